@@ -1,0 +1,26 @@
+"""Score a split of a run: figures, predictions, per-class table."""
+
+from pathlib import Path
+
+from tagsmith.config import script
+from tagsmith.settings import EvaluateRun
+
+
+@script("evaluate")
+def main(settings: EvaluateRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    from rich import print
+
+    from tagsmith.evaluate import evaluate_run
+    from tagsmith.report import per_class_table
+    from tagsmith.run import RunFolder
+
+    run = RunFolder(Path(settings.run))
+    evaluation = evaluate_run(settings, run)
+    if evaluation:
+        print(per_class_table(evaluation))
+        print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
+
+
+if __name__ == "__main__":
+    main()

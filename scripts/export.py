@@ -1,0 +1,17 @@
+"""A run to a bundle that needs neither the run nor torch, with a proof that both give the same scores."""
+
+from tagsmith.config import script
+from tagsmith.settings import ExportRun
+
+
+@script("export")
+def main(settings: ExportRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    from rich import print
+    from tagsmith.export import export
+
+    print(f"bundle: {export(settings)}")
+
+
+if __name__ == "__main__":
+    main()

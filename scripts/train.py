@@ -1,0 +1,22 @@
+"""Tagged documents to a trained and evaluated classifier."""
+
+from tagsmith.config import script
+from tagsmith.settings import TrainRun
+
+
+@script("train")
+def main(settings: TrainRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    from rich import print
+
+    from tagsmith.report import per_class_table
+    from tagsmith.train import train
+
+    run, evaluation = train(settings)
+    if evaluation:
+        print(per_class_table(evaluation))
+        print(f"run: {run.path}")
+
+
+if __name__ == "__main__":
+    main()

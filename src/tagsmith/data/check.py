@@ -1,0 +1,72 @@
+"""What is wrong with the documents themselves, whatever format they came in."""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from tagsmith.data.documents import Document, Problem, unreadable
+from tagsmith.schema import Task
+
+
+def same_text(text: str) -> str:
+    """The form in which two texts are the same document: runs of white space do not count."""
+    return " ".join(text.split())
+
+
+def check(documents: Sequence[Document], task: Task, declared: Collection[str] | None) -> list[Problem]:
+    """Every problem of every document, in the order of the documents."""
+    problems: list[tuple[int, Problem]] = []
+
+    def found(position: int, what: str) -> None:
+        document = documents[position]
+        content = f"{document.text!r} {document.labels}"[:1000]
+        problems.append((position, Problem(document.file, document.row, what, content)))
+
+    first_with_id: dict[str, Document] = {}
+    with_text: dict[str, list[int]] = defaultdict(list)
+    for position, document in enumerate(documents):
+        if what := _text_problem(document.text):
+            found(position, what)
+        else:
+            with_text[same_text(document.text)].append(position)
+        if task is Task.single_label and not document.labels:
+            found(position, "no label; single-label data needs one a document (task=multi_label allows none)")
+        if task is Task.single_label and len(document.labels) > 1:
+            tags = ", ".join(document.labels)
+            found(position, f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows them)")
+        for name in document.labels:
+            if declared is not None and name not in declared:
+                found(position, f"unknown class {name!r}; declared are {_some(declared)}")
+        if document.id is not None:
+            first = first_with_id.setdefault(document.id, document)
+            if first is not document:
+                found(position, f"id {document.id!r} stands already at {first.file}:{first.row}")
+    for positions in with_text.values():
+        first = documents[positions[0]]
+        if any(set(documents[p].labels) != set(first.labels) for p in positions):
+            for p in positions:
+                others = [documents[q] for q in positions if set(documents[q].labels) != set(documents[p].labels)]
+                other = others[0]
+                tags = f"{_tags(documents[p])} here, {_tags(other)} at {other.file}:{other.row}"
+                found(p, f"one document tagged differently twice: {tags}")
+    return [problem for _, problem in sorted(problems, key=lambda item: item[0])]
+
+
+def _text_problem(text: object) -> str | None:
+    if text is None:
+        return "no text"
+    if not isinstance(text, str):
+        return f"expected text, found {type(text).__name__} {text!r}"[:200]
+    if not text.strip():
+        return "empty text"
+    if unreadable(text):
+        return "text with half of a surrogate pair, which is no Unicode text"
+    return None
+
+
+def _tags(document: Document) -> str:
+    return "+".join(document.labels) or "no class"
+
+
+def _some(names: Collection[str], most: int = 10) -> str:
+    shown = ", ".join(list(names)[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

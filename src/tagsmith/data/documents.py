@@ -1,0 +1,145 @@
+"""What every reader gives: documents with the place they came from, and the problems met on the way."""
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tagsmith.errors import InputMissing
+from tagsmith.schema import Task
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""How people spell the three splits (compared in lower case)."""
+
+
+@dataclass(slots=True)
+class Document:
+    """One tagged document. `file` and `row` (1 = first line) say where it stands; `split` None: to be drawn."""
+
+    file: str
+    row: int
+    text: Any
+    labels: list[str]
+    split: str | None = None
+    id: str | None = None
+    language: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one row; `content` is what stood there, for the file of rejected rows."""
+
+    file: str
+    row: int
+    what: str
+    content: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.row}: {self.what}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class Source:
+    """What a reader found.
+
+    Attributes:
+        documents: in the order of the files.
+        problems: rows that could not be read.
+        task: what the format declares; None where it declares none.
+        classes: the classes that the source declares, in order; None where it declares none.
+        notes: remarks for the person, one line each.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    task: Task | None = None
+    classes: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def problem(self, file: str, row: int, what: str, content: object = "") -> None:
+        self.problems.append(Problem(file, row, what, str(content)[:1000]))
+
+
+def locate(path: str, what: str) -> Path:
+    """The path that `path` names; `package:NAME/sub/folder` is looked up in an installed package, unimported.
+
+    Raises:
+        InputMissing: there is no such file, folder or package.
+    """
+    if path.startswith("package:"):
+        name, _, rest = path.removeprefix("package:").partition("/")
+        spec = find_spec(name)
+        if spec is None or not spec.submodule_search_locations:
+            raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
+        located = Path(next(iter(spec.submodule_search_locations)), rest)
+    else:
+        located = Path(path).expanduser()
+    if not located.exists():
+        raise InputMissing(f"{what}: {located} does not exist (looked for it from {Path.cwd()}).")
+    return located
+
+
+def decode(raw: bytes, encoding: str, fallback: str | None) -> str | None:
+    """The text of these bytes, or None where neither encoding fits. A byte-order mark is dropped."""
+    for name in filter(None, (encoding, fallback)):
+        try:
+            return raw.decode(name).removeprefix("\ufeff")
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def label_list(source: Source, file: str, row: int, values: Iterable[Any], content: object) -> list[str] | None:
+    """Class names as stripped text, each once; None (and a problem) where a value is no name."""
+    names: list[str] = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            source.problem(file, row, f"expected a class name, found {value!r}", content)
+            return None
+        if (name := str(value).strip()) and name not in names:
+            names.append(name)
+    return names
+
+
+def split_name(source: Source, file: str, row: int, value: Any) -> str | None:
+    """The split that `value` names; None where it is empty; a problem where it names none."""
+    if value is None or not str(value).strip():
+        return None
+    name = SPLIT_NAMES.get(str(value).strip().lower())
+    if name is None:
+        source.problem(file, row, f"expected train, validation or test as split, found {value!r}", value)
+    return name
+
+
+def as_text(value: Any) -> str | None:
+    """An optional field (id, language, group) as text; None where it is absent or empty."""
+    return None if value is None or str(value).strip() == "" else str(value).strip()
+
+
+def text_lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
+    """The lines of a text file, line ends kept. Bytes that no encoding reads become lone surrogates (`unreadable`)."""
+    codec = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    with path.open(encoding=codec, errors="surrogateescape", newline="") as file:
+        for line in file:
+            if fallback is not None and unreadable(line):
+                yield line.encode(encoding, "surrogateescape").decode(fallback, "surrogateescape")
+            else:
+                yield line
+
+
+def unreadable(text: str) -> bool:
+    """Whether the text holds bytes that its encoding could not read, or half of a surrogate pair."""
+    return not text.isascii() and _SURROGATE.search(text) is not None

@@ -1,0 +1,175 @@
+"""Read, check, order the classes, split: the way of a document into the DatasetDict."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
+from tagsmith.data.check import check, same_text
+from tagsmith.data.documents import Document, Problem, Source
+from tagsmith.data.split import HeldOut, assign
+from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.schema import Schema, Task, ordered_classes
+from tagsmith.settings import (
+    AzureSettings,
+    CsvSettings,
+    DataSettings,
+    HubSettings,
+    JsonlSettings,
+    OnBadRow,
+    TextFoldersSettings,
+)
+
+READERS: dict[type[DataSettings], Callable[[Any], Source]] = {
+    CsvSettings: read_csv.read,
+    JsonlSettings: read_jsonl.read,
+    TextFoldersSettings: read_text_folders.read,
+    AzureSettings: read_azure.read,
+    HubSettings: read_hub.read,
+}
+
+
+@dataclass(frozen=True)
+class TaggedData:
+    """Tagged documents, ready to be encoded.
+
+    Attributes:
+        splits: train, and validation and test where there are such documents; columns `id`, `text`, `labels`
+            (ClassLabel, or List of ClassLabel), and `language` and `group` where any document has one.
+        rejected: rows that were left out because of `data.on_bad_row=skip`.
+        notes: remarks for the person, one line each.
+    """
+
+    splits: datasets.DatasetDict
+    schema: Schema
+    rejected: list[Problem]
+    notes: list[str]
+
+
+def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
+    """Load the tagged documents that `settings` name.
+
+    Raises:
+        InputMissing: a file or folder is not there.
+        DataError: rows are wrong (all of them are listed, with file and row) and `on_bad_row` is error, or too
+            little is left to train on.
+    """
+    source = READERS[type(settings)](settings)
+    task = task or source.task
+    if task is None:
+        raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
+    declared = settings.classes if settings.classes is not None else source.classes
+    problems = source.problems + check(source.documents, task, declared)
+    if problems and settings.on_bad_row is OnBadRow.error:
+        headline = f"{len(problems):,} problems in the tagged data (data.on_bad_row=skip leaves such rows out):"
+        raise DataError(listing(headline, [str(problem) for problem in problems]))
+    bad = {(problem.file, problem.row) for problem in problems}
+    documents = [document for document in source.documents if (document.file, document.row) not in bad]
+    if not documents:
+        raise DataError("The data holds no tagged document that can be used.")
+    schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
+    earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
+    indicators = _indicators(documents, schema)
+    documents, notes = assign(documents, indicators, settings.test_share, settings.validation_share, seed, earlier)
+    _require_enough(documents, schema)
+    _name(documents)
+    notes = source.notes + notes + _class_notes(documents, schema)
+    if bad:
+        notes.append(f"{len(bad):,} bad rows are left out (data.on_bad_row=skip).")
+    return TaggedData(_dataset_dict(documents, schema), schema, problems, notes)
+
+
+def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int8]:
+    """int8 [documents, classes]: 1 where a document has a class."""
+    indicators = np.zeros((len(documents), len(schema.classes)), dtype=np.int8)
+    ids = schema.label2id
+    for i, document in enumerate(documents):
+        indicators[i, [ids[name] for name in document.labels]] = 1
+    return indicators
+
+
+def _held_out(run: Path) -> HeldOut:
+    if not (run / "data").is_dir():
+        raise InputMissing(f"data.split_from={run}: expected a run; it has no folder `data`.")
+    splits = datasets.load_from_disk(str(run / "data"))
+    held_out = [name for name in ("test", "validation") if name in splits]
+    texts = {name: {same_text(text) for text in splits[name]["text"]} for name in held_out}
+    return HeldOut({name: set(splits[name]["id"]) for name in held_out}, texts)
+
+
+def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
+    if schema.task is Task.single_label and len(schema.classes) < 2:
+        raise DataError(f"Single-label data needs at least two classes, found {', '.join(schema.classes) or 'none'}.")
+    if not schema.classes:
+        raise DataError("The data holds no label; multi-label data needs at least one class.")
+    train = [document for document in documents if document.split == "train"]
+    seen = {name for document in train for name in document.labels}
+    if not train or len(seen) < (2 if schema.task is Task.single_label else 1):
+        raise DataError(
+            f"The training split holds {len(train):,} documents of the classes {', '.join(sorted(seen)) or 'none'}: "
+            "too little to train on. Tag more, or draw less with data.test_share= and data.validation_share=."
+        )
+
+
+def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for document in documents:
+        counts[document.split or ""].update(document.labels)
+    held_out = counts["test"] + counts["validation"]
+    unseen = [name for name in schema.classes if not counts["train"][name]]
+    notes = []
+    if in_test := [name for name in unseen if held_out[name]]:
+        notes.append(
+            f"{len(in_test)} classes stand in held-out documents alone and cannot be learned: {', '.join(in_test)}."
+        )
+    if nowhere := [name for name in unseen if not held_out[name]]:
+        notes.append(f"{len(nowhere)} declared classes have no document at all: {', '.join(nowhere)}.")
+    if counts["test"]:
+        untested = [name for name in schema.classes if counts["train"][name] and not counts["test"][name]]
+        if untested:
+            notes.append(f"{len(untested)} classes have no test document, so no figure: {', '.join(untested)}.")
+    return notes
+
+
+def _name(documents: Sequence[Document]) -> None:
+    """Give documents without an id one that says where they stand: `train.jsonl:17`."""
+    paths: dict[str, set[str]] = defaultdict(set)
+    for document in documents:
+        paths[Path(document.file).name].add(document.file)
+    taken = {document.id for document in documents}
+    for document in documents:
+        if document.id is None:
+            short = Path(document.file).name
+            name = f"{short if len(paths[short]) == 1 else document.file}:{document.row}"
+            document.id = name if name not in taken else f"{document.file}:{document.row}#"
+
+
+def _dataset_dict(documents: Sequence[Document], schema: Schema) -> datasets.DatasetDict:
+    label = datasets.ClassLabel(names=list(schema.classes))
+    features: dict[str, Any] = {
+        "id": datasets.Value("string"),
+        "text": datasets.Value("string"),
+        "labels": datasets.List(label) if schema.multi_label else label,
+    }
+    for name in ("language", "group"):
+        if any(getattr(document, name) is not None for document in documents):
+            features[name] = datasets.Value("string")
+    ids = schema.label2id
+    splits = datasets.DatasetDict()
+    for split in ("train", "validation", "test"):
+        part = [document for document in documents if document.split == split]
+        if not part:
+            continue
+        columns: dict[str, list[Any]] = {
+            name: [getattr(document, name) for document in part] for name in features if name != "labels"
+        }
+        labels = [sorted(ids[name] for name in document.labels) for document in part]
+        columns["labels"] = labels if schema.multi_label else [label[0] for label in labels]
+        splits[split] = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    return splits

@@ -1,0 +1,87 @@
+"""Tagged documents from a Hugging Face data set: by name from the hub, or a folder saved with `save_to_disk`."""
+
+from typing import Any
+
+import datasets
+
+from tagsmith.data.documents import Document, Source, as_text, label_list, locate
+from tagsmith.errors import DataError, InputMissing
+from tagsmith.schema import Task
+from tagsmith.settings import HubSettings
+
+
+def read(settings: HubSettings) -> Source:
+    """Classes and task come from the features of the label column.
+
+    Raises:
+        InputMissing: no such folder, or the hub does not have the data set or cannot be reached.
+        DataError: the folder holds no data set, or a split or column is missing.
+    """
+    parts = _load(settings)
+    if settings.train_split not in parts:
+        raise DataError(
+            f"data.train_split={settings.train_split}: the data set has the splits {', '.join(parts)}; name one."
+        )
+    source = Source()
+    named = {"train": settings.train_split, "validation": settings.validation_split, "test": settings.test_split}
+    for split, name in named.items():
+        if name in parts:
+            _read_split(parts[name], name, None if split == "train" else split, settings, source)
+    return source
+
+
+def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
+    if settings.path is not None:
+        folder = locate(settings.path, "data.path")
+        try:
+            loaded = datasets.load_from_disk(str(folder))
+        except (FileNotFoundError, ValueError, OSError) as error:
+            raise DataError(f"{folder}: expected a folder saved with save_to_disk: {error}") from error
+    else:
+        assert settings.name is not None  # The settings have been validated.
+        try:
+            loaded = datasets.load_dataset(settings.name, settings.subset, revision=settings.revision)
+        except (OSError, ValueError) as error:
+            raise InputMissing(f"data.name={settings.name}: {error}") from error
+    return dict(loaded) if isinstance(loaded, dict) else {settings.train_split: loaded}
+
+
+def _class_label(feature: Any) -> tuple[bool, datasets.ClassLabel | None]:
+    """Whether the column is a list, and the ClassLabel in it, if it is one."""
+    many = isinstance(feature, datasets.List | datasets.LargeList)
+    inner = feature.feature if many else feature
+    return many, inner if isinstance(inner, datasets.ClassLabel) else None
+
+
+def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: HubSettings, source: Source) -> None:
+    if missing := [field for field in (settings.text_field, settings.label_field) if field not in part.features]:
+        raise DataError(
+            f"split {name}: missing the columns {', '.join(missing)}; found {', '.join(part.features)}. "
+            "Name them with data.text_field=, data.label_field=."
+        )
+    many, class_label = _class_label(part.features[settings.label_field])
+    source.task = Task.multi_label if many else Task.single_label
+    if class_label is not None:
+        source.classes = list(class_label.names)
+    file = settings.name or settings.path or ""
+    for number, record in enumerate(part, 1):
+        value = record[settings.label_field]
+        values = value if many else [value]
+        # -1 is how data sets spell "no label", in test splits above all.
+        values = [item for item in values or [] if item is not None and not (class_label and item == -1)]
+        if class_label is not None:
+            values = class_label.int2str(values)
+        labels = label_list(source, f"{file}[{name}]", number, values, record)
+        if labels is not None:
+            source.documents.append(
+                Document(
+                    f"{file}[{name}]",
+                    number,
+                    record[settings.text_field],
+                    labels,
+                    split,
+                    as_text(record.get(settings.id_field or "")),
+                    as_text(record.get(settings.language_field or "")),
+                    as_text(record.get(settings.group_field or "")),
+                )
+            )

@@ -1,0 +1,46 @@
+"""Tagged documents from one folder a class, one text file a document (the format of BBC News)."""
+
+from pathlib import Path
+
+from tagsmith.data.documents import SPLIT_NAMES, Document, Source, decode, locate
+from tagsmith.errors import DataError
+from tagsmith.schema import Task, natural_order
+from tagsmith.settings import TextFoldersSettings
+
+
+def read(settings: TextFoldersSettings) -> Source:
+    """Read `path/CLASS/*.txt`, or `path/SPLIT/CLASS/*.txt` where every folder of `path` is named after a split."""
+    root = locate(settings.path, "data.path")
+    source = Source(task=Task.single_label)
+    folders = _folders(root)
+    if not folders:
+        raise DataError(f"{root}: expected one folder a class, found no folder.")
+    if all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+        for folder in folders:
+            _read_classes(root, folder, SPLIT_NAMES[folder.name.lower()], settings, source)
+    else:
+        _read_classes(root, root, None, settings, source)
+    return source
+
+
+def _folders(root: Path) -> list[Path]:
+    names = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))]
+    return [root / name for name in natural_order(names)]
+
+
+def _read_classes(root: Path, folder: Path, split: str | None, settings: TextFoldersSettings, source: Source) -> None:
+    for class_folder in _folders(folder):
+        files = {path.name: path for path in class_folder.glob(settings.pattern) if path.is_file()}
+        if not files:
+            source.notes.append(f"{class_folder}: holds no file named {settings.pattern}; the class has no document.")
+        for name in natural_order(files):
+            path = files[name]
+            raw = path.read_bytes()
+            text = decode(raw, settings.encoding, settings.fallback_encoding)
+            if text is None:
+                what = f"not in {settings.encoding}; set data.encoding or data.fallback_encoding"
+                source.problem(str(path), 1, what, raw[:200])
+                continue
+            # The id is the path without its split folder: it stays when the document changes its split.
+            identity = path.relative_to(folder).as_posix()
+            source.documents.append(Document(str(path), 1, text, [class_folder.name.strip()], split, identity))

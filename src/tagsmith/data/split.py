@@ -1,0 +1,136 @@
+"""Which document goes to which split: given splits are kept, missing ones are drawn by share."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from tagsmith.data.check import same_text
+from tagsmith.data.documents import Document
+
+HELD_OUT = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out documents of an earlier run: split -> ids and split -> texts (in the form of `same_text`)."""
+
+    ids: dict[str, Collection[str]]
+    texts: dict[str, Collection[str]]
+
+
+def assign(
+    documents: Sequence[Document],
+    indicators: NDArray[np.int8],
+    test_share: float,
+    validation_share: float,
+    seed: int,
+    earlier: HeldOut | None,
+) -> tuple[list[Document], list[str]]:
+    """Set `split` on every document and leave out what would be learned by heart.
+
+    Args:
+        documents: without problems (see `check`).
+        indicators: int8 [documents, classes], 1 where a document has a class.
+        earlier: held-out documents of an earlier run; they are held out again, and nothing is drawn.
+
+    Returns:
+        The documents that stay, and notes for the person.
+    """
+    notes: list[str] = []
+    if earlier is not None:
+        _repeat(documents, earlier, notes)
+    shares = {"test": test_share, "validation": validation_share}
+    for split in HELD_OUT:
+        named = any(document.split == split for document in documents)
+        pool = [i for i, document in enumerate(documents) if document.split in (None, "train")]
+        if named or earlier is not None or not shares[split] or not pool:
+            continue
+        drawn = _draw([documents[i] for i in pool], indicators[pool], shares[split], seed)
+        for i in drawn:
+            documents[pool[i]].split = split
+    for document in documents:
+        document.split = document.split or "train"
+    kept = _without_copies(documents, notes)
+    _note_shared_groups(kept, notes)
+    return kept, notes
+
+
+def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -> None:
+    for split in HELD_OUT:
+        ids, texts = set(earlier.ids.get(split, ())), set(earlier.texts.get(split, ()))
+        found: set[str] = set()
+        for document in documents:
+            # A given id names the document even where its text was edited; without one, the text does.
+            text = same_text(document.text)
+            if text in texts or (document.id is not None and document.id in ids):
+                document.split = split
+                found.add(text)
+        notes.append(f"data.split_from: {len(found):,} of {len(texts):,} {split} documents are in this data again.")
+    for document in documents:
+        document.split = document.split if document.split in HELD_OUT else "train"
+
+
+def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: float, seed: int) -> NDArray[np.int64]:
+    """Positions of about `share` of the documents, with each class in proportion.
+
+    Documents of one group, and equal texts, are drawn together. Iterative stratification: Sechidis, Tsoumakas
+    and Vlahavas, On the Stratification of Multi-Label Data, 2011.
+    """
+    units = _units(documents)
+    unit_indicators = np.zeros((units.max() + 1, indicators.shape[1]), dtype=np.int8)
+    np.maximum.at(unit_indicators, units, indicators)
+    if len(unit_indicators) < 2:
+        return np.zeros(0, dtype=np.int64)
+    splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=seed)
+    _, drawn = next(splitter.split(np.zeros(len(unit_indicators)), unit_indicators))
+    return np.flatnonzero(np.isin(units, drawn))
+
+
+def _units(documents: Sequence[Document]) -> NDArray[np.int64]:
+    """The number of the unit of each document: documents that share a group or a text, directly or through others."""
+    keys: dict[tuple[str, str], int] = {}
+    edges: list[tuple[int, int]] = []
+    for i, document in enumerate(documents):
+        edges.append((i, keys.setdefault(("text", same_text(document.text)), len(keys))))
+        if document.group is not None:
+            edges.append((i, keys.setdefault(("group", document.group), len(keys))))
+    count = len(documents) + len(keys)
+    rows, columns = np.asarray(edges).T
+    graph = coo_array((np.ones(len(edges)), (rows, columns + len(documents))), shape=(count, count))
+    _, component = connected_components(graph, directed=False)
+    return np.unique(component[: len(documents)], return_inverse=True)[1]
+
+
+def _without_copies(documents: Sequence[Document], notes: list[str]) -> list[Document]:
+    """Drop documents whose text stands in a split that is further held out; say how many."""
+
+    def texts(split: str) -> set[str]:
+        return {same_text(d.text) for d in documents if d.split == split}
+
+    test, validation = texts("test"), texts("validation")
+    rules: list[tuple[str, str, Callable[[Document], bool]]] = [
+        ("train", "test", lambda d: same_text(d.text) in test),
+        ("validation", "test", lambda d: same_text(d.text) in test),
+        ("train", "validation", lambda d: same_text(d.text) in validation),
+    ]
+    kept = list(documents)
+    for split, held_out, copied in rules:
+        copies = {id(d) for d in kept if d.split == split and copied(d)}
+        if copies:
+            notes.append(f"{len(copies):,} {split} documents are exact copies of {held_out} documents: left out.")
+            kept = [d for d in kept if id(d) not in copies]
+    return kept
+
+
+def _note_shared_groups(documents: Sequence[Document], notes: list[str]) -> None:
+    groups: dict[str, set[str]] = {}
+    for document in documents:
+        if document.group is not None:
+            groups.setdefault(document.group, set()).add(document.split or "")
+    if divided := sum(len(splits) > 1 for splits in groups.values()):
+        notes.append(f"{divided:,} groups have documents in more than one of the given splits; given splits are kept.")

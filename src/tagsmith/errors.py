@@ -1,0 +1,41 @@
+"""What a person can mend: errors that carry a clear message and an exit status, and never a traceback."""
+
+from collections.abc import Sequence
+
+
+class TagsmithError(Exception):
+    """A mistake that a person can mend; a script prints the message and leaves with `exit_status`."""
+
+    exit_status = 70
+
+
+class SettingsError(TagsmithError):
+    """A setting has a wrong name, type or value, or two settings contradict each other."""
+
+    exit_status = 64
+
+
+class DataError(TagsmithError):
+    """Tagged data, a run or a bundle does not hold what it should."""
+
+    exit_status = 65
+
+
+class InputMissing(TagsmithError):
+    """A file or folder that the settings name is not there."""
+
+    exit_status = 66
+
+
+class TryAgainLater(TagsmithError):
+    """Nothing is wrong but the moment: another process holds the lock."""
+
+    exit_status = 75
+
+
+def listing(headline: str, problems: Sequence[str], most: int = 100) -> str:
+    """`headline` and the `problems` below it, one a line; past `most` lines the rest is counted."""
+    lines = [headline, *(f"  - {problem}" for problem in problems[:most])]
+    if len(problems) > most:
+        lines.append(f"  ... and {len(problems) - most:,} more")
+    return "\n".join(lines)

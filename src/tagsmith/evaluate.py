@@ -1,0 +1,151 @@
+"""Score a split and write its figures and predictions into the run."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from tagsmith.batches import scoring_batches
+from tagsmith.errors import InputMissing
+from tagsmith.files import whole_file, write_json
+from tagsmith.metrics import ClassificationFigures, decide, probabilities
+from tagsmith.model import Reading, TextClassifier, load_classifier, mean_by_document
+from tagsmith.progress import meter
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import EvaluateRun
+from tagsmith.windows import Batch, EncodedDocuments, encode
+
+log = logging.getLogger("tagsmith")
+datasets.disable_progress_bars()
+
+Floats = NDArray[np.float32]
+
+
+def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """input_ids and attention_mask [windows, tokens] and document [windows] on the device."""
+    arrays = (batch.input_ids, batch.attention_mask, batch.document)
+    ids, mask, document = (torch.from_numpy(array).to(device, non_blocking=True) for array in arrays)
+    return ids, mask, document
+
+
+def score(
+    forward: Callable[[Tensor, Tensor], Tensor],
+    encoded: EncodedDocuments,
+    batch_tokens: int,
+    accelerator: Accelerator,
+    what: str,
+) -> Floats:
+    """`forward` of every document, float32 [documents, n], the same on every process.
+
+    Args:
+        forward: from input_ids and attention_mask [windows, tokens] to float [windows, n]; a document gets the
+            mean over its windows.
+    """
+    batches = scoring_batches(encoded.lengths, encoded.windows, batch_tokens)
+    mine = batches[accelerator.process_index :: accelerator.num_processes]
+    parts: list[tuple[NDArray[np.int64], Floats]] = []
+    total = sum(len(documents) for documents in mine)
+    with torch.inference_mode(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
+        for documents in mine:
+            batch = encoded.batch(documents)
+            ids, mask, document = tensors(batch, accelerator.device)
+            result = mean_by_document(forward(ids, mask).float(), document, batch.documents)
+            parts.append((documents, result.cpu().numpy()))
+            progress.advance(len(documents))
+    if accelerator.num_processes > 1:
+        parts = gather_object(parts)
+    gathered = np.concatenate([documents for documents, _ in parts])
+    if len(gathered) != len(encoded) or len(np.unique(gathered)) != len(encoded):
+        raise RuntimeError(f"expected a score for each of {len(encoded)} documents, gathered {len(gathered)}")
+    scores = np.empty((len(encoded), parts[0][1].shape[1]), dtype=np.float32)
+    scores[gathered] = np.concatenate([values for _, values in parts])
+    return scores
+
+
+def figures_of(logits: Floats, labels: Any, schema: Schema, threshold: float) -> dict[str, Any]:
+    """The figures of logits [documents, classes] against the labels (ids, or lists of ids)."""
+    metric = ClassificationFigures(schema.task.value, keep_in_memory=True)
+    scores = probabilities(logits, schema.multi_label)
+    figures: dict[str, Any] = metric.compute(
+        predictions=scores, references=labels, classes=list(schema.classes), threshold=threshold
+    )
+    return figures
+
+
+def evaluate_split(
+    run: RunFolder,
+    split: str,
+    model: TextClassifier,
+    tokenizer: Tokenizer,
+    reading: Reading,
+    schema: Schema,
+    batch_tokens: int,
+    threshold: float,
+    accelerator: Accelerator,
+) -> dict[str, Any]:
+    """Score the documents of one split; write `evaluation.json` and `predictions.jsonl`; return the former.
+
+    Raises:
+        InputMissing: the run has no such split.
+    """
+    splits = datasets.load_from_disk(str(run.data))
+    if split not in splits:
+        raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
+    part = splits[split]
+    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+    model = model.to(accelerator.device).eval()
+    logits = score(model, encoded, batch_tokens, accelerator, f"scoring {split}")
+    if not accelerator.is_main_process:
+        return {}
+    evaluation = {"split": split, "threshold": threshold if schema.multi_label else None}
+    evaluation |= figures_of(logits, part["labels"], schema, threshold)
+    _write_predictions(run, part, probabilities(logits, schema.multi_label), schema, threshold)
+    write_json(run.evaluation, evaluation)
+    return evaluation
+
+
+def _write_predictions(
+    run: RunFolder, part: datasets.Dataset, scores: Floats, schema: Schema, threshold: float
+) -> None:
+    predicted = decide(scores, schema.multi_label, threshold)
+    with whole_file(run.predictions) as file:
+        for i, record in enumerate(part):
+            labels = record["labels"] if schema.multi_label else [record["labels"]]
+            line = {
+                "id": record["id"],
+                "text": record["text"],
+                "labels": schema.names(labels),
+                "predicted": schema.names(np.flatnonzero(predicted[i])),
+                "scores": {name: round(float(s), 6) for name, s in zip(schema.classes, scores[i], strict=True)},
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def default_split(splits: datasets.DatasetDict) -> str:
+    """The split that says most about new documents: test, else validation, else train."""
+    return next(name for name in ("test", "validation", "train") if name in splits)
+
+
+def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
+    """Evaluate a trained run on a split.
+
+    Raises:
+        InputMissing: no run, no trained weights or no such split.
+    """
+    run.require()
+    schema = Schema.load(run.schema)
+    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
+    split = settings.split.value if settings.split else default_split(datasets.load_from_disk(str(run.data)))
+    threshold = settings.threshold if settings.threshold is not None else reading.threshold
+    accelerator = Accelerator(cpu=settings.cpu)
+    return evaluate_split(run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, accelerator)

@@ -1,0 +1,238 @@
+"""The training loop: fetch, forward, backward, step, log, validate, save."""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tagsmith import checkpoint
+from tagsmith.batches import cut, training_batches
+from tagsmith.evaluate import figures_of, score, tensors
+from tagsmith.metrics import indicators
+from tagsmith.model import (
+    TextClassifier,
+    document_losses,
+    freeze_embeddings,
+    mean_by_document,
+    save_weights,
+)
+from tagsmith.progress import meter
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import BestMetric, TrainSettings
+from tagsmith.training_log import TrainingLog
+from tagsmith.windows import EncodedDocuments
+
+log = logging.getLogger("tagsmith")
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TaggedSplit:
+    """Encoded documents with their labels: ids [documents], or lists of ids (multi-label)."""
+
+    encoded: EncodedDocuments
+    labels: list[Any]
+
+
+def fit(
+    model: TextClassifier,
+    train: TaggedSplit,
+    validation: TaggedSplit | None,
+    schema: Schema,
+    settings: TrainSettings,
+    seed: int,
+    scoring_tokens: int,
+    run: RunFolder,
+    accelerator: Accelerator,
+) -> None:
+    """Fine-tune all weights; the run gets checkpoints, a line of figures a log step, and the best weights.
+
+    One optimiser step takes one batch of `settings.batch_tokens` tokens, however many processes share it.
+    """
+    if settings.freeze_embeddings:
+        freeze_embeddings(model)
+    optimizer = _optimizer(model, settings)
+    progress = checkpoint.Progress()
+    if (path := checkpoint.newest(run.checkpoints)) is not None:
+        progress = _resume(path, model, optimizer, accelerator)
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    labels = _label_tensor(train.labels, schema)
+    training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard, progress.step)
+    size = len(train.encoded)
+    total = settings.epochs * size
+    done = progress.epoch * size + progress.documents
+    with meter("training", total, "documents", show=accelerator.is_main_process, done=done) as bar:
+        while progress.epoch < settings.epochs and not progress.stopped:
+            batches = training_batches(
+                train.encoded.lengths, train.encoded.windows, settings.batch_tokens, seed, progress.epoch
+            )
+            for documents in batches[progress.batch :]:
+                wrapped.train()
+                done = progress.epoch * size + progress.documents
+                rate = _set_rates(optimizer, settings, (done + len(documents) / 2) / total)
+                loss = torch.zeros((), device=accelerator.device)
+                for share, weight, last in _shares(documents, train.encoded, settings, accelerator):
+                    batch = train.encoded.batch(share)
+                    training_log.batch(batch)
+                    ids, mask, document = tensors(batch, accelerator.device)
+                    with nullcontext() if last else accelerator.no_sync(wrapped):
+                        logits = mean_by_document(wrapped(ids, mask), document, batch.documents)
+                        losses = document_losses(logits, labels[share].to(accelerator.device), schema.task)
+                        share_loss = losses.sum() * (weight / len(documents))
+                        # Gradients are averaged over the processes; the loss of a batch is a sum over them.
+                        accelerator.backward(share_loss * accelerator.num_processes)
+                    loss += share_loss.detach()
+                norm = _clip(wrapped, settings.max_grad_norm, accelerator)
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                progress.step += 1
+                progress.batch += 1
+                progress.documents += len(documents)
+                speed = training_log.step(progress, loss, norm, rate)
+                bar.advance(len(documents), speed)
+                if progress.batch == len(batches):
+                    progress.epoch, progress.batch, progress.documents = progress.epoch + 1, 0, 0
+                if _is_due(progress, settings):
+                    if validation is not None:
+                        _validate(model, validation, schema, settings, scoring_tokens, progress, training_log, run)
+                    _save(progress, wrapped, optimizer, settings, run, accelerator)
+                if progress.stopped:
+                    break
+    training_log.close()
+
+
+def _optimizer(model: TextClassifier, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW with a rate of its own for the head, and no decay of biases and norms."""
+    groups = []
+    for part, rate in ((model.encoder, settings.learning_rate), (model.head, settings.head_learning_rate)):
+        trained = [p for p in part.parameters() if p.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1]
+        others = [p for p in trained if p.ndim <= 1]
+        groups.append({"params": matrices, "lr": rate, "peak": rate, "weight_decay": settings.weight_decay})
+        groups.append({"params": others, "lr": rate, "peak": rate, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, done: float) -> float:
+    """Warm-up from 0, then linear decay to 0, by the share of documents `done`; returns the encoder's rate."""
+    warmup = settings.lr_warmup_fraction
+    factor = done / warmup if done < warmup else (1 - done) / max(1e-9, 1 - warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def _shares(
+    documents: Ints, encoded: EncodedDocuments, settings: TrainSettings, accelerator: Accelerator
+) -> Iterator[tuple[Ints, float, bool]]:
+    """This process's part of a batch, in micro-batches: (documents, weight of the loss, whether it is the last)."""
+    mine = documents[accelerator.process_index :: accelerator.num_processes]
+    weight = 1.0
+    if not len(mine):
+        # Fewer documents than processes: this one takes part in the exchange of gradients with a loss of nothing.
+        mine, weight = documents[:1], 0.0
+    parts = [mine]
+    if settings.micro_batch_tokens is not None:
+        parts = cut(mine, encoded.lengths, encoded.windows, settings.micro_batch_tokens)
+    for i, part in enumerate(parts):
+        yield part, weight, i == len(parts) - 1
+
+
+def _clip(model: torch.nn.Module, most: float, accelerator: Accelerator) -> Tensor:
+    """The norm of the gradients, before they are clipped to `most` (0: not clipped)."""
+    norm = accelerator.clip_grad_norm_(model.parameters(), most or math.inf)
+    return norm if norm is not None else torch.zeros(())
+
+
+def _label_tensor(labels: list[Any], schema: Schema) -> Tensor:
+    """int64 [documents], or float32 [documents, classes] (multi-label)."""
+    if schema.multi_label:
+        return torch.from_numpy(indicators(labels, len(schema.classes), multi_label=True)).float()
+    return torch.tensor(labels, dtype=torch.int64)
+
+
+def _is_due(progress: checkpoint.Progress, settings: TrainSettings) -> bool:
+    """Whether this step is followed by a validation and a checkpoint; the end of training always is."""
+    if settings.validate_every is None or progress.epoch == settings.epochs:
+        return progress.batch == 0
+    return progress.step % settings.validate_every == 0
+
+
+def _validate(
+    model: TextClassifier, validation: TaggedSplit, schema: Schema, settings: TrainSettings, scoring_tokens: int,
+    progress: checkpoint.Progress, training_log: TrainingLog, run: RunFolder,
+) -> None:  # fmt: skip
+    """Score the validation split, keep the weights if they are the best so far, decide on early stopping."""
+    accelerator = training_log.accelerator
+    logits = score(model.eval(), validation.encoded, scoring_tokens, accelerator, "validating")
+    found: dict[str, float] | None = None
+    if accelerator.is_main_process:
+        # The best threshold is nobody's business while training; 0.5 makes one validation comparable to the next.
+        result = figures_of(logits, validation.labels, schema, threshold=0.5)
+        found = {
+            "macro_f1": result["macro"]["f1"],
+            "micro_f1": result["micro"]["f1"],
+            "accuracy": result["accuracy"],
+            "log_loss": result["log_loss"],
+        }
+        training_log.write({f"validation/{name}": value for name, value in found.items()}, progress)
+    found = from_main(found, accelerator)
+    value = found[settings.best_metric.value] * (-1 if settings.best_metric is BestMetric.log_loss else 1)
+    if progress.best is None or value > progress.best:
+        progress.best, progress.since_best = value, 0
+        if accelerator.is_main_process:
+            save_weights(run.best, model.state_dict())
+    else:
+        progress.since_best += 1
+        patience = settings.early_stopping_patience
+        progress.stopped = patience is not None and progress.since_best >= patience
+    if accelerator.is_main_process:
+        kept = "best so far" if progress.since_best == 0 else f"{progress.since_best} since the best"
+        summary = ", ".join(f"{name} {number:.4f}" for name, number in found.items())
+        log.info(f"validation after step {progress.step:,}: {summary} ({kept})")
+
+
+def _save(
+    progress: checkpoint.Progress, model: torch.nn.Module, optimizer: torch.optim.Optimizer, settings: TrainSettings,
+    run: RunFolder, accelerator: Accelerator,
+) -> None:  # fmt: skip
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    rng = gather_object([state]) if accelerator.num_processes > 1 else [state]
+    if accelerator.is_main_process:
+        weights = accelerator.unwrap_model(model).state_dict()
+        keep = settings.keep_checkpoints
+        checkpoint.save(run.checkpoints, progress, weights, optimizer.state_dict(), rng, keep)
+
+
+def _resume(
+    path: Path, model: TextClassifier, optimizer: torch.optim.Optimizer, accelerator: Accelerator
+) -> checkpoint.Progress:
+    progress, weights, optimizer_state, rng = checkpoint.load(path)
+    model.load_state_dict(weights)
+    optimizer.load_state_dict(optimizer_state)
+    if accelerator.process_index < len(rng):
+        torch.set_rng_state(rng[accelerator.process_index]["cpu"])
+        if torch.cuda.is_available() and "cuda" in rng[accelerator.process_index]:
+            torch.cuda.set_rng_state(rng[accelerator.process_index]["cuda"])
+    if accelerator.is_main_process:
+        log.info(f"goes on from {path}: epoch {progress.epoch + 1}, step {progress.step:,}")
+    return progress
+
+
+def from_main(value: Any, accelerator: Accelerator) -> Any:
+    """The main process's value, on every process."""
+    return gather_object([value])[0] if accelerator.num_processes > 1 else value

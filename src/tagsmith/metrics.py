@@ -1,0 +1,141 @@
+"""Scores in, figures out: pure functions, and a metric module for the `evaluate` library.
+
+`evaluate.load("src/tagsmith/metrics.py", "single_label")` loads it with no network; scikit-learn does the
+arithmetic.
+"""
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    hamming_loss,
+    log_loss,
+    multilabel_confusion_matrix,
+    precision_recall_fscore_support,
+)
+
+Floats = NDArray[np.float32]
+
+
+def probabilities(logits: Floats, multi_label: bool) -> Floats:
+    """Scores float32 [documents, classes] of logits of that shape: sigmoid (multi-label), or softmax."""
+    scores = expit(logits) if multi_label else softmax(logits, axis=1)
+    return np.asarray(scores, dtype=np.float32)
+
+
+def decide(scores: Floats, multi_label: bool, threshold: float) -> NDArray[np.int8]:
+    """Predicted classes, int8 [documents, classes]: those from the threshold up (multi-label), or the best one."""
+    if multi_label:
+        return (scores >= threshold).astype(np.int8)
+    predicted = np.zeros(scores.shape, dtype=np.int8)
+    predicted[np.arange(len(scores)), scores.argmax(axis=1)] = 1
+    return predicted
+
+
+def indicators(labels: Any, classes: int, multi_label: bool) -> NDArray[np.int8]:
+    """Labels (an id, or a list of ids, a document) as int8 [documents, classes]."""
+    matrix = np.zeros((len(labels), classes), dtype=np.int8)
+    for row, label in enumerate(labels):
+        matrix[row, label if multi_label else [label]] = 1
+    return matrix
+
+
+def figures(scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_label: bool, threshold: float) -> Any:
+    """All figures of one split, ready for JSON.
+
+    Where a denominator is 0, the figure is 0. Macro is the mean over the classes that occur in the truth or in
+    the predictions: one with neither has no figure that could be averaged. The average precision of a class
+    without a document is None.
+
+    Args:
+        scores: float32 [documents, classes].
+        truth: int8 [documents, classes].
+
+    Returns:
+        documents, accuracy (multi-label: exact match), hamming_loss, log_loss; micro, macro and weighted, each
+        with precision, recall, f1; classes: name -> figures; and `confusion_matrix` (single-label, [true][predicted])
+        or `confusion_matrices` (multi-label, name -> [[TN, FP], [FN, TP]]).
+    """
+    predicted = decide(scores, multi_label, threshold)
+    per_class = precision_recall_fscore_support(truth, predicted, average=None, zero_division=0)
+    tables = multilabel_confusion_matrix(truth, predicted)
+    occurring = [i for i in range(len(classes)) if truth[:, i].any() or predicted[:, i].any()]
+    result: dict[str, Any] = {
+        "documents": len(truth),
+        "accuracy": float((truth == predicted).all(axis=1).mean()),
+        "hamming_loss": float(hamming_loss(truth, predicted)),
+        "log_loss": _log_loss(scores, truth, multi_label),
+    }
+    for average in ("micro", "macro", "weighted"):
+        labels = occurring if average == "macro" and occurring else None
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, predicted, average=average, labels=labels, zero_division=0
+        )
+        result[average] = {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
+    result["classes"] = {
+        name: {
+            "precision": float(per_class[0][i]),
+            "recall": float(per_class[1][i]),
+            "f1": float(per_class[2][i]),
+            "support": int(per_class[3][i]),
+            "true_positives": int(tables[i, 1, 1]),
+            "false_positives": int(tables[i, 0, 1]),
+            "false_negatives": int(tables[i, 1, 0]),
+            "true_negatives": int(tables[i, 0, 0]),
+            "average_precision": float(average_precision_score(truth[:, i], scores[:, i]))
+            if truth[:, i].any()
+            else None,
+        }
+        for i, name in enumerate(classes)
+    }
+    if multi_label:
+        result["confusion_matrices"] = {name: tables[i].tolist() for i, name in enumerate(classes)}
+    else:
+        ids = range(len(classes))
+        table = confusion_matrix(truth.argmax(axis=1), predicted.argmax(axis=1), labels=ids)
+        result["confusion_matrix"] = table.tolist()
+    return result
+
+
+def _log_loss(scores: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
+    """Mean over the documents, in nats; multi-label: mean over documents and classes."""
+    if not multi_label:
+        return float(log_loss(truth, scores.astype(np.float64), labels=range(truth.shape[1])))
+    # A score that float32 rounds to 0 or 1 must cost much, not infinitely much.
+    edge = np.finfo(np.float32).eps
+    likely = np.clip(np.where(truth == 1, scores, 1 - scores.astype(np.float64)), edge, 1)
+    return float(-np.log(likely).mean())
+
+
+class ClassificationFigures(evaluate.Metric):  # type: ignore[misc]
+    """`figures` as a metric of the `evaluate` library, with the configurations `single_label` and `multi_label`."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        if self.config_name not in ("single_label", "multi_label"):
+            raise ValueError(f"expected the configuration single_label or multi_label, found {self.config_name!r}")
+        label = datasets.Value("int64")
+        return evaluate.MetricInfo(
+            description="Per-class, micro, macro and weighted figures of a text classifier, from its scores.",
+            citation="",
+            inputs_description=(
+                "predictions: scores, a list of one float a class for each document; "
+                "references: the class id (single_label) or the list of class ids (multi_label) of each document."
+            ),
+            features=datasets.Features(
+                {
+                    "predictions": datasets.List(datasets.Value("float32")),
+                    "references": datasets.List(label) if self.config_name == "multi_label" else label,
+                }
+            ),
+        )
+
+    def _compute(self, predictions: Any, references: Any, classes: list[str], threshold: float = 0.5) -> Any:
+        multi_label = self.config_name == "multi_label"
+        scores = np.asarray(predictions, dtype=np.float32)
+        return figures(scores, indicators(references, len(classes), multi_label), classes, multi_label, threshold)

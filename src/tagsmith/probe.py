@@ -1,0 +1,58 @@
+"""The head as a logistic regression on the frozen encoder's vectors.
+
+A regression first, then fine-tuning: Kumar et al., Fine-Tuning can Distort Pretrained Features, arXiv 2202.10054.
+"""
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+Floats = NDArray[np.float32]
+
+
+def fit_head(features: Floats, truth: NDArray[np.int8], multi_label: bool, c: float) -> tuple[Floats, Floats]:
+    """Weights [classes, hidden] and bias [classes] of a linear head.
+
+    Args:
+        features: float32 [documents, hidden], layer-normalised (squared norm = hidden).
+        truth: int8 [documents, classes]. A class without a document gets no weights and a bias that keeps it
+            from being predicted.
+        c: inverse regularisation as for features of unit norm.
+    """
+    strength = c / features.shape[1]
+    if multi_label:
+        rows = [_one_class(features, truth[:, i], strength) for i in range(truth.shape[1])]
+        return np.stack([weights for weights, _ in rows]), np.asarray([bias for _, bias in rows], dtype=np.float32)
+    labels = truth.argmax(axis=1)
+    regression = _fit(features, labels, strength)
+    weights = np.zeros((truth.shape[1], features.shape[1]), dtype=np.float32)
+    bias = np.full(truth.shape[1], regression.intercept_.min() - 10, dtype=np.float32)
+    if len(regression.classes_) == 2:
+        # For two classes scikit-learn fits one logit; half of it for, half of it against, is the same softmax.
+        weights[regression.classes_] = np.stack([-regression.coef_[0], regression.coef_[0]]) / 2
+        bias[regression.classes_] = np.stack([-regression.intercept_[0], regression.intercept_[0]]) / 2
+    else:
+        weights[regression.classes_] = regression.coef_
+        bias[regression.classes_] = regression.intercept_
+    return weights, bias
+
+
+def _one_class(features: Floats, has_class: NDArray[np.int8], strength: float) -> tuple[Floats, float]:
+    positives = int(has_class.sum())
+    if positives in (0, len(has_class)):
+        # No boundary to learn: the logit of the class's share, smoothed by half a document on either side.
+        return np.zeros(features.shape[1], dtype=np.float32), float(
+            np.log((positives + 0.5) / (len(has_class) - positives + 0.5))
+        )
+    regression = _fit(features, has_class, strength)
+    return regression.coef_[0].astype(np.float32), float(regression.intercept_[0])
+
+
+def _fit(features: Floats, labels: NDArray[np.integer], strength: float) -> LogisticRegression:
+    with warnings.catch_warnings():
+        # Stopped after max_iter it is still a good head; fine-tuning goes on from it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, max_iter=300).fit(features, labels)

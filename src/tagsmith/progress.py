@@ -1,0 +1,65 @@
+"""How far long work is: a live bar on a terminal, a plain line now and then in a log."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger("tagsmith")
+
+LOG_EVERY = 30.0
+"""Seconds between two lines in a log."""
+
+
+class Meter:
+    """Counts units of work; `detail` is the last remark, such as a rate."""
+
+    def __init__(self, what: str, total: int | None, unit: str, bar: Progress | None, done: int = 0):
+        self.what, self.total, self.unit, self.bar = what, total, unit, bar
+        self.done = self.before = done
+        self.started = self.said = time.monotonic()
+        self.task = bar.add_task(what, total=total, completed=done, detail="") if bar else None
+
+    def advance(self, count: int, detail: str = "") -> None:
+        self.done += count
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, completed=self.done, detail=detail or self._rate())
+        elif time.monotonic() - self.said >= LOG_EVERY:
+            self.said = time.monotonic()
+            log.info(f"{self.what}: {self._count()}, {detail or self._rate()}{self._left()}")
+
+    def _rate(self) -> str:
+        return f"{(self.done - self.before) / max(1e-9, time.monotonic() - self.started):,.0f} {self.unit}/s"
+
+    def _count(self) -> str:
+        return f"{self.done:,}" + (f" of {self.total:,}" if self.total is not None else "") + f" {self.unit}"
+
+    def _left(self) -> str:
+        if self.total is None or self.done == self.before:
+            return ""
+        spent = time.monotonic() - self.started
+        return f", {spent / (self.done - self.before) * (self.total - self.done):,.0f} s left"
+
+
+@contextmanager
+def meter(what: str, total: int | None, unit: str, *, show: bool = True, done: int = 0) -> Iterator[Meter]:
+    """A `Meter` over `total` units (None: unknown), `done` of them before this moment; `show=False` says nothing."""
+    if not (show and sys.stderr.isatty()):
+        silent = Meter(what, total, unit, None, done)
+        if not show:
+            silent.said = float("inf")
+        yield silent
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Meter(what, total, unit, bar, done)

@@ -1,0 +1,154 @@
+"""A run is a folder: settings, schema, documents by split, checkpoints, figures, weights, evaluation."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tagsmith.errors import DataError, InputMissing, SettingsError, listing
+
+RECORDED = ("tagsmith", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of what a run holds."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def schema(self) -> Path:
+        return self.path / "schema.json"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def rejected(self) -> Path:
+        return self.path / "rejected.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def weights(self) -> Path:
+        return self.model / "model.safetensors"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.jsonl"
+
+    @property
+    def holds_run(self) -> bool:
+        return self.settings.is_file()
+
+    def require(self) -> None:
+        """Raises: InputMissing where the folder holds no run."""
+        if not self.holds_run:
+            raise InputMissing(f"run={self.path}: no run here (looked for {self.settings}).")
+
+
+def fresh_path(name: str) -> Path:
+    """A folder under runs/ that is not there yet: `runs/2026-11-22_14-03-59_NAME`."""
+    first = Path("runs", f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}")
+    path, number = first, 2
+    while path.exists():
+        path, number = Path(f"{first}-{number}"), number + 1
+    return path
+
+
+def refuse_or_allow(run: RunFolder, resume: bool, overwrite: bool) -> bool:
+    """Whether to go on with what the folder holds; False: a new run is to be made.
+
+    Raises:
+        SettingsError: the folder holds a run and neither setting is on, or it holds something else.
+    """
+    if run.holds_run:
+        if not (resume or overwrite):
+            raise SettingsError(
+                f"run={run.path}: already holds a run; resume=true goes on with it, overwrite=true replaces it, "
+                "or name another folder."
+            )
+        return resume
+    if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        raise SettingsError(f"run={run.path}: is there already and holds no run; name another folder.")
+    return False
+
+
+def record(settings: dict[str, Any]) -> dict[str, Any]:
+    """What is needed to repeat the run: the settings, the command, the versions, the commit, the machine."""
+    versions = {}
+    for name in RECORDED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "settings": settings,
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": versions,
+        "commit": git_commit(),
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the code, None where it does not run from a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def require_same(run: RunFolder, settings: dict[str, Any]) -> None:
+    """Raises: SettingsError where the run was made with other settings than those it is to go on with."""
+    try:
+        stored = json.loads(run.settings.read_text(encoding="utf-8"))["settings"]
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{run.settings}: cannot be read: {error!r}.") from error
+    changed = [
+        f"{name}: the run has {stored.get(name)}, now {settings.get(name)}"
+        for name in sorted(stored.keys() | settings.keys())
+        if stored.get(name) != settings.get(name)
+    ]
+    if changed:
+        raise SettingsError(listing(f"run={run.path} goes on with the settings that it has:", changed))

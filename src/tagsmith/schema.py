@@ -1,0 +1,90 @@
+"""The classes, their fixed order and the task: the one source of every class id."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from tagsmith.errors import DataError, InputMissing
+
+
+class Task(Enum):
+    """How many classes a document has: exactly one (softmax), or any number (sigmoid)."""
+
+    single_label = "single_label"
+    multi_label = "multi_label"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The classes in their order (class id = position) and the task."""
+
+    classes: tuple[str, ...]
+    task: Task
+
+    def __post_init__(self) -> None:
+        if repeated := sorted({name for name in self.classes if self.classes.count(name) > 1}):
+            raise DataError(f"A class may be declared once; declared twice: {', '.join(repeated)}.")
+        if unusable := [name for name in self.classes if not name or name != name.strip()]:
+            raise DataError(f"A class name may not be empty or begin or end with a space; found {unusable}.")
+
+    @property
+    def multi_label(self) -> bool:
+        return self.task is Task.multi_label
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.classes)}
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the task and the classes in order, as hex; equal schemas have equal hashes."""
+        return hashlib.sha256(json.dumps([self.task.value, self.classes]).encode()).hexdigest()
+
+    def names(self, ids: Iterable[int]) -> list[str]:
+        return [self.classes[i] for i in ids]
+
+    def save(self, path: Path) -> None:
+        content = {"task": self.task.value, "classes": self.classes, "hash": self.hash}
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Schema":
+        """Read what `save` wrote.
+
+        Raises:
+            InputMissing: there is no such file.
+            DataError: it is not a schema, or its hash does not fit its content.
+        """
+        if not path.is_file():
+            raise InputMissing(f"{path}: no schema here; expected the schema.json of a run or a bundle.")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            schema = cls(tuple(content["classes"]), Task(content["task"]))
+            stated = content["hash"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: expected task, classes and hash; {error!r}.") from error
+        if stated != schema.hash:
+            raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand.")
+        return schema
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Distinct names in the order that a person expects: numbers by value ("2" before "10"), text by letter.
+
+    The order depends on the set of names alone, never on the order in which they came.
+    """
+
+    def key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+        parts = re.split(r"(\d+)", name.casefold())
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part], name
+
+    return sorted(set(names), key=key)
+
+
+def ordered_classes(declared: Sequence[str] | None, found: Iterable[str]) -> tuple[str, ...]:
+    """Declared classes in the declared order, else the found ones in natural order."""
+    return tuple(declared) if declared is not None else tuple(natural_order(found))

@@ -1,0 +1,239 @@
+"""From settings to a run: documents, head, loop, evaluation."""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import datasets
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from filelock import FileLock, Timeout
+from tokenizers import Tokenizer
+
+from tagsmith import data
+from tagsmith.checkpoint import newest
+from tagsmith.errors import SettingsError, TagsmithError, TryAgainLater
+from tagsmith.evaluate import default_split, evaluate_split, score
+from tagsmith.files import replace_folder, whole_file, write_json
+from tagsmith.loop import TaggedSplit, fit, from_main
+from tagsmith.metrics import indicators
+from tagsmith.model import (
+    Reading,
+    TextClassifier,
+    load_pretrained,
+    load_weights,
+    save_architecture,
+    save_weights,
+)
+from tagsmith.probe import fit_head
+from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
+from tagsmith.schema import Schema
+from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
+from tagsmith.windows import encode
+
+log = logging.getLogger("tagsmith")
+
+T = TypeVar("T")
+
+
+def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
+    """Train a classifier and evaluate it; every process of a launch calls this.
+
+    Returns:
+        The run, and its evaluation (on the main process; elsewhere empty).
+
+    Raises:
+        SettingsError: the run folder is taken, or a setting does not fit the data or the encoder.
+        InputMissing, DataError: see `data.load` and `model.load_pretrained`.
+        TryAgainLater: another process trains in this folder.
+    """
+    precision = "no" if settings.train.mixed_precision is Precision.fp32 else settings.train.mixed_precision.value
+    accelerator = Accelerator(mixed_precision=precision, cpu=settings.train.cpu)
+    if not accelerator.is_main_process:
+        log.setLevel(logging.WARNING)
+    set_seed(settings.seed, device_specific=True)
+    run = RunFolder(Path(from_main(str(settings.run or fresh_path(settings.name)), accelerator)))
+    lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
+    try:
+        tagged = _on_main(accelerator, lambda: _claim(settings, run, lock))
+        schema = from_main(tagged.schema if tagged else None, accelerator) or Schema.load(run.schema)
+        with accelerator.main_process_first():  # One download of an encoder from the hub, not one a process.
+            model, tokenizer, reading = load_pretrained(
+                settings.model, settings.data, len(schema.classes), settings.evaluate.threshold
+            )
+        if tagged is not None:
+            _on_main(accelerator, lambda: _create(settings, run, tagged, model, tokenizer, reading))
+        accelerator.wait_for_everyone()
+        with _log_file(run.log, accelerator):
+            for note in tagged.notes if tagged else []:
+                log.warning(note)
+            return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
+    finally:
+        lock.release()
+
+
+def _on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
+    """Run `action` on the main process; where it fails, the other processes leave with the same exit status."""
+    result: T | None = None
+    error: Exception | None = None
+    if accelerator.is_main_process:
+        try:
+            result = action()
+        except Exception as raised:
+            error = raised
+    status = from_main(getattr(error, "exit_status", TagsmithError.exit_status) if error else None, accelerator)
+    if error is not None:
+        raise error
+    if status is not None:
+        raise SystemExit(status)
+    return result
+
+
+def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedData | None:
+    """Take the run folder and load the documents for it; None: it holds a run to go on with."""
+    run.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TryAgainLater(f"run={run.path}: another process trains here (it holds {lock.lock_file}).") from None
+    if refuse_or_allow(run, settings.resume, settings.overwrite):
+        require_same(run, _settings_of_run(settings))
+        return None
+    tagged = data.load(settings.data, settings.task, settings.seed)
+    if settings.train.early_stopping_patience is not None and "validation" not in tagged.splits:
+        raise SettingsError(
+            "train.early_stopping_patience: there is no validation split to judge by; "
+            "set data.validation_share=0.1, or name one."
+        )
+    return tagged
+
+
+def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
+    """The settings that make the run what it is, by dotted name: not where it lies nor how it was started."""
+    about_the_start = {"run", "name", "resume", "overwrite"}
+    return {name: value for name, value in as_dict(settings).items() if name not in about_the_start}
+
+
+def _create(
+    settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: TextClassifier, tokenizer: Tokenizer,
+    reading: Reading,
+) -> None:  # fmt: skip
+    """Write all of the run that stands before training, whole or not at all."""
+
+    def write(folder: Path) -> None:
+        inside = RunFolder(folder)
+        tagged.splits.save_to_disk(inside.data)
+        tagged.schema.save(inside.schema)
+        save_architecture(inside.model, model, tokenizer, reading)
+        if tagged.rejected:
+            with whole_file(inside.rejected) as file:
+                for problem in tagged.rejected:
+                    file.write(json.dumps(problem.as_dict(), ensure_ascii=False) + "\n")
+        write_json(inside.settings, record(_settings_of_run(settings)))
+
+    replace_folder(run.path, write)
+
+
+def _train(
+    settings: TrainRun, run: RunFolder, schema: Schema, model: TextClassifier, tokenizer: Tokenizer,
+    reading: Reading, accelerator: Accelerator,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit the model of a run, save its weights, evaluate it."""
+    splits = datasets.load_from_disk(str(run.data))
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
+    log.info(f"run {run.path}: {schema.task.value}, {len(schema.classes)} classes, documents: {sizes}")
+    scoring_tokens = settings.evaluate.batch_tokens
+    if not run.weights.is_file():
+        model.to(accelerator.device)
+        train_split = _tagged_split(splits["train"], "train", tokenizer, reading, schema)
+        if newest(run.checkpoints) is None:
+            _start_head(model, train_split, schema, settings.train.probe_c, scoring_tokens, accelerator)
+        if settings.train.recipe is Recipe.finetune:
+            validation = None
+            if "validation" in splits:
+                validation = _tagged_split(splits["validation"], "validation", tokenizer, reading, schema)
+            started = time.monotonic()
+            fit(model, train_split, validation, schema, settings.train, settings.seed, scoring_tokens, run, accelerator)
+            log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
+        if accelerator.is_main_process:
+            if run.best.is_file():
+                run.best.replace(run.weights)
+            else:
+                save_weights(run.weights, model.state_dict())
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
+        accelerator.wait_for_everyone()
+    load_weights(run.weights, model)
+    return evaluate_split(
+        run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold, accelerator
+    )
+
+
+def _tagged_split(
+    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
+) -> TaggedSplit:
+    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+    split = TaggedSplit(encoded, list(part["labels"]))
+    if (encoded.tokens > reading.rule.max_tokens).any():
+        log.warning(_long_documents(split, name, reading, schema))
+    return split
+
+
+def _long_documents(split: TaggedSplit, name: str, reading: Reading, schema: Schema) -> str:
+    """How many documents of each class are longer than a window, and what became of the rest of them."""
+    rule, encoded = reading.rule, split.encoded
+    truth = indicators(split.labels, len(schema.classes), schema.multi_label)
+    longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
+    by_class = ", ".join(
+        f"{label} {int(truth[cut, i].sum()):,} of {int(truth[:, i].sum()):,}"
+        for i, label in enumerate(schema.classes)
+        if truth[cut, i].any()
+    )
+    unread = int(encoded.unread.sum()) / int(encoded.tokens.sum())
+    told = f"{name}: {int(longer.sum()):,} of {len(encoded):,} documents are longer than {rule.max_tokens} tokens; "
+    told += f"data.long_documents={rule.long_documents}"
+    if not cut.any():
+        return f"{told} reads all of them."
+    return f"{told} leaves {unread:.0%} of all tokens unread, in documents of the classes: {by_class or 'none'}."
+
+
+def _start_head(
+    model: TextClassifier, split: TaggedSplit, schema: Schema, c: float, batch_tokens: int, accelerator: Accelerator
+) -> None:
+    """Set the head to the logistic regression on the frozen encoder's vectors of the training documents."""
+    started = time.monotonic()
+    features = score(model.eval().features, split.encoded, batch_tokens, accelerator, "embedding")
+    embedded = time.monotonic()
+    head = None
+    if accelerator.is_main_process:
+        truth = indicators(split.labels, len(schema.classes), schema.multi_label)
+        head = fit_head(features, truth, schema.multi_label, c)
+        fitting = time.monotonic() - embedded
+        log.info(
+            f"probe: {len(features):,} documents embedded in {embedded - started:.1f} s, fitted in {fitting:.1f} s"
+        )
+    weights, bias = from_main(head, accelerator)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(weights))
+        model.head.bias.copy_(torch.from_numpy(bias))
+
+
+@contextmanager
+def _log_file(path: Path, accelerator: Accelerator) -> Iterator[None]:
+    """While it is open, the main process writes its log into the run as well."""
+    if not accelerator.is_main_process:
+        yield
+        return
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,165 @@
+"""Which tokens of a document the encoder reads: the same rule in training, evaluation and the bundle.
+
+A document is a list of windows, a window a list of token ids with the encoder's special tokens around them.
+A short document has one window. Everything here is numpy and tokenizers, so that inference needs nothing else.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """How a document longer than `max_tokens` is read: its head, head and tail, or overlapping windows.
+
+    Attributes:
+        max_tokens: most tokens of a window, special tokens included.
+        long_documents: "head", "head_tail" or "windows".
+        overlap: tokens that neighbouring windows share.
+        max_windows: most windows of one document; where it has more, that many are read, evenly spread.
+    """
+
+    max_tokens: int
+    long_documents: str = "head"
+    overlap: int = 32
+    max_windows: int = 8
+
+    def spans(self, tokens: int, room: int) -> list[list[tuple[int, int]]]:
+        """The (start, end) spans that each window joins, for `tokens` tokens and `room` of them in a window."""
+        if tokens <= room:
+            return [[(0, tokens)]]
+        if self.long_documents == "head":
+            return [[(0, room)]]
+        if self.long_documents == "head_tail":
+            # Half and half: what a text is about stands at its beginning and again at its end.
+            head = room - room // 2
+            return [[(0, head), (tokens - (room - head), tokens)]]
+        step = room - min(self.overlap, room - 1)
+        starts = [*range(0, tokens - room, step), tokens - room]
+        if len(starts) > self.max_windows:
+            keep = np.linspace(0, len(starts) - 1, self.max_windows).round().astype(int)
+            starts = [starts[i] for i in keep]
+        return [[(start, start + room)] for start in starts]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded windows of some documents.
+
+    Attributes:
+        input_ids: int64 [windows, tokens], padded on the right.
+        attention_mask: int64 [windows, tokens], 1 for a token and 0 for padding.
+        document: int64 [windows], position in the batch of the document that the window belongs to.
+        documents: number of documents.
+    """
+
+    input_ids: Ints
+    attention_mask: Ints
+    document: Ints
+    documents: int
+
+
+class EncodedDocuments:
+    """Token ids of many documents without padding: 4 bytes a token, in one array.
+
+    Attributes:
+        lengths: int64 [documents], tokens of each document's longest window.
+        windows: int64 [documents], number of windows.
+        tokens: int64 [documents], tokens of the whole document, special tokens included.
+        unread: int64 [documents], tokens that no window holds.
+
+    `lengths * windows` of a batch's longest window is what the encoder computes for it, padding included.
+    """
+
+    def __init__(self, pad_id: int, documents: Iterable[tuple[list[list[int]], int, int]]):
+        """`documents` yields (windows, tokens, unread) of each document."""
+        self.pad_id = pad_id
+        ids: list[NDArray[np.int32]] = []
+        window_lengths: list[int] = []
+        windows: list[int] = []
+        tokens: list[int] = []
+        unread: list[int] = []
+        for document, whole, missed in documents:
+            for window in document:
+                ids.append(np.asarray(window, dtype=np.int32))
+                window_lengths.append(len(window))
+            windows.append(len(document))
+            tokens.append(whole)
+            unread.append(missed)
+        self.ids = np.concatenate(ids) if ids else np.zeros(0, np.int32)
+        self.window_lengths = np.asarray(window_lengths, dtype=np.int64)
+        self.window_starts = np.cumsum(self.window_lengths) - self.window_lengths
+        self.windows = np.asarray(windows, dtype=np.int64)
+        self.first_window = np.cumsum(self.windows) - self.windows
+        self.tokens = np.asarray(tokens, dtype=np.int64)
+        self.unread = np.asarray(unread, dtype=np.int64)
+        self.lengths = np.maximum.reduceat(self.window_lengths, self.first_window) if windows else np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def batch(self, documents: Ints) -> Batch:
+        """The windows of these documents (positions), padded to the longest of them."""
+        counts = self.windows[documents]
+        first = np.repeat(self.first_window[documents], counts)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        chosen = first + within
+        lengths = self.window_lengths[chosen]
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        input_ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        where = self.window_starts[chosen][:, None] + np.arange(lengths.max())
+        input_ids[mask] = self.ids[where[mask]]
+        return Batch(input_ids, mask.astype(np.int64), np.repeat(np.arange(len(documents)), counts), len(documents))
+
+
+def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids that the tokenizer puts before and after a text, such as ([CLS], [SEP])."""
+    bare = tokenizer.encode("a", add_special_tokens=False).ids
+    full = tokenizer.encode("a", add_special_tokens=True).ids
+    start = next(i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare)
+    return full[:start], full[start + len(bare) :]
+
+
+def encode(
+    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int, at_once: int = 1000
+) -> EncodedDocuments:
+    """Tokenise `texts` (all cores) and cut them into windows.
+
+    The tokenizer's own truncation and padding are switched off: files often carry values of their own that
+    would cut a document silently.
+    """
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    before, after = special_tokens(tokenizer)
+    room = rule.max_tokens - len(before) - len(after)
+
+    def documents() -> Iterator[tuple[list[list[int]], int, int]]:
+        for start in range(0, len(texts), at_once):
+            chunk = list(texts[start : start + at_once])
+            for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                ids = encoding.ids
+                windows = rule.spans(len(ids), room)
+                read = _covered(windows)
+                joined = [before + [i for a, b in window for i in ids[a:b]] + after for window in windows]
+                yield joined, len(ids) + len(before) + len(after), len(ids) - read
+
+    return EncodedDocuments(pad_id, documents())
+
+
+def _covered(windows: list[list[tuple[int, int]]]) -> int:
+    """Number of tokens in the union of the spans, which come in rising order."""
+    covered = end = 0
+    for start, stop in (span for window in windows for span in window):
+        covered += max(0, stop - max(start, end))
+        end = max(end, stop)
+    return covered
