@@ -6,14 +6,13 @@ Nothing behind it knows Hydra or OmegaConf.
 import functools
 import inspect
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -26,13 +25,13 @@ from tagsmith.errors import SettingsError, TagsmithError, TryAgainLater, listing
 
 Settings = TypeVar("Settings")
 
-STAGES = {
+STAGES: dict[str, type] = {
     "train": typed.TrainRun,
     "evaluate": typed.EvaluateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
 }
-SECTIONS = {
+SECTIONS: dict[str, dict[str, type]] = {
     "data": {
         "csv": typed.CsvSettings,
         "jsonl": typed.JsonlSettings,
@@ -40,19 +39,18 @@ SECTIONS = {
         "azure": typed.AzureSettings,
         "hub": typed.HubSettings,
     },
-    "model": {"encoder": typed.ModelSettings},
-    "train": {"recipe": typed.TrainSettings},
+    "model": {"": typed.ModelSettings},
+    "train": {"": typed.TrainSettings},
 }
 
 
 def register() -> None:
-    """Make the dataclasses known to the YAMLs: `defaults: [settings_of_train]`, `[settings_of_csv]`, ..."""
+    """Make the dataclasses known to the YAMLs: `/settings/run/train`, `/settings/data/csv`, `/settings/model`, ..."""
     store = ConfigStore.instance()
-    for name, stage in STAGES.items():
-        store.store(name=f"settings_of_{name}", node=stage)
-    for group, choices in SECTIONS.items():
-        for name, section in choices.items():
-            store.store(group=group, name=f"settings_of_{name}", node=section)
+    for group, choices in {"run": STAGES, **SECTIONS}.items():
+        for name, kind in choices.items():
+            place, _, last = f"settings/{group}/{name}".rstrip("/").rpartition("/")
+            store.store(group=place, name=last, node=kind)
     OmegaConf.register_new_resolver("explain", explain, replace=True)
 
 
@@ -129,11 +127,10 @@ def to_settings(config: DictConfig, kind: type[Settings]) -> Settings:
         settings: Any = OmegaConf.to_object(config) if not problems else None
     except OmegaConfBaseException as error:
         problems.append(str(error).splitlines()[0])
+    if not problems:
+        problems = [*_strays(config, settings), *typed.problems(settings)]
     if problems:
         raise SettingsError(listing("These settings cannot be used:", problems))
-    if strays := [*_strays(config, settings)]:
-        raise SettingsError(listing("These settings are unknown:", strays))
-    typed.validate(settings)
     return settings  # type: ignore[no-any-return]
 
 
@@ -143,14 +140,14 @@ def _strays(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str
     for key in config:
         value = getattr(settings, str(key), None)
         if key not in known:
-            yield f"{prefix}{key} (there are {', '.join(sorted(known))})"
+            yield f"{prefix}{key!s}: there is no such setting; there are {', '.join(sorted(known))}"
         elif is_dataclass(value) and isinstance(config[key], DictConfig):
             yield from _strays(config[key], value, f"{prefix}{key}.")
 
 
 def explain(stage: str) -> str:
     """The text of `--help`: every setting with its type, default, unit and range."""
-    lines: list[str] = []
+    lines = [f"python scripts/{stage}.py NAME=VALUE ..."]
     kinds: list[tuple[str, type]] = [("", STAGES[stage])]
     for item in fields(STAGES[stage]):
         if item.name in SECTIONS and is_dataclass(item.type):
@@ -160,7 +157,7 @@ def explain(stage: str) -> str:
     said: set[str] = set()
     for prefix, kind in kinds:
         title = inspect.getdoc(kind) or ""
-        rows = [row for row in fields(kind) if not is_dataclass(row.type) and f"{prefix}{row.name}" not in said]  # type: ignore[arg-type]
+        rows = [row for row in fields(kind) if not is_dataclass(row.type) and f"{prefix}{row.name}" not in said]
         lines += ["", f"{title.splitlines()[0]}"]
         for row in rows:
             said.add(f"{prefix}{row.name}")
@@ -170,31 +167,25 @@ def explain(stage: str) -> str:
 
 def _explain_setting(name: str, row: Any) -> list[str]:
     meta, default = row.metadata, typed.default_of(row)
-    shown = (
-        default.value
-        if isinstance(default, Enum)
-        else {"None": "null", "True": "true", "False": "false"}.get(str(default), default)
-    )
-    head = f"  {name}  ({_type_name(row.type)}"
-    head += "; required)" if default == typed.REQUIRED else f"; default {shown})"
-    bounds = [
-        f"at least {meta['low']:g}" if meta["low"] is not None else "",
-        f"at most {meta['high']:g}" if meta["high"] is not None else "",
-    ]
-    facts = [meta["help"], f"unit: {meta['unit']}" if meta["unit"] else "", " and ".join(b for b in bounds if b)]
-    return [head, "      " + "; ".join(fact for fact in facts if fact)]
+    shown = "required" if default == typed.REQUIRED else f"default {_as_typed(default)}"
+    low, high = meta["low"], meta["high"]
+    bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
+    facts = [meta["help"], f"unit: {meta['unit']}" if meta["unit"] else "", " and ".join(filter(None, bounds))]
+    return [f"  {name}  ({_type_name(row.type)}; {shown})", "      " + "; ".join(filter(None, facts))]
+
+
+def _as_typed(value: Any) -> Any:
+    """A value as a person types it on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return value.value if isinstance(value, Enum) else repr(value) if value in ("", ",") else value
 
 
 def _type_name(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, Enum):
+    if args := get_args(kind):
+        if get_origin(kind) in (list, dict):
+            return f"{get_origin(kind).__name__} of {', '.join(map(_type_name, args))}"
+        return " | ".join("null" if part is type(None) else _type_name(part) for part in args)
+    if issubclass(kind, Enum):
         return " | ".join(member.value for member in kind)
-    if isinstance(kind, type) and not getattr(kind, "__args__", None):
-        return {"str": "text", "int": "whole number", "float": "number", "bool": "true | false"}[kind.__name__]
-    if getattr(kind, "__origin__", None) is not None:
-        return str(kind)
-    return " | ".join("null" if part is type(None) else _type_name(part) for part in kind.__args__)
-
-
-def is_first_process() -> bool:
-    """Whether this process speaks for its launch (the launchers number the processes in RANK)."""
-    return os.environ.get("RANK", "0") == "0"
+    return {str: "text", int: "whole number", float: "number", bool: "true | false"}[kind]

@@ -20,8 +20,8 @@ from tagsmith.schema import Task
 from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.windows import WindowRule
 
-transformers.utils.logging.disable_progress_bar()
-transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 DROPOUT_NAMES = {
     "attention": ("attention_probs_dropout_prob", "attention_dropout"),
@@ -33,9 +33,9 @@ DROPOUT_NAMES = {
 class TextClassifier(nn.Module):
     """A pretrained encoder, pooled and layer-normalised token states, and a linear head."""
 
-    def __init__(self, encoder: nn.Module, classes: int, pooling: Pooling):
+    def __init__(self, encoder: Any, classes: int, pooling: Pooling):
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
         if getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None  # Its weights would never be used, and a distributed run refuses such.
         self.pooling = pooling
@@ -227,7 +227,7 @@ def load_classifier(folder: Path, classes: int) -> tuple[TextClassifier, Tokeniz
         raise InputMissing(f"{weights} does not exist: training has not finished; go on with resume=true.")
     reading = Reading.load(folder / "reading.json")
     config = transformers.AutoConfig.from_pretrained(folder)
-    encoder: Any = transformers.AutoModel.from_config(config, dtype=torch.float32)
+    encoder: Any = transformers.AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model = TextClassifier(encoder, classes, reading.pooling)
     load_weights(weights, model)
     return model, Tokenizer.from_file(str(folder / "tokenizer.json")), reading

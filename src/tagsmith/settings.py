@@ -9,7 +9,6 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from tagsmith.errors import SettingsError, listing
 from tagsmith.schema import Task
 
 REQUIRED = "???"
@@ -381,14 +380,9 @@ def _own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
             yield from _own_problems(value, f"{prefix}{item.name}.")
 
 
-def validate(settings: Any) -> None:
-    """Check every range and every combination.
-
-    Raises:
-        SettingsError: lists all that is wrong at once.
-    """
-    if problems := [*_range_problems(settings), *_own_problems(settings)]:
-        raise SettingsError(listing("These settings cannot be used:", problems))
+def problems(settings: Any) -> list[str]:
+    """Every value out of its range and every combination that cannot be, one line each."""
+    return [*_range_problems(settings), *_own_problems(settings)]
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
@@ -398,4 +392,6 @@ def as_dict(settings: Any) -> dict[str, Any]:
 
 def default_of(item: Field[Any]) -> Any:
     """The default of a dataclass field."""
-    return item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
+    if item.default is not MISSING:
+        return item.default
+    return item.default_factory() if item.default_factory is not MISSING else None

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from tagsmith.data.documents import Document, Problem, unreadable
+from tagsmith.data.documents import Document, Problem
+from tagsmith.rows import is_broken
 from tagsmith.schema import Task
 
 
@@ -58,7 +59,7 @@ def _text_problem(text: object) -> str | None:
         return f"expected text, found {type(text).__name__} {text!r}"[:200]
     if not text.strip():
         return "empty text"
-    if unreadable(text):
+    if is_broken(text):
         return "text with half of a surrogate pair, which is no Unicode text"
     return None
 

@@ -1,7 +1,5 @@
 """What every reader gives: documents with the place they came from, and the problems met on the way."""
 
-import codecs
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -10,8 +8,7 @@ from typing import Any
 
 from tagsmith.errors import InputMissing
 from tagsmith.schema import Task
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from tagsmith.settings import TableSettings
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -92,16 +89,6 @@ def locate(path: str, what: str) -> Path:
     return located
 
 
-def decode(raw: bytes, encoding: str, fallback: str | None) -> str | None:
-    """The text of these bytes, or None where neither encoding fits. A byte-order mark is dropped."""
-    for name in filter(None, (encoding, fallback)):
-        try:
-            return raw.decode(name).removeprefix("\ufeff")
-        except UnicodeDecodeError:
-            continue
-    return None
-
-
 def label_list(source: Source, file: str, row: int, values: Iterable[Any], content: object) -> list[str] | None:
     """Class names as stripped text, each once; None (and a problem) where a value is no name."""
     names: list[str] = []
@@ -124,22 +111,29 @@ def split_name(source: Source, file: str, row: int, value: Any) -> str | None:
     return name
 
 
+def split_files(settings: TableSettings) -> Iterator[tuple[Path, str | None]]:
+    """The files that the settings name, each with its split; None for the training file, which may be divided."""
+    for split in ("train", "validation", "test"):
+        if name := getattr(settings, split):
+            yield locate(name, f"data.{split}"), None if split == "train" else split
+
+
+def add_record(
+    record: dict[str, Any], labels: list[Any], file: str, row: int, split: str | None, settings: TableSettings,
+    source: Source,
+) -> None:  # fmt: skip
+    """Add the document of a record with these labels, or the problem that keeps it out."""
+    names = label_list(source, file, row, labels, record)
+    problems = len(source.problems)
+    named = split_name(source, file, row, record.get(settings.split_field)) if settings.split_field else None
+    if names is None or len(source.problems) > problems:
+        return
+    fields = (settings.id_field, settings.language_field, settings.group_field)
+    identity, language, group = (as_text(record.get(name)) if name else None for name in fields)
+    text = record.get(settings.text_field)
+    source.documents.append(Document(file, row, text, names, split or named, identity, language, group))
+
+
 def as_text(value: Any) -> str | None:
     """An optional field (id, language, group) as text; None where it is absent or empty."""
     return None if value is None or str(value).strip() == "" else str(value).strip()
-
-
-def text_lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
-    """The lines of a text file, line ends kept. Bytes that no encoding reads become lone surrogates (`unreadable`)."""
-    codec = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-    with path.open(encoding=codec, errors="surrogateescape", newline="") as file:
-        for line in file:
-            if fallback is not None and unreadable(line):
-                yield line.encode(encoding, "surrogateescape").decode(fallback, "surrogateescape")
-            else:
-                yield line
-
-
-def unreadable(text: str) -> bool:
-    """Whether the text holds bytes that its encoding could not read, or half of a surrogate pair."""
-    return not text.isascii() and _SURROGATE.search(text) is not None

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tagsmith.data.documents import Document, Source, as_text, decode, label_list, locate, split_name
+from tagsmith.data.documents import Document, Source, as_text, label_list, locate, split_name
 from tagsmith.errors import DataError
+from tagsmith.rows import decode
 from tagsmith.schema import Task
 from tagsmith.settings import AzureSettings
 

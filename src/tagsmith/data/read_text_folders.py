@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tagsmith.data.documents import SPLIT_NAMES, Document, Source, decode, locate
+from tagsmith.data.documents import SPLIT_NAMES, Document, Source, locate
 from tagsmith.errors import DataError
+from tagsmith.rows import decode
 from tagsmith.schema import Task, natural_order
 from tagsmith.settings import TextFoldersSettings
 

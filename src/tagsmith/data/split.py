@@ -1,6 +1,6 @@
 """Which document goes to which split: given splits are kept, missing ones are drawn by share."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,8 @@ HELD_OUT = ("test", "validation")
 class HeldOut:
     """The held-out documents of an earlier run: split -> ids and split -> texts (in the form of `same_text`)."""
 
-    ids: dict[str, Collection[str]]
-    texts: dict[str, Collection[str]]
+    ids: Mapping[str, Collection[str]]
+    texts: Mapping[str, Collection[str]]
 
 
 def assign(

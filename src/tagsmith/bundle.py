@@ -1,0 +1,110 @@
+"""The exported folder: what is in it, its manifest, how it is checked.
+
+onnx/model.onnx   encoder, pooling and head: input_ids and attention_mask [windows, tokens] -> logits [windows, classes]
+tokenizer.json    text -> token ids
+schema.json       the classes in order, the task
+decision.json     which tokens are read, how windows are pooled, from which score a class is predicted
+README.md         the model card
+manifest.json     SHA-256 and size of each file; written last
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.schema import Schema
+from tagsmith.windows import WindowRule
+
+FORMAT = 1
+"""Version of the layout; a bundle of a later one is refused."""
+
+GRAPH, TOKENIZER, SCHEMA, DECISION, CARD, MANIFEST = (
+    "onnx/model.onnx",
+    "tokenizer.json",
+    "schema.json",
+    "decision.json",
+    "README.md",
+    "manifest.json",
+)
+FILES = (GRAPH, TOKENIZER, SCHEMA, DECISION, CARD)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How documents become input of the graph, and logits become classes.
+
+    Attributes:
+        window_rule: which tokens are read; a document's logits are the mean over its windows.
+        pad_id: id of the padding token.
+        thresholds: score from which each class is predicted (multi-label), in the order of the schema.
+    """
+
+    window_rule: WindowRule
+    pad_id: int
+    thresholds: tuple[float, ...]
+
+    def save(self, path: Path) -> None:
+        """Write `decision.json`."""
+        path.write_text(json.dumps(asdict(self) | {"window_pooling": "mean_logits"}, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path, schema: Schema) -> "Decision":
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: it is no decision file, or it does not fit the schema.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            decision = cls(WindowRule(**content["window_rule"]), content["pad_id"], tuple(content["thresholds"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: expected window_rule, pad_id and thresholds: {error!r}.") from error
+        if len(decision.thresholds) != len(schema.classes):
+            found, expected = len(decision.thresholds), len(schema.classes)
+            raise DataError(f"{path}: expected a threshold for each of {expected} classes, found {found}.")
+        return decision
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, about: dict[str, Any]) -> None:
+    """Write `manifest.json` over the files that lie in the folder; `about` says where the bundle comes from."""
+    files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in FILES}
+    schema_hash = Schema.load(folder / SCHEMA).hash
+    content = {"format": FORMAT, "schema_hash": schema_hash, "files": files, **about}
+    (folder / MANIFEST).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle whose files are those that were exported.
+
+    Raises:
+        InputMissing: there is no bundle.
+        DataError: a file is changed, missing or foreign (all are listed), or the format is a later one.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputMissing(f"{folder}: no bundle here (looked for {path}); scripts/export.py writes one.")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stated = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+        version = int(manifest["format"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read as a manifest: {error!r}; export the run again.") from error
+    if version > FORMAT:
+        raise DataError(f"{path}: format {version}; this version of tagsmith reads up to {FORMAT}; upgrade it.")
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST}
+    problems = [f"{name}: missing" for name in sorted((stated.keys() | set(FILES)) - present)]
+    problems += [f"{name}: foreign, not in the manifest" for name in sorted(present - stated.keys())]
+    changed = [name for name in sorted(stated.keys() & present) if digest(folder / name) != stated[name]]
+    problems += [f"{name}: changed, its SHA-256 is not the manifest's" for name in changed]
+    if problems:
+        raise DataError(listing(f"{folder}: not the bundle that was exported:", problems))
+    return manifest

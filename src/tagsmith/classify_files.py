@@ -1,0 +1,121 @@
+"""Classify a file or a folder, row by row, in bounded memory: what cannot be classified becomes a row with an error."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tagsmith.classify import Classifier
+from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.files import whole_file
+from tagsmith.progress import meter
+from tagsmith.rows import BadRow, Rows, decode, delimited, is_broken, json_lines
+from tagsmith.settings import ClassifyRun
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One input: what tells it apart (its id, its file name) and its text, or what is wrong with it."""
+
+    key: dict[str, Any]
+    text: str = ""
+    error: str | None = None
+
+
+@dataclass
+class Counts:
+    """Rows written."""
+
+    classified: int = 0
+    errors: int = 0
+
+
+def classify_files(settings: ClassifyRun) -> Counts:
+    """Write one JSON line for each input row, in the order of the input.
+
+    A line has `row` (from 1) or `file`, the row's `id` where it has one, and `label` (single-label) or `labels`,
+    and `scores`; or `error`.
+
+    Raises:
+        InputMissing: no input or no bundle.
+        SettingsError: the output exists, or the input is of an unknown kind.
+        DataError: the bundle is not whole.
+    """
+    source, output = Path(settings.input), Path(settings.output)
+    if not source.exists():
+        raise InputMissing(f"input={source}: does not exist (looked for it from {Path.cwd()}).")
+    if not output.parent.is_dir():
+        raise InputMissing(f"output={output}: the folder {output.parent} does not exist.")
+    if output.exists() and not settings.overwrite:
+        raise SettingsError(f"output={output}: exists; overwrite=true replaces it.")
+    rows = _rows(source, settings.text_field)
+    classifier = Classifier.load(settings.bundle)
+    counts = Counts()
+    with whole_file(output) as file, meter("classifying", None, "rows") as progress:
+        while chunk := list(islice(rows, settings.batch_documents)):
+            for line in _classify(classifier, chunk):
+                counts.errors += "error" in line
+                counts.classified += "error" not in line
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            progress.advance(len(chunk))
+    return counts
+
+
+def _classify(classifier: Classifier, rows: list[Row]) -> Iterator[dict[str, Any]]:
+    scores = classifier.predict_proba([row.text for row in rows])
+    decided = classifier.decide(scores)
+    field = "labels" if classifier.schema.multi_label else "label"
+    for i, row in enumerate(rows):
+        if row.error is not None:
+            yield {**row.key, "error": row.error}
+        else:
+            named = {name: round(float(s), 6) for name, s in zip(classifier.classes, scores[i], strict=True)}
+            yield {**row.key, field: decided[i], "scores": named}
+
+
+def _rows(source: Path, text_field: str) -> Iterator[Row]:
+    kind = source.suffix.lower()
+    if source.is_dir():
+        return _text_files(source)
+    if kind == ".jsonl":
+        return _records(json_lines(source), text_field)
+    if kind not in (".csv", ".tsv"):
+        raise SettingsError(f"input={source}: expected a .jsonl, .csv or .tsv file, or a folder of .txt files.")
+    rows = delimited(source, "\t" if kind == ".tsv" else ",")
+    _, header = next(rows)
+    if isinstance(header, BadRow) or text_field not in header:
+        found = "no header line" if isinstance(header, BadRow) or not header else ", ".join(header)
+        raise DataError(f"{source}: expected the column {text_field}, found {found}; name it with text_field=.")
+    return _records(rows, text_field)
+
+
+def _text_files(folder: Path) -> Iterator[Row]:
+    paths = sorted(folder.rglob("*.txt"))
+    if not paths:
+        raise DataError(f"input={folder}: holds no .txt file.")
+    for path in paths:
+        text = decode(path.read_bytes(), "utf-8")
+        key = {"file": path.relative_to(folder).as_posix()}
+        yield Row(key, error="not in utf-8") if text is None else _row(key, text, "text")
+
+
+def _records(rows: Rows, text_field: str) -> Iterator[Row]:
+    for number, record in rows:
+        if isinstance(record, BadRow):
+            yield Row({"row": number}, error=record.what)
+            continue
+        key = {"row": number, "id": record["id"]} if record.get("id") is not None else {"row": number}
+        if text_field in record:
+            yield _row(key, record[text_field], text_field)
+        else:
+            yield Row(key, error=f"no field {text_field}; found {', '.join(record)}")
+
+
+def _row(key: dict[str, Any], text: Any, field: str) -> Row:
+    if not isinstance(text, str):
+        return Row(key, error=f"expected text as {field}, found {type(text).__name__}")
+    if not text.strip():
+        return Row(key, error=f"{field} is empty")
+    return Row(key, error=f"{field} is no Unicode text") if is_broken(text) else Row(key, text)

@@ -1,0 +1,142 @@
+"""From a run to a bundle, with a proof that both give the same scores."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import onnxruntime
+import torch
+import transformers
+from accelerate import Accelerator
+from torch.export import Dim
+
+from tagsmith import bundle as layout
+from tagsmith.classify import Classifier
+from tagsmith.errors import DataError, SettingsError
+from tagsmith.evaluate import default_split, figures_of, score
+from tagsmith.files import replace_folder
+from tagsmith.metrics import decide, probabilities
+from tagsmith.model import TextClassifier, load_classifier
+from tagsmith.model_card import model_card
+from tagsmith.run import RunFolder, git_commit
+from tagsmith.schema import Schema
+from tagsmith.settings import ExportRun
+from tagsmith.windows import encode
+
+log = logging.getLogger("tagsmith")
+
+TOLERANCE = 1e-3
+"""Largest difference of a score between the trained model and the bundle."""
+
+
+def export(settings: ExportRun) -> Path:
+    """Write the bundle of a trained run; returns its folder.
+
+    Raises:
+        InputMissing: no run, or it has no trained weights.
+        SettingsError: the folder of the bundle is taken.
+        DataError: the bundle gives other scores or labels than the trained model; nothing is written.
+    """
+    run, bundle = RunFolder(Path(settings.run)), Path(settings.bundle)
+    run.require()
+    taken = bundle.exists() and (not bundle.is_dir() or any(bundle.iterdir()))
+    if taken and not (bundle / layout.MANIFEST).is_file():
+        raise SettingsError(f"bundle={bundle}: is there already and holds no bundle; name another folder.")
+    if taken and not settings.overwrite:
+        raise SettingsError(f"bundle={bundle}: already holds a bundle; overwrite=true replaces it.")
+    schema = Schema.load(run.schema)
+    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
+    accelerator = Accelerator(cpu=True)
+    splits = datasets.load_from_disk(str(run.data))
+    split = default_split(splits)
+    part = splits[split]
+    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+    trained = score(model.eval(), encoded, settings.batch_tokens, accelerator, f"scoring {split}")
+    evaluation = {"split": split} | figures_of(trained, part["labels"], schema, reading.threshold)
+
+    def write(folder: Path) -> None:
+        (folder / layout.GRAPH).parent.mkdir()
+        write_graph(folder / layout.GRAPH, model)
+        tokenizer.save(str(folder / layout.TOKENIZER))
+        schema.save(folder / layout.SCHEMA)
+        thresholds = (reading.threshold,) * len(schema.classes)
+        layout.Decision(reading.rule, reading.pad_id, thresholds).save(folder / layout.DECISION)
+        record = json.loads(run.settings.read_text(encoding="utf-8"))
+        card = model_card(schema, evaluation, record, {name: len(rows) for name, rows in splits.items()})
+        (folder / layout.CARD).write_text(card, encoding="utf-8")
+        layout.write_manifest(folder, _about(run))
+        parity = prove(folder, part["text"], trained, schema, reading.threshold, settings.batch_tokens)
+        log.info(
+            f"parity over {len(part):,} {split} documents: largest score difference {parity:.1e}, no label differs"
+        )
+
+    log.info("writing the graph")
+    replace_folder(bundle, write)
+    return bundle
+
+
+def write_graph(path: Path, model: TextClassifier) -> None:
+    """The ONNX graph of encoder, pooling and head, with windows and tokens of any number."""
+    device = next(model.parameters()).device
+    ids = torch.ones(2, 16, dtype=torch.int64, device=device)
+    mask = torch.ones_like(ids)
+    # Padding in the example, so that no shortcut for masks of ones is baked into the graph.
+    mask[1, 8:] = 0
+    names = {0: Dim("windows"), 1: Dim("tokens")}
+    with warnings.catch_warnings():
+        # The exporter warns that two inputs share the names of their axes: so they should.
+        warnings.filterwarnings("ignore", message=".*The axis name.*")
+        torch.onnx.export(
+            model.eval(),
+            (ids, mask),
+            path,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes={"input_ids": names, "attention_mask": names},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def prove(folder: Path, texts: list[str], trained: Any, schema: Schema, threshold: float, batch_tokens: int) -> float:
+    """The largest score difference between the bundle, from text to score, and the trained model.
+
+    Args:
+        trained: logits of the trained model, float32 [documents, classes].
+
+    Raises:
+        DataError: a score differs by more than `TOLERANCE`, or a label differs.
+    """
+    classifier = Classifier.load(folder)
+    expected = probabilities(trained, schema.multi_label)
+    found = classifier.predict_proba(list(texts), batch_tokens)
+    difference = float(np.abs(found - expected).max())
+    labels = int(
+        (decide(found, schema.multi_label, threshold) != decide(expected, schema.multi_label, threshold))
+        .any(axis=1)
+        .sum()
+    )
+    if difference > TOLERANCE or labels:
+        raise DataError(
+            f"The bundle does not give the scores of the trained model: the largest difference is {difference:.2e} "
+            f"(allowed: {TOLERANCE:g}), {labels:,} of {len(texts):,} documents get other labels. Nothing was written."
+        )
+    return difference
+
+
+def _about(run: RunFolder) -> dict[str, Any]:
+    """Where the bundle comes from."""
+    return {
+        "run": str(run.path.resolve().name),
+        "commit": git_commit(),
+        "versions": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+    }
