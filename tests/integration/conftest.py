@@ -1,0 +1,37 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagsmith.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
+
+
+@pytest.fixture
+def settings(encoder: Path, tmp_path: Path) -> Callable[..., TrainRun]:
+    """Settings of a run of a few seconds; keyword arguments go to the section that knows them."""
+
+    def make(train_file: Path, run: str = "run", **changes: Any) -> TrainRun:
+        data = {"validation_share": 0.2}
+        recipe: dict[str, Any] = {"batch_tokens": 256, "epochs": 2, "learning_rate": 1e-3, "log_every": 1}
+        model: dict[str, Any] = {"path": str(encoder)}
+        top: dict[str, Any] = {}
+        for name, value in changes.items():
+            for known, section in (
+                (JsonlSettings, data),
+                (TrainSettings, recipe),
+                (ModelSettings, model),
+                (TrainRun, top),
+            ):
+                if name in known.__dataclass_fields__:
+                    section[name] = value
+                    break
+        return TrainRun(
+            run=str(tmp_path / run),
+            data=JsonlSettings(train=str(train_file), **data),
+            model=ModelSettings(**model),
+            train=TrainSettings(cpu=True, tensorboard=False, **recipe),
+            **top,
+        )
+
+    return make

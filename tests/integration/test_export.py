@@ -1,0 +1,163 @@
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
+
+from tagsmith import export as export_module
+from tagsmith.classify import Classifier
+from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.export import export
+from tagsmith.run import RunFolder
+from tagsmith.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
+from tagsmith.train import train
+
+Make = Callable[..., TrainRun]
+
+
+def exported(run: RunFolder) -> Path:
+    return export(ExportRun(run=str(run.path), bundle=str(run.path.parent / f"{run.path.name}-bundle")))
+
+
+def expected_scores(run: RunFolder) -> tuple[list[str], np.ndarray]:
+    lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
+    return [line["text"] for line in lines], np.array([list(line["scores"].values()) for line in lines])
+
+
+ENCODERS = ["bert", "mpnet", "xlm-roberta", "deberta-v2", "modernbert"]
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_encoder_of_the_configs_trains_and_exports(
+    settings: Make, multi_label_file: Path, tmp_path: Path, kind: str
+) -> None:
+    folder = make_encoder(tmp_path / "encoder", kind)
+    pooling = Pooling.cls if kind == "deberta-v2" else Pooling.mean
+    run, _ = train(settings(multi_label_file, path=str(folder), pooling=pooling, epochs=1))
+    classifier = Classifier.load(exported(run))
+    texts, scores = expected_scores(run)
+    assert np.abs(classifier.predict_proba(texts) - scores).max() < 1e-4
+
+
+def test_a_batch_of_one_equals_a_batch_of_many(settings: Make, single_label_file: Path) -> None:
+    run, _ = train(settings(single_label_file))
+    classifier = Classifier.load(exported(run))
+    draw = random.Random(3)
+    words = [*FILLERS, *(word for words in TOPICS.values() for word in words), "never-seen"]
+    texts = [" ".join(draw.choices(words, k=draw.randint(1, 90))) for _ in range(60)]
+    together = classifier.predict_proba(texts)
+    alone = np.concatenate([classifier.predict_proba([text]) for text in texts])
+    assert together.dtype == np.float32
+    assert together.shape == (60, 3)
+    assert np.abs(together - alone).max() < 1e-5
+    assert classifier.predict(texts) == [classifier.classes[i] for i in together.argmax(axis=1)]
+    assert classifier.predict_proba([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("rule", list(LongDocuments))
+def test_long_documents_are_read_the_same_way(settings: Make, tmp_path: Path, rule: LongDocuments) -> None:
+    data = write_jsonl(tmp_path / "long.jsonl", make_documents(120, multi_label=False, longest=60))
+    changes = {"max_tokens": 16, "window_overlap": 4, "long_documents": rule, "epochs": 1}
+    run, _ = train(settings(data, **changes))
+    texts, scores = expected_scores(run)
+    assert np.abs(Classifier.load(exported(run)).predict_proba(texts) - scores).max() < 1e-4
+
+
+def test_one_string_is_not_taken_for_a_list(settings: Make, single_label_file: Path) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    classifier = Classifier.load(exported(run))
+    with pytest.raises(TypeError, match="list of strings"):
+        classifier.predict("a cat")
+    with pytest.raises(TypeError, match="list of strings"):
+        classifier.predict([None])  # type: ignore[list-item]
+
+
+def test_a_bundle_that_gives_other_scores_is_refused(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = train(settings(single_label_file))
+    write_graph = export_module.write_graph
+
+    def write_another(path: Path, model: export_module.TextClassifier) -> None:
+        import torch
+
+        with torch.no_grad():
+            model.head.bias[0] += 0.1
+        write_graph(path, model)
+
+    monkeypatch.setattr(export_module, "write_graph", write_another)
+    with pytest.raises(DataError, match="largest difference"):
+        exported(run)
+    assert [p.name for p in run.path.parent.iterdir() if "bundle" in p.name] == []
+
+
+def test_export_refuses_what_it_should(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match="no run here"):
+        export(ExportRun(run=str(tmp_path / "nowhere"), bundle=str(tmp_path / "b")))
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    bundle = exported(run)
+    with pytest.raises(SettingsError, match="overwrite=true"):
+        exported(run)
+    export(ExportRun(run=str(run.path), bundle=str(bundle), overwrite=True))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a").write_text("mine")
+    with pytest.raises(SettingsError, match="holds no bundle"):
+        export(ExportRun(run=str(run.path), bundle=str(other), overwrite=True))
+    run.weights.unlink()
+    with pytest.raises(InputMissing, match="has not finished"):
+        export(ExportRun(run=str(run.path), bundle=str(tmp_path / "c")))
+
+
+def test_a_bundle_that_was_touched_is_refused(settings: Make, single_label_file: Path) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    bundle = exported(run)
+    decision = bundle / "decision.json"
+    whole = decision.read_bytes()
+    decision.write_bytes(whole.replace(b"0.5", b"0.4"))
+    with pytest.raises(DataError, match=r"decision\.json: changed"):
+        Classifier.load(bundle)
+    decision.unlink()
+    (bundle / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match=r"(?s)decision\.json: missing.*notes\.txt: foreign"):
+        Classifier.load(bundle)
+    decision.write_bytes(whole)
+    (bundle / "notes.txt").unlink()
+    Classifier.load(bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(DataError, match="format 99"):
+        Classifier.load(bundle)
+    with pytest.raises(InputMissing, match="no bundle here"):
+        Classifier.load(bundle / "onnx")
+
+
+def test_a_bundle_needs_neither_its_run_nor_torch(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    bundle = exported(run).rename(tmp_path / "moved")
+    shutil.rmtree(run.path)
+    code = f"""
+import sys
+for name in ("torch", "transformers", "datasets", "hydra", "omegaconf", "sklearn", "rich", "evaluate", "accelerate"):
+    sys.modules[name] = None
+from tagsmith import Classifier
+print(Classifier.load({str(bundle)!r}).predict(["the cat and the dog"])[0])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("animals", "food", "tools")
+
+
+def test_the_model_card_tells_the_figures(settings: Make, single_label_file: Path) -> None:
+    run, evaluation = train(settings(single_label_file))
+    card = (exported(run) / "README.md").read_text()
+    assert f"Accuracy {evaluation['accuracy']:.4f}" in card
+    for name, row in evaluation["classes"].items():
+        assert f"| {name} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} |" in card

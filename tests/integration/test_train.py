@@ -1,0 +1,229 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tagsmith import checkpoint, loop
+from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.evaluate import evaluate_run
+from tagsmith.run import RunFolder
+from tagsmith.settings import EvaluateRun, Recipe, Split, TrainRun
+from tagsmith.train import train
+
+Make = Callable[..., TrainRun]
+
+
+def same_weights(a: RunFolder, b: RunFolder) -> bool:
+    first, second = load_file(a.weights), load_file(b.weights)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_holds_what_it_promises(settings: Make, single_label_file: Path) -> None:
+    run, evaluation = train(settings(single_label_file))
+    assert evaluation["split"] == "test"
+    assert evaluation["documents"] == 30
+    assert evaluation == json.loads(run.evaluation.read_text())
+    assert set(evaluation["classes"]) == {"animals", "food", "tools"}
+    lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
+    assert len(lines) == 30
+    hits = sum(line["labels"] == line["predicted"] for line in lines)
+    assert hits / 30 == pytest.approx(evaluation["accuracy"])
+    for line in lines:
+        assert set(line) == {"id", "text", "labels", "predicted", "scores"}
+        assert sum(line["scores"].values()) == pytest.approx(1, abs=1e-4)
+    assert not run.checkpoints.exists()
+    recorded = json.loads(run.settings.read_text())
+    assert recorded["settings"]["seed"] == 0
+    assert recorded["versions"]["torch"]
+
+
+def test_fine_tuning_learns_what_a_random_encoder_does_not_know(settings: Make, single_label_file: Path) -> None:
+    _, probed = train(settings(single_label_file, "probe", recipe=Recipe.probe))
+    _, tuned = train(settings(single_label_file, "tuned", epochs=8, learning_rate=3e-3))
+    assert tuned["log_loss"] < probed["log_loss"]
+    assert tuned["accuracy"] >= 0.9
+
+
+def test_multi_label_documents_may_have_no_class(settings: Make, multi_label_file: Path) -> None:
+    run, evaluation = train(settings(multi_label_file, epochs=4))
+    lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
+    assert any(line["labels"] == [] for line in lines)
+    assert set(evaluation["confusion_matrices"]) == {"animals", "food", "tools"}
+    assert evaluation["micro"]["f1"] > 0.6
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(settings: Make, single_label_file: Path) -> None:
+    first, _ = train(settings(single_label_file, "first"))
+    second, _ = train(settings(single_label_file, "second"))
+    third, _ = train(settings(single_label_file, "third", seed=1))
+    assert same_weights(first, second)
+    assert not same_weights(first, third)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("saves", [1, 3])
+def test_stopped_and_resumed_equals_uninterrupted(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    whole, _ = train(settings(single_label_file, "whole", validate_every=3))
+    save, done = checkpoint.save, []
+
+    def save_and_die(*args: object, **kwargs: object) -> None:
+        save(*args, **kwargs)  # type: ignore[arg-type]
+        done.append(1)
+        if len(done) == saves:
+            raise Killed
+
+    monkeypatch.setattr(loop.checkpoint, "save", save_and_die)
+    with pytest.raises(Killed):
+        train(settings(single_label_file, "stopped", validate_every=3))
+    monkeypatch.undo()
+    stopped = settings(single_label_file, "stopped", validate_every=3)
+    stopped.resume = True
+    resumed, _ = train(stopped)
+    assert same_weights(whole, resumed)
+
+    def losses(run: RunFolder) -> list[tuple[int, float]]:
+        lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+        return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+    assert losses(whole) == losses(resumed)
+
+
+def test_a_finished_run_that_is_resumed_is_evaluated_again(settings: Make, single_label_file: Path) -> None:
+    run, evaluation = train(settings(single_label_file))
+    run.evaluation.unlink()
+    again = settings(single_label_file)
+    again.resume = True
+    assert train(again)[1] == evaluation
+
+
+def test_resuming_with_other_settings_is_refused_by_name(settings: Make, single_label_file: Path) -> None:
+    train(settings(single_label_file, recipe=Recipe.probe))
+    with pytest.raises(SettingsError, match=r"seed: the run has 0, now 7"):
+        train(settings(single_label_file, recipe=Recipe.probe, seed=7, resume=True))
+
+
+def test_a_folder_that_is_taken_is_refused(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    train(settings(single_label_file, recipe=Recipe.probe))
+    with pytest.raises(SettingsError, match="overwrite=true"):
+        train(settings(single_label_file, recipe=Recipe.probe))
+    train(settings(single_label_file, recipe=Recipe.probe, overwrite=True))
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("dear")
+    with pytest.raises(SettingsError, match="holds no run"):
+        train(settings(single_label_file, "letters", overwrite=True))
+    assert (tmp_path / "letters" / "dear.txt").read_text() == "dear"
+
+
+def test_bad_data_leaves_the_run_that_was_there(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    run, evaluation = train(settings(single_label_file, recipe=Recipe.probe))
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text("no json\n")
+    with pytest.raises(DataError, match=r"broken\.jsonl:1"):
+        train(settings(broken, overwrite=True))
+    assert json.loads(run.evaluation.read_text()) == evaluation
+    assert not list(tmp_path.glob(".*tmp"))
+
+
+def test_a_wrong_encoder_leaves_no_run_behind(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match=r"model\.path"):
+        train(settings(single_label_file, path=str(tmp_path)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_another_process_trains_is_left_alone(
+    settings: Make, single_label_file: Path, tmp_path: Path
+) -> None:
+    from filelock import FileLock
+
+    with FileLock(tmp_path / ".run.lock"), pytest.raises(TryAgainLater, match="another process"):
+        train(settings(single_label_file))
+
+
+def test_early_stopping_needs_a_validation_split(settings: Make, single_label_file: Path) -> None:
+    with pytest.raises(SettingsError, match="validation_share"):
+        train(settings(single_label_file, validation_share=0.0, early_stopping_patience=1))
+
+
+def test_early_stopping_keeps_the_best_weights(settings: Make, single_label_file: Path) -> None:
+    # At such a rate the first validations are the best ones, and training ends long before its 50 epochs.
+    run, _ = train(settings(single_label_file, epochs=50, learning_rate=0.05, early_stopping_patience=2))
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    validated = [line["validation/macro_f1"] for line in lines if "validation/macro_f1" in line]
+    assert len(validated) < 50
+    assert max(validated) not in validated[-2:]
+    evaluation = evaluate_run(EvaluateRun(run=str(run.path), split=Split.validation, cpu=True), run)
+    assert evaluation["macro"]["f1"] == pytest.approx(max(validated))
+
+
+def test_gradient_accumulation_does_not_change_the_result(settings: Make, single_label_file: Path) -> None:
+    whole, _ = train(settings(single_label_file, "whole", hidden_dropout=0.0))
+    parts, _ = train(settings(single_label_file, "parts", hidden_dropout=0.0, micro_batch_tokens=64))
+    first, second = load_file(whole.weights), load_file(parts.weights)
+    assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-4
+
+
+def test_embeddings_stay_as_they_are_unless_told(settings: Make, single_label_file: Path, encoder: Path) -> None:
+    name = "embeddings.word_embeddings.weight"
+    before = load_file(encoder / "model.safetensors")[name]
+    frozen, _ = train(settings(single_label_file, "frozen"))
+    free, _ = train(settings(single_label_file, "free", freeze_embeddings=False))
+    assert torch.equal(load_file(frozen.weights)[f"encoder.{name}"], before)
+    assert not torch.equal(load_file(free.weights)[f"encoder.{name}"], before)
+
+
+def test_long_documents_are_never_cut_silently(
+    settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    logging.getLogger("tagsmith").propagate = True
+    train(settings(single_label_file, recipe=Recipe.probe, max_tokens=8, window_overlap=2))
+    told = next(record.getMessage() for record in caplog.records if "longer than 8 tokens" in record.getMessage())
+    assert "animals" in told
+    assert "food" in told
+    assert "unread" in told
+
+
+def test_max_tokens_beyond_the_encoder_is_refused(settings: Make, single_label_file: Path) -> None:
+    with pytest.raises(SettingsError, match="at most 64"):
+        train(settings(single_label_file, max_tokens=65))
+
+
+def test_skipped_rows_are_written_to_the_run(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    from tagsmith.settings import OnBadRow
+
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text(single_label_file.read_text() + '{"text": "", "label": "food"}\nno json\n')
+    run, _ = train(settings(mixed, recipe=Recipe.probe, on_bad_row=OnBadRow.skip))
+    rejected = [json.loads(line) for line in run.rejected.read_text().splitlines()]
+    assert sorted(line["row"] for line in rejected) == [151, 152]
+
+
+def test_the_test_documents_of_an_earlier_run_are_used_again(
+    settings: Make, single_label_file: Path, tmp_path: Path
+) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    again, _ = train(settings(single_label_file, "again", recipe=Recipe.probe, seed=5, split_from=str(run.path)))
+    fresh, _ = train(settings(single_label_file, "fresh", recipe=Recipe.probe, seed=5))
+
+    def tested(run: RunFolder) -> set[str]:
+        return {json.loads(line)["id"] for line in run.predictions.read_text().splitlines()}
+
+    assert tested(run) == tested(again)
+    assert tested(run) != tested(fresh)
+
+
+def test_evaluating_a_split_that_is_not_there(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe, validation_share=0.0))
+    with pytest.raises(InputMissing, match="train, test"):
+        evaluate_run(EvaluateRun(run=str(run.path), split=Split.validation, cpu=True), run)
+    with pytest.raises(InputMissing, match="no run here"):
+        evaluate_run(EvaluateRun(run="nowhere", cpu=True), RunFolder(tmp_path / "nowhere"))
