@@ -106,7 +106,9 @@ def figures(scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_l
 def _log_loss(scores: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
     """Mean over the documents, in nats; multi-label: mean over documents and classes."""
     if not multi_label:
-        return float(log_loss(truth.argmax(axis=1), scores.astype(np.float64), labels=range(truth.shape[1])))
+        shares = scores.astype(np.float64)
+        shares /= shares.sum(axis=1, keepdims=True)  # They sum to 1 within float32, which is not close enough.
+        return float(log_loss(truth.argmax(axis=1), shares, labels=range(truth.shape[1])))
     # A score that float32 rounds to 0 or 1 must cost much, not infinitely much.
     edge = np.finfo(np.float32).eps
     likely = np.clip(np.where(truth == 1, scores, 1 - scores.astype(np.float64)), edge, 1)

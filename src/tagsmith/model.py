@@ -179,9 +179,9 @@ def load_pretrained(
 
 
 def _window_rule(settings: ModelSettings, data: DataSettings, readable: int) -> WindowRule:
-    wanted = data.max_tokens or settings.max_tokens or readable
+    wanted = data.max_tokens or min(settings.max_tokens or readable, readable)
     if wanted > readable:
-        raise SettingsError(f"max_tokens: expected at most {readable}, what this encoder reads; found {wanted}.")
+        raise SettingsError(f"data.max_tokens: expected at most {readable}, what this encoder reads; found {wanted}.")
     overlap = min(data.window_overlap, wanted // 2)
     return WindowRule(wanted, data.long_documents.value, overlap, data.max_windows)
 

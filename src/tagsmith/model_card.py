@@ -19,7 +19,7 @@ def model_card(
         documents: number of documents by split.
     """
     settings, versions = record["settings"], record["versions"]
-    encoder = settings.get("model.name") or settings.get("model.path")
+    encoder = settings["model.path"] or settings["model.name"] or settings["model.package"]
     kind = "multi-label" if schema.multi_label else "single-label"
     exact = "Exact match" if schema.multi_label else "Accuracy"
     classes = "\n".join(

@@ -51,7 +51,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_json_row(tmp_path: Path, enco
     [
         ("nope", "not a JSON object: Expecting value: line 1 column 1 (char 0)"),
         ('{"a": 1', "not a JSON object: Expecting ',' delimiter"),
-        ('{"a": "1}', "not a JSON object: Unterminated string"),
+        ('{"a": "1}', "not a JSON object: Invalid control character"),  # the line feed stands in the string
         ("{'a': 1}", "not a JSON object: Expecting property name"),
         ('{"a": 1,}', "not a JSON object: "),
         ("{} {}", "not a JSON object: Extra data"),
@@ -110,10 +110,10 @@ def test_a_named_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     assert json_rows(tmp_path, content.encode(encoding), encoding) == [(1, {"a": 1}), (2, {"a": text})]
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe{", b"\xff\xfe{\0}\0\x00\xd8\n\0", b"{}"])
+@pytest.mark.parametrize("content", [b"\xff\xfe{\0}", b"\xff\xfe{\0}\0\x00\xd8\n\0", b"{}\n"])
 def test_a_file_broken_in_utf_16_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"rows\.txt: not in utf-16: "):
-        json_rows(tmp_path, content + b"\0" * (1 - len(content) % 2), "utf-16")
+        json_rows(tmp_path, content, "utf-16")
 
 
 def test_utf_16_read_as_utf_8_is_a_bad_row_on_every_line(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_rows_below_a_quoted_line_break_keep_the_right_number(tmp_path: Path, en
         ("", ""),
         (' "x" ', ' "x" '),
         ("it's", "it's"),
-        ("5\" disc", '5" disc'),
+        ('5" disc', '5" disc'),
         ("a\0b", "a\0b"),
         ("null", "null"),
         ("a\\nb", "a\\nb"),

@@ -13,7 +13,7 @@ def same_text(text: str) -> str:
     return " ".join(text.split())
 
 
-def check(documents: Sequence[Document], task: Task, declared: Collection[str] | None) -> list[Problem]:
+def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:
     """Every problem of every document, in the order of the documents."""
     problems: list[tuple[int, Problem]] = []
 

@@ -62,13 +62,13 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     """
     source = READERS[type(settings)](settings)
     task = task or source.task
-    if task is None:
-        raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
     declared = settings.classes if settings.classes is not None else source.classes
     problems = source.problems + check(source.documents, task, declared)
     if problems and settings.on_bad_row is OnBadRow.error:
         headline = f"{len(problems):,} problems in the tagged data (data.on_bad_row=skip leaves such rows out):"
         raise DataError(listing(headline, [str(problem) for problem in problems]))
+    if task is None:
+        raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
     bad = {(problem.file, problem.row) for problem in problems}
     documents = [document for document in source.documents if (document.file, document.row) not in bad]
     if not documents:

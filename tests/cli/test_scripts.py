@@ -1,0 +1,205 @@
+"""The spellings that are the interface, from the command line, with their exit statuses."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Script
+from tests.conftest import make_documents, write_jsonl
+
+Tiny = Callable[..., list[str]]
+
+
+def test_the_main_job(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(120, multi_label=True))
+    write_jsonl(tmp_path / "test.jsonl", make_documents(30, multi_label=True, seed=1))
+    files = ["data=jsonl", "data.train=train.jsonl", "data.test=test.jsonl"]
+    trained = script("train", *files, "task=multi_label", "run=runs/mine", *tiny())
+    assert trained.returncode == 0, trained.stderr
+    for word in ("animals", "food", "tools", "micro", "macro", "runs/mine", "30 documents"):
+        assert word in trained.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "test.jsonl", "train.jsonl"]
+
+    again = script("train", *files, "task=multi_label", "run=runs/mine", *tiny())
+    assert again.returncode == 64
+    assert "resume=true" in again.stderr
+    assert "Traceback" not in again.stderr
+
+    evaluated = script("evaluate", "run=runs/mine", "split=train", "cpu=true")
+    assert evaluated.returncode == 0, evaluated.stderr
+    evaluation = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())
+    assert evaluation["split"] == "train"
+    assert evaluation["documents"] == 120
+
+    exported = script("export", "run=runs/mine", "bundle=bundles/mine")
+    assert exported.returncode == 0, exported.stderr
+    assert "no label differs" in exported.stderr
+
+    rows = [{"id": "a", "text": "the cat and a dog"}, {"text": "bread with cheese"}]
+    (tmp_path / "new.jsonl").write_text("\n".join([json.dumps(rows[0]), "no json", json.dumps(rows[1]), '{"text": 5}']))
+    classified = script("classify", "bundle=bundles/mine", "input=new.jsonl", "output=classified.jsonl")
+    assert classified.returncode == 0, classified.stderr
+    assert "2 rows classified, 2 rows with an error" in classified.stdout
+    lines = [json.loads(line) for line in (tmp_path / "classified.jsonl").read_text().splitlines()]
+    assert [line["row"] for line in lines] == [1, 2, 3, 4]
+    assert ["error" in line for line in lines] == [False, True, False, True]
+    assert lines[0]["id"] == "a"
+    assert set(lines[0]["scores"]) == {"animals", "food", "tools"}
+    assert all(isinstance(name, str) for name in lines[0]["labels"])
+
+    refused = script("classify", "bundle=bundles/mine", "input=new.jsonl", "output=classified.jsonl")
+    assert refused.returncode == 64
+
+
+def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))
+    assert script("train", "data=jsonl", "data.train=train.jsonl", "run=r", "train=probe", *tiny()).returncode == 0
+    assert script("export", "run=r", "bundle=b").returncode == 0
+    with (tmp_path / "new.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerows([["id", "body"], ["1", "a cat,\nand a dog"], ["2", ""], ["3", "NA"]])
+    done = script("classify", "bundle=b", "input=new.csv", "output=o.jsonl", "text_field=body")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [(line["id"], "error" in line) for line in lines[::2]] == [("1", False), ("3", False)]
+    assert lines[1]["error"] == "body is empty"
+    assert lines[0]["label"] in ("animals", "food", "tools")
+    wrong = script("classify", "bundle=b", "input=new.csv", "output=p.jsonl")
+    assert wrong.returncode == 65
+    assert "expected the column text, found id, body" in wrong.stderr
+    assert not (tmp_path / "p.jsonl").exists()
+
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "2.txt").write_text("bread and soup")
+    (tmp_path / "texts" / "1.txt").write_bytes(b"\xff\xfe\xff")
+    done = script("classify", "bundle=b", "input=texts", "output=t.jsonl")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["1.txt", "2.txt"]
+    assert lines[0]["error"] == "not in utf-8"
+
+
+def test_an_azure_labels_file_is_imported(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    documents = make_documents(60, multi_label=False)
+    entries = []
+    for i, document in enumerate(documents):
+        (tmp_path / f"{i}.txt").write_text(str(document["text"]))
+        split = "Test" if i >= 45 else "Train"
+        entries.append(
+            {"location": f"{i}.txt", "language": "en-us", "dataset": split, "class": {"category": document["label"]}}
+        )
+    labels = {
+        "projectFileVersion": "2022-05-01",
+        "metadata": {"projectKind": "customSingleLabelClassification", "multilingual": "false"},
+        "assets": {
+            "projectKind": "CustomSingleLabelClassification",
+            "classes": [{"category": name} for name in ("tools", "food", "animals")],
+            "documents": entries,
+        },
+    }
+    (tmp_path / "labels.json").write_text("\ufeff" + json.dumps(labels))
+    done = script("train", "data=azure", "data.path=labels.json", "run=runs/imported", *tiny())
+    assert done.returncode == 0, done.stderr
+    schema = json.loads((tmp_path / "runs/imported/schema.json").read_text())
+    assert schema["classes"] == ["tools", "food", "animals"]
+    assert json.loads((tmp_path / "runs/imported/evaluation.json").read_text())["documents"] == 15
+
+
+def test_a_fresh_run_gets_a_readable_name(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))
+    done = script("train", "data=jsonl", "data.train=train.jsonl", "train=probe", *tiny())
+    assert done.returncode == 0, done.stderr
+    (run,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+    assert run.name.endswith("_jsonl_minilm_probe")
+    assert f"runs/{run.name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["train", "data=jsonl"], 64, "data.train: expected a value"),
+        (["train", "train.epochs=0"], 64, "train.epochs: expected at least 1 epochs, found 0"),
+        (["train", "train.typo=1"], 64, "typo"),
+        (["train", "+train.typo=1"], 64, "train.typo"),
+        (["train", "data=nowhere"], 64, "data/nowhere"),
+        (["train", "task=regression"], 64, "regression"),
+        (["train", "--unknown"], 64, "--unknown"),
+        (["train", "data=jsonl", "data.train=nowhere.jsonl"], 66, "nowhere.jsonl does not exist"),
+        (["train", "data=azure", "data.path=nowhere.json"], 66, "nowhere.json does not exist"),
+        (["train", "data=jsonl", "data.train=bad.jsonl"], 65, "bad.jsonl:2"),
+        (["train", "data=csv", "data.train=bad.jsonl"], 65, "expected the columns text, label"),
+        (["train", "data=azure", "data.path=bad.jsonl"], 65, "not a JSON file"),
+        (["train", "data=text_folders", "data.path=empty"], 65, "one folder a class"),
+        (["train", "data=hub", "data.path=empty"], 65, "save_to_disk"),
+        (["train", "data=jsonl", "data.train=good.jsonl", "model.path=empty"], 66, "model.path=empty"),
+        (["evaluate", "run=nowhere"], 66, "no run here"),
+        (["evaluate"], 64, "run: expected a value"),
+        (["export", "run=nowhere", "bundle=b"], 66, "no run here"),
+        (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.jsonl"], 66, "no bundle here"),
+        (["classify", "bundle=nowhere", "input=nowhere", "output=o.jsonl"], 66, "input=nowhere"),
+        (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.csv"], 64, "output"),
+    ],
+)
+def test_a_mistake_is_one_clear_message_and_a_status(
+    script: Script, tmp_path: Path, words: list[str], status: int, message: str
+) -> None:
+    write_jsonl(tmp_path / "good.jsonl", make_documents(30, multi_label=False))
+    (tmp_path / "bad.jsonl").write_text('{"text": "a", "label": "x"}\n{"text": \n{"text": "", "label": "y"}\n')
+    (tmp_path / "empty").mkdir()
+    done = script(*words)
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists() or not [p for p in (tmp_path / "runs").iterdir() if p.is_dir()]
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_a_held_lock_is_try_again_later(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    write_jsonl(tmp_path / "good.jsonl", make_documents(30, multi_label=False))
+    with FileLock(tmp_path / ".r.lock"):
+        done = script("train", "data=jsonl", "data.train=good.jsonl", "run=r", *tiny())
+    assert done.returncode == 75
+    assert "another process" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "export", "classify"])
+def test_help_names_type_default_and_unit(script: Script, name: str) -> None:
+    done = script(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "default" in done.stdout
+    if name == "train":
+        assert "train.epochs  (whole number; default 3)" in done.stdout
+        assert "unit: epochs" in done.stdout
+        assert "data.label_delimiter  (text | null; default null)" in done.stdout
+
+
+def test_two_processes_equal_one(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(100, multi_label=False))
+    given = ["data=jsonl", "data.train=train.jsonl", "data.validation_share=0.2"]
+    given += tiny(**{"model.hidden_dropout": 0, "train.log_every": 1, "train.epochs": 2})
+    one = script("train", *given, "run=one")
+    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1",
+              "--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1")  # fmt: skip
+    two = script("train", *given, launcher=launch)
+    assert one.returncode == 0, one.stderr
+    assert two.returncode == 0, two.stderr
+    (fresh,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+    assert two.stdout.count("runs/") == 1
+
+    def lines(run: Path) -> list[dict[str, float]]:
+        return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+    # Sums in another order differ by rounding, and Adam makes much of small gradients in its first steps.
+    pairs = list(zip(lines(tmp_path / "one"), lines(fresh), strict=True))
+    assert len(pairs) > 8
+    for first, second in pairs:
+        assert first["step"] == second["step"]
+        assert first.get("loss", 0) == pytest.approx(second.get("loss", 0), abs=2e-3)
+        assert first.get("validation/log_loss", 0) == pytest.approx(second.get("validation/log_loss", 0), abs=2e-3)
+    evaluations = [json.loads((run / "evaluation.json").read_text()) for run in (tmp_path / "one", fresh)]
+    assert evaluations[0]["documents"] == evaluations[1]["documents"] == 20
+    assert evaluations[0]["log_loss"] == pytest.approx(evaluations[1]["log_loss"], abs=2e-3)

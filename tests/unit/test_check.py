@@ -1,0 +1,189 @@
+from typing import Any
+
+import pytest
+
+from tagsmith.data.check import check, same_text
+from tagsmith.data.documents import Document
+from tagsmith.schema import Task
+
+
+def document(row: int, text: Any, *labels: str, **fields: Any) -> Document:
+    return Document("train.csv", row, text, list(labels), **fields)
+
+
+def found(*documents: Document, task: Task = Task.single_label, declared: list[str] | None = None) -> list[str]:
+    return [str(problem) for problem in check(documents, task, declared)]
+
+
+def test_good_documents_have_no_problem() -> None:
+    documents = [document(2, "one", "a", id="1"), document(3, "two", "b", id="2"), document(4, "one", "a")]
+    assert found(*documents, declared=["a", "b"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "no text"),
+        ("", "empty text"),
+        (" \t\r\n\u00a0\u3000", "empty text"),
+        (5, "expected text, found int 5"),
+        (0, "expected text, found int 0"),
+        (1.5, "expected text, found float 1.5"),
+        (True, "expected text, found bool True"),
+        (["a"], "expected text, found list ['a']"),
+        ({}, "expected text, found dict {}"),
+        ("half \ud800", "text with half of a surrogate pair, which is no Unicode text"),
+        ("\udfff", "text with half of a surrogate pair, which is no Unicode text"),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("task", list(Task))
+def test_what_is_no_text_is_a_problem_of_its_row(text: object, what: str, task: Task) -> None:
+    assert found(document(7, text, "a"), task=task) == [f"train.csv:7: {what}"]
+
+
+@pytest.mark.parametrize("text", ["null", "NA", "None", "nan", "0", "😀", "\0", "\ufeff", "x" * 1_000_000])
+def test_any_other_text_is_text(text: str) -> None:
+    assert found(document(2, text, "a")) == []
+
+
+def test_the_text_of_a_long_wrong_value_is_cut() -> None:
+    [problem] = found(document(2, ["x"] * 10_000, "a"))
+    assert len(problem) < 300
+
+
+def test_single_label_documents_need_a_label() -> None:
+    what = "no label; single-label data needs one a document (task=multi_label allows none)"
+    assert found(document(2, "one"), document(3, "two", "a")) == [f"train.csv:2: {what}"]
+
+
+def test_single_label_documents_may_have_one_label() -> None:
+    what = "expected one label, found 3: a, b, c (task=multi_label allows them)"
+    assert found(document(2, "one", "a", "b", "c")) == [f"train.csv:2: {what}"]
+
+
+def test_multi_label_documents_have_any_number_of_labels() -> None:
+    documents = [document(2, "one"), document(3, "two", "a"), document(4, "three", "a", "b")]
+    assert found(*documents, task=Task.multi_label) == []
+
+
+def test_an_undeclared_class_is_a_problem_of_its_row() -> None:
+    documents = [document(2, "one", "a"), document(3, "two", "x", "a", "A")]
+    assert found(*documents, task=Task.multi_label, declared=["a", "b"]) == [
+        "train.csv:3: unknown class 'x'; declared are a, b",
+        "train.csv:3: unknown class 'A'; declared are a, b",
+    ]
+
+
+def test_many_declared_classes_are_not_all_listed() -> None:
+    declared = [f"c{i}" for i in range(12)]
+    expected = "train.csv:2: unknown class 'x'; declared are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    assert found(document(2, "one", "x"), declared=declared) == [expected]
+
+
+def test_an_id_may_stand_once() -> None:
+    documents = [document(row, f"text {row}", "a", id=name) for row, name in enumerate(["1", "2", "1", "1"], 2)]
+    assert found(*documents) == [
+        "train.csv:4: id '1' stands already at train.csv:2",
+        "train.csv:5: id '1' stands already at train.csv:2",
+    ]
+
+
+def test_an_id_of_one_file_may_not_stand_in_another() -> None:
+    other = Document("test.csv", 9, "two", ["a"], "test", "1")
+    assert found(document(2, "one", "a", id="1"), other) == ["test.csv:9: id '1' stands already at train.csv:2"]
+
+
+def test_documents_without_an_id_are_not_duplicates() -> None:
+    assert found(document(2, "one", "a"), document(3, "two", "a")) == []
+
+
+def test_one_document_tagged_differently_twice_is_named_at_both_places() -> None:
+    documents = [document(2, "one", "a"), document(3, "two", "a"), document(4, " one\n", "b")]
+    assert found(*documents) == [
+        "train.csv:2: one document tagged differently twice: a here, b at train.csv:4",
+        "train.csv:4: one document tagged differently twice: b here, a at train.csv:2",
+    ]
+
+
+def test_different_tags_across_files_are_found_too() -> None:
+    other = Document("test.csv", 9, "one", ["b"], "test")
+    assert found(document(2, "one", "a"), other) == [
+        "train.csv:2: one document tagged differently twice: a here, b at test.csv:9",
+        "test.csv:9: one document tagged differently twice: b here, a at train.csv:2",
+    ]
+
+
+def test_different_sets_of_labels_are_different_tags_and_their_order_is_not() -> None:
+    same = [document(2, "one", "a", "b"), document(3, "one", "b", "a")]
+    assert found(*same, task=Task.multi_label) == []
+    assert found(*same, document(4, "one"), task=Task.multi_label) == [
+        "train.csv:2: one document tagged differently twice: a+b here, no class at train.csv:4",
+        "train.csv:3: one document tagged differently twice: b+a here, no class at train.csv:4",
+        "train.csv:4: one document tagged differently twice: no class here, a+b at train.csv:2",
+    ]
+
+
+def test_all_problems_come_in_the_order_of_the_rows() -> None:
+    documents = [
+        document(2, "one", "a", id="1"),
+        document(3, "", "a", "b", id="1"),
+        document(4, "one", "x"),
+        document(5, None),
+    ]
+    lines = found(*documents, declared=["a", "b"])
+    assert [line.split(": ")[0] for line in lines] == [
+        "train.csv:2",  # tagged differently
+        "train.csv:3",  # empty text
+        "train.csv:3",  # two labels
+        "train.csv:3",  # id
+        "train.csv:4",  # unknown class
+        "train.csv:4",  # tagged differently
+        "train.csv:5",  # no text
+        "train.csv:5",  # no label
+    ]
+
+
+@pytest.mark.parametrize("field", ["id", "language", "group"])
+def test_a_field_with_half_of_a_surrogate_pair_is_a_problem_of_its_row(field: str) -> None:
+    [problem] = found(document(2, "one", "a", **{field: "\ud800"}))
+    assert problem.startswith("train.csv:2: ")
+
+
+def test_a_class_with_half_of_a_surrogate_pair_is_a_problem_of_its_row() -> None:
+    [problem] = found(document(2, "one", "\ud800"), document(3, "two", "a"))
+    assert problem.startswith("train.csv:2: ")
+
+
+def test_a_problem_carries_the_text_and_the_labels() -> None:
+    [problem] = check([document(2, "one", "x")], Task.single_label, ["a"])
+    assert (problem.file, problem.row, problem.content) == ("train.csv", 2, "'one' ['x']")
+
+
+class CountedLabels(list[str]):
+    """Labels that count how often they are read."""
+
+    reads = 0
+
+    def __iter__(self) -> Any:
+        CountedLabels.reads += 1
+        return super().__iter__()
+
+
+def test_many_copies_of_one_text_are_compared_in_linear_time() -> None:
+    # 50,000 times "ok", one of them tagged differently, would otherwise take an hour.
+    copies = 200
+    documents = [document(row, "ok", "a") for row in range(copies)]
+    documents[-1].labels = ["b"]
+    for copy in documents:
+        copy.labels = CountedLabels(copy.labels)
+    CountedLabels.reads = 0
+    assert len(found(*documents)) == copies
+    assert CountedLabels.reads < 20 * copies
+
+
+@pytest.mark.parametrize(
+    ("text", "form"), [("a b", "a b"), ("  a \r\n\t b ", "a b"), ("a\u00a0b", "a b"), ("A b", "A b"), ("", "")]
+)
+def test_white_space_does_not_make_a_text_another_one(text: str, form: str) -> None:
+    assert same_text(text) == form

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig
+
+from tagsmith.config import STAGES, explain, register, to_settings
+from tagsmith.errors import SettingsError
+from tagsmith.settings import CsvSettings, LongDocuments, Task, TrainRun, walk
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SOURCES = {
+    "csv": ["data.train=a.csv"],
+    "tsv": ["data.train=a.tsv"],
+    "jsonl": ["data.train=a.jsonl"],
+    "text_folders": ["data.path=a"],
+    "azure": ["data.path=a.json"],
+    "hub": ["data.name=ag_news"],
+}
+
+
+def composed(stage: str, *overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(stage, [*overrides, *(["name=x"] if stage == "train" else [])])
+
+
+def yamls(folder: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / folder).rglob("*.yaml"))
+
+
+def test_there_are_yamls() -> None:
+    assert set(SOURCES) < set(yamls("data"))
+    assert len(yamls("model")) >= 6
+    assert {"probe", "finetune"} <= set(yamls("train"))
+    assert yamls("experiment")
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {*STAGES, "door"}
+
+
+@pytest.mark.parametrize("name", yamls("data"))
+def test_every_source_composes(name: str) -> None:
+    assert to_settings(composed("train", f"data={name}", *SOURCES.get(name, [])), TrainRun)
+
+
+@pytest.mark.parametrize("name", yamls("model"))
+def test_every_encoder_composes(name: str) -> None:
+    assert to_settings(composed("train", f"model={name}"), TrainRun).model.name
+
+
+@pytest.mark.parametrize("name", yamls("train"))
+def test_every_recipe_composes(name: str) -> None:
+    assert to_settings(composed("train", f"train={name}"), TrainRun).train.recipe.value == name
+
+
+@pytest.mark.parametrize("name", yamls("experiment"))
+def test_every_experiment_composes(name: str) -> None:
+    assert to_settings(composed("train", f"experiment={name}"), TrainRun)
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_every_stage_composes(stage: str) -> None:
+    given = {"evaluate": ["run=r"], "export": ["run=r", "bundle=b"], "train": []}
+    overrides = given.get(stage, ["bundle=b", "input=i", "output=o.jsonl"])
+    assert isinstance(to_settings(composed(stage, *overrides), STAGES[stage]), STAGES[stage])
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_help_explains_every_setting(stage: str) -> None:
+    text = explain(stage)
+    for name, item, _ in walk(STAGES[stage]()):
+        assert f"  {name}  (" in text
+        assert item.metadata["help"] in text
+
+
+def test_overrides_become_typed_values() -> None:
+    settings = to_settings(
+        composed("train", "data=csv", "data.train=a.csv", "task=multi_label", "data.long_documents=windows"), TrainRun
+    )
+    assert isinstance(settings.data, CsvSettings)
+    assert settings.task is Task.multi_label
+    assert settings.data.long_documents is LongDocuments.windows
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data=jsonl"], r"data\.train: expected a value"),
+        (["+train.typo=1"], r"train\.typo: there is no such setting"),
+        (["+typo=1"], r"typo: there is no such setting"),
+        (["train.epochs=0"], r"train\.epochs: expected at least 1 epochs, found 0"),
+        (["train.learning_rate=-1"], r"train\.learning_rate: expected at least 0, found -1"),
+        (["train.learning_rate=nan"], r"train\.learning_rate: expected at least 0, found nan"),
+        (["train.learning_rate=inf"], r"train\.learning_rate: expected at least 0, found inf"),
+        (["data.test_share=1.5"], r"data\.test_share: expected at least 0 and at most 0\.9, found 1\.5"),
+        (["data.encoding=utf-9"], r"data\.encoding: expected an encoding"),
+        (["data.classes=[a]"], r"data\.classes: expected null or at least two different names"),
+        (["data=hub"], r"data\.name, path: expected exactly one"),
+        (["data=csv", "data.train=x", "data.delimiter=ab"], r"data\.delimiter: expected one character"),
+        (["data.max_tokens=16"], r"data\.window_overlap: expected at most half"),
+        (["resume=true", "overwrite=true"], "expected at most one of them"),
+        (["model.name=null", "model.package=null"], r"model\.name, path"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(overrides: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        to_settings(composed("train", *overrides), TrainRun)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SettingsError) as error:
+        to_settings(composed("train", "train.epochs=0", "seed=-1", "+model.typo=1"), TrainRun)
+    for part in ("train.epochs", "seed", "model.typo"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("override", ["train.typo=1", "train.epochs=many", "data=nowhere", "task=regression"])
+def test_what_hydra_refuses_it_refuses_by_name(override: str) -> None:
+    with pytest.raises(Exception, match=override.split("=")[0].split(".")[-1]) as error:
+        composed("train", override)
+    assert isinstance(error.value, Exception)
+
+
+def test_an_unknown_key_in_a_yaml_names_the_file(tmp_path: Path) -> None:
+    import shutil
+
+    configs = shutil.copytree(CONFIGS, tmp_path / "configs")
+    (configs / "train" / "mine.yaml").write_text("defaults:\n  - /settings/train@_here_\n  - _self_\n\nepoch: 3\n")
+    register()
+    with (
+        initialize_config_dir(str(configs), version_base="1.3"),
+        pytest.raises(ConfigCompositionException, match="train/mine"),
+    ):
+        compose("train", ["train=mine"])

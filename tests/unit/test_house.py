@@ -1,0 +1,98 @@
+"""The map of the house in the README holds: who imports whom, read from the imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
+
+WITHOUT_TORCH = {"errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify"}
+"""Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
+
+LIGHT = {"numpy", "onnxruntime", "tokenizers"}
+
+MAY_IMPORT = {
+    "errors": set(),
+    "schema": {"errors"},
+    "rows": {"errors"},
+    "files": set(),
+    "checkpoint": set(),
+    "metrics": set(),
+    "windows": set(),
+    "batches": set(),
+    "probe": set(),
+    "settings": {"schema"},
+    "config": {"errors", "settings"},
+    "data": {"errors", "rows", "schema", "settings"},
+    "model": {"errors", "schema", "settings", "windows"},
+    "progress": set(),
+    "run": {"errors"},
+    "report": set(),
+    "evaluate": {"batches", "errors", "files", "metrics", "model", "progress", "run", "schema", "settings", "windows"},
+    "training_log": {"checkpoint", "run", "windows"},
+    "loop": {
+        "batches", "checkpoint", "evaluate", "metrics", "model", "progress", "run", "schema", "settings",
+        "training_log", "windows",
+    },
+    "train": {
+        "checkpoint", "data", "errors", "evaluate", "files", "loop", "metrics", "model", "probe", "run", "schema",
+        "settings", "windows",
+    },
+    "bundle": {"errors", "schema", "windows"},
+    "classify": {"batches", "bundle", "errors", "schema", "windows"},
+    "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
+    "model_card": {"schema"},
+    "export": {
+        "bundle", "classify", "errors", "evaluate", "files", "metrics", "model", "model_card", "run", "schema",
+        "settings", "windows",
+    },
+}  # fmt: skip
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"tagsmith.{alias.name}" for alias in node.names] if node.module == "tagsmith" else [node.module]
+            found |= set(names)
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def test_every_room_is_on_the_map() -> None:
+    assert {room(path) for path in FILES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_room_imports_what_the_map_says(path: Path) -> None:
+    used = {name.split(".")[1] for name in imports(path) if name.startswith("tagsmith.")}
+    assert used - {room(path)} <= MAY_IMPORT[room(path)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_hydra_is_known_at_the_door_alone(path: Path) -> None:
+    known = {name.split(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}
+    assert not known or room(path) == "config"
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))
+def test_inference_needs_three_packages(name: str) -> None:
+    import sys
+
+    outside = {module.split(".")[0] for module in imports(PACKAGE / f"{name}.py")} - {"tagsmith"}
+    assert outside - set(sys.stdlib_module_names) <= LIGHT
+    assert MAY_IMPORT[name] <= WITHOUT_TORCH
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_module_can_be_seen_across(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400

@@ -1,0 +1,426 @@
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from tagsmith.data import TaggedData, load
+from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.schema import Task
+from tagsmith.settings import AzureSettings, CsvSettings, DataSettings, JsonlSettings, OnBadRow, TextFoldersSettings
+
+Record = dict[str, Any]
+
+
+def written(path: Path, records: list[Record]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return str(path)
+
+
+def load_records(
+    folder: Path, records: list[Record], task: Task | None = None, seed: int = 0, **settings: Any
+) -> TaggedData:
+    """Load these records as train.jsonl; nothing is drawn unless a share is set."""
+    shares = {"test_share": 0.0, "validation_share": 0.0}
+    return load(JsonlSettings(train=written(folder / "train.jsonl", records), **(shares | settings)), task, seed)
+
+
+def records_of(labels: str, **fields: Any) -> list[Record]:
+    return [{"text": f"text {i}", "label": name, **fields} for i, name in enumerate(labels)]
+
+
+def problems_of(folder: Path, records: list[Record], task: Task | None = None, **settings: Any) -> list[str]:
+    """The lines of the one message, without the folder."""
+    with pytest.raises(DataError) as caught:
+        load_records(folder, records, task, **settings)
+    return [line.removeprefix(f"  - {folder}/") for line in str(caught.value).splitlines()]
+
+
+def test_single_label_documents_become_columns(tmp_path: Path) -> None:
+    data = load_records(tmp_path, [{"id": "7", "text": "one", "label": "b"}, {"text": "two", "label": "a"}])
+    assert data.splits["train"].to_dict() == {"id": ["7", "train.jsonl:2"], "text": ["one", "two"], "labels": [1, 0]}
+    assert data.splits["train"].features["labels"] == datasets.ClassLabel(names=["a", "b"])
+    assert (data.schema.classes, data.schema.task) == (("a", "b"), Task.single_label)
+    assert (list(data.splits), data.rejected, data.notes) == (["train"], [], [])
+
+
+def test_multi_label_documents_become_columns(tmp_path: Path) -> None:
+    records = [{"text": "one", "labels": ["b", "a"]}, {"text": "two", "labels": []}, {"text": "three", "labels": ["b"]}]
+    data = load_records(tmp_path, records)
+    assert data.splits["train"]["labels"][:] == [[0, 1], [], [1]]
+    assert data.splits["train"].features["labels"] == datasets.List(datasets.ClassLabel(names=["a", "b"]))
+    assert data.schema.task is Task.multi_label
+    assert data.rejected == []
+
+
+def test_language_and_group_are_columns_where_any_document_has_one(tmp_path: Path) -> None:
+    records = [
+        {"text": "one", "label": "a", "language": "en", "group": 5},
+        {"text": "two", "label": "b", "language": ""},
+        {"text": "three", "label": "b", "split": "test"},
+    ]
+    data = load_records(tmp_path, records, split_field="split")
+    assert data.splits["train"]["language"][:] == ["en", None]
+    assert data.splits["train"]["group"][:] == ["5", None]
+    assert data.splits["test"].features == data.splits["train"].features
+
+
+@pytest.mark.parametrize("text", ["null", "NA", "None", "nan", "日本 😀", "a\0b", "line\r\nbreak", "x" * 200_000])
+def test_a_text_arrives_as_it_stands(tmp_path: Path, text: str) -> None:
+    data = load_records(tmp_path, [{"text": text, "label": "NA"}, {"text": "other", "label": "null"}])
+    assert data.splits["train"]["text"][:] == [text, "other"]
+    assert data.schema.classes == ("NA", "null")
+
+
+def test_the_classes_do_not_depend_on_the_order_of_the_rows(tmp_path: Path) -> None:
+    records = [{"text": f"text {i}", "label": name} for i, name in enumerate(["10", "2", "1", "x", "9", "B", "a"])]
+    for seed in range(5):
+        random.Random(seed).shuffle(records)
+        data = load_records(tmp_path, records)
+        assert data.schema.classes == ("1", "2", "9", "10", "a", "B", "x")
+        names = data.splits["train"].features["labels"].int2str(data.splits["train"]["labels"][:])
+        assert names == [record["label"] for record in records]
+
+
+def test_declared_classes_keep_their_order(tmp_path: Path) -> None:
+    data = load_records(tmp_path, records_of("abc"), classes=["c", "a", "b"])
+    assert data.schema.classes == ("c", "a", "b")
+    assert data.splits["train"]["labels"][:] == [1, 2, 0]
+
+
+def test_an_unknown_tag_names_file_and_row(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, records_of("abx"), classes=["a", "b"]) == [
+        "1 problems in the tagged data (data.on_bad_row=skip leaves such rows out):",
+        "train.jsonl:3: unknown class 'x'; declared are a, b",
+    ]
+
+
+def test_a_declared_class_without_any_document_is_noted(tmp_path: Path) -> None:
+    data = load_records(tmp_path, records_of("ab"), classes=["a", "b", "c", "d"])
+    assert data.notes == ["2 declared classes have no document at all: c, d."]
+
+
+@pytest.mark.parametrize("held_out", ["test", "validation"])
+def test_a_class_that_is_held_out_alone_is_noted(tmp_path: Path, held_out: str) -> None:
+    records = [*records_of("abab"), {"text": "held out", "label": "c", "split": held_out}]
+    data = load_records(tmp_path, records, split_field="split")
+    note = "1 classes stand in held-out documents alone and cannot be learned: c."
+    assert note in data.notes
+    assert data.schema.classes == ("a", "b", "c")
+
+
+def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
+    records = [*records_of("abc"), {"text": "held out", "label": "b", "split": "test"}]
+    data = load_records(tmp_path, records, split_field="split")
+    assert data.notes == ["2 classes have no test document, so no figure: a, c."]
+
+
+def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(
+        b"id,text,label\n"
+        b"1,good,a\n"
+        b"2,,a\n"
+        b"3,no label,\n"
+        b"1,id again,b\n"
+        b"5,too,many,fields\n"
+        b"6,caf\xe9,a\n"
+        b"7,unknown,z\n"
+        b'8,"quoted" badly,a\n'
+        b"9,twice,a\n"
+        b"10,twice,b\n"
+    )
+    (tmp_path / "test.csv").write_text("text,label\n ,b\ngood,b\n")
+    settings = CsvSettings(
+        train=str(tmp_path / "train.csv"), test=str(tmp_path / "test.csv"), classes=["a", "b"], id_field="id"
+    )
+    with pytest.raises(DataError) as caught:
+        load(settings, None, 0)
+    headline, *lines = str(caught.value).splitlines()
+    assert headline.startswith("12 problems in the tagged data")
+    starts = {
+        ("train.csv:3", "empty text"),
+        ("train.csv:4", "no label"),
+        ("train.csv:5", "id '1' stands already at"),
+        ("train.csv:6", "expected 3 fields, found 4"),
+        ("train.csv:7", "not in utf-8"),
+        ("train.csv:8", "unknown class 'z'"),
+        ("train.csv:9", "not a row of delimited fields"),
+        ("train.csv:10", "one document tagged differently twice: a here, b at"),
+        ("train.csv:11", "one document tagged differently twice: b here, a at"),
+        ("train.csv:2", "one document tagged differently twice: a here, b at"),
+        ("test.csv:3", "one document tagged differently twice: b here, a at"),
+        ("test.csv:2", "empty text"),
+    }
+    for place, what in starts:
+        assert [line for line in lines if line.startswith(f"  - {tmp_path}/{place}: {what}")], (place, what)
+    assert len(lines) == 12
+
+
+def test_a_long_list_of_findings_is_cut_and_counted(tmp_path: Path) -> None:
+    lines = problems_of(tmp_path, [{"text": "", "label": "a"}] * 1_150)
+    assert lines[0].startswith("1,150 problems in the tagged data")
+    assert lines[100] == "train.jsonl:100: empty text"
+    assert lines[101:] == ["  ... and 1,050 more"]
+
+
+@pytest.mark.parametrize(
+    "content", ["oops\n", "oops\nno\n", '{"text": "a", "label": []}\n', '{"text": "", "label": 1.5}']
+)
+def test_problems_are_told_where_no_row_says_the_task(tmp_path: Path, content: str) -> None:
+    (tmp_path / "train.jsonl").write_text(content)
+    with pytest.raises(DataError, match=r"train\.jsonl:1: "):
+        load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
+
+
+def test_utf_16_read_as_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_bytes('{"text": "a", "label": "b"}\n'.encode("utf-16"))
+    with pytest.raises(DataError, match=r"train\.jsonl:1: not in utf-8"):
+        load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
+
+
+def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
+    content = [
+        '{"text": "one", "label": "a"}',
+        '{"text": "", "label": "a"}',
+        "oops",
+        '{"text": "two", "label": "b"}',
+        '{"text": "three", "label": "a", "id": 1}',
+        '{"text": "four", "label": "a", "id": 1}',
+        '{"text": "five", "label": {}}',
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(content))
+    settings = JsonlSettings(train=str(tmp_path / "train.jsonl"), on_bad_row=OnBadRow.skip, test_share=0)
+    data = load(settings, None, 0)
+    assert data.splits["train"]["text"][:] == ["one", "two", "three"]
+    assert sorted(problem.row for problem in data.rejected) == [2, 3, 6, 7]
+    assert all(problem.file == settings.train and problem.what and problem.content for problem in data.rejected)
+    assert data.notes == ["4 bad rows are left out (data.on_bad_row=skip)."]
+
+
+def test_both_places_of_a_document_tagged_differently_twice_are_skipped(tmp_path: Path) -> None:
+    records = [*records_of("aabb"), {"text": "text 0", "label": "b"}]
+    data = load_records(tmp_path, records, on_bad_row=OnBadRow.skip)
+    assert [problem.row for problem in data.rejected] == [1, 5]
+    assert data.splits["train"]["text"][:] == ["text 1", "text 2", "text 3"]
+
+
+def test_a_class_of_skipped_rows_alone_is_no_class(tmp_path: Path) -> None:
+    records = [*records_of("aabb"), {"text": "", "label": "c"}]
+    assert load_records(tmp_path, records, on_bad_row=OnBadRow.skip).schema.classes == ("a", "b")
+
+
+def test_rejected_rows_can_be_written_as_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_bytes(b"text,label\none,a\ntwo,b\ncaf\xe9,a\n")
+    settings = CsvSettings(train=str(tmp_path / "train.csv"), on_bad_row=OnBadRow.skip, test_share=0)
+    [problem] = load(settings, None, 0).rejected
+    assert "caf" in json.dumps(problem.as_dict(), ensure_ascii=False).encode("utf-8").decode()
+
+
+def test_the_task_may_be_set_against_the_format(tmp_path: Path) -> None:
+    data = load_records(tmp_path, [*records_of("ab"), {"text": "none"}], Task.multi_label)
+    assert data.splits["train"]["labels"][:] == [[0], [1], []]
+    lines = problems_of(tmp_path, [{"text": "one", "labels": ["a", "b"]}], Task.single_label)
+    assert lines[1].startswith("train.jsonl:1: expected one label, found 2: a, b")
+
+
+def test_drawn_splits_are_reproducible_and_stratified(tmp_path: Path) -> None:
+    records = records_of("ab" * 50)
+    shares = {"test_share": 0.2, "validation_share": 0.25}
+    first, again, other = (load_records(tmp_path, records, seed=seed, **shares) for seed in (1, 1, 2))
+    assert {name: len(part) for name, part in first.splits.items()} == {"train": 60, "validation": 20, "test": 20}
+    assert [sum(part["labels"][:]) for part in first.splits.values()] == [30, 10, 10]
+    for name in first.splits:
+        assert first.splits[name]["id"][:] == again.splits[name]["id"][:]
+        assert first.splits[name]["id"][:] != other.splits[name]["id"][:]
+
+
+def test_a_copy_of_a_test_document_is_never_trained_on(tmp_path: Path) -> None:
+    records = [*records_of("abab"), {"text": " text\t0", "label": "a", "split": "test"}]
+    data = load_records(tmp_path, records, split_field="split")
+    assert data.splits["train"]["text"][:] == ["text 1", "text 2", "text 3"]
+    assert "1 train documents are exact copies of test documents: left out." in data.notes
+
+
+def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
+    records = records_of("ab" * 20)
+    first = load_records(tmp_path, records, test_share=0.2, validation_share=0.2)
+    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
+    more = [*records, *({"text": f"new {i}", "label": "ab"[i % 2]} for i in range(20))]
+    random.Random(0).shuffle(more)
+    second = load_records(tmp_path, more, seed=7, test_share=0.5, split_from=str(tmp_path / "run"))
+    for name in ("test", "validation"):
+        assert set(second.splits[name]["text"]) == set(first.splits[name]["text"])
+    assert len(second.splits["train"]) == len(first.splits["train"]) + 20
+    assert second.notes[:2] == [
+        "data.split_from: 8 of 8 test documents are in this data again.",
+        f"data.split_from: {len(first.splits['validation'])} of {len(first.splits['validation'])} validation documents "
+        "are in this data again.",
+    ]
+
+
+def test_split_from_tells_how_many_documents_are_gone(tmp_path: Path) -> None:
+    held_out = [{"text": f"held out {i}", "label": "a", "split": "test"} for i in range(3)]
+    first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
+    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
+    second = load_records(tmp_path, [*records_of("abab"), held_out[0]], split_from=str(tmp_path / "run"))
+    assert second.splits["test"]["text"][:] == ["held out 0"]
+    assert second.notes[0] == "data.split_from: 1 of 3 test documents are in this data again."
+
+
+@pytest.mark.parametrize("made", ["nothing", "empty folder", "no data set", "other columns"])
+def test_split_from_something_that_is_no_run_is_refused(tmp_path: Path, made: str) -> None:
+    run = tmp_path / "run"
+    if made != "nothing":
+        run.mkdir()
+    if made == "no data set":
+        (run / "data").mkdir()
+    if made == "other columns":
+        part = datasets.Dataset.from_dict({"name": ["x"]})
+        datasets.DatasetDict(test=part).save_to_disk(str(run / "data"))
+    with pytest.raises((InputMissing, DataError), match="split_from"):
+        load_records(tmp_path, records_of("abab"), split_from=str(run))
+
+
+@pytest.mark.parametrize(
+    ("records", "task", "message"),
+    [
+        ([], None, "no label, so it does not say its task"),
+        ([], Task.single_label, "no tagged document that can be used"),
+        ([{"text": "a"}], None, "no label"),
+        (records_of("a"), None, "at least two classes, found a"),
+        (records_of("aaaa"), None, "at least two classes, found a"),
+        (
+            [{"text": f"text {i}", "labels": []} for i in range(4)],
+            None,
+            "no label; multi-label data needs at least one",
+        ),
+        ([{"text": "same", "label": "a"}] * 4, None, "at least two classes, found a"),
+        ([*records_of("aaa"), {"text": "x", "label": "b", "split": "test"}], None, "too little to train on"),
+        ([{**record, "split": "test"} for record in records_of("abab")], None, "holds 0 documents of the classes none"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_too_little_data_is_said_to_be_so(
+    tmp_path: Path, records: list[Record], task: Task | None, message: str, share: float
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_records(tmp_path, records, task, split_field="split", test_share=share)
+
+
+def test_multi_label_data_with_a_single_class_is_loaded(tmp_path: Path) -> None:
+    records = [{"text": f"text {i}", "labels": ["a"] if i % 2 else []} for i in range(20)]
+    data = load_records(tmp_path, records, test_share=0.2)
+    assert {name: len(part) for name, part in data.splits.items()} == {"train": 16, "test": 4}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_large_share_of_little_data_is_no_crash(tmp_path: Path, share: float) -> None:
+    try:
+        data = load_records(tmp_path, records_of("abab"), test_share=share)
+    except DataError as error:
+        assert "too little to train on" in str(error)  # noqa: PT017
+    else:
+        assert len(data.splits["train"]) + len(data.splits["test"]) == 4
+
+
+def test_a_document_without_id_is_named_after_its_place(tmp_path: Path) -> None:
+    written(tmp_path / "test.jsonl", [{"text": "held out", "label": "a"}])
+    data = load_records(tmp_path, records_of("ab"), test=str(tmp_path / "test.jsonl"))
+    assert data.splits["train"]["id"][:] == ["train.jsonl:1", "train.jsonl:2"]
+    assert data.splits["test"]["id"][:] == ["test.jsonl:1"]
+
+
+def test_documents_of_files_with_the_same_name_have_different_ids(tmp_path: Path) -> None:
+    test = written(tmp_path / "test" / "train.jsonl", [{"text": "held out", "label": "a"}])
+    data = load_records(tmp_path, records_of("ab"), test=test)
+    assert data.splits["train"]["id"][:] == [f"{tmp_path}/train.jsonl:1", f"{tmp_path}/train.jsonl:2"]
+    assert data.splits["test"]["id"][:] == [f"{tmp_path}/test/train.jsonl:1"]
+
+
+def test_a_given_id_that_looks_like_a_place_is_not_given_again(tmp_path: Path) -> None:
+    records = [{"text": "one", "label": "a", "id": "train.jsonl:2"}, {"text": "two", "label": "b"}]
+    ids = load_records(tmp_path, records).splits["train"]["id"][:]
+    assert ids[0] == "train.jsonl:2"
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("field", ["id", "language", "group", "label", "text"])
+def test_half_of_a_surrogate_pair_anywhere_is_a_problem_of_its_row(tmp_path: Path, field: str) -> None:
+    records = records_of("abab")
+    records[2][field] = "\ud800"
+    assert problems_of(tmp_path, records)[1].startswith("train.jsonl:3: ")
+
+
+def test_a_message_can_be_written_as_utf_8(tmp_path: Path) -> None:
+    records = [*records_of("ab"), {"text": "x", "label": {"\ud800": 1}}, {"text": "y", "label": "\ud800"}]
+    for line in problems_of(tmp_path, records, classes=["a", "b"]):
+        line.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nowhere",
+        "",
+        "~no-such-user/texts",
+        "x" * 300,
+        "a\0b",
+        "package:",
+        "package:/x",
+        "package:no_such_package_here/x",
+        "package:no_such.package.here/x",
+        "package:.relative/x",
+        "package:sys/x",
+        "package:tagsmith/no/such/file",
+    ],
+    ids=lambda path: ascii(path)[:30],
+)
+def test_a_path_that_leads_nowhere_is_input_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((InputMissing, SettingsError), match=r"data\.path"):
+        load(TextFoldersSettings(path=path), None, 0)
+
+
+def test_an_empty_name_of_the_training_file_is_refused(tmp_path: Path) -> None:
+    test = written(tmp_path / "test.jsonl", records_of("ab"))
+    with pytest.raises((InputMissing, SettingsError), match=r"data\.train"):
+        load(JsonlSettings(train="", test=test), None, 0)
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "text_folders", "azure"])
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+    secret = tmp_path / "a" / "secret.txt"
+    secret.parent.mkdir()
+    secret.write_text("secret")
+    real_open = Path.open
+
+    def refuse(path: Path, *args: Any, **named: Any) -> Any:
+        if path.name == secret.name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, *args, **named)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    settings: dict[str, DataSettings] = {
+        "csv": CsvSettings(train=str(secret)),
+        "jsonl": JsonlSettings(train=str(secret)),
+        "text_folders": TextFoldersSettings(path=str(tmp_path)),
+        "azure": AzureSettings(path=str(secret)),
+    }
+    with pytest.raises((InputMissing, DataError), match=r"secret\.txt"):
+        load(settings[format], None, 0)
+
+
+def test_deep_nesting_in_any_field_does_not_end_in_a_traceback(tmp_path: Path) -> None:
+    fields = ["text", "label", "labels", "id", "language", "group", "split"]
+    lines = [
+        f'{{"text": "t", "label": "a", "{field}": {"[" * depth}{"]" * depth}}}'
+        for field in fields
+        for depth in (10, 500, 900, 950, 990, 2_000, 5_000)
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    settings = JsonlSettings(train=str(tmp_path / "train.jsonl"), split_field="split")
+    with pytest.raises(DataError, match="problems in the tagged data"):
+        load(settings, Task.single_label, 0)

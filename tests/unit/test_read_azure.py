@@ -1,0 +1,342 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagsmith.data import load, read_azure
+from tagsmith.data.documents import Source
+from tagsmith.errors import DataError, InputMissing
+from tagsmith.schema import Task
+from tagsmith.settings import AzureSettings, OnBadRow
+
+SINGLE, MULTI = "CustomSingleLabelClassification", "CustomMultiLabelClassification"
+TEXTS = {"1.txt": "one", "2.txt": "two", "3.txt": "three", "4.txt": "four"}
+
+
+def tagged(location: str, *names: str, **fields: Any) -> dict[str, Any]:
+    """An entry of the labels file; the key `class` where there is one name, else `classes`."""
+    tags = [{"category": name} for name in names]
+    return {"location": location, **({"class": tags[0]} if len(tags) == 1 else {"classes": tags}), **fields}
+
+
+def labels_file(documents: Any, kind: Any = SINGLE, classes: Any = ("A", "B")) -> dict[str, Any]:
+    if isinstance(classes, tuple):
+        classes = [{"category": name} for name in classes]
+    return {
+        "projectFileVersion": "2022-05-01",
+        "stringIndexType": "Utf16CodeUnit",
+        "metadata": {"projectKind": kind, "projectName": "p", "multilingual": False, "language": "en-us"},
+        "assets": {"projectKind": kind, "classes": classes, "documents": documents},
+    }
+
+
+def written(folder: Path, project: Any, files: dict[str, str | bytes] | None = None) -> str:
+    for name, content in (TEXTS if files is None else files).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path = folder / "labels.json"
+    path.write_bytes(project if isinstance(project, bytes) else json.dumps(project).encode())
+    return str(path)
+
+
+def read(folder: Path, project: Any, files: dict[str, str | bytes] | None = None, **settings: Any) -> Source:
+    return read_azure.read(AzureSettings(path=written(folder, project, files), **settings))
+
+
+def found(source: Source) -> list[str]:
+    return [f"{Path(problem.file).name}:{problem.row}: {problem.what}" for problem in source.problems]
+
+
+def test_documents_classes_and_splits_come_from_the_labels_file(tmp_path: Path) -> None:
+    documents = [
+        tagged("1.txt", "B", dataset="Train", language="en-us"),
+        tagged("2.txt", "A", dataset="Test"),
+        tagged("3.txt", "A"),
+        tagged("4.txt", "B", dataset="train", language=""),
+    ]
+    source = read(tmp_path, labels_file(documents, classes=("B", "A", "C")))
+    assert [(d.id, d.text, d.labels, d.split, d.language) for d in source.documents] == [
+        ("1.txt", "one", ["B"], "train", "en-us"),
+        ("2.txt", "two", ["A"], "test", None),
+        ("3.txt", "three", ["A"], None, None),
+        ("4.txt", "four", ["B"], "train", None),
+    ]
+    assert source.task is Task.single_label
+    assert source.classes == ["B", "A", "C"]
+    assert (source.problems, source.notes) == ([], [])
+
+
+def test_a_multi_label_project_gives_any_number_of_classes(tmp_path: Path) -> None:
+    documents = [
+        {"location": "1.txt", "classes": [{"category": "A"}, {"category": "B"}]},
+        {"location": "2.txt", "classes": [{"category": "B"}]},
+        {"location": "3.txt", "classes": []},
+        {"location": "4.txt"},
+    ]
+    source = read(tmp_path, labels_file(documents, MULTI))
+    assert source.task is Task.multi_label
+    assert [document.labels for document in source.documents] == [["A", "B"], ["B"], [], []]
+    assert source.problems == []
+
+
+@pytest.mark.parametrize("kind", [SINGLE, MULTI])
+@pytest.mark.parametrize("tags", [{"class": {"category": "A"}}, {"classes": [{"category": "A"}]}], ids=["one", "list"])
+def test_a_tag_in_the_form_of_the_other_kind_is_not_lost_in_silence(
+    tmp_path: Path, kind: str, tags: dict[str, Any]
+) -> None:
+    path = written(tmp_path, labels_file([{"location": name, **tags} for name in TEXTS], kind))
+    try:
+        data = load(AzureSettings(path=path, test_share=0), None, 0)
+    except DataError as error:
+        assert "1.txt" in str(error) or "found A" in str(error)  # noqa: PT017
+    else:
+        assert data.splits["train"]["labels"][:] == [[0]] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [
+        (SINGLE, Task.single_label),
+        ("customSingleLabelClassification", Task.single_label),
+        (SINGLE.upper(), Task.single_label),
+        (MULTI, Task.multi_label),
+        (MULTI.lower(), Task.multi_label),
+    ],
+)
+def test_the_case_of_the_kind_does_not_matter(tmp_path: Path, kind: str, task: Task) -> None:
+    assert read(tmp_path, labels_file([], kind)).task is task
+
+
+def test_the_kind_may_stand_in_the_metadata_alone(tmp_path: Path) -> None:
+    project = labels_file([], MULTI)
+    del project["assets"]["projectKind"]
+    assert read(tmp_path, project).task is Task.multi_label
+
+
+@pytest.mark.parametrize("kind", ["CustomEntityRecognition", "", None, 5, [SINGLE], {"kind": SINGLE}])
+def test_another_kind_of_project_is_refused(tmp_path: Path, kind: object) -> None:
+    with pytest.raises(DataError, match=f"expected projectKind {SINGLE} or {MULTI}, found"):
+        read(tmp_path, labels_file([], kind))
+
+
+@pytest.mark.parametrize("multilingual", [True, "true", "false", None, 1])
+def test_any_spelling_of_multilingual_is_taken(tmp_path: Path, multilingual: object) -> None:
+    project = labels_file([tagged("1.txt", "A")])
+    project["metadata"]["multilingual"] = multilingual
+    assert [document.text for document in read(tmp_path, project).documents] == ["one"]
+
+
+@pytest.mark.parametrize("metadata", [None, [], "x", 5])
+def test_the_metadata_may_be_missing_or_odd(tmp_path: Path, metadata: object) -> None:
+    project = labels_file([tagged("1.txt", "A")]) | {"metadata": metadata}
+    assert len(read(tmp_path, project).documents) == 1
+
+
+def test_a_byte_order_mark_is_passed_over_in_labels_and_texts(tmp_path: Path) -> None:
+    project = b"\xef\xbb\xbf" + json.dumps(labels_file([tagged("1.txt", "A")])).encode()
+    source = read(tmp_path, project, {"1.txt": b"\xef\xbb\xbfone"})
+    assert [document.text for document in source.documents] == ["one"]
+
+
+def test_without_any_dataset_the_splits_are_drawn(tmp_path: Path) -> None:
+    texts = {f"{i}.txt": f"text {i}" for i in range(20)}
+    documents = [tagged(name, "AB"[i % 2]) for i, name in enumerate(texts)]
+    data = load(AzureSettings(path=written(tmp_path, labels_file(documents), texts)), None, 0)
+    assert {name: len(part) for name, part in data.splits.items()} == {"train": 16, "test": 4}
+
+
+def test_train_and_test_are_kept_as_the_project_has_them(tmp_path: Path) -> None:
+    documents = [
+        tagged("1.txt", "A", dataset="Train"),
+        tagged("2.txt", "B", dataset="Train"),
+        tagged("3.txt", "A", dataset="Test"),
+        tagged("4.txt", "B", dataset="Test"),
+    ]
+    data = load(AzureSettings(path=written(tmp_path, labels_file(documents))), None, 0)
+    assert {name: part["id"][:] for name, part in data.splits.items()} == {
+        "train": ["1.txt", "2.txt"],
+        "test": ["3.txt", "4.txt"],
+    }
+
+
+def test_a_location_may_stand_in_a_subfolder(tmp_path: Path) -> None:
+    source = read(tmp_path, labels_file([tagged("mail/2024/1.txt", "A")]), {"mail/2024/1.txt": "one"})
+    assert [(document.id, document.text) for document in source.documents] == [("mail/2024/1.txt", "one")]
+
+
+def test_the_texts_may_lie_in_another_folder(tmp_path: Path) -> None:
+    written(tmp_path / "texts", {}, {"1.txt": "one"})
+    source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {}, texts=str(tmp_path / "texts"))
+    assert [document.text for document in source.documents] == ["one"]
+
+
+def test_a_class_that_is_declared_twice_is_one_class(tmp_path: Path) -> None:
+    assert read(tmp_path, labels_file([], classes=("A", "B", "A", " B "))).classes == ["A", "B"]
+
+
+def test_an_undeclared_class_is_a_problem_that_names_the_document(tmp_path: Path) -> None:
+    path = written(tmp_path, labels_file([tagged("1.txt", "A"), tagged("2.txt", "C")]))
+    with pytest.raises(DataError, match=r"2\.txt:1: unknown class 'C'; declared are A, B"):
+        load(AzureSettings(path=path), None, 0)
+
+
+def test_text_files_that_are_not_in_the_labels_file_are_counted(tmp_path: Path) -> None:
+    source = read(tmp_path, labels_file([tagged("1.txt", "A")]))
+    assert source.notes == [f"{tmp_path}: 3 text files are not in the labels file; they are left out."]
+    assert [document.id for document in source.documents] == ["1.txt"]
+
+
+def test_a_listed_file_is_not_counted_as_unlisted_because_it_is_bad(tmp_path: Path) -> None:
+    documents = [tagged("1.txt", "A"), tagged("2.txt", "A"), tagged("3.txt", "A", dataset="?"), tagged("4.txt", "B")]
+    source = read(tmp_path, labels_file(documents), {**TEXTS, "2.txt": b"\xff"})
+    assert len(source.problems) == 2
+    assert source.notes == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        (None, "expected an object with a `location`"),
+        ("1.txt", "expected an object with a `location`"),
+        ([], "expected an object with a `location`"),
+        ({}, "expected an object with a `location`"),
+        ({"location": None}, "expected an object with a `location`"),
+        ({"location": 5}, "expected an object with a `location`"),
+        ({"location": "2.txt", "class": "A"}, 'expected the class as {"category": NAME}'),
+        ({"location": "2.txt", "class": 5}, 'expected the class as {"category": NAME}'),
+        ({"location": "2.txt", "class": {}}, 'expected the class as {"category": NAME}'),
+        ({"location": "2.txt", "class": {"category": None}}, 'expected the class as {"category": NAME}'),
+        ({"location": "2.txt", "class": {"category": 1}}, 'expected the class as {"category": NAME}'),
+        ({"location": "2.txt", "class": {"category": ["A"]}}, 'expected the class as {"category": NAME}'),
+        ({"location": "2.txt", "class": ["A"]}, 'expected the class as {"category": NAME}'),
+        (tagged("2.txt", "A", dataset="Dev set"), "expected train, validation or test as split, found 'Dev set'"),
+        (tagged("2.txt", "A", dataset=5), "expected train, validation or test as split, found 5"),
+        (tagged("2.txt", "A", dataset=["Test"]), "expected train, validation or test as split, found ['Test']"),
+        (tagged("gone.txt", "A"), "gone.txt does not exist in "),
+        (tagged("sub/1.txt", "A"), "sub/1.txt does not exist in "),
+        (tagged("", "A"), " does not exist in "),
+        (tagged(".", "A"), ". does not exist in "),
+        (tagged("1\0.txt", "A"), "1\0.txt does not exist in "),
+        (tagged("\ud800.txt", "A"), ""),
+        (tagged("x" * 300 + ".txt", "A"), "x" * 300 + ".txt does not exist in "),
+        (tagged("1.txt/2.txt", "A"), "1.txt/2.txt does not exist in "),
+    ],
+    ids=lambda value: ascii(value)[:40],
+)
+def test_an_entry_that_cannot_be_used_is_a_problem_with_its_place_in_the_list(
+    tmp_path: Path, entry: object, what: str
+) -> None:
+    source = read(tmp_path, labels_file([tagged("1.txt", "A"), entry, tagged("3.txt", "B")]))
+    [problem] = found(source)
+    assert problem.startswith(f"labels.json#documents:2: {what}")
+    assert [document.id for document in source.documents] == ["1.txt", "3.txt"]
+
+
+def test_a_text_in_another_encoding_is_a_problem_of_its_file(tmp_path: Path) -> None:
+    source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {"1.txt": "café".encode("utf-16")})
+    assert found(source) == ["1.txt:1: not in utf-8; set data.encoding"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "settings"),
+    [
+        ("café".encode("utf-16"), {"encoding": "utf-16"}),
+        ("café".encode("cp1252"), {"fallback_encoding": "cp1252"}),
+    ],
+)
+def test_encoding_and_fallback_are_named_in_the_settings(tmp_path: Path, raw: bytes, settings: dict[str, str]) -> None:
+    source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {"1.txt": raw}, **settings)
+    assert [document.text for document in source.documents] == ["café"]
+
+
+def test_empty_texts_missing_labels_and_second_labels_are_named_together(tmp_path: Path) -> None:
+    documents = [
+        tagged("1.txt", "A"),
+        {"location": "2.txt"},
+        {"location": "3.txt", "class": [{"category": "A"}, {"category": "B"}]},
+        tagged("4.txt", "B"),
+    ]
+    path = written(tmp_path, labels_file(documents), {**TEXTS, "4.txt": " \n"})
+    with pytest.raises(DataError) as caught:
+        load(AzureSettings(path=path), None, 0)
+    lines = str(caught.value).splitlines()[1:]
+    assert [line.removeprefix(f"  - {tmp_path}/")[:24] for line in lines] == [
+        "2.txt:1: no label; singl",
+        "3.txt:1: expected one la",
+        "4.txt:1: empty text",
+    ]
+
+
+def test_a_document_that_is_listed_twice_is_named_by_its_places_in_the_list(tmp_path: Path) -> None:
+    path = written(tmp_path, labels_file([tagged("1.txt", "A"), tagged("2.txt", "B"), tagged("1.txt", "A")]))
+    with pytest.raises(DataError) as caught:
+        load(AzureSettings(path=path), None, 0)
+    [line] = str(caught.value).splitlines()[1:]
+    assert "#documents:3: " in line
+    assert line.endswith("#documents:1")
+
+
+def test_skipping_the_second_listing_of_a_document_keeps_the_first(tmp_path: Path) -> None:
+    documents = [*(tagged(name, "AB"[i % 2]) for i, name in enumerate(TEXTS)), tagged("1.txt", "A")]
+    path = written(tmp_path, labels_file(documents))
+    data = load(AzureSettings(path=path, on_bad_row=OnBadRow.skip, test_share=0), None, 0)
+    assert data.splits["train"]["id"][:] == list(TEXTS)
+    assert len(data.rejected) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe{\0}\0", b"\0", b"[]", b'"x"', b"null", b"{}", b'{"assets": []}', b"[" * 100_000],
+    ids=lambda value: ascii(value)[:20],
+)
+def test_a_file_that_is_no_labels_file_is_named(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(DataError, match=r"labels\.json"):
+        read(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("classes", "documents"),
+    [
+        (None, []),
+        ({"category": "A"}, []),
+        (["A", "B"], []),
+        ([{"name": "A"}], []),
+        ([{"category": 1}], []),
+        ([None], []),
+        (("A", "B"), None),
+        (("A", "B"), {"location": "1.txt"}),
+        (("A", "B"), "1.txt"),
+    ],
+    ids=str,
+)
+def test_lists_that_are_none_are_refused(tmp_path: Path, classes: object, documents: object) -> None:
+    with pytest.raises(DataError, match=r"labels\.json: expected lists `assets\.classes`"):
+        read(tmp_path, labels_file(documents, classes=classes))
+
+
+@pytest.mark.parametrize("name", ["", "\ud800"], ids=["empty", "surrogate"])
+def test_a_class_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+    documents = [tagged(text, "AB"[i % 2]) for i, text in enumerate(TEXTS)]
+    path = written(tmp_path, labels_file(documents, classes=("A", "B", name)))
+    with pytest.raises(DataError, match="class"):
+        load(AzureSettings(path=path), None, 0)
+
+
+def test_a_project_with_a_single_class_is_too_little(tmp_path: Path) -> None:
+    path = written(tmp_path, labels_file([tagged(name, "A") for name in TEXTS], classes=("A",)))
+    with pytest.raises(DataError, match="at least two classes, found A"):
+        load(AzureSettings(path=path), None, 0)
+
+
+def test_a_missing_labels_file_or_folder_is_named_with_its_setting(tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match=r"data\.path: .*nowhere\.json does not exist"):
+        read_azure.read(AzureSettings(path=str(tmp_path / "nowhere.json")))
+    with pytest.raises(InputMissing, match=r"data\.texts: .*nowhere does not exist"):
+        read(tmp_path, labels_file([]), texts=str(tmp_path / "nowhere"))
+
+
+def test_a_folder_in_place_of_the_labels_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected the labels file"):
+        read_azure.read(AzureSettings(path=str(tmp_path)))

@@ -1,0 +1,174 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagsmith.data import load, read_text_folders
+from tagsmith.data.documents import Source
+from tagsmith.errors import DataError, InputMissing, TagsmithError
+from tagsmith.schema import Task
+from tagsmith.settings import TextFoldersSettings, problems
+
+FOUR = {"sport/1.txt": "goal", "sport/2.txt": "match", "trade/1.txt": "price", "trade/2.txt": "market"}
+
+
+def written(root: Path, files: dict[str, str | bytes]) -> str:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(root)
+
+
+def read(root: Path, files: dict[str, str | bytes], **settings: Any) -> Source:
+    return read_text_folders.read(TextFoldersSettings(path=written(root, files), **settings))
+
+
+def seen(source: Source) -> list[tuple[str | None, list[str], str | None, Any]]:
+    return [(document.id, document.labels, document.split, document.text) for document in source.documents]
+
+
+def test_each_folder_is_a_class_and_each_file_a_document(tmp_path: Path) -> None:
+    source = read(tmp_path, FOUR)
+    assert seen(source) == [
+        ("sport/1.txt", ["sport"], None, "goal"),
+        ("sport/2.txt", ["sport"], None, "match"),
+        ("trade/1.txt", ["trade"], None, "price"),
+        ("trade/2.txt", ["trade"], None, "market"),
+    ]
+    assert (source.documents[0].file, source.documents[0].row) == (str(tmp_path / "sport" / "1.txt"), 1)
+    assert source.task is Task.single_label
+    assert (source.problems, source.notes) == ([], [])
+
+
+def test_documents_come_in_an_order_that_does_not_depend_on_the_file_system(tmp_path: Path) -> None:
+    names = ["10/b.txt", "2/10.txt", "2/9.txt", "1/z.txt"]
+    source = read(tmp_path, {name: name for name in names})
+    assert [document.id for document in source.documents] == ["1/z.txt", "2/9.txt", "2/10.txt", "10/b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "split"),
+    [("train", "train"), ("Training", "train"), ("test", "test"), ("TEST", "test"), ("val", "validation"),
+     ("valid", "validation"), ("dev", "validation"), ("validation", "validation")],
+)  # fmt: skip
+def test_folders_named_after_splits_may_stand_around_the_classes(tmp_path: Path, folder: str, split: str) -> None:
+    source = read(tmp_path, {f"{folder}/sport/1.txt": "goal", f"{folder}/trade/1.txt": "price"})
+    assert seen(source) == [("sport/1.txt", ["sport"], split, "goal"), ("trade/1.txt", ["trade"], split, "price")]
+
+
+def test_the_same_file_name_in_two_splits_names_two_documents(tmp_path: Path) -> None:
+    # Each split counts its own files, as in the IMDB reviews: train/pos/0.txt and test/pos/0.txt.
+    files = {f"{split}/{name}": f"{split} {text}" for split in ("train", "test") for name, text in FOUR.items()}
+    tagged = load(TextFoldersSettings(path=written(tmp_path, files)), None, 0)
+    assert {split: len(part) for split, part in tagged.splits.items()} == {"train": 4, "test": 4}
+    assert len({*tagged.splits["train"]["id"], *tagged.splits["test"]["id"]}) == 8
+
+
+def test_a_class_may_have_the_name_of_a_split_where_others_have_not(tmp_path: Path) -> None:
+    source = read(tmp_path, {"test/1.txt": "exam", "sport/1.txt": "goal"})
+    assert [(document.labels, document.split) for document in source.documents] == [(["sport"], None), (["test"], None)]
+
+
+def test_what_lies_beside_classes_and_documents_is_passed_over(tmp_path: Path) -> None:
+    beside = {"README.txt": "x", "sport/note.md": "x", ".git/1.txt": "x", "__MACOSX/1.txt": "x", "sport/sub/1.txt": "x"}
+    assert seen(read(tmp_path, {**FOUR, **beside})) == seen(read(tmp_path / "clean", FOUR))
+
+
+def test_a_folder_with_the_name_of_a_document_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "sport" / "3.txt").mkdir(parents=True)
+    assert len(read(tmp_path, FOUR).documents) == 4
+
+
+def test_a_pattern_says_which_files_are_documents(tmp_path: Path) -> None:
+    files = {"sport/1.text": "goal", "sport/1.txt": "no", "trade/1.text": "price"}
+    source = read(tmp_path, files, pattern="*.text")
+    assert [document.text for document in source.documents] == ["goal", "price"]
+
+
+def test_a_pattern_that_goes_into_folders_finds_every_file(tmp_path: Path) -> None:
+    files = {"sport/2023/1.txt": "goal", "sport/2024/1.txt": "match", "trade/2024/1.txt": "price"}
+    source = read(tmp_path, files, pattern="**/*.txt")
+    assert sorted(document.text for document in source.documents) == ["goal", "match", "price"]
+
+
+@pytest.mark.parametrize("pattern", ["", "/tmp/*.txt", "**.txt"])
+def test_a_pattern_that_no_folder_could_be_searched_with_is_refused(pattern: str) -> None:
+    [problem] = problems(TextFoldersSettings(path="texts", pattern=pattern))
+    assert problem.startswith("pattern: expected ")
+
+
+def test_an_empty_class_folder_is_named_in_a_note(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    source = read(tmp_path, FOUR)
+    assert source.notes == [f"{tmp_path / 'empty'}: holds no file named *.txt; the class has no document."]
+    assert len(source.documents) == 4
+
+
+@pytest.mark.parametrize("text", ["null", "NA", "None"])
+def test_words_for_nothing_stay_text(tmp_path: Path, text: str) -> None:
+    assert [document.text for document in read(tmp_path, {"sport/1.txt": text}).documents] == [text]
+
+
+def test_a_text_keeps_its_line_breaks_and_loses_its_byte_order_mark(tmp_path: Path) -> None:
+    [document] = read(tmp_path, {"sport/1.txt": b"\xef\xbb\xbfone\r\ntwo\n"}).documents
+    assert document.text == "one\r\ntwo\n"
+
+
+@pytest.mark.parametrize("raw", ["café".encode("cp1252"), "café".encode("utf-16"), b"\x80", b"a\xed\xa0\x80"], ids=repr)
+def test_a_file_in_another_encoding_is_a_problem_that_names_it(tmp_path: Path, raw: bytes) -> None:
+    source = read(tmp_path, {**FOUR, "trade/2.txt": raw})
+    expected = f"{tmp_path / 'trade' / '2.txt'}:1: not in utf-8; set data.encoding or data.fallback_encoding"
+    assert [str(problem) for problem in source.problems] == [expected]
+    assert [document.text for document in source.documents] == ["goal", "match", "price"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "settings"),
+    [
+        ("café".encode("utf-16"), {"encoding": "utf-16"}),
+        ("café".encode("cp1252"), {"encoding": "cp1252"}),
+        ("café".encode("cp1252"), {"fallback_encoding": "cp1252"}),
+        ("café".encode(), {"fallback_encoding": "cp1252"}),
+    ],
+)
+def test_encoding_and_fallback_are_named_in_the_settings(tmp_path: Path, raw: bytes, settings: dict[str, str]) -> None:
+    assert [document.text for document in read(tmp_path, {"sport/1.txt": raw}, **settings).documents] == ["café"]
+
+
+def test_a_folder_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match=r"data\.path: .*nowhere does not exist"):
+        read_text_folders.read(TextFoldersSettings(path=str(tmp_path / "nowhere")))
+
+
+@pytest.mark.parametrize("files", [{}, {"1.txt": "goal"}, {".git/1.txt": "x"}], ids=["empty", "files", "hidden"])
+def test_a_folder_without_class_folders_is_refused(tmp_path: Path, files: dict[str, str | bytes]) -> None:
+    with pytest.raises(DataError, match="expected one folder a class, found no folder"):
+        read(tmp_path, files)
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "texts.zip").write_bytes(b"PK")
+    with pytest.raises((DataError, InputMissing), match=r"texts\.zip"):
+        load(TextFoldersSettings(path=str(tmp_path / "texts.zip")), None, 0)
+
+
+def test_class_folders_without_any_document_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "sport").mkdir()
+    with pytest.raises(DataError, match="no tagged document that can be used"):
+        load(TextFoldersSettings(path=str(tmp_path)), None, 0)
+
+
+@pytest.mark.parametrize("name", [b"sport/\xff.txt", b"\xff/1.txt"], ids=["file", "folder"])
+def test_a_name_that_is_no_unicode_text_does_not_end_in_a_traceback(tmp_path: Path, name: bytes) -> None:
+    try:
+        path = written(tmp_path, {**FOUR, os.fsdecode(name): "goal, too"})
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    try:
+        tagged = load(TextFoldersSettings(path=path, test_share=0), None, 0)
+    except TagsmithError as error:
+        assert "1.txt" in str(error) or "sport" in str(error)  # noqa: PT017
+    else:
+        assert len(tagged.splits["train"]) == 5

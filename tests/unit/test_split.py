@@ -1,0 +1,245 @@
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tagsmith.data.documents import Document
+from tagsmith.data.split import HeldOut, assign
+
+SEEDS = range(5)
+
+
+def documents(*labels: Sequence[str], **fields: Any) -> list[Document]:
+    """One document of its own text for each of these lists of labels."""
+    return [Document("train.csv", i, f"text {i}", list(names), **fields) for i, names in enumerate(labels)]
+
+
+def split(
+    given: list[Document],
+    test_share: float = 0.2,
+    validation_share: float = 0.0,
+    seed: int = 0,
+    earlier: HeldOut | None = None,
+    classes: str = "abc",
+) -> tuple[list[Document], list[str]]:
+    indicators = np.array([[name in d.labels for name in classes] for d in given], dtype=np.int8)
+    return assign(given, indicators.reshape(len(given), len(classes)), test_share, validation_share, seed, earlier)
+
+
+def sizes(kept: list[Document]) -> dict[str | None, int]:
+    return dict(Counter(document.split for document in kept))
+
+
+def labels_of(kept: list[Document], name: str) -> dict[str, int]:
+    return dict(Counter(label for document in kept if document.split == name for label in document.labels))
+
+
+def texts_of(kept: list[Document], name: str) -> list[str]:
+    return [document.text for document in kept if document.split == name]
+
+
+def test_given_splits_are_kept() -> None:
+    given = documents(*"abcabc")
+    for document, name in zip(given, ["train", "test", "validation", "train", None, "test"], strict=True):
+        document.split = name
+    kept, notes = split(given, 0.5, 0.5)
+    assert [document.split for document in kept] == ["train", "test", "validation", "train", "train", "test"]
+    assert notes == []
+
+
+def test_nothing_is_drawn_where_the_shares_are_zero() -> None:
+    kept, notes = split(documents(*"abc"), 0, 0)
+    assert (sizes(kept), notes) == ({"train": 3}, [])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_drawn_split_has_each_class_in_proportion(seed: int) -> None:
+    kept, notes = split(documents(*"a" * 50, *"b" * 30, *"c" * 20), 0.2, 0.25, seed)
+    assert labels_of(kept, "test") == {"a": 10, "b": 6, "c": 4}
+    # A quarter of the 40, 24 and 16 that are left.
+    assert labels_of(kept, "validation") == {"a": 10, "b": 6, "c": 4}
+    assert labels_of(kept, "train") == {"a": 30, "b": 18, "c": 12}
+    assert notes == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_documents_of_several_classes_or_none_are_drawn_in_proportion(seed: int) -> None:
+    kept, _ = split(documents(*["a"] * 20, *["b"] * 20, *["ab"] * 20, *[""] * 20), 0.25, 0, seed, classes="ab")
+    drawn = labels_of(kept, "test")
+    assert sizes(kept) == {"train": 60, "test": 20}
+    assert drawn == {"a": 10, "b": 10}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_only_document_of_a_class_is_trained_on(seed: int) -> None:
+    kept, _ = split(documents(*"a" * 20, "c", *"b" * 20), 0.2, 0.2, seed)
+    assert labels_of(kept, "train")["c"] == 1
+
+
+def test_one_seed_gives_one_split_and_another_seed_another() -> None:
+    drawn = [texts_of(split(documents(*"ab" * 30), seed=seed)[0], "test") for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0] != drawn[2]
+
+
+def test_validation_is_drawn_where_only_the_test_split_is_given() -> None:
+    given = [*documents(*"ab" * 10), Document("test.csv", 1, "held out", ["a"], "test")]
+    kept, _ = split(given, 0.5, 0.1)
+    assert sizes(kept) == {"train": 18, "validation": 2, "test": 1}
+    assert texts_of(kept, "test") == ["held out"]
+
+
+def test_the_test_split_is_drawn_where_only_validation_is_given() -> None:
+    given = [*documents(*"ab" * 10, split="train"), Document("valid.csv", 1, "held out", ["a"], "validation")]
+    kept, _ = split(given, 0.1, 0.5)
+    assert sizes(kept) == {"train": 18, "validation": 1, "test": 2}
+    assert texts_of(kept, "validation") == ["held out"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_documents_of_one_group_stay_together(seed: int) -> None:
+    given = documents(*"abc" * 20)
+    for i, document in enumerate(given):
+        document.group = f"author {i % 13}" if i % 4 else None
+    kept, notes = split(given, 0.3, 0.3, seed)
+    where: dict[str, set[str | None]] = {}
+    for document in kept:
+        where.setdefault(document.group or document.text, set()).add(document.split)
+    assert {len(splits) for splits in where.values()} == {1}
+    assert set(sizes(kept)) == {"train", "validation", "test"}
+    assert notes == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_equal_texts_stay_together_so_that_none_is_left_out(seed: int) -> None:
+    given = documents(*"abc" * 20)
+    for i, document in enumerate(given):
+        document.text = f"text{' ' * (1 + i // 30)}{i % 30}"
+    kept, notes = split(given, 0.3, 0.3, seed)
+    assert len(kept) == 60
+    assert notes == []
+    test, validation, train = (
+        {" ".join(t.split()) for t in texts_of(kept, n)} for n in ("test", "validation", "train")
+    )
+    assert test
+    assert validation
+    assert len(test | validation | train) == len(test) + len(validation) + len(train) == 30
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_documents_that_hang_together_through_others_stay_together(seed: int) -> None:
+    # 0 and 1 share a group, 1 and 2 a text, 2 and 3 a group.
+    given = documents(*"ab" * 10)
+    given[0].group = given[1].group = "x"
+    given[2].text = given[1].text
+    given[2].group = given[3].group = "y"
+    kept, _ = split(given, 0.4, 0.3, seed)
+    assert len({document.split for document in kept[:4]}) == 1
+    assert len(kept) == 20
+
+
+@pytest.mark.parametrize("shared", [{"group": "x"}, {"text": "same"}])
+def test_documents_that_all_hang_together_are_all_trained_on(shared: dict[str, str]) -> None:
+    given = documents(*"ababab")
+    for document in given:
+        for name, value in shared.items():
+            setattr(document, name, value)
+    kept, notes = split(given)
+    assert (sizes(kept), notes) == ({"train": 6}, [])
+
+
+@pytest.mark.parametrize(("count", "share"), [(2, 0.9), (4, 0.8), (9, 0.9), (3, 0.7)])
+def test_a_large_share_of_few_documents_leaves_one_to_train_on(count: int, share: float) -> None:
+    kept, _ = split(documents(*("ab" * count)[:count]), share)
+    assert sizes(kept).get("train", 0) >= 1
+    assert len(kept) == count
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_documents_are_split_without_an_error(count: int) -> None:
+    kept, _ = split(documents(*"abc"[:count]), 0.2, 0.2)
+    assert sizes(kept).get("train", 0) >= 1
+    assert len(kept) == count
+
+
+@pytest.mark.parametrize("labels", [[["a"], []], [["a"]], [[]]], ids=str)
+def test_a_single_class_is_drawn_too(labels: list[list[str]]) -> None:
+    kept, _ = split(documents(*labels * 20), 0.25, classes="a")
+    drawn = len(labels) * 5
+    assert sizes(kept) == {"train": len(labels) * 20 - drawn, "test": drawn}
+
+
+def test_documents_without_any_class_are_drawn_too() -> None:
+    assert sizes(split(documents(*[""] * 20), 0.25)[0]) == {"train": 15, "test": 5}
+
+
+def test_copies_of_held_out_documents_are_left_out_and_counted() -> None:
+    given = [
+        Document("f", i, text, ["a"], name)
+        for i, (text, name) in enumerate(
+            [
+                ("in test", "test"),
+                ("in test", "test"),
+                ("in  test\n", "train"),
+                ("in test", "train"),
+                ("in test", "validation"),
+                ("in validation", "validation"),
+                (" in validation", "train"),
+                ("In test", "train"),
+                ("own", "train"),
+                ("own", "train"),
+            ]
+        )
+    ]
+    kept, notes = split(given)
+    assert [document.row for document in kept] == [0, 1, 5, 7, 8, 9]
+    assert notes == [
+        "2 train documents are exact copies of test documents: left out.",
+        "1 validation documents are exact copies of test documents: left out.",
+        "1 train documents are exact copies of validation documents: left out.",
+    ]
+
+
+def test_a_given_split_that_divides_a_group_is_kept_and_noted() -> None:
+    given = documents(*"abab")
+    for document, name, group in zip(given, ["train", "test", "train", "test"], "xxyz", strict=True):
+        document.split, document.group = name, group
+    kept, notes = split(given)
+    assert [document.split for document in kept] == ["train", "test", "train", "test"]
+    assert notes == ["1 groups have documents in more than one of the given splits; given splits are kept."]
+
+
+def test_an_earlier_run_s_held_out_documents_are_held_out_again_and_nothing_is_drawn() -> None:
+    given = documents(*"abcabc", *"ab" * 20)
+    given[0].text = " text\n0 "
+    given[1].split = "train"
+    given[2].id, given[2].text = "two", "edited"
+    given[3].id = "three"
+    earlier = HeldOut(
+        ids={"test": {"two", "x"}, "validation": {"three"}},
+        texts={"test": {"text 0", "text 1", "old text", "gone"}, "validation": {"former text"}},
+    )
+    kept, notes = split(given, 0.5, 0.5, earlier=earlier)
+    assert [document.split for document in kept[:4]] == ["test", "test", "test", "validation"]
+    assert sizes(kept) == {"train": 42, "test": 3, "validation": 1}
+    assert notes == [
+        "data.split_from: 3 of 4 test documents are in this data again.",
+        "data.split_from: 1 of 1 validation documents are in this data again.",
+    ]
+
+
+def test_a_new_copy_of_an_earlier_test_document_is_tested_not_trained_on() -> None:
+    given = documents(*"abab")
+    given[3].text = "text  0"
+    kept, _ = split(given, earlier=HeldOut({"test": {"f:1"}}, {"test": {"text 0"}}))
+    assert [document.split for document in kept] == ["test", "train", "train", "test"]
+
+
+def test_an_earlier_test_document_stays_one_whatever_else_it_equals() -> None:
+    given = documents(*"abab")
+    given[0].id = "zero"
+    earlier = HeldOut({"test": {"zero"}, "validation": {"v"}}, {"test": {"old"}, "validation": {"text 0"}})
+    kept, _ = split(given, earlier=earlier)
+    assert kept[0].split == "test"
