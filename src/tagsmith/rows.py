@@ -50,18 +50,26 @@ def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str
 
     The first item is the header itself, as a record of names to names (no name: the file is empty).
     """
-    table = csv.reader(_lines(path, encoding, fallback), delimiter=delimiter, strict=True)
+    read: list[str] = []
+    table = csv.reader(_kept(_lines(path, encoding, fallback), read), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
+        read.clear()
+        started = table.line_num + 1
         try:
             row = next(table)
         except StopIteration:
             break
         except csv.Error as error:
-            yield table.line_num, BadRow(f"not a row of delimited fields: {error}")
+            # An unclosed quote takes in all that follows: the row is where it begins.
+            yield started, BadRow(f"not a row of delimited fields: {error}", "".join(read)[:1000])
             continue
         if header is None:
+            if bad := _unreadable(delimiter.join(row), encoding):
+                raise DataError(f"{path}:{table.line_num}: the header line is {bad.what}; set data.encoding.")
             header = [name.strip() for name in row]
+            if twice := sorted({name for name in header if name and header.count(name) > 1}):
+                raise DataError(f"{path}:{table.line_num}: expected each column once, found twice: {', '.join(twice)}.")
             yield table.line_num, {name: name for name in header}
         elif row:
             shown = delimiter.join(row)
@@ -73,9 +81,16 @@ def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str
         yield 0, {}
 
 
+def _kept(lines: Iterator[str], read: list[str]) -> Iterator[str]:
+    for line in lines:
+        read.append(line)
+        yield line
+
+
 def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
     """The lines of a text file, line ends kept. Bytes that no encoding reads become lone surrogates."""
-    codec = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    name = codecs.lookup(encoding).name
+    codec, encoding = ("utf-8-sig", "utf-8") if name in ("utf-8", "utf-8-sig") else (encoding, encoding)
     try:
         with path.open(encoding=codec, errors="surrogateescape", newline="") as file:
             for line in file:

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from tagsmith.errors import DataError, InputMissing
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Task(Enum):
@@ -26,7 +29,9 @@ class Schema:
     task: Task
 
     def __post_init__(self) -> None:
-        if repeated := sorted({name for name in self.classes if self.classes.count(name) > 1}):
+        if unusable := [name for name in self.classes if not isinstance(name, str) or _SURROGATE.search(name)]:
+            raise DataError(f"A class name must be Unicode text; found {unusable}.")
+        if repeated := [name for name, count in Counter(self.classes).items() if count > 1]:
             raise DataError(f"A class may be declared once; declared twice: {', '.join(repeated)}.")
         if unusable := [name for name in self.classes if not name or name != name.strip()]:
             raise DataError(f"A class name may not be empty or begin or end with a space; found {unusable}.")
@@ -65,7 +70,7 @@ class Schema:
             content = json.loads(path.read_text(encoding="utf-8"))
             schema = cls(tuple(content["classes"]), Task(content["task"]))
             stated = content["hash"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, DataError) as error:
             raise DataError(f"{path}: expected task, classes and hash; {error!r}.") from error
         if stated != schema.hash:
             raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand.")
@@ -80,7 +85,9 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
     def key(name: str) -> tuple[list[tuple[int, int, str]], str]:
         parts = re.split(r"(\d+)", name.casefold())
-        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part], name
+        return [
+            (0, int(part), "") if part.isdecimal() and len(part) < 4000 else (1, 0, part) for part in parts if part
+        ], name
 
     return sorted(set(names), key=key)
 

@@ -171,7 +171,7 @@ class CountedLabels(list[str]):
 
 
 def test_many_copies_of_one_text_are_compared_in_linear_time() -> None:
-    # 50,000 times "ok", one of them tagged differently, would otherwise take an hour.
+    # 50,000 times "ok", one of them tagged differently, would otherwise take a quarter of an hour.
     copies = 200
     documents = [document(row, "ok", "a") for row in range(copies)]
     documents[-1].labels = ["b"]

@@ -94,7 +94,7 @@ def test_overrides_become_typed_values() -> None:
         (["train.learning_rate=inf"], r"train\.learning_rate: expected at least 0, found inf"),
         (["data.test_share=1.5"], r"data\.test_share: expected at least 0 and at most 0\.9, found 1\.5"),
         (["data.encoding=utf-9"], r"data\.encoding: expected an encoding"),
-        (["data.classes=[a]"], r"data\.classes: expected null or at least two different names"),
+        (["data.classes=[a,a]"], r"data\.classes: expected null or names that differ"),
         (["data=hub"], r"data\.name, path: expected exactly one"),
         (["data=csv", "data.train=x", "data.delimiter=ab"], r"data\.delimiter: expected one character"),
         (["data.max_tokens=16"], r"data\.window_overlap: expected at most half"),

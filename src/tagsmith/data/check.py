@@ -16,6 +16,7 @@ def same_text(text: str) -> str:
 def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:
     """Every problem of every document, in the order of the documents."""
     problems: list[tuple[int, Problem]] = []
+    known = None if declared is None else set(declared)
 
     def found(position: int, what: str) -> None:
         document = documents[position]
@@ -29,24 +30,33 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
             found(position, what)
         else:
             with_text[same_text(document.text)].append(position)
+        for name in ("id", "language", "group"):
+            if is_broken(getattr(document, name) or ""):
+                found(position, f"{name} with half of a surrogate pair, which is no Unicode text")
+        for name in document.labels:
+            if is_broken(name):
+                found(position, f"class {name!r} with half of a surrogate pair, which is no Unicode text")
         if task is Task.single_label and not document.labels:
             found(position, "no label; single-label data needs one a document (task=multi_label allows none)")
         if task is Task.single_label and len(document.labels) > 1:
             tags = ", ".join(document.labels)
             found(position, f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows them)")
         for name in document.labels:
-            if declared is not None and name not in declared:
+            if declared is not None and known is not None and name not in known:
                 found(position, f"unknown class {name!r}; declared are {_some(declared)}")
         if document.id is not None:
             first = first_with_id.setdefault(document.id, document)
             if first is not document:
                 found(position, f"id {document.id!r} stands already at {first.file}:{first.row}")
     for positions in with_text.values():
-        first = documents[positions[0]]
-        if any(set(documents[p].labels) != set(first.labels) for p in positions):
+        first_with_tags: dict[frozenset[str], Document] = {}
+        tags_of = {p: frozenset(documents[p].labels) for p in positions}
+        for p in positions:
+            first_with_tags.setdefault(tags_of[p], documents[p])
+        if len(first_with_tags) > 1:
+            one, two = list(first_with_tags.items())[:2]
             for p in positions:
-                others = [documents[q] for q in positions if set(documents[q].labels) != set(documents[p].labels)]
-                other = others[0]
+                other = two[1] if tags_of[p] == one[0] else one[1]
                 tags = f"{_tags(documents[p])} here, {_tags(other)} at {other.file}:{other.row}"
                 found(p, f"one document tagged differently twice: {tags}")
     return [problem for _, problem in sorted(problems, key=lambda item: item[0])]

@@ -6,9 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from datasets.exceptions import DatasetsError
+
 from tagsmith.errors import InputMissing
 from tagsmith.schema import Task
 from tagsmith.settings import TableSettings
+
+DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, DatasetsError)
+"""What `datasets` raises, depending on what is wrong with a stored data set or with what the hub sends."""
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -45,7 +50,9 @@ class Problem:
         return f"{self.file}:{self.row}: {self.what}"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Ready for JSON in UTF-8: bytes that could not be read stand as escapes."""
+        shown = {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in asdict(self).items()}
+        return {**shown, "row": self.row}
 
 
 @dataclass
@@ -78,13 +85,21 @@ def locate(path: str, what: str) -> Path:
     """
     if path.startswith("package:"):
         name, _, rest = path.removeprefix("package:").partition("/")
-        spec = find_spec(name)
+        try:
+            spec = find_spec(name)
+        except (ImportError, ValueError):
+            spec = None
         if spec is None or not spec.submodule_search_locations:
             raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
         located = Path(next(iter(spec.submodule_search_locations)), rest)
     else:
-        located = Path(path).expanduser()
-    if not located.exists():
+        located = Path(path)
+    try:
+        located = located.expanduser()
+        there = bool(path) and located.exists()
+    except (OSError, RuntimeError):
+        there = False
+    if not there:
         raise InputMissing(f"{what}: {located} does not exist (looked for it from {Path.cwd()}).")
     return located
 
@@ -114,7 +129,7 @@ def split_name(source: Source, file: str, row: int, value: Any) -> str | None:
 def split_files(settings: TableSettings) -> Iterator[tuple[Path, str | None]]:
     """The files that the settings name, each with its split; None for the training file, which may be divided."""
     for split in ("train", "validation", "test"):
-        if name := getattr(settings, split):
+        if (name := getattr(settings, split)) is not None:
             yield locate(name, f"data.{split}"), None if split == "train" else split
 
 

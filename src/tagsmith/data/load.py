@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.check import check, same_text
-from tagsmith.data.documents import Document, Problem, Source
-from tagsmith.data.split import HeldOut, assign
+from tagsmith.data.documents import DAMAGED, Document, Problem, Source
+from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.errors import DataError, InputMissing, listing
 from tagsmith.schema import Schema, Task, ordered_classes
 from tagsmith.settings import (
@@ -60,7 +60,10 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         DataError: rows are wrong (all of them are listed, with file and row) and `on_bad_row` is error, or too
             little is left to train on.
     """
-    source = READERS[type(settings)](settings)
+    try:
+        source = READERS[type(settings)](settings)
+    except OSError as error:
+        raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
     problems = source.problems + check(source.documents, task, declared)
@@ -74,6 +77,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     if not documents:
         raise DataError("The data holds no tagged document that can be used.")
     schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
+    _require_classes(schema)
     earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
     indicators = _indicators(documents, schema)
     documents, notes = assign(documents, indicators, settings.test_share, settings.validation_share, seed, earlier)
@@ -97,17 +101,23 @@ def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int
 def _held_out(run: Path) -> HeldOut:
     if not (run / "data").is_dir():
         raise InputMissing(f"data.split_from={run}: expected a run; it has no folder `data`.")
-    splits = datasets.load_from_disk(str(run / "data"))
-    held_out = [name for name in ("test", "validation") if name in splits]
-    texts = {name: {same_text(text) for text in splits[name]["text"]} for name in held_out}
-    return HeldOut({name: set(splits[name]["id"]) for name in held_out}, texts)
+    try:
+        splits = datasets.load_from_disk(str(run / "data"))
+        parts = {name: splits[name][:] if name in splits else {"id": [], "text": []} for name in HELD_OUT}
+        texts = {name: {same_text(text) for text in part["text"]} for name, part in parts.items()}
+        return HeldOut({name: set(part["id"]) for name, part in parts.items()}, texts)
+    except DAMAGED as error:
+        raise DataError(f"data.split_from={run}: its folder `data` holds no documents of a run: {error!r}.") from error
 
 
-def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
+def _require_classes(schema: Schema) -> None:
     if schema.task is Task.single_label and len(schema.classes) < 2:
         raise DataError(f"Single-label data needs at least two classes, found {', '.join(schema.classes) or 'none'}.")
     if not schema.classes:
         raise DataError("The data holds no label; multi-label data needs at least one class.")
+
+
+def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
     train = [document for document in documents if document.split == "train"]
     seen = {name for document in train for name in document.labels}
     if not train or len(seen) < (2 if schema.task is Task.single_label else 1):

@@ -45,10 +45,15 @@ def read(settings: AzureSettings) -> Source:
     if classes is None or not isinstance(documents, list):
         raise DataError(f"{path}: expected lists `assets.classes` (of {{category}}) and `assets.documents`.")
     source.classes = list(dict.fromkeys(classes))
+    places: dict[str, int] = {}
     for position, entry in enumerate(documents, 1):
-        _add(path, folder, position, entry, task, settings, source)
-    tagged = {Path(document.file).resolve() for document in source.documents}
-    untagged = sum(p.resolve() not in tagged for p in folder.glob("*.txt"))
+        location = entry.get("location") if isinstance(entry, dict) else None
+        if isinstance(location, str) and (first := places.setdefault(location, position)) != position:
+            where = f"{path}#documents"
+            source.problem(where, position, f"{location!r} stands already at {where}:{first}", entry)
+        else:
+            _add(path, folder, position, entry, task, settings, source)
+    untagged = sum(text.name not in places for text in folder.glob("*.txt"))
     if untagged:
         source.notes.append(f"{folder}: {untagged} text files are not in the labels file; they are left out.")
     return source
@@ -57,7 +62,7 @@ def read(settings: AzureSettings) -> Source:
 def _load(path: Path) -> dict[str, Any]:
     try:
         project = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file in UTF-8: {error}.") from error
     if not isinstance(project, dict):
         raise DataError(f"{path}: expected a JSON object, found {type(project).__name__}.")
@@ -81,13 +86,18 @@ def _add(
     if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
         source.problem(where, position, "expected an object with a `location`", entry)
         return
-    tags = entry.get("class") if task is Task.single_label else entry.get("classes")
+    # In a multi-label project too, a document of one class may carry the single-label form.
+    tags = entry.get("class" if task is Task.single_label or "classes" not in entry else "classes")
     names = _categories([tags] if isinstance(tags, dict) else (tags or []))
     if names is None:
         source.problem(where, position, 'expected the class as {"category": NAME}', entry)
         return
     text_file = folder / entry["location"]
-    if not text_file.is_file():
+    try:
+        there = text_file.is_file()
+    except OSError:
+        there = False
+    if not there:
         source.problem(where, position, f"{entry['location']} does not exist in {folder}", entry)
         return
     raw = text_file.read_bytes()

@@ -4,7 +4,7 @@ from typing import Any
 
 import datasets
 
-from tagsmith.data.documents import Document, Source, as_text, label_list, locate
+from tagsmith.data.documents import DAMAGED, Document, Source, as_text, label_list, locate
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.schema import Task
 from tagsmith.settings import HubSettings
@@ -35,13 +35,13 @@ def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
         folder = locate(settings.path, "data.path")
         try:
             loaded = datasets.load_from_disk(str(folder))
-        except (FileNotFoundError, ValueError, OSError) as error:
+        except DAMAGED as error:
             raise DataError(f"{folder}: expected a folder saved with save_to_disk: {error}") from error
     else:
         assert settings.name is not None  # The settings have been validated.
         try:
             loaded = datasets.load_dataset(settings.name, settings.subset, revision=settings.revision)
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise InputMissing(f"data.name={settings.name}: {error}") from error
     return dict(loaded) if isinstance(loaded, dict) else {settings.train_split: loaded}
 
@@ -60,16 +60,24 @@ def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: 
             "Name them with data.text_field=, data.label_field=."
         )
     many, class_label = _class_label(part.features[settings.label_field])
-    source.task = Task.multi_label if many else Task.single_label
-    if class_label is not None:
+    if source.task is None:
+        source.task = Task.multi_label if many else Task.single_label
+    if class_label is not None and source.classes is None:
         source.classes = list(class_label.names)
     file = settings.name or settings.path or ""
+    optional = (settings.id_field, settings.language_field, settings.group_field)
+    wanted = {settings.text_field, settings.label_field, *(name for name in optional if name in part.features)}
+    part = part.select_columns([name for name in part.column_names if name in wanted])  # Decode no picture in vain.
     for number, record in enumerate(part, 1):
         value = record[settings.label_field]
         values = value if many else [value]
         # -1 is how data sets spell "no label", in test splits above all.
         values = [item for item in values or [] if item is not None and not (class_label and item == -1)]
         if class_label is not None:
+            if beyond := [item for item in values if item >= class_label.num_classes]:
+                what = f"label {beyond[0]} is beyond the {class_label.num_classes} classes of the column"
+                source.problem(f"{file}[{name}]", number, what, record)
+                continue
             values = class_label.int2str(values)
         labels = label_list(source, f"{file}[{name}]", number, values, record)
         if labels is not None:

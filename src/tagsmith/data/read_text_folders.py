@@ -1,5 +1,6 @@
 """Tagged documents from one folder a class, one text file a document (the format of BBC News)."""
 
+from collections import Counter
 from pathlib import Path
 
 from tagsmith.data.documents import SPLIT_NAMES, Document, Source, locate
@@ -21,6 +22,10 @@ def read(settings: TextFoldersSettings) -> Source:
             _read_classes(root, folder, SPLIT_NAMES[folder.name.lower()], settings, source)
     else:
         _read_classes(root, root, None, settings, source)
+    shared = {name for name, count in Counter(d.id for d in source.documents).items() if count > 1}
+    for document in source.documents:
+        if document.id in shared:  # Each split may count its own files.
+            document.id = Path(document.file).relative_to(root).as_posix()
     return source
 
 
@@ -31,7 +36,8 @@ def _folders(root: Path) -> list[Path]:
 
 def _read_classes(root: Path, folder: Path, split: str | None, settings: TextFoldersSettings, source: Source) -> None:
     for class_folder in _folders(folder):
-        files = {path.name: path for path in class_folder.glob(settings.pattern) if path.is_file()}
+        found = (path for path in class_folder.glob(settings.pattern) if path.is_file())
+        files = {path.relative_to(class_folder).as_posix(): path for path in found}
         if not files:
             source.notes.append(f"{class_folder}: holds no file named {settings.pattern}; the class has no document.")
         for name in natural_order(files):

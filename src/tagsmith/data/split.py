@@ -1,5 +1,6 @@
 """Which document goes to which split: given splits are kept, missing ones are drawn by share."""
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,18 +62,17 @@ def assign(
 
 
 def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -> None:
-    for split in HELD_OUT:
-        ids, texts = set(earlier.ids.get(split, ())), set(earlier.texts.get(split, ()))
-        found: set[str] = set()
-        for document in documents:
-            # A given id names the document even where its text was edited; without one, the text does.
-            text = same_text(document.text)
-            if text in texts or (document.id is not None and document.id in ids):
-                document.split = split
-                found.add(text)
-        notes.append(f"data.split_from: {len(found):,} of {len(texts):,} {split} documents are in this data again.")
     for document in documents:
-        document.split = document.split if document.split in HELD_OUT else "train"
+        # A given id names the document even where its text was edited; without one, the text does.
+        text = same_text(document.text)
+        document.split = next(
+            (split for split in HELD_OUT if text in earlier.texts[split] or document.id in earlier.ids[split]), "train"
+        )
+    for split in HELD_OUT:
+        found = len({same_text(document.text) for document in documents if document.split == split})
+        known = len(earlier.texts[split])
+        if known:
+            notes.append(f"data.split_from: {found:,} of {known:,} {split} documents are in this data again.")
 
 
 def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: float, seed: int) -> NDArray[np.int64]:
@@ -82,11 +82,14 @@ def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: fl
     and Vlahavas, On the Stratification of Multi-Label Data, 2011.
     """
     units = _units(documents)
-    unit_indicators = np.zeros((units.max() + 1, indicators.shape[1]), dtype=np.int8)
-    np.maximum.at(unit_indicators, units, indicators)
+    # At least two columns: the splitter takes a single one for something else.
+    classes = indicators.shape[1]
+    unit_indicators = np.zeros((units.max() + 1, max(classes, 2)), dtype=np.int8)
+    np.maximum.at(unit_indicators[:, :classes], units, indicators)
     if len(unit_indicators) < 2:
         return np.zeros(0, dtype=np.int64)
-    splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=share, random_state=seed)
+    size = min(math.ceil(share * len(unit_indicators)), len(unit_indicators) - 1)
+    splitter = MultilabelStratifiedShuffleSplit(n_splits=1, test_size=size, random_state=seed)
     _, drawn = next(splitter.split(np.zeros(len(unit_indicators)), unit_indicators))
     return np.flatnonzero(np.isin(units, drawn))
 
@@ -133,4 +136,4 @@ def _note_shared_groups(documents: Sequence[Document], notes: list[str]) -> None
         if document.group is not None:
             groups.setdefault(document.group, set()).add(document.split or "")
     if divided := sum(len(splits) > 1 for splits in groups.values()):
-        notes.append(f"{divided:,} groups have documents in more than one of the given splits; given splits are kept.")
+        notes.append(f"{divided:,} groups have documents in more than one split, because these splits were given.")

@@ -1,0 +1,64 @@
+"""The typed settings of every stage: each field owns its type, default, unit and range.
+
+A YAML under `configs/` only composes these and names choices. Nothing here knows Hydra, so every room may
+take its own section.
+"""
+
+from tagsmith.settings.data import (
+    AzureSettings,
+    CsvSettings,
+    DataSettings,
+    FileSettings,
+    HubSettings,
+    JsonlSettings,
+    LongDocuments,
+    OnBadRow,
+    TableSettings,
+    TextFoldersSettings,
+)
+from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
+from tagsmith.settings.stages import (
+    BestMetric,
+    ClassifyRun,
+    EvaluateRun,
+    EvaluateSettings,
+    ExportRun,
+    ModelSettings,
+    Pooling,
+    Precision,
+    Recipe,
+    Split,
+    TrainRun,
+    TrainSettings,
+)
+
+__all__ = [
+    "REQUIRED",
+    "AzureSettings",
+    "BestMetric",
+    "ClassifyRun",
+    "CsvSettings",
+    "DataSettings",
+    "EvaluateRun",
+    "EvaluateSettings",
+    "ExportRun",
+    "FileSettings",
+    "HubSettings",
+    "JsonlSettings",
+    "LongDocuments",
+    "ModelSettings",
+    "OnBadRow",
+    "Pooling",
+    "Precision",
+    "Recipe",
+    "Split",
+    "TableSettings",
+    "TextFoldersSettings",
+    "TrainRun",
+    "TrainSettings",
+    "as_dict",
+    "default_of",
+    "problems",
+    "setting",
+    "walk",
+]

@@ -1,0 +1,63 @@
+"""A setting: a dataclass field that knows its explanation, unit and range, and how settings are walked and checked."""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+REQUIRED = "???"
+"""The default of a setting that has none: the person must give it."""
+
+
+def setting(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its explanation, its unit and the inclusive range of its value."""
+    metadata = {"help": help, "unit": unit, "low": low, "high": high}
+    return field(default=default, metadata=metadata)
+
+
+def walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
+    """Every leaf of nested settings as (dotted name, field, value), in order of declaration."""
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            yield from walk(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", item, value
+
+
+def _range_problems(settings: Any) -> Iterator[str]:
+    for name, item, value in walk(settings):
+        low, high = item.metadata.get("low"), item.metadata.get("high")
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        # Written so that a NaN, which compares as false, is refused too.
+        if not ((low is None or value >= low) and (high is None or value <= high) and abs(value) < float("inf")):
+            bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
+            wanted = " and ".join(bound for bound in bounds if bound) or "a finite number"
+            unit = f" {item.metadata['unit']}" if item.metadata.get("unit") else ""
+            yield f"{name}: expected {wanted}{unit}, found {value}"
+
+
+def _own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
+    if hasattr(settings, "problems"):
+        yield from (prefix + problem for problem in settings.problems())
+    for item in fields(settings):
+        if is_dataclass(value := getattr(settings, item.name)):
+            yield from _own_problems(value, f"{prefix}{item.name}.")
+
+
+def problems(settings: Any) -> list[str]:
+    """Every value out of its range and every combination that cannot be, one line each."""
+    return [*_range_problems(settings), *_own_problems(settings)]
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """All settings by dotted name, ready for JSON."""
+    return {name: value.value if isinstance(value, Enum) else value for name, _, value in walk(settings)}
+
+
+def default_of(item: Field[Any]) -> Any:
+    """The default of a dataclass field."""
+    if item.default is not MISSING:
+        return item.default
+    return item.default_factory() if item.default_factory is not MISSING else None

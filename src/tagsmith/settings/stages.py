@@ -1,0 +1,190 @@
+"""Settings of the encoder, the recipe and the stages."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tagsmith.schema import Task
+from tagsmith.settings.data import DataSettings
+from tagsmith.settings.fields import REQUIRED, setting
+
+
+class Pooling(Enum):
+    """How token states become one vector."""
+
+    mean = "mean"
+    cls = "cls"
+
+
+class Recipe(Enum):
+    """How far training goes."""
+
+    probe = "probe"
+    finetune = "finetune"
+
+
+class Precision(Enum):
+    """Number formats of the forward pass."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class BestMetric(Enum):
+    """Figures by which one validation is better than another."""
+
+    macro_f1 = "macro_f1"
+    micro_f1 = "micro_f1"
+    accuracy = "accuracy"
+    log_loss = "log_loss"
+
+
+class Split(Enum):
+    """The three splits."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+@dataclass
+class ModelSettings:
+    """The pretrained encoder and how a document's vector is made of its token states."""
+
+    name: str | None = setting(None, "the encoder's name on the hub")
+    revision: str | None = setting(None, "commit or tag on the hub")
+    package: str | None = setting(
+        None, "installed package that holds the encoder, as NAME/folder; absent: the hub is asked"
+    )
+    sha256: dict[str, str] | None = setting(None, "SHA-256 of the package's files, by file name")
+    path: str | None = setting(None, "local folder of the encoder; goes before package and name")
+    pooling: Pooling = setting(Pooling.mean, "mean: of all token states; cls: the first token's state")
+    max_tokens: int | None = setting(
+        None, "longest input that suits the encoder; null: the most it can read", unit="tokens", low=8
+    )
+    attention_dropout: float = setting(
+        0.0, "dropout of attention weights; 0 lets attention take its fast path", low=0, high=0.9
+    )
+    hidden_dropout: float = setting(0.1, "dropout of hidden states", low=0, high=0.9)
+
+    def problems(self) -> Iterator[str]:
+        if not (self.name or self.path or self.package):
+            yield "name, path: expected the name of an encoder on the hub or a local folder, found neither"
+
+
+@dataclass
+class TrainSettings:
+    """The recipe."""
+
+    recipe: Recipe = setting(
+        Recipe.finetune, "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights"
+    )
+    probe_c: float = setting(10.0, "inverse regularisation of the regression, for features of unit norm", low=1e-6)
+    epochs: int = setting(3, "passes over the training documents", unit="epochs", low=1)
+    learning_rate: float | None = setting(
+        None, "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones", low=0
+    )
+    head_learning_rate: float | None = setting(None, "peak learning rate of the head; null: learning_rate", low=0)
+    lr_warmup_fraction: float = setting(
+        0.05, "share of training in which the rates rise from 0; they then fall linearly to 0", low=0, high=1
+    )
+    weight_decay: float = setting(0.01, "decoupled weight decay of matrices", low=0)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: never", low=0)
+    batch_tokens: int = setting(
+        1024, "size of a batch over all processes, one optimiser step", unit="tokens, padding included", low=16
+    )
+    micro_batch_tokens: int | None = setting(
+        None,
+        "most that one process takes at once, the rest is accumulated; null: all",
+        unit="tokens, padding included",
+        low=16,
+    )
+    freeze_embeddings: bool = setting(True, "keep the embedding table as it is")
+    validate_every: int | None = setting(
+        None, "validate and save a checkpoint; null: after each epoch", unit="steps", low=1
+    )
+    early_stopping_patience: int | None = setting(
+        None, "stop after so many validations without a better one; null: never", unit="validations", low=1
+    )
+    best_metric: BestMetric = setting(
+        BestMetric.macro_f1, "where there is a validation split, the weights best by this are kept"
+    )
+    keep_checkpoints: int = setting(2, "newest checkpoints kept while training", unit="checkpoints", low=1)
+    mixed_precision: Precision = setting(Precision.fp32, "number format of the forward pass")
+    cpu: bool = setting(False, "train on the CPU even where there is a GPU")
+    log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
+    tensorboard: bool = setting(True, "write TensorBoard logs into the run")
+
+
+@dataclass
+class EvaluateSettings:
+    """How scores become figures."""
+
+    threshold: float = setting(0.5, "score from which a class is predicted (multi-label)", low=0, high=1)
+    batch_tokens: int = setting(
+        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+    )
+
+
+@dataclass
+class TrainRun:
+    """Settings of `scripts/train.py`."""
+
+    run: str | None = setting(None, "folder of the run; null: a fresh one, runs/DATE_TIME_NAME")
+    name: str = setting("run", "readable part of a fresh run's folder")
+    seed: int = setting(0, "seed of splits, batches and dropout", low=0)
+    task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
+    resume: bool = setting(False, "go on with a run that was interrupted, from its last checkpoint")
+    overwrite: bool = setting(False, "replace the run that the folder holds")
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    def problems(self) -> Iterator[str]:
+        if self.resume and self.overwrite:
+            yield "resume, overwrite: expected at most one of them, found both"
+
+
+@dataclass
+class EvaluateRun:
+    """Settings of `scripts/evaluate.py`."""
+
+    run: str = setting(REQUIRED, "folder of the run")
+    split: Split | None = setting(None, "which documents; null: test, or validation where there is no test split")
+    threshold: float | None = setting(
+        None, "score from which a class is predicted (multi-label); null: the run's", low=0, high=1
+    )
+    batch_tokens: int = setting(
+        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+    )
+    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+
+
+@dataclass
+class ExportRun:
+    """Settings of `scripts/export.py`."""
+
+    run: str = setting(REQUIRED, "folder of the run")
+    bundle: str = setting(REQUIRED, "folder of the bundle to write")
+    overwrite: bool = setting(False, "replace the bundle that the folder holds")
+    batch_tokens: int = setting(
+        2048, "most that is scored at once for the proof", unit="tokens, padding included", low=16
+    )
+
+
+@dataclass
+class ClassifyRun:
+    """Settings of `scripts/classify.py`."""
+
+    bundle: str = setting(REQUIRED, "folder of the bundle")
+    input: str = setting(REQUIRED, "a .jsonl, .csv or .tsv file, or a folder of .txt files")
+    output: str = setting(REQUIRED, "the .jsonl file to write, a line for each input row, in its order")
+    text_field: str = setting("text", "field of the text in a .jsonl, .csv or .tsv file")
+    overwrite: bool = setting(False, "replace the output file where it exists")
+    batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
+
+    def problems(self) -> Iterator[str]:
+        if not self.output.endswith(".jsonl"):
+            yield f"output: expected a name that ends in .jsonl, found {self.output}"
