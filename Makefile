@@ -14,7 +14,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/python scripts/train.py data=bbc_news model=minilm train=finetune run=runs/demo seed=0 overwrite=true
+	$(BIN)/python scripts/train.py data=bbc_news model=minilm train=finetune run=runs/demo seed=0 train.epochs=1 overwrite=true
 	$(BIN)/python scripts/export.py run=runs/demo bundle=bundles/demo overwrite=true
 	printf '%s\n' '{"id": "a", "text": "The striker signed a new contract a day before the cup final."}' \
 	  '{"id": "b", "text": "Shares fell after the central bank raised interest rates again."}' > runs/demo_new.jsonl
@@ -26,7 +26,7 @@ demo: install
 	@echo 'classified: runs/demo_classified.jsonl'
 
 test: install
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 check: install
 	$(BIN)/ruff check .

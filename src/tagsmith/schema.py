@@ -31,7 +31,7 @@ class Schema:
     def __post_init__(self) -> None:
         if unusable := [name for name in self.classes if not isinstance(name, str) or _SURROGATE.search(name)]:
             raise DataError(f"A class name must be Unicode text; found {unusable}.")
-        if repeated := [name for name, count in Counter(self.classes).items() if count > 1]:
+        if repeated := sorted(name for name, count in Counter(self.classes).items() if count > 1):
             raise DataError(f"A class may be declared once; declared twice: {', '.join(repeated)}.")
         if unusable := [name for name in self.classes if not name or name != name.strip()]:
             raise DataError(f"A class name may not be empty or begin or end with a space; found {unusable}.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Script
 from tests.conftest import make_documents, write_jsonl
 
@@ -122,16 +123,10 @@ def test_a_fresh_run_gets_a_readable_name(script: Script, tiny: Tiny, tmp_path: 
         (["train", "data=jsonl"], 64, "data.train: expected a value"),
         (["train", "train.epochs=0"], 64, "train.epochs: expected at least 1 epochs, found 0"),
         (["train", "train.typo=1"], 64, "typo"),
-        (["train", "+train.typo=1"], 64, "train.typo"),
         (["train", "data=nowhere"], 64, "data/nowhere"),
-        (["train", "task=regression"], 64, "regression"),
         (["train", "--unknown"], 64, "--unknown"),
         (["train", "data=jsonl", "data.train=nowhere.jsonl"], 66, "nowhere.jsonl does not exist"),
-        (["train", "data=azure", "data.path=nowhere.json"], 66, "nowhere.json does not exist"),
         (["train", "data=jsonl", "data.train=bad.jsonl"], 65, "bad.jsonl:2"),
-        (["train", "data=csv", "data.train=bad.jsonl"], 65, "expected the columns text, label"),
-        (["train", "data=azure", "data.path=bad.jsonl"], 65, "not a JSON file"),
-        (["train", "data=text_folders", "data.path=empty"], 65, "one folder a class"),
         (["train", "data=hub", "data.path=empty"], 65, "save_to_disk"),
         (["train", "data=jsonl", "data.train=good.jsonl", "model.path=empty"], 66, "model.path=empty"),
         (["evaluate", "run=nowhere"], 66, "no run here"),
@@ -166,15 +161,12 @@ def test_a_held_lock_is_try_again_later(script: Script, tiny: Tiny, tmp_path: Pa
     assert "another process" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "export", "classify"])
-def test_help_names_type_default_and_unit(script: Script, name: str) -> None:
-    done = script(name, "--help")
+def test_help_names_type_default_and_unit(script: Script) -> None:
+    done = script("train", "--help")
     assert done.returncode == 0, done.stderr
-    assert "default" in done.stdout
-    if name == "train":
-        assert "train.epochs  (whole number; default 3)" in done.stdout
-        assert "unit: epochs" in done.stdout
-        assert "data.label_delimiter  (text | null; default null)" in done.stdout
+    assert "train.epochs  (whole number; default 3)" in done.stdout
+    assert "unit: epochs" in done.stdout
+    assert "data.label_delimiter  (text | null; default null)" in done.stdout
 
 
 def test_two_processes_equal_one(script: Script, tiny: Tiny, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
 
 from tagsmith import export as export_module
 from tagsmith.classify import Classifier
@@ -16,6 +15,7 @@ from tagsmith.export import export
 from tagsmith.run import RunFolder
 from tagsmith.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
 from tagsmith.train import train
+from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
 
 Make = Callable[..., TrainRun]
 

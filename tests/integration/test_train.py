@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.conftest import make_documents, write_jsonl
 
 from tagsmith import checkpoint, loop
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
@@ -13,6 +12,7 @@ from tagsmith.evaluate import evaluate_run
 from tagsmith.run import RunFolder
 from tagsmith.settings import EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.train import train
+from tests.conftest import make_documents, write_jsonl
 
 Make = Callable[..., TrainRun]
 

@@ -208,7 +208,7 @@ def test_a_given_split_that_divides_a_group_is_kept_and_noted() -> None:
         document.split, document.group = name, group
     kept, notes = split(given)
     assert [document.split for document in kept] == ["train", "test", "train", "test"]
-    assert notes == ["1 groups have documents in more than one of the given splits; given splits are kept."]
+    assert notes == ["1 groups have documents in more than one split, because these splits were given."]
 
 
 def test_an_earlier_run_s_held_out_documents_are_held_out_again_and_nothing_is_drawn() -> None:

@@ -66,11 +66,16 @@ def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -
         # A given id names the document even where its text was edited; without one, the text does.
         text = same_text(document.text)
         document.split = next(
-            (split for split in HELD_OUT if text in earlier.texts[split] or document.id in earlier.ids[split]), "train"
+            (
+                split
+                for split in HELD_OUT
+                if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ())
+            ),
+            "train",
         )
     for split in HELD_OUT:
         found = len({same_text(document.text) for document in documents if document.split == split})
-        known = len(earlier.texts[split])
+        known = len(earlier.texts.get(split, ()))
         if known:
             notes.append(f"data.split_from: {found:,} of {known:,} {split} documents are in this data again.")
 

@@ -1,0 +1,89 @@
+"""Every command of the README runs as it stands, on small files of the names that it uses."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+from tests.cli.conftest import ROOT, Script
+from tests.conftest import make_documents, write_jsonl
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^python scripts/(.+)$", README, flags=re.MULTILINE)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> None:
+    """The files that the README speaks of."""
+    single = make_documents(60, multi_label=False)
+    write_jsonl(tmp_path / "train.jsonl", single)
+    write_jsonl(tmp_path / "test.jsonl", make_documents(30, multi_label=False, seed=1))
+    write_jsonl(tmp_path / "new.jsonl", [{"text": record["text"]} for record in single[:5]])
+    rows = [(str(record["text"]), record["labels"]) for record in make_documents(60, multi_label=True)]
+    (tmp_path / "tickets.csv").write_text("text,label\n" + "".join(f"{text},{';'.join(t)}\n" for text, t in rows))
+    pairs = [(str(record["text"]), str(record["label"])) for record in single]
+    (tmp_path / "tickets.tsv").write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in pairs))
+    entries = []
+    for i, (text, label) in enumerate(pairs):
+        (tmp_path / "folder" / label).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / label / f"{i}.txt").write_text(text)
+        (tmp_path / f"{i}.txt").write_text(text)
+        entries.append({"location": f"{i}.txt", "class": {"category": label}})
+    names = sorted({label for _, label in pairs})
+    kind = "CustomSingleLabelClassification"
+    classes = [{"category": name} for name in names]
+    project = {"metadata": {}, "assets": {"projectKind": kind, "classes": classes, "documents": entries}}
+    (tmp_path / "labels.json").write_text(json.dumps(project))
+    columns = {"text": [text for text, _ in pairs], "label": [names.index(label) for _, label in pairs]}
+    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    Dataset.from_dict(columns, features=features).save_to_disk(tmp_path / "saved")
+    (tmp_path / "runs").mkdir()
+    write_jsonl(tmp_path / "runs" / "demo_new.jsonl", [{"id": "a", "text": "the cat"}])
+
+
+def test_every_command_of_the_readme(
+    script: Script, tiny: Callable[..., list[str]], documents: None, tmp_path: Path
+) -> None:
+    assert len(COMMANDS) >= 12
+    seen: set[str] = set()
+    for command in COMMANDS:
+        name, *overrides = shlex.split(command.split("#")[0])
+        if name == "train.py":
+            run = next(word for word in overrides if word.startswith("run="))
+            # The same folder may be named by two examples; the second one replaces it.
+            overrides += [*tiny(), *(["overwrite=true"] if run in seen else [])]
+            seen.add(run)
+        done = script(name.removesuffix(".py"), *overrides)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    snippet = re.search(r"```python\n(.+?)```", README, flags=re.DOTALL)
+    assert snippet is not None
+    code = snippet[1].replace("bundles/demo", str(tmp_path / "bundles" / "demo"))
+    known: dict[str, object] = {}
+    exec(code, known)
+    assert known["classifier"].classes == ["business", "entertainment", "politics", "sports", "tech"]  # type: ignore[attr-defined]
+
+
+def test_the_makefile_runs_the_tour() -> None:
+    demo = (ROOT / "Makefile").read_text(encoding="utf-8").split("demo: install")[1].split("\ntest:")[0]
+    tour = README.split("## Five minutes")[1].split("## Your documents")[0]
+    commands = re.findall(r"^python (scripts/\w+\.py.*)$", tour, flags=re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert command in demo
+
+
+def test_the_exit_statuses_are_those_of_the_code() -> None:
+    from tagsmith import errors
+
+    for kind in (
+        errors.TagsmithError,
+        errors.SettingsError,
+        errors.DataError,
+        errors.InputMissing,
+        errors.TryAgainLater,
+    ):
+        assert f"| {kind.exit_status} |" in README
