@@ -193,5 +193,8 @@ def test_two_processes_equal_one(script: Script, tiny: Tiny, tmp_path: Path) -> 
         assert first.get("loss", 0) == pytest.approx(second.get("loss", 0), abs=2e-3)
         assert first.get("validation/log_loss", 0) == pytest.approx(second.get("validation/log_loss", 0), abs=2e-3)
     evaluations = [json.loads((run / "evaluation.json").read_text()) for run in (tmp_path / "one", fresh)]
-    assert evaluations[0]["documents"] == evaluations[1]["documents"] == 20
+    predictions = [(run / "predictions.jsonl").read_text().splitlines() for run in (tmp_path / "one", fresh)]
+    ids = [[json.loads(line)["id"] for line in lines] for lines in predictions]
+    assert ids[0] == ids[1]
+    assert len(set(ids[0])) == len(ids[0]) == evaluations[0]["documents"] == evaluations[1]["documents"]
     assert evaluations[0]["log_loss"] == pytest.approx(evaluations[1]["log_loss"], abs=2e-3)

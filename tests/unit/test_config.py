@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 
 from tagsmith.config import STAGES, explain, register, to_settings
 from tagsmith.errors import SettingsError
-from tagsmith.settings import CsvSettings, LongDocuments, Task, TrainRun, walk
+from tagsmith.schema import Task
+from tagsmith.settings import CsvSettings, LongDocuments, TrainRun, walk
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SOURCES = {

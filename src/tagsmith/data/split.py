@@ -65,14 +65,10 @@ def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -
     for document in documents:
         # A given id names the document even where its text was edited; without one, the text does.
         text = same_text(document.text)
-        document.split = next(
-            (
-                split
-                for split in HELD_OUT
-                if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ())
-            ),
-            "train",
-        )
+        document.split = "train"
+        for split in reversed(HELD_OUT):  # Test goes before validation.
+            if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ()):
+                document.split = split
     for split in HELD_OUT:
         found = len({same_text(document.text) for document in documents if document.split == split})
         known = len(earlier.texts.get(split, ()))
