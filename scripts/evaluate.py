@@ -9,7 +9,7 @@ from tagsmith.settings import EvaluateRun
 @script("evaluate")
 def main(settings: EvaluateRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from rich import print
+    from rich import print as show
 
     from tagsmith.evaluate import evaluate_run
     from tagsmith.report import per_class_table
@@ -18,7 +18,7 @@ def main(settings: EvaluateRun) -> None:
     run = RunFolder(Path(settings.run))
     evaluation = evaluate_run(settings, run)
     if evaluation:
-        print(per_class_table(evaluation))
+        show(per_class_table(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
 
 

@@ -7,8 +7,6 @@ from tagsmith.settings import ExportRun
 @script("export")
 def main(settings: ExportRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from rich import print
-
     from tagsmith.export import export
 
     print(f"bundle: {export(settings)}")

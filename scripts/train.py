@@ -7,14 +7,14 @@ from tagsmith.settings import TrainRun
 @script("train")
 def main(settings: TrainRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from rich import print
+    from rich import print as show
 
     from tagsmith.report import per_class_table
     from tagsmith.train import train
 
     run, evaluation = train(settings)
     if evaluation:
-        print(per_class_table(evaluation))
+        show(per_class_table(evaluation))
         print(f"run: {run.path}")
 
 

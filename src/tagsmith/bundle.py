@@ -100,7 +100,9 @@ def check(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read as a manifest: {error!r}; export the run again.") from error
     if version > FORMAT:
         raise DataError(f"{path}: format {version}; this version of tagsmith reads up to {FORMAT}; upgrade it.")
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST}
+    present = {
+        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")
+    } - {MANIFEST}
     problems = [f"{name}: missing" for name in sorted((stated.keys() | set(FILES)) - present)]
     problems += [f"{name}: foreign, not in the manifest" for name in sorted(present - stated.keys())]
     changed = [name for name in sorted(stated.keys() & present) if digest(folder / name) != stated[name]]

@@ -30,17 +30,26 @@ class Progress:
 
 
 def save(
-    folder: Path, progress: Progress, model: dict[str, Any], optimizer: dict[str, Any], rng: list[Any], keep: int
+    folder: Path,
+    progress: Progress,
+    model: dict[str, Any],
+    optimizer: dict[str, Any],
+    scaler: dict[str, Any],
+    rng: list[Any],
+    keep: int,
 ) -> Path:
     """Write `step-N.pt` and remove all but the newest `keep` checkpoints.
 
     Args:
+        scaler: state of the scaler of fp16 gradients, empty where there is none.
         rng: state of the random number generators of each process.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{progress.step:09d}.pt"
     beside = path.with_suffix(".tmp")
-    torch.save({"progress": asdict(progress), "model": model, "optimizer": optimizer, "rng": rng}, beside)
+    torch.save(
+        {"progress": asdict(progress), "model": model, "optimizer": optimizer, "scaler": scaler, "rng": rng}, beside
+    )
     beside.replace(path)
     for old in sorted(folder.glob("step-*.pt"))[:-keep]:
         old.unlink()
@@ -52,7 +61,7 @@ def newest(folder: Path) -> Path | None:
     return max(folder.glob("step-*.pt"), default=None)
 
 
-def load(path: Path) -> tuple[Progress, dict[str, Any], dict[str, Any], list[Any]]:
-    """Progress, model, optimizer and rng, as given to `save`; tensors on the CPU."""
+def load(path: Path) -> tuple[Progress, dict[str, Any], dict[str, Any], dict[str, Any], list[Any]]:
+    """Progress, model, optimizer, scaler and rng, as given to `save`; tensors on the CPU."""
     content = torch.load(path, map_location="cpu", weights_only=True)
-    return Progress(**content["progress"]), content["model"], content["optimizer"], content["rng"]
+    return Progress(**content["progress"]), content["model"], content["optimizer"], content["scaler"], content["rng"]

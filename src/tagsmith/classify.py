@@ -18,6 +18,11 @@ from tagsmith.windows import encode
 Floats = NDArray[np.float32]
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Classifier:
     """A loaded bundle; `Classifier.load(folder)` makes one."""
 
@@ -46,7 +51,7 @@ class Classifier:
         schema = Schema.load(folder / layout.SCHEMA)
         decision = layout.Decision.load(folder / layout.DECISION, schema)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.intra_op_num_threads = threads or _cores()
         # Idle threads that spin take the cores from the tokenizer and from everything else on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(folder / layout.GRAPH, options, providers=["CPUExecutionProvider"])
@@ -78,9 +83,8 @@ class Classifier:
             batch = encoded.batch(documents)
             inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
             (windows,) = self._session.run(["logits"], inputs)
-            counts = np.bincount(batch.document, minlength=batch.documents)
-            first = np.cumsum(counts) - counts
-            logits[documents] = np.add.reduceat(windows, first, axis=0) / counts[:, None]
+            first = np.cumsum(batch.windows) - batch.windows
+            logits[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]
         return logits
 
     def predict_proba(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:

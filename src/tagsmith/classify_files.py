@@ -35,8 +35,8 @@ class Counts:
 def classify_files(settings: ClassifyRun) -> Counts:
     """Write one JSON line for each input row, in the order of the input.
 
-    A line has `row` (from 1) or `file`, the row's `id` where it has one, and `label` (single-label) or `labels`,
-    and `scores`; or `error`.
+    A line has `row` (the number of the line on which the row ends) or `file`, the row's `id` where it has one, and
+    `label` (single-label) or `labels`, and `scores`; or `error`.
 
     Raises:
         InputMissing: no input or no bundle.
@@ -48,9 +48,11 @@ def classify_files(settings: ClassifyRun) -> Counts:
         raise InputMissing(f"input={source}: does not exist (looked for it from {Path.cwd()}).")
     if not output.parent.is_dir():
         raise InputMissing(f"output={output}: the folder {output.parent} does not exist.")
+    if output.is_dir() or output.resolve() == source.resolve():
+        raise SettingsError(f"output={output}: expected a file of its own, found the input or a folder.")
     if output.exists() and not settings.overwrite:
         raise SettingsError(f"output={output}: exists; overwrite=true replaces it.")
-    rows = _rows(source, settings.text_field)
+    rows = _rows(source, settings)
     classifier = Classifier.load(settings.bundle)
     counts = Counts()
     with whole_file(output) as file, meter("classifying", None, "rows") as progress:
@@ -75,15 +77,15 @@ def _classify(classifier: Classifier, rows: list[Row]) -> Iterator[dict[str, Any
             yield {**row.key, field: decided[i], "scores": named}
 
 
-def _rows(source: Path, text_field: str) -> Iterator[Row]:
-    kind = source.suffix.lower()
+def _rows(source: Path, settings: ClassifyRun) -> Iterator[Row]:
+    kind, text_field = source.suffix.lower(), settings.text_field
     if source.is_dir():
-        return _text_files(source)
+        return _text_files(source, settings.encoding)
     if kind == ".jsonl":
-        return _records(json_lines(source), text_field)
+        return _records(json_lines(source, settings.encoding), text_field)
     if kind not in (".csv", ".tsv"):
         raise SettingsError(f"input={source}: expected a .jsonl, .csv or .tsv file, or a folder of .txt files.")
-    rows = delimited(source, "\t" if kind == ".tsv" else ",")
+    rows = delimited(source, settings.delimiter or ("\t" if kind == ".tsv" else ","), settings.encoding)
     _, header = next(rows)
     if isinstance(header, BadRow) or text_field not in header:
         found = "no header line" if isinstance(header, BadRow) or not header else ", ".join(header)
@@ -91,14 +93,18 @@ def _rows(source: Path, text_field: str) -> Iterator[Row]:
     return _records(rows, text_field)
 
 
-def _text_files(folder: Path) -> Iterator[Row]:
+def _text_files(folder: Path, encoding: str) -> Iterator[Row]:
     paths = sorted(folder.rglob("*.txt"))
     if not paths:
         raise DataError(f"input={folder}: holds no .txt file.")
     for path in paths:
-        text = decode(path.read_bytes(), "utf-8")
         key = {"file": path.relative_to(folder).as_posix()}
-        yield Row(key, error="not in utf-8") if text is None else _row(key, text, "text")
+        try:
+            text = decode(path.read_bytes(), encoding)
+        except OSError as error:
+            yield Row(key, error=f"cannot be read: {error.strerror}")
+            continue
+        yield Row(key, error=f"not in {encoding}") if text is None else _row(key, text, "text")
 
 
 def _records(rows: Rows, text_field: str) -> Iterator[Row]:

@@ -25,6 +25,9 @@ from tagsmith.errors import SettingsError, TagsmithError, TryAgainLater, listing
 
 Settings = TypeVar("Settings")
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+"""The YAMLs of the checkout that this package is installed from (editable, as `make install` does)."""
+
 STAGES: dict[str, type] = {
     "train": typed.TrainRun,
     "evaluate": typed.EvaluateRun,
@@ -63,7 +66,6 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
 
     def decorate(stage: Callable[[Any], None]) -> Callable[[], None]:
         scripts = Path(inspect.getfile(stage)).resolve().parent
-        configs = scripts.parent / "configs"
         # Python puts a script's folder first: scripts/evaluate.py would hide the package `evaluate`.
         sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != scripts]
 
@@ -78,7 +80,7 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
                 _run(stage, config, STAGES[name])
 
             try:
-                hydra.main(version_base="1.3", config_path=str(configs), config_name=name)(task)()
+                hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
             except (HydraException, OmegaConfBaseException):
                 traceback.print_exc()  # HYDRA_FULL_ERROR=1 asks for it.
                 sys.exit(SettingsError.exit_status)
@@ -107,11 +109,23 @@ def _run(stage: Callable[[Any], None], config: DictConfig, kind: type) -> None:
         sys.exit(TagsmithError.exit_status)
 
 
+class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what sys.stderr is at that moment: a live progress bar puts itself in its place."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: Any) -> None:
+        pass
+
+
 def _log_to_stderr() -> None:
     log = logging.getLogger("tagsmith")
     log.setLevel(logging.INFO)
     log.propagate = False
-    handler = logging.StreamHandler()
+    handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else "%(asctime)s %(message)s"))
     log.handlers = [handler]
 
@@ -122,11 +136,14 @@ def to_settings(config: DictConfig, kind: type[Settings]) -> Settings:
     Raises:
         SettingsError: settings are missing, unknown or wrong; all of them are listed.
     """
-    problems = [f"{name}: expected a value, found none; set {name}=" for name in OmegaConf.missing_keys(config)]
+    problems: list[str] = []
+    settings: Any = None
     try:
-        settings: Any = OmegaConf.to_object(config) if not problems else None
+        missing = sorted(OmegaConf.missing_keys(config))
+        problems += [f"{name}: expected a value, found none; set {name}=" for name in missing]
+        settings = OmegaConf.to_object(config) if not missing else None
     except OmegaConfBaseException as error:
-        problems.append(str(error).splitlines()[0])
+        problems.append(" ".join(str(error).split()))
     if not problems:
         problems = [*_strays(config, settings), *typed.problems(settings)]
     if problems:
@@ -146,23 +163,35 @@ def _strays(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str
 
 
 def explain(stage: str) -> str:
-    """The text of `--help`: every setting with its type, default, unit and range."""
+    """The text of `--help`: the choices, and every setting with its type, default, unit and range.
+
+    Defaults are those of the settings; what a chosen YAML puts in their place is shown by `--cfg job`.
+    """
     lines = [f"python scripts/{stage}.py NAME=VALUE ..."]
-    kinds: list[tuple[str, type]] = [("", STAGES[stage])]
+    for kind in _kinds(STAGES[stage]):
+        lines += ["", *_explain_section(kind, "")]
     for item in fields(STAGES[stage]):
-        if item.name in SECTIONS and is_dataclass(item.type):
-            kinds += [(f"{item.name}.", kind) for kind in SECTIONS[item.name].values()]
-        elif is_dataclass(item.type):
-            kinds.append((f"{item.name}.", item.type))  # type: ignore[arg-type]
-    said: set[str] = set()
-    for prefix, kind in kinds:
-        title = inspect.getdoc(kind) or ""
-        rows = [row for row in fields(kind) if not is_dataclass(row.type) and f"{prefix}{row.name}" not in said]
-        lines += ["", f"{title.splitlines()[0]}"]
-        for row in rows:
-            said.add(f"{prefix}{row.name}")
-            lines += _explain_setting(prefix + row.name, row)
+        sections = SECTIONS.get(item.name)
+        if sections is not None:
+            choices = sorted(path.stem for path in (CONFIGS / item.name).glob("*.yaml"))
+            lines += ["", f"{item.name}={'|'.join(choices)}"]
+        shown: list[type] = []
+        for section in sections.values() if sections is not None else [item.type]:
+            shown += [kind for kind in _kinds(section) if kind not in shown] if is_dataclass(section) else []
+        for kind in shown:
+            lines += ["", *_explain_section(kind, f"{item.name}.")]
     return "\n".join(lines)
+
+
+def _kinds(kind: Any) -> list[type]:
+    """A dataclass and those that it inherits from, the most general first."""
+    return [base for base in reversed(kind.__mro__) if hasattr(base, "__dataclass_fields__")]
+
+
+def _explain_section(kind: type, prefix: str) -> list[str]:
+    own = [row for row in fields(kind) if row.name in kind.__annotations__ and row.metadata]
+    title = (inspect.getdoc(kind) or "").splitlines()[0]
+    return [title, *(line for row in own for line in _explain_setting(prefix + row.name, row))]
 
 
 def _explain_setting(name: str, row: Any) -> list[str]:

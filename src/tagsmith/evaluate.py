@@ -17,7 +17,7 @@ from torch import Tensor
 from tagsmith.batches import scoring_batches
 from tagsmith.errors import InputMissing
 from tagsmith.files import whole_file, write_json
-from tagsmith.metrics import ClassificationFigures, decide, probabilities
+from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
 from tagsmith.model import Reading, TextClassifier, load_classifier, mean_by_document
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
@@ -31,11 +31,11 @@ datasets.disable_progress_bars()
 Floats = NDArray[np.float32]
 
 
-def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """input_ids and attention_mask [windows, tokens] and document [windows] on the device."""
-    arrays = (batch.input_ids, batch.attention_mask, batch.document)
-    ids, mask, document = (torch.from_numpy(array).to(device, non_blocking=True) for array in arrays)
-    return ids, mask, document
+def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """input_ids and attention_mask [windows, tokens], document [windows] and windows [documents] on the device."""
+    arrays = (batch.input_ids, batch.attention_mask, batch.document, batch.windows)
+    ids, mask, document, windows = (torch.from_numpy(array).to(device) for array in arrays)
+    return ids, mask, document, windows
 
 
 def score(
@@ -58,8 +58,8 @@ def score(
     with torch.inference_mode(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
         for documents in mine:
             batch = encoded.batch(documents)
-            ids, mask, document = tensors(batch, accelerator.device)
-            result = mean_by_document(forward(ids, mask).float(), document, batch.documents)
+            ids, mask, document, windows = tensors(batch, accelerator.device)
+            result = mean_by_document(forward(ids, mask).float(), document, windows)
             parts.append((documents, result.cpu().numpy()))
             progress.advance(len(documents))
     if accelerator.num_processes > 1:
@@ -70,6 +70,34 @@ def score(
     scores = np.empty((len(encoded), parts[0][1].shape[1]), dtype=np.float32)
     scores[gathered] = np.concatenate([values for _, values in parts])
     return scores
+
+
+def encode_split(
+    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
+) -> EncodedDocuments:
+    """The documents of a split as tokens; says which of them are longer than what is read."""
+    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+    if (encoded.tokens > reading.rule.max_tokens).any():
+        log.warning(_long_documents(encoded, part["labels"], name, reading, schema))
+    return encoded
+
+
+def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, reading: Reading, schema: Schema) -> str:
+    """How many documents of each class are longer than a window, and what became of the rest of them."""
+    rule = reading.rule
+    truth = indicators(labels, len(schema.classes), schema.multi_label)
+    longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
+    by_class = ", ".join(
+        f"{label} {int(truth[cut, i].sum()):,} of {int(truth[:, i].sum()):,}"
+        for i, label in enumerate(schema.classes)
+        if truth[cut, i].any()
+    )
+    unread = int(encoded.unread.sum()) / int(encoded.tokens.sum())
+    told = f"{name}: {int(longer.sum()):,} of {len(encoded):,} documents are longer than {rule.max_tokens} tokens; "
+    told += f"data.long_documents={rule.long_documents}"
+    if not cut.any():
+        return f"{told} reads all of them."
+    return f"{told} leaves {unread:.0%} of all tokens unread, in documents of the classes: {by_class or 'none'}."
 
 
 def figures_of(logits: Floats, labels: Any, schema: Schema, threshold: float) -> dict[str, Any]:
@@ -102,7 +130,7 @@ def evaluate_split(
     if split not in splits:
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
-    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+    encoded = encode_split(part, split, tokenizer, reading, schema)
     model = model.to(accelerator.device).eval()
     logits = score(model, encoded, batch_tokens, accelerator, f"scoring {split}")
     if not accelerator.is_main_process:
@@ -148,4 +176,6 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     split = settings.split.value if settings.split else default_split(datasets.load_from_disk(str(run.data)))
     threshold = settings.threshold if settings.threshold is not None else reading.threshold
     accelerator = Accelerator(cpu=settings.cpu)
+    if not accelerator.is_main_process:
+        log.setLevel(logging.ERROR)
     return evaluate_split(run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, accelerator)

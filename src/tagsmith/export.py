@@ -3,14 +3,13 @@
 import json
 import logging
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import onnxruntime
 import torch
-import transformers
 from accelerate import Accelerator
 from torch.export import Dim
 
@@ -43,6 +42,12 @@ def export(settings: ExportRun) -> Path:
     """
     run, bundle = RunFolder(Path(settings.run)), Path(settings.bundle)
     run.require()
+    if not bundle.name:
+        raise SettingsError(f"bundle={settings.bundle}: expected the name of a folder of its own.")
+    try:
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"bundle={bundle}: cannot be written: {error.strerror}.") from error
     taken = bundle.exists() and (not bundle.is_dir() or any(bundle.iterdir()))
     if taken and not (bundle / layout.MANIFEST).is_file():
         raise SettingsError(f"bundle={bundle}: is there already and holds no bundle; name another folder.")
@@ -90,6 +95,8 @@ def write_graph(path: Path, model: TextClassifier) -> None:
     with warnings.catch_warnings():
         # The exporter warns that two inputs share the names of their axes: so they should.
         warnings.filterwarnings("ignore", message=".*The axis name.*")
+        warnings.filterwarnings("ignore", category=FutureWarning)  # of torch's own parts, about each other
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # It misses torchvision, which no text needs.
         torch.onnx.export(
             model.eval(),
             (ids, mask),
@@ -135,8 +142,7 @@ def _about(run: RunFolder) -> dict[str, Any]:
         "run": str(run.path.resolve().name),
         "commit": git_commit(),
         "versions": {
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "onnxruntime": onnxruntime.__version__,
+            name: version(name)
+            for name in ("tagsmith", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "numpy")
         },
     }

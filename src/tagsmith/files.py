@@ -11,10 +11,13 @@ from typing import Any, TextIO
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """Write a text file that takes its name when the block ends well, and leaves nothing behind when it does not."""
+    """Write a text file that takes its name when the block ends well, and leaves nothing behind when it does not.
+
+    Half of a surrogate pair, which no UTF-8 can hold, is written as its escape.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with beside.open("w", encoding="utf-8") as file:
+        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
             yield file
         beside.replace(path)
     finally:

@@ -26,6 +26,7 @@ from tagsmith.model import (
     mean_by_document,
     save_weights,
 )
+from tagsmith.processes import from_main
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
@@ -87,9 +88,9 @@ def fit(
                 for share, weight, last in _shares(documents, train.encoded, settings, accelerator):
                     batch = train.encoded.batch(share)
                     training_log.batch(batch)
-                    ids, mask, document = tensors(batch, accelerator.device)
+                    ids, mask, document, windows = tensors(batch, accelerator.device)
                     with nullcontext() if last else accelerator.no_sync(wrapped):
-                        logits = mean_by_document(wrapped(ids, mask), document, batch.documents)
+                        logits = mean_by_document(wrapped(ids, mask), document, windows)
                         losses = document_losses(logits, labels[share].to(accelerator.device), schema.task)
                         share_loss = losses.sum() * (weight / len(documents))
                         # Gradients are averaged over the processes; the loss of a batch is a sum over them.
@@ -106,12 +107,16 @@ def fit(
                 if progress.batch == len(batches):
                     progress.epoch, progress.batch, progress.documents = progress.epoch + 1, 0, 0
                 if _is_due(progress, settings):
+                    training_log.flush(progress)
                     if validation is not None:
                         _validate(model, validation, schema, settings, scoring_tokens, progress, training_log, run)
                     _save(progress, wrapped, optimizer, settings, run, accelerator)
+                    training_log.restart()
                 if progress.stopped:
                     break
     training_log.close()
+    # From here on the model computes in fp32 again, as in the bundle.
+    accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
 
 
 def default_rate(documents: float) -> float:
@@ -223,21 +228,24 @@ def _save(
     run: RunFolder, accelerator: Accelerator,
 ) -> None:  # fmt: skip
     state = {"cpu": torch.get_rng_state()}
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     rng = gather_object([state]) if accelerator.num_processes > 1 else [state]
     if accelerator.is_main_process:
         weights = accelerator.unwrap_model(model).state_dict()
         keep = settings.keep_checkpoints
-        checkpoint.save(run.checkpoints, progress, weights, optimizer.state_dict(), rng, keep)
+        checkpoint.save(run.checkpoints, progress, weights, optimizer.state_dict(), scaler, rng, keep)
 
 
 def _resume(
     path: Path, model: TextClassifier, optimizer: torch.optim.Optimizer, accelerator: Accelerator
 ) -> checkpoint.Progress:
-    progress, weights, optimizer_state, rng = checkpoint.load(path)
+    progress, weights, optimizer_state, scaler, rng = checkpoint.load(path)
     model.load_state_dict(weights)
     optimizer.load_state_dict(optimizer_state)
+    if accelerator.scaler is not None and scaler:
+        accelerator.scaler.load_state_dict(scaler)
     if accelerator.process_index < len(rng):
         torch.set_rng_state(rng[accelerator.process_index]["cpu"])
         if torch.cuda.is_available() and "cuda" in rng[accelerator.process_index]:
@@ -245,8 +253,3 @@ def _resume(
     if accelerator.is_main_process:
         log.info(f"goes on from {path}: epoch {progress.epoch + 1}, step {progress.step:,}")
     return progress
-
-
-def from_main(value: Any, accelerator: Accelerator) -> Any:
-    """The main process's value, on every process."""
-    return gather_object([value])[0] if accelerator.num_processes > 1 else value

@@ -14,7 +14,6 @@ from scipy.special import expit, softmax
 from sklearn.metrics import (
     average_precision_score,
     confusion_matrix,
-    hamming_loss,
     log_loss,
     multilabel_confusion_matrix,
     precision_recall_fscore_support,
@@ -63,14 +62,19 @@ def figures(scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_l
         or `confusion_matrices` (multi-label, name -> [[TN, FP], [FN, TP]]).
     """
     predicted = decide(scores, multi_label, threshold)
+    hamming_loss = float((truth != predicted).mean())
+    loss = _log_loss(scores, truth, multi_label)
+    if len(classes) == 1:
+        # scikit-learn takes a single column for two classes; an empty second one changes no figure.
+        truth, predicted = (np.hstack([matrix, np.zeros_like(matrix)]) for matrix in (truth, predicted))
     per_class = precision_recall_fscore_support(truth, predicted, average=None, zero_division=0)
     tables = multilabel_confusion_matrix(truth, predicted)
     occurring = [i for i in range(len(classes)) if truth[:, i].any() or predicted[:, i].any()]
     result: dict[str, Any] = {
         "documents": len(truth),
         "accuracy": float((truth == predicted).all(axis=1).mean()),
-        "hamming_loss": float(hamming_loss(truth, predicted)),
-        "log_loss": _log_loss(scores, truth, multi_label),
+        "hamming_loss": hamming_loss,
+        "log_loss": loss,
     }
     for average in ("micro", "macro", "weighted"):
         labels = occurring if average == "macro" and occurring else None

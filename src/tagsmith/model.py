@@ -62,13 +62,18 @@ class TextClassifier(nn.Module):
         return logits
 
 
-def mean_by_document(windows: Tensor, document: Tensor, documents: int) -> Tensor:
-    """The mean over each document's windows: [windows, n] -> [documents, n]; `document` int64 [windows]."""
-    if len(windows) == documents:
-        return windows
-    sums = torch.zeros(documents, windows.shape[1], dtype=windows.dtype, device=windows.device)
-    counts = torch.bincount(document, minlength=documents).unsqueeze(-1).to(windows.dtype)
-    return sums.index_add(0, document, windows) / counts
+def mean_by_document(values: Tensor, document: Tensor, windows: Tensor) -> Tensor:
+    """The mean over each document's windows, float [documents, n].
+
+    Args:
+        values: float [windows, n].
+        document: int64 [windows], the document of each window.
+        windows: int64 [documents], the number of windows of each document.
+    """
+    if len(values) == len(windows):
+        return values
+    sums = torch.zeros(len(windows), values.shape[1], dtype=values.dtype, device=values.device)
+    return sums.index_add(0, document, values) / windows.unsqueeze(-1)
 
 
 def document_losses(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
@@ -166,16 +171,31 @@ def load_pretrained(
             for name in DROPOUT_NAMES[kind]:
                 if hasattr(config, name):
                     setattr(config, name, rate)
-        encoder = transformers.AutoModel.from_pretrained(source, revision=revision, config=config, dtype=torch.float32)
-    except OSError as error:
+        encoder, loading = transformers.AutoModel.from_pretrained(
+            source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputMissing(f"The encoder {source} cannot be loaded: {error}") from error
-    rule = _window_rule(settings, data, min(config.max_position_embeddings, tokenizer.model_max_length))
+    if missing := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
+        raise DataError(
+            f"{source}: {len(missing)} weights of the encoder are missing, such as {missing[0]}; "
+            "expected the folder of a pretrained encoder that fits its config.json."
+        )
+    rule = _window_rule(settings, data, _readable(config, tokenizer.model_max_length))
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     model = TextClassifier(encoder, classes, settings.pooling)
     nn.init.zeros_(model.head.weight)
     nn.init.zeros_(model.head.bias)
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     return model, backend, Reading(rule, pad_id, settings.pooling, threshold)
+
+
+def _readable(config: Any, tokenizer_limit: int) -> int:
+    """Most tokens that the encoder has positions for."""
+    positions: int = getattr(config, "max_position_embeddings", None) or tokenizer_limit
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        positions -= config.pad_token_id + 1  # These count positions from behind the padding token's id.
+    return min(positions, tokenizer_limit)
 
 
 def _window_rule(settings: ModelSettings, data: DataSettings, readable: int) -> WindowRule:
@@ -187,8 +207,9 @@ def _window_rule(settings: ModelSettings, data: DataSettings, readable: int) -> 
 
 
 def freeze_embeddings(model: TextClassifier) -> None:
-    """Keep the embeddings as they are: nearly half of a small encoder, and little data moves few of their rows."""
-    for parameter in model.encoder.embeddings.parameters():
+    """Keep the embeddings as they are: over half of a small encoder, and little data moves few of their rows."""
+    embeddings = getattr(model.encoder, "embeddings", None) or model.encoder.get_input_embeddings()
+    for parameter in embeddings.parameters():
         parameter.requires_grad_(False)
 
 
@@ -225,8 +246,11 @@ def load_classifier(folder: Path, classes: int) -> tuple[TextClassifier, Tokeniz
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputMissing(f"{weights} does not exist: training has not finished; go on with resume=true.")
-    reading = Reading.load(folder / "reading.json")
-    config = transformers.AutoConfig.from_pretrained(folder)
+    try:
+        reading = Reading.load(folder / "reading.json")
+        config = transformers.AutoConfig.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: reading.json or config.json is missing or damaged: {error!r}.") from error
     encoder: Any = transformers.AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     model = TextClassifier(encoder, classes, reading.pooling)
     load_weights(weights, model)

@@ -15,6 +15,9 @@ LOG_EVERY = 30.0
 """Seconds between two lines in a log."""
 
 
+_bar_is_shown = False
+
+
 class Meter:
     """Counts units of work; `detail` is the last remark, such as a rate."""
 
@@ -48,11 +51,12 @@ class Meter:
 @contextmanager
 def meter(what: str, total: int | None, unit: str, *, show: bool = True, done: int = 0) -> Iterator[Meter]:
     """A `Meter` over `total` units (None: unknown), `done` of them before this moment; `show=False` says nothing."""
-    if not (show and sys.stderr.isatty()):
-        silent = Meter(what, total, unit, None, done)
-        if not show:
-            silent.said = float("inf")
-        yield silent
+    global _bar_is_shown
+    if not show or _bar_is_shown or not sys.stderr.isatty():
+        plain = Meter(what, total, unit, None, done)
+        if not show or _bar_is_shown:  # A bar within a bar would tear it.
+            plain.said = float("inf")
+        yield plain
         return
     columns = (
         TextColumn("{task.description}"),
@@ -62,4 +66,8 @@ def meter(what: str, total: int | None, unit: str, *, show: bool = True, done: i
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Meter(what, total, unit, bar, done)
+        _bar_is_shown = True
+        try:
+            yield Meter(what, total, unit, bar, done)
+        finally:
+            _bar_is_shown = False

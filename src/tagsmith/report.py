@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 
 def per_class_table(evaluation: Mapping[str, Any]) -> Table:
@@ -19,7 +20,7 @@ def per_class_table(evaluation: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for name, row in evaluation["classes"].items():
         counts = (row["support"], row["true_positives"], row["false_positives"], row["false_negatives"])
-        table.add_row(name, *_shares(row), *(f"{count:,}" for count in counts))
+        table.add_row(Text(name), *_shares(row), *(f"{count:,}" for count in counts))
     table.add_section()
     for average in ("micro", "macro", "weighted"):
         table.add_row(average, *_shares(evaluation[average]), "", "", "", "")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -51,32 +52,37 @@ def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str
     The first item is the header itself, as a record of names to names (no name: the file is empty).
     """
     read: list[str] = []
-    table = csv.reader(_kept(_lines(path, encoding, fallback), read), delimiter=delimiter, strict=True)
+    lines = _lines(path, encoding, fallback)
+    before = 0  # Lines of the file before the first one that this reader sees.
+    table = csv.reader(_kept(lines, read), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         read.clear()
-        started = table.line_num + 1
+        started = before + table.line_num + 1
         try:
             row = next(table)
         except StopIteration:
             break
         except csv.Error as error:
-            # An unclosed quote takes in all that follows: the row is where it begins.
-            yield started, BadRow(f"not a row of delimited fields: {error}", "".join(read)[:1000])
+            # An unclosed quote takes in all that follows: the row is where it begins, and the next line is a row again.
+            yield started, BadRow(f"not a row of delimited fields: {error}", "".join(read[:1]))
+            lines, before = chain(read[1:], lines), started
+            table = csv.reader(_kept(lines, read), delimiter=delimiter, strict=True)
             continue
+        number = before + table.line_num
         if header is None:
             if bad := _unreadable(delimiter.join(row), encoding):
-                raise DataError(f"{path}:{table.line_num}: the header line is {bad.what}; set data.encoding.")
+                raise DataError(f"{path}:{number}: the header line is {bad.what}; set data.encoding.")
             header = [name.strip() for name in row]
             if twice := sorted({name for name in header if name and header.count(name) > 1}):
-                raise DataError(f"{path}:{table.line_num}: expected each column once, found twice: {', '.join(twice)}.")
-            yield table.line_num, {name: name for name in header}
+                raise DataError(f"{path}:{number}: expected each column once, found twice: {', '.join(twice)}.")
+            yield number, {name: name for name in header}
         elif row:
             shown = delimiter.join(row)
             if len(row) == len(header):
-                yield table.line_num, _unreadable(shown, encoding) or dict(zip(header, row, strict=True))
+                yield number, _unreadable(shown, encoding) or dict(zip(header, row, strict=True))
             else:
-                yield table.line_num, BadRow(f"expected {len(header)} fields, found {len(row)}", shown)
+                yield number, BadRow(f"expected {len(header)} fields, found {len(row)}", shown)
     if header is None:
         yield 0, {}
 

@@ -111,7 +111,7 @@ def refuse_or_allow(run: RunFolder, resume: bool, overwrite: bool) -> bool:
     return False
 
 
-def record(settings: dict[str, Any]) -> dict[str, Any]:
+def record(settings: dict[str, Any], processes: int) -> dict[str, Any]:
     """What is needed to repeat the run: the settings, the command, the versions, the commit, the machine."""
     versions = {}
     for name in RECORDED:
@@ -125,6 +125,7 @@ def record(settings: dict[str, Any]) -> dict[str, Any]:
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "processes": processes,
         "versions": versions,
         "commit": git_commit(),
     }

@@ -4,24 +4,25 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import datasets
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate import Accelerator, PartialState
+from accelerate.utils import InitProcessGroupKwargs, set_seed
 from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from tagsmith import data
 from tagsmith.checkpoint import newest
-from tagsmith.errors import SettingsError, TagsmithError, TryAgainLater
-from tagsmith.evaluate import default_split, evaluate_split, score
+from tagsmith.errors import SettingsError, TryAgainLater
+from tagsmith.evaluate import default_split, encode_split, evaluate_split, score
 from tagsmith.files import replace_folder, whole_file, write_json
-from tagsmith.loop import TaggedSplit, fit, from_main
+from tagsmith.loop import TaggedSplit, fit
 from tagsmith.metrics import indicators
 from tagsmith.model import (
     Reading,
@@ -32,14 +33,12 @@ from tagsmith.model import (
     save_weights,
 )
 from tagsmith.probe import fit_head
+from tagsmith.processes import from_main, on_main
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
-from tagsmith.windows import encode
 
 log = logging.getLogger("tagsmith")
-
-T = TypeVar("T")
 
 
 def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
@@ -53,22 +52,28 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         InputMissing, DataError: see `data.load` and `model.load_pretrained`.
         TryAgainLater: another process trains in this folder.
     """
-    precision = "no" if settings.train.mixed_precision is Precision.fp32 else settings.train.mixed_precision.value
-    accelerator = Accelerator(mixed_precision=precision, cpu=settings.train.cpu)
+    accelerator = _accelerator(settings)
     if not accelerator.is_main_process:
-        log.setLevel(logging.WARNING)
+        log.setLevel(logging.ERROR)
     set_seed(settings.seed, device_specific=True)
     run = RunFolder(Path(from_main(str(settings.run or fresh_path(settings.name)), accelerator)))
+    if not run.path.name:
+        raise SettingsError(f"run={settings.run}: expected the name of a folder of its own.")
     lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
     try:
-        tagged = _on_main(accelerator, lambda: _claim(settings, run, lock))
-        schema = from_main(tagged.schema if tagged else None, accelerator) or Schema.load(run.schema)
-        with accelerator.main_process_first():  # One download of an encoder from the hub, not one a process.
-            model, tokenizer, reading = load_pretrained(
-                settings.model, settings.data, len(schema.classes), settings.evaluate.threshold
+        tagged = on_main(accelerator, lambda: _claim(settings, run, lock))
+        schema, fresh = from_main((tagged.schema, True) if tagged else (None, False), accelerator)
+        schema = schema or Schema.load(run.schema)
+
+        def pretrained() -> tuple[TextClassifier, Tokenizer, Reading]:
+            return load_pretrained(settings.model, settings.data, len(schema.classes), settings.evaluate.threshold)
+
+        # The main process first: one download of an encoder from the hub, not one a process.
+        model, tokenizer, reading = on_main(accelerator, pretrained) or pretrained()
+        if fresh:
+            on_main(
+                accelerator, lambda: _create(settings, run, cast(data.TaggedData, tagged), model, tokenizer, reading)
             )
-        if tagged is not None:
-            _on_main(accelerator, lambda: _create(settings, run, tagged, model, tokenizer, reading))
         accelerator.wait_for_everyone()
         with _log_file(run.log, accelerator):
             for note in tagged.notes if tagged else []:
@@ -78,30 +83,27 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         lock.release()
 
 
-def _on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
-    """Run `action` on the main process; where it fails, the other processes leave with the same exit status."""
-    result: T | None = None
-    error: Exception | None = None
-    if accelerator.is_main_process:
-        try:
-            result = action()
-        except Exception as raised:
-            error = raised
-    status = from_main(getattr(error, "exit_status", TagsmithError.exit_status) if error else None, accelerator)
-    if error is not None:
-        raise error
-    if status is not None:
-        raise SystemExit(status)
-    return result
+def _accelerator(settings: TrainRun) -> Accelerator:
+    """The processes and devices of this launch."""
+    wanted = settings.train.mixed_precision
+    # The others wait while the main process reads the data and fits the regression, however long that takes.
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
+    precision = "no" if wanted is Precision.fp32 else wanted.value
+    accelerator = Accelerator(mixed_precision=precision, cpu=settings.train.cpu, kwargs_handlers=[patience])
+    if wanted is Precision.fp16 and accelerator.device.type == "cpu":
+        raise SettingsError("train.mixed_precision=fp16: needs a GPU; a CPU knows fp32 and bf16.")
+    return accelerator
 
 
 def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedData | None:
     """Take the run folder and load the documents for it; None: it holds a run to go on with."""
-    run.path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        run.path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise TryAgainLater(f"run={run.path}: another process trains here (it holds {lock.lock_file}).") from None
+    except OSError as error:
+        raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
     if refuse_or_allow(run, settings.resume, settings.overwrite):
         require_same(run, _settings_of_run(settings))
         return None
@@ -115,9 +117,12 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
 
 
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
-    """The settings that make the run what it is, by dotted name: not where it lies nor how it was started."""
-    about_the_start = {"run", "name", "resume", "overwrite"}
-    return {name: value for name, value in as_dict(settings).items() if name not in about_the_start}
+    """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
+    about_the_machine = {
+        "run", "name", "resume", "overwrite", "train.cpu", "train.micro_batch_tokens", "train.log_every",
+        "train.keep_checkpoints", "train.tensorboard", "evaluate.batch_tokens",
+    }  # fmt: skip
+    return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
 
 def _create(
@@ -125,6 +130,8 @@ def _create(
     reading: Reading,
 ) -> None:  # fmt: skip
     """Write all of the run that stands before training, whole or not at all."""
+
+    processes = PartialState().num_processes
 
     def write(folder: Path) -> None:
         inside = RunFolder(folder)
@@ -135,7 +142,7 @@ def _create(
             with whole_file(inside.rejected) as file:
                 for problem in tagged.rejected:
                     file.write(json.dumps(problem.as_dict(), ensure_ascii=False) + "\n")
-        write_json(inside.settings, record(_settings_of_run(settings)))
+        write_json(inside.settings, record(_settings_of_run(settings), processes))
 
     replace_folder(run.path, write)
 
@@ -177,29 +184,7 @@ def _train(
 def _tagged_split(
     part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
 ) -> TaggedSplit:
-    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
-    split = TaggedSplit(encoded, list(part["labels"]))
-    if (encoded.tokens > reading.rule.max_tokens).any():
-        log.warning(_long_documents(split, name, reading, schema))
-    return split
-
-
-def _long_documents(split: TaggedSplit, name: str, reading: Reading, schema: Schema) -> str:
-    """How many documents of each class are longer than a window, and what became of the rest of them."""
-    rule, encoded = reading.rule, split.encoded
-    truth = indicators(split.labels, len(schema.classes), schema.multi_label)
-    longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
-    by_class = ", ".join(
-        f"{label} {int(truth[cut, i].sum()):,} of {int(truth[:, i].sum()):,}"
-        for i, label in enumerate(schema.classes)
-        if truth[cut, i].any()
-    )
-    unread = int(encoded.unread.sum()) / int(encoded.tokens.sum())
-    told = f"{name}: {int(longer.sum()):,} of {len(encoded):,} documents are longer than {rule.max_tokens} tokens; "
-    told += f"data.long_documents={rule.long_documents}"
-    if not cut.any():
-        return f"{told} reads all of them."
-    return f"{told} leaves {unread:.0%} of all tokens unread, in documents of the classes: {by_class or 'none'}."
+    return TaggedSplit(encode_split(part, name, tokenizer, reading, schema), list(part["labels"]))
 
 
 def _start_head(

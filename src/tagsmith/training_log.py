@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from tagsmith.checkpoint import Progress
+from tagsmith.files import whole_file
 from tagsmith.run import RunFolder
 from tagsmith.windows import Batch
 
@@ -26,10 +27,11 @@ class TrainingLog:
             if tensorboard:
                 self.writer = SummaryWriter(str(run.tensorboard), purge_step=step + 1 if step else None)
         self.speed = ""
-        self._reset()
+        self.restart()
 
-    def _reset(self) -> None:
-        self.losses: list[Tensor] = []
+    def restart(self) -> None:
+        """Begin a new line, and the clock of its speed."""
+        self.steps: list[tuple[Tensor, Tensor, float]] = []
         self.tokens = self.padded = 0
         self.since = time.monotonic()
 
@@ -40,23 +42,30 @@ class TrainingLog:
 
     def step(self, progress: Progress, loss: Tensor, norm: Tensor, learning_rate: float) -> str:
         """Count one optimiser step; `loss` is this process's part of it. Returns the speed, for the bar."""
-        self.losses.append(loss)
+        self.steps.append((loss, norm, learning_rate))
         if progress.step % self.every == 0:
-            counts = torch.tensor([self.tokens, self.padded], dtype=torch.float32, device=loss.device)
-            mean_loss = self.accelerator.reduce(torch.stack(self.losses).mean(), "sum").item()
-            tokens, padded = self.accelerator.reduce(counts, "sum").tolist()
-            rate = tokens / (time.monotonic() - self.since)
-            self.speed = f"{rate:,.0f} tokens/s, loss {mean_loss:.4f}"
-            line = {
-                "loss": mean_loss,
-                "grad_norm": float(norm),
-                "learning_rate": learning_rate,
-                "tokens_per_second": round(rate, 1),
-                "padding_share": round(1 - tokens / padded, 4),
-            }
-            self.write(line, progress)
-            self._reset()
+            self.flush(progress)
         return self.speed
+
+    def flush(self, progress: Progress) -> None:
+        """Write the line of the steps since the last one; every process must call this."""
+        if not self.steps:
+            return
+        losses, norms, rates = zip(*self.steps, strict=True)
+        counts = torch.tensor([self.tokens, self.padded], dtype=torch.float32, device=losses[0].device)
+        mean_loss = self.accelerator.reduce(torch.stack(losses).mean(), "sum").item()
+        tokens, padded = self.accelerator.reduce(counts, "sum").tolist()
+        speed = tokens / (time.monotonic() - self.since)
+        self.speed = f"{speed:,.0f} tokens/s, loss {mean_loss:.4f}"
+        line = {
+            "loss": mean_loss,
+            "grad_norm": float(norms[-1]),
+            "learning_rate": rates[-1],
+            "tokens_per_second": round(speed, 1),
+            "padding_share": round(1 - tokens / padded, 4),
+        }
+        self.write(line, progress)
+        self.restart()
 
     def write(self, values: dict[str, float], progress: Progress) -> None:
         """Append one line with the step and the epoch; the main process alone does."""
@@ -77,4 +86,5 @@ def _keep_lines_until(path: Path, step: int) -> None:
     """Drop the lines that were written after `step` (they will be written again), and a half-written last one."""
     if path.is_file():
         lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        path.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")
+        with whole_file(path) as file:
+            file.writelines(line for line in lines if json.loads(line)["step"] <= step)

@@ -60,13 +60,13 @@ class Batch:
         input_ids: int64 [windows, tokens], padded on the right.
         attention_mask: int64 [windows, tokens], 1 for a token and 0 for padding.
         document: int64 [windows], position in the batch of the document that the window belongs to.
-        documents: number of documents.
+        windows: int64 [documents], number of windows of each document.
     """
 
     input_ids: Ints
     attention_mask: Ints
     document: Ints
-    documents: int
+    windows: Ints
 
 
 class EncodedDocuments:
@@ -77,8 +77,6 @@ class EncodedDocuments:
         windows: int64 [documents], number of windows.
         tokens: int64 [documents], tokens of the whole document, special tokens included.
         unread: int64 [documents], tokens that no window holds.
-
-    `lengths * windows` of a batch's longest window is what the encoder computes for it, padding included.
     """
 
     def __init__(self, pad_id: int, documents: Iterable[tuple[list[list[int]], int, int]]):
@@ -119,7 +117,7 @@ class EncodedDocuments:
         input_ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
         where = self.window_starts[chosen][:, None] + np.arange(lengths.max())
         input_ids[mask] = self.ids[where[mask]]
-        return Batch(input_ids, mask.astype(np.int64), np.repeat(np.arange(len(documents)), counts), len(documents))
+        return Batch(input_ids, mask.astype(np.int64), np.repeat(np.arange(len(documents)), counts), counts)
 
 
 def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

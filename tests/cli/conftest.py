@@ -15,10 +15,12 @@ class Script:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def __call__(self, *words: object, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    def __call__(
+        self, *words: object, launcher: tuple[str, ...] = (), **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         name, *overrides = map(str, words)
         command = [sys.executable, *launcher, str(ROOT / "scripts" / f"{name}.py"), *overrides]
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **variables}
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
 
 

@@ -82,41 +82,6 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_
     assert lines[0]["error"] == "not in utf-8"
 
 
-def test_an_azure_labels_file_is_imported(script: Script, tiny: Tiny, tmp_path: Path) -> None:
-    documents = make_documents(60, multi_label=False)
-    entries = []
-    for i, document in enumerate(documents):
-        (tmp_path / f"{i}.txt").write_text(str(document["text"]))
-        split = "Test" if i >= 45 else "Train"
-        entries.append(
-            {"location": f"{i}.txt", "language": "en-us", "dataset": split, "class": {"category": document["label"]}}
-        )
-    labels = {
-        "projectFileVersion": "2022-05-01",
-        "metadata": {"projectKind": "customSingleLabelClassification", "multilingual": "false"},
-        "assets": {
-            "projectKind": "CustomSingleLabelClassification",
-            "classes": [{"category": name} for name in ("tools", "food", "animals")],
-            "documents": entries,
-        },
-    }
-    (tmp_path / "labels.json").write_text("\ufeff" + json.dumps(labels))
-    done = script("train", "data=azure", "data.path=labels.json", "run=runs/imported", *tiny())
-    assert done.returncode == 0, done.stderr
-    schema = json.loads((tmp_path / "runs/imported/schema.json").read_text())
-    assert schema["classes"] == ["tools", "food", "animals"]
-    assert json.loads((tmp_path / "runs/imported/evaluation.json").read_text())["documents"] == 15
-
-
-def test_a_fresh_run_gets_a_readable_name(script: Script, tiny: Tiny, tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))
-    done = script("train", "data=jsonl", "data.train=train.jsonl", "train=probe", *tiny())
-    assert done.returncode == 0, done.stderr
-    (run,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
-    assert run.name.endswith("_jsonl_minilm_probe")
-    assert f"runs/{run.name}" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -174,13 +139,17 @@ def test_two_processes_equal_one(script: Script, tiny: Tiny, tmp_path: Path) -> 
     given = ["data=jsonl", "data.train=train.jsonl", "data.validation_share=0.2"]
     given += tiny(**{"model.hidden_dropout": 0, "train.log_every": 1, "train.epochs": 2})
     one = script("train", *given, "run=one")
-    launch = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1",
-              "--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1")  # fmt: skip
-    two = script("train", *given, launcher=launch)
+    # Without a GPU, accelerate starts several processes of a CPU run only where it takes them for devices.
+    launch = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
+              "--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1",
+              "--main_process_port=0")  # fmt: skip
+    two = script("train", *given, launcher=launch, ACCELERATE_USE_CPU="true")
     assert one.returncode == 0, one.stderr
     assert two.returncode == 0, two.stderr
     (fresh,) = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
-    assert two.stdout.count("runs/") == 1
+    assert fresh.name.endswith("_jsonl_minilm_finetune")
+    assert two.stdout.count(f"runs/{fresh.name}") == 1
+    assert [json.loads((run / "settings.json").read_text())["processes"] for run in (tmp_path / "one", fresh)] == [1, 2]
 
     def lines(run: Path) -> list[dict[str, float]]:
         return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

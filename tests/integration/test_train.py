@@ -229,3 +229,42 @@ def test_evaluating_a_split_that_is_not_there(settings: Make, single_label_file:
         evaluate_run(EvaluateRun(run=str(run.path), split=Split.validation, cpu=True), run)
     with pytest.raises(InputMissing, match="no run here"):
         evaluate_run(EvaluateRun(run="nowhere", cpu=True), RunFolder(tmp_path / "nowhere"))
+
+
+def test_a_folder_whose_weights_are_another_models_is_refused(
+    settings: Make, single_label_file: Path, tmp_path: Path
+) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    (run.model / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with pytest.raises(DataError, match="weights of the encoder are missing"):
+        train(settings(single_label_file, "other", path=str(run.model)))
+    assert not (tmp_path / "other").exists()
+
+
+def test_given_test_documents_stay_so_beside_those_of_an_earlier_run(settings: Make, single_label_file: Path) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    lines = single_label_file.read_text().splitlines()
+    earlier = {json.loads(line)["id"] for line in run.predictions.read_text().splitlines()}
+    given = next(json.loads(line) for line in lines if json.loads(line)["id"] not in earlier)
+    test = write_jsonl(run.path.parent / "test.jsonl", [given])
+    rest = [json.loads(line) for line in lines if json.loads(line)["id"] != given["id"]]
+    train_file = write_jsonl(run.path.parent / "train.jsonl", rest)
+    again, _ = train(
+        settings(
+            train_file, "again", recipe=Recipe.probe, test=str(test), split_from=str(run.path), validation_share=0.0
+        )
+    )
+    tested = {json.loads(line)["id"] for line in again.predictions.read_text().splitlines()}
+    assert tested == earlier | {given["id"]}
+
+
+def test_a_class_name_is_no_markup(settings: Make, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from tagsmith.report import per_class_table
+
+    records = [record | {"label": f"[/{record['label']}]"} for record in make_documents(60, multi_label=False)]
+    _, evaluation = train(settings(write_jsonl(tmp_path / "odd.jsonl", records), recipe=Recipe.probe))
+    console = Console(record=True, width=120, file=(tmp_path / "out").open("w"))
+    console.print(per_class_table(evaluation))
+    assert "[/animals]" in console.export_text()

@@ -106,3 +106,14 @@ def test_the_metric_module_loads_without_a_network(config: str, references: list
 def test_an_unknown_configuration_is_refused() -> None:
     with pytest.raises(ValueError, match="single_label or multi_label"):
         ClassificationFigures("both")
+
+
+def test_multi_label_data_of_one_class() -> None:
+    scores = np.array([[0.9], [0.8], [0.1], [0.2]], dtype=np.float32)
+    result = figures(scores, indicators([[0], [], [], []], 1, True), ["a"], True, 0.5)
+    row = result["classes"]["a"]
+    assert (row["support"], row["true_positives"], row["false_positives"], row["true_negatives"]) == (1, 1, 1, 2)
+    assert result["accuracy"] == pytest.approx(3 / 4)
+    assert result["hamming_loss"] == pytest.approx(1 / 4)
+    for average in ("micro", "macro", "weighted"):
+        assert result[average] == pytest.approx({"precision": 1 / 2, "recall": 1, "f1": 2 / 3})

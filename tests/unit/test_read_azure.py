@@ -169,7 +169,7 @@ def test_a_class_that_is_declared_twice_is_one_class(tmp_path: Path) -> None:
 
 def test_an_undeclared_class_is_a_problem_that_names_the_document(tmp_path: Path) -> None:
     path = written(tmp_path, labels_file([tagged("1.txt", "A"), tagged("2.txt", "C")]))
-    with pytest.raises(DataError, match=r"2\.txt:1: unknown class 'C'; declared are A, B"):
+    with pytest.raises(DataError, match=r"labels\.json#2\.txt:2: unknown class 'C'; declared are A, B"):
         load(AzureSettings(path=path), None, 0)
 
 
@@ -253,10 +253,10 @@ def test_empty_texts_missing_labels_and_second_labels_are_named_together(tmp_pat
     with pytest.raises(DataError) as caught:
         load(AzureSettings(path=path), None, 0)
     lines = str(caught.value).splitlines()[1:]
-    assert [line.removeprefix(f"  - {tmp_path}/")[:24] for line in lines] == [
-        "2.txt:1: no label; singl",
-        "3.txt:1: expected one la",
-        "4.txt:1: empty text",
+    assert [line.removeprefix(f"  - {tmp_path}/labels.json#")[:24] for line in lines] == [
+        "2.txt:2: no label; singl",
+        "3.txt:3: expected one la",
+        "4.txt:4: empty text",
     ]
 
 

@@ -192,10 +192,12 @@ def test_a_row_that_cannot_be_parsed_comes_back_with_its_content(tmp_path: Path)
 
 
 def test_an_unclosed_quote_is_reported_where_it_was_opened(tmp_path: Path) -> None:
-    # All that follows belongs to the field, so the last line of the file would be the wrong place to look.
-    _, _, (number, bad) = csv_rows(tmp_path, 'a,b\n1,2\n"3,4\n5,6\n7,8\n')
+    # All that follows belongs to the field, so the last line of the file would be the wrong place to look; and one
+    # mistake must not take the rest of the file with it.
+    _, _, (number, bad), *after = csv_rows(tmp_path, 'a,b\n1,2\n"3,4\n5,6\n7,8\n')
     assert isinstance(bad, BadRow)
     assert number == 3
+    assert after == [(4, {"a": "5", "b": "6"}), (5, {"a": "7", "b": "8"})]
 
 
 def test_a_row_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_batch_pads_to_its_longest_window_and_knows_its_documents(tokenizer: T
     ]
     assert batch.attention_mask.sum(axis=1).tolist() == [4, 6, 6]
     assert batch.document.tolist() == [0, 1, 1]
-    assert batch.documents == 2
+    assert batch.windows.tolist() == [1, 2]
     assert encoded.lengths.tolist() == [3, 6, 4]
 
 

@@ -111,4 +111,5 @@ def _add(
     if labels is None or len(source.problems) > problems:
         return
     language = as_text(entry.get("language"))
-    source.documents.append(Document(str(text_file), 1, text, labels, split, entry["location"], language))
+    place = f"{path}#{entry['location']}"  # The mistake of a tag stands in the labels file.
+    source.documents.append(Document(place, position, text, labels, split, entry["location"], language))

@@ -15,6 +15,7 @@ def read(settings: JsonlSettings) -> Source:
         InputMissing: a file is not there.
     """
     source = Source()
+    rows: dict[Task, int] = {}
     for path, split in split_files(settings):
         for number, record in json_lines(path, settings.encoding, settings.fallback_encoding):
             if isinstance(record, BadRow):
@@ -23,11 +24,17 @@ def read(settings: JsonlSettings) -> Source:
                 source.problem(str(path), number, labels, record)
             else:
                 # Which field holds the labels declares the task: a fact about the format, not a guess from values.
-                if record.get(settings.labels_field) is not None:
-                    source.task = Task.multi_label
-                elif source.task is None and labels:
-                    source.task = Task.single_label
+                if labels or record.get(settings.labels_field) is not None:
+                    task = Task.single_label if record.get(settings.labels_field) is None else Task.multi_label
+                    rows[task] = rows.get(task, 0) + 1
                 add_record(record, labels, str(path), number, split, settings, source)
+    source.task = Task.multi_label if Task.multi_label in rows else Task.single_label if rows else None
+    if len(rows) > 1:
+        one, many = (
+            f"{rows[task]:,} rows have {name}"
+            for task, name in ((Task.single_label, settings.label_field), (Task.multi_label, settings.labels_field))
+        )
+        source.notes.append(f"{one}, {many}: taken as multi_label where task= does not say otherwise.")
     return source
 
 

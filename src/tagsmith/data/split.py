@@ -65,7 +65,7 @@ def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -
     for document in documents:
         # A given id names the document even where its text was edited; without one, the text does.
         text = same_text(document.text)
-        document.split = "train"
+        document.split = document.split or "train"
         for split in reversed(HELD_OUT):  # Test goes before validation.
             if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ()):
                 document.split = split

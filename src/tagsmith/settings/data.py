@@ -23,6 +23,22 @@ class LongDocuments(Enum):
     windows = "windows"
 
 
+def encoding_problem(name: str) -> str | None:
+    """What is wrong with the name of an encoding."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return f"expected an encoding that Python knows, such as utf-8 or cp1252, found {name!r}"
+    return None
+
+
+def delimiter_problem(delimiter: str) -> str | None:
+    """What is wrong with the delimiter of a table."""
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        return f"expected one character, no quote and no line end, found {delimiter!r}"
+    return None
+
+
 @dataclass
 class DataSettings:
     """What every source of tagged documents shares."""
@@ -71,10 +87,8 @@ class FileSettings(DataSettings):
         yield from super().problems()
         for name in ("encoding", "fallback_encoding"):
             value = getattr(self, name)
-            try:
-                "".encode("utf-8" if value is None else value)
-            except (LookupError, ValueError):
-                yield f"{name}: expected an encoding that Python knows, such as utf-8 or cp1252, found {value!r}"
+            if value is not None and (wrong := encoding_problem(value)):
+                yield f"{name}: {wrong}"
 
 
 @dataclass
@@ -105,8 +119,8 @@ class CsvSettings(TableSettings):
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        if len(self.delimiter) != 1 or self.delimiter in '\r\n"':
-            yield f"delimiter: expected one character, no quote and no line end, found {self.delimiter!r}"
+        if wrong := delimiter_problem(self.delimiter):
+            yield f"delimiter: {wrong}"
         if self.label_delimiter == "":
             yield "label_delimiter: expected null or at least one character, found an empty text"
 
@@ -128,7 +142,7 @@ class TextFoldersSettings(FileSettings):
     def problems(self) -> Iterator[str]:
         yield from super().problems()
         try:
-            next(Path().glob(self.pattern), None)
+            next(Path("/dev/null").glob(self.pattern), None)
         except (ValueError, NotImplementedError) as error:
             yield f"pattern: expected a pattern such as *.txt or **/*.txt, found {self.pattern!r}: {error}"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from tagsmith.schema import Task
-from tagsmith.settings.data import DataSettings
+from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
 from tagsmith.settings.fields import REQUIRED, setting
 
 
@@ -100,7 +100,7 @@ class TrainSettings:
         unit="tokens, padding included",
         low=16,
     )
-    freeze_embeddings: bool = setting(True, "keep the embedding table as it is")
+    freeze_embeddings: bool = setting(True, "keep the embeddings (of tokens, positions and types) as they are")
     validate_every: int | None = setting(
         None, "validate and save a checkpoint; null: after each epoch", unit="steps", low=1
     )
@@ -133,7 +133,7 @@ class TrainRun:
 
     run: str | None = setting(None, "folder of the run; null: a fresh one, runs/DATE_TIME_NAME")
     name: str = setting("run", "readable part of a fresh run's folder")
-    seed: int = setting(0, "seed of splits, batches and dropout", low=0)
+    seed: int = setting(0, "seed of splits, batches and dropout", low=0, high=2**31 - 1)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
     resume: bool = setting(False, "go on with a run that was interrupted, from its last checkpoint")
     overwrite: bool = setting(False, "replace the run that the folder holds")
@@ -182,9 +182,15 @@ class ClassifyRun:
     input: str = setting(REQUIRED, "a .jsonl, .csv or .tsv file, or a folder of .txt files")
     output: str = setting(REQUIRED, "the .jsonl file to write, a line for each input row, in its order")
     text_field: str = setting("text", "field of the text in a .jsonl, .csv or .tsv file")
+    delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
+    encoding: str = setting("utf-8", "encoding of the input")
     overwrite: bool = setting(False, "replace the output file where it exists")
     batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
 
     def problems(self) -> Iterator[str]:
+        if wrong := encoding_problem(self.encoding):
+            yield f"encoding: {wrong}"
+        if self.delimiter is not None and (wrong := delimiter_problem(self.delimiter)):
+            yield f"delimiter: {wrong}"
         if not self.output.endswith(".jsonl"):
             yield f"output: expected a name that ends in .jsonl, found {self.output}"

@@ -1,0 +1,36 @@
+"""Several processes of one launch: what the main one does alone, and how the others learn of it."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from tagsmith.errors import TagsmithError
+
+T = TypeVar("T")
+
+
+def from_main(value: Any, accelerator: Accelerator) -> Any:
+    """The main process's value, on every process; all of them must call this."""
+    return broadcast_object_list([value])[0] if accelerator.num_processes > 1 else value
+
+
+def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
+    """Run `action` on the main process; where it fails, the other processes leave with the same exit status.
+
+    All processes must call this. Elsewhere than on the main one it gives None.
+    """
+    result: T | None = None
+    error: Exception | None = None
+    if accelerator.is_main_process:
+        try:
+            result = action()
+        except Exception as raised:
+            error = raised
+    status = from_main(getattr(error, "exit_status", TagsmithError.exit_status) if error else None, accelerator)
+    if error is not None:
+        raise error
+    if status is not None:
+        raise SystemExit(status)
+    return result
