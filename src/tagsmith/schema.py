@@ -10,8 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from tagsmith.errors import DataError, InputMissing
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from tagsmith.rows import is_broken
 
 
 class Task(Enum):
@@ -29,7 +28,7 @@ class Schema:
     task: Task
 
     def __post_init__(self) -> None:
-        if unusable := [name for name in self.classes if not isinstance(name, str) or _SURROGATE.search(name)]:
+        if unusable := [name for name in self.classes if not isinstance(name, str) or is_broken(name)]:
             raise DataError(f"A class name must be Unicode text; found {unusable}.")
         if repeated := sorted(name for name, count in Counter(self.classes).items() if count > 1):
             raise DataError(f"A class may be declared once; declared twice: {', '.join(repeated)}.")

@@ -14,7 +14,7 @@ LIGHT = {"numpy", "onnxruntime", "tokenizers"}
 
 MAY_IMPORT = {
     "errors": set(),
-    "schema": {"errors"},
+    "schema": {"errors", "rows"},
     "rows": {"errors"},
     "files": set(),
     "checkpoint": set(),

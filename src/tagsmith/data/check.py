@@ -16,7 +16,7 @@ def same_text(text: str) -> str:
 def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:
     """Every problem of every document, in the order of the documents."""
     problems: list[tuple[int, Problem]] = []
-    known = None if declared is None else set(declared)
+    known = set(declared or ())
 
     def found(position: int, what: str) -> None:
         document = documents[position]
@@ -42,7 +42,7 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
             tags = ", ".join(document.labels)
             found(position, f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows them)")
         for name in document.labels:
-            if declared is not None and known is not None and name not in known:
+            if declared is not None and name not in known:
                 found(position, f"unknown class {name!r}; declared are {_some(declared)}")
         if document.id is not None:
             first = first_with_id.setdefault(document.id, document)
