@@ -81,7 +81,7 @@ class Classifier:
         encoded = encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
         for documents in scoring_batches(encoded.lengths, encoded.windows, batch_tokens):
             batch = encoded.batch(documents)
-            inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+            inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
             (windows,) = self._session.run(["logits"], inputs)
             first = np.cumsum(batch.windows) - batch.windows
             logits[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]

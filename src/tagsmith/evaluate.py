@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import datasets
 import numpy as np
@@ -31,16 +31,30 @@ datasets.disable_progress_bars()
 Floats = NDArray[np.float32]
 
 
+class Encoded(Protocol):
+    """Documents ready for an encoder: `windows.EncodedDocuments`, or `frozen.TokenStates` made of them."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+
+    @property
+    def windows(self) -> NDArray[np.int64]: ...
+
+    def __len__(self) -> int: ...
+
+    def batch(self, documents: NDArray[np.int64]) -> Batch: ...
+
+
 def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """input_ids and attention_mask [windows, tokens], document [windows] and windows [documents] on the device."""
-    arrays = (batch.input_ids, batch.attention_mask, batch.document, batch.windows)
-    ids, mask, document, windows = (torch.from_numpy(array).to(device) for array in arrays)
-    return ids, mask, document, windows
+    """inputs and attention_mask [windows, tokens], document [windows] and windows [documents] on the device."""
+    arrays = (batch.inputs, batch.attention_mask, batch.document, batch.windows)
+    inputs, mask, document, windows = (torch.from_numpy(array).to(device) for array in arrays)
+    return inputs, mask, document, windows
 
 
 def score(
     forward: Callable[[Tensor, Tensor], Tensor],
-    encoded: EncodedDocuments,
+    encoded: Encoded,
     batch_tokens: int,
     accelerator: Accelerator,
     what: str,
@@ -48,7 +62,7 @@ def score(
     """`forward` of every document, float32 [documents, n], the same on every process.
 
     Args:
-        forward: from input_ids and attention_mask [windows, tokens] to float [windows, n]; a document gets the
+        forward: from inputs and attention_mask [windows, tokens] to float [windows, n]; a document gets the
             mean over its windows.
     """
     batches = scoring_batches(encoded.lengths, encoded.windows, batch_tokens)
@@ -58,8 +72,8 @@ def score(
     with torch.inference_mode(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
         for documents in mine:
             batch = encoded.batch(documents)
-            ids, mask, document, windows = tensors(batch, accelerator.device)
-            result = mean_by_document(forward(ids, mask).float(), document, windows)
+            inputs, mask, document, windows = tensors(batch, accelerator.device)
+            result = mean_by_document(forward(inputs, mask).float(), document, windows)
             parts.append((documents, result.cpu().numpy()))
             progress.advance(len(documents))
     if accelerator.num_processes > 1:

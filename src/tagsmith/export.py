@@ -103,7 +103,7 @@ def write_graph(path: Path, model: TextClassifier) -> None:
             path,
             input_names=["input_ids", "attention_mask"],
             output_names=["logits"],
-            dynamic_shapes={"input_ids": names, "attention_mask": names},
+            dynamic_shapes={"inputs": names, "attention_mask": names},
             dynamo=True,
             external_data=False,
             verbose=False,

@@ -17,12 +17,11 @@ from torch import Tensor
 
 from tagsmith import checkpoint
 from tagsmith.batches import cut, training_batches
-from tagsmith.evaluate import figures_of, score, tensors
+from tagsmith.evaluate import Encoded, figures_of, score, tensors
 from tagsmith.metrics import indicators
 from tagsmith.model import (
     TextClassifier,
     document_losses,
-    freeze_embeddings,
     mean_by_document,
     save_weights,
 )
@@ -32,7 +31,6 @@ from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import BestMetric, TrainSettings
 from tagsmith.training_log import TrainingLog
-from tagsmith.windows import EncodedDocuments
 
 log = logging.getLogger("tagsmith")
 
@@ -43,12 +41,13 @@ Ints = NDArray[np.int64]
 class TaggedSplit:
     """Encoded documents with their labels: ids [documents], or lists of ids (multi-label)."""
 
-    encoded: EncodedDocuments
+    encoded: Encoded
     labels: list[Any]
 
 
 def fit(
     model: TextClassifier,
+    trained: TextClassifier,
     train: TaggedSplit,
     validation: TaggedSplit | None,
     schema: Schema,
@@ -58,18 +57,17 @@ def fit(
     run: RunFolder,
     accelerator: Accelerator,
 ) -> None:
-    """Fine-tune all weights; the run gets checkpoints, a line of figures a log step, and the best weights.
+    """Fine-tune what is not frozen; the run gets checkpoints, a line of figures a log step, and the best weights.
 
+    `trained` computes the logits of both splits: `model` itself, or its upper part, whose weights are the model's.
     One optimiser step takes one batch of `settings.batch_tokens` tokens, however many processes share it.
     """
-    if settings.freeze_embeddings:
-        freeze_embeddings(model)
     documents_a_batch = settings.batch_tokens / float(np.mean(train.encoded.lengths * train.encoded.windows))
     optimizer = _optimizer(model, settings, documents_a_batch)
     progress = checkpoint.Progress()
     if (path := checkpoint.newest(run.checkpoints)) is not None:
         progress = _resume(path, model, optimizer, accelerator)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = accelerator.prepare(trained, optimizer)
     labels = _label_tensor(train.labels, schema)
     training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard, progress.step)
     size = len(train.encoded)
@@ -88,9 +86,9 @@ def fit(
                 for share, weight, last in _shares(documents, train.encoded, settings, accelerator):
                     batch = train.encoded.batch(share)
                     training_log.batch(batch)
-                    ids, mask, document, windows = tensors(batch, accelerator.device)
+                    inputs, mask, document, windows = tensors(batch, accelerator.device)
                     with nullcontext() if last else accelerator.no_sync(wrapped):
-                        logits = mean_by_document(wrapped(ids, mask), document, windows)
+                        logits = mean_by_document(wrapped(inputs, mask), document, windows)
                         losses = document_losses(logits, labels[share].to(accelerator.device), schema.task)
                         share_loss = losses.sum() * (weight / len(documents))
                         # Gradients are averaged over the processes; the loss of a batch is a sum over them.
@@ -109,8 +107,10 @@ def fit(
                 if _is_due(progress, settings):
                     training_log.flush(progress)
                     if validation is not None:
-                        _validate(model, validation, schema, settings, scoring_tokens, progress, training_log, run)
-                    _save(progress, wrapped, optimizer, settings, run, accelerator)
+                        _validate(
+                            model, trained, validation, schema, settings, scoring_tokens, progress, training_log, run
+                        )
+                    _save(progress, model, optimizer, settings, run, accelerator)
                     training_log.restart()
                 if progress.stopped:
                     break
@@ -154,7 +154,7 @@ def _set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, done: 
 
 
 def _shares(
-    documents: Ints, encoded: EncodedDocuments, settings: TrainSettings, accelerator: Accelerator
+    documents: Ints, encoded: Encoded, settings: TrainSettings, accelerator: Accelerator
 ) -> Iterator[tuple[Ints, float, bool]]:
     """This process's part of a batch, in micro-batches: (documents, weight of the loss, whether it is the last)."""
     mine = documents[accelerator.process_index :: accelerator.num_processes]
@@ -190,12 +190,12 @@ def _is_due(progress: checkpoint.Progress, settings: TrainSettings) -> bool:
 
 
 def _validate(
-    model: TextClassifier, validation: TaggedSplit, schema: Schema, settings: TrainSettings, scoring_tokens: int,
-    progress: checkpoint.Progress, training_log: TrainingLog, run: RunFolder,
+    model: TextClassifier, trained: TextClassifier, validation: TaggedSplit, schema: Schema, settings: TrainSettings,
+    scoring_tokens: int, progress: checkpoint.Progress, training_log: TrainingLog, run: RunFolder,
 ) -> None:  # fmt: skip
     """Score the validation split, keep the weights if they are the best so far, decide on early stopping."""
     accelerator = training_log.accelerator
-    logits = score(model.eval(), validation.encoded, scoring_tokens, accelerator, "validating")
+    logits = score(trained.eval(), validation.encoded, scoring_tokens, accelerator, "validating")
     found: dict[str, float] | None = None
     if accelerator.is_main_process:
         # The best threshold is nobody's business while training; 0.5 makes one validation comparable to the next.
@@ -233,9 +233,8 @@ def _save(
         state["cuda"] = torch.cuda.get_rng_state()
     rng = gather_object([state]) if accelerator.num_processes > 1 else [state]
     if accelerator.is_main_process:
-        weights = accelerator.unwrap_model(model).state_dict()
         keep = settings.keep_checkpoints
-        checkpoint.save(run.checkpoints, progress, weights, optimizer.state_dict(), scaler, rng, keep)
+        checkpoint.save(run.checkpoints, progress, model.state_dict(), optimizer.state_dict(), scaler, rng, keep)
 
 
 def _resume(

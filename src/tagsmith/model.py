@@ -41,13 +41,18 @@ class TextClassifier(nn.Module):
         self.pooling = pooling
         self.head = nn.Linear(encoder.config.hidden_size, classes)
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def token_states(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the encoder makes of tokens, float [windows, tokens, hidden]; arguments as of `features`."""
+        return self.encoder(input_ids=inputs, attention_mask=attention_mask).last_hidden_state  # type: ignore[no-any-return]
+
+    def features(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
         """Vectors of windows, float [windows, hidden], each with mean 0 and variance 1.
 
         Args:
-            input_ids, attention_mask: int64 [windows, tokens].
+            inputs: int64 [windows, tokens], token ids.
+            attention_mask: int64 [windows, tokens].
         """
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = self.token_states(inputs, attention_mask)
         if self.pooling is Pooling.cls:
             pooled = states[:, 0]
         else:
@@ -56,9 +61,9 @@ class TextClassifier(nn.Module):
         # A layer norm without affine parameters, so that a stock encoder with one more layer can express the model.
         return functional.layer_norm(pooled, pooled.shape[-1:], eps=1e-12)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Logits of windows, float [windows, classes]."""
-        logits: Tensor = self.head(self.features(input_ids, attention_mask))
+    def forward(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits of windows, float [windows, classes]; arguments as of `features`."""
+        logits: Tensor = self.head(self.features(inputs, attention_mask))
         return logits
 
 

@@ -55,6 +55,10 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def frozen_states(self) -> Path:
+        return self.path / "frozen_states"
+
+    @property
     def best(self) -> Path:
         return self.path / "best.safetensors"
 

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,13 +20,15 @@ from tokenizers import Tokenizer
 from tagsmith import data
 from tagsmith.checkpoint import newest
 from tagsmith.errors import SettingsError, TryAgainLater
-from tagsmith.evaluate import default_split, encode_split, evaluate_split, score
+from tagsmith.evaluate import Encoded, default_split, encode_split, evaluate_split, score
 from tagsmith.files import replace_folder, whole_file, write_json
+from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.loop import TaggedSplit, fit
 from tagsmith.metrics import indicators
 from tagsmith.model import (
     Reading,
     TextClassifier,
+    freeze_embeddings,
     load_pretrained,
     load_weights,
     save_architecture,
@@ -36,7 +38,8 @@ from tagsmith.probe import fit_head
 from tagsmith.processes import from_main, on_main
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
-from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
+from tagsmith.settings import Precision, Recipe, TrainRun, TrainSettings, as_dict
+from tagsmith.windows import EncodedDocuments
 
 log = logging.getLogger("tagsmith")
 
@@ -158,15 +161,20 @@ def _train(
     scoring_tokens = settings.evaluate.batch_tokens
     if not run.weights.is_file():
         model.to(accelerator.device)
-        train_split = _tagged_split(splits["train"], "train", tokenizer, reading, schema)
+        names = ["train"]
+        if settings.train.recipe is Recipe.finetune and "validation" in splits:
+            names.append("validation")
+        encoded = {name: encode_split(splits[name], name, tokenizer, reading, schema) for name in names}
+        trained, inputs = _freeze(model, encoded, settings.train, scoring_tokens, run, accelerator)
+        tagged = {name: TaggedSplit(inputs[name], list(splits[name]["labels"])) for name in names}
         if newest(run.checkpoints) is None:
-            _start_head(model, train_split, schema, settings.train.probe_c, scoring_tokens, accelerator)
+            _start_head(trained, tagged["train"], schema, settings.train.probe_c, scoring_tokens, accelerator)
         if settings.train.recipe is Recipe.finetune:
-            validation = None
-            if "validation" in splits:
-                validation = _tagged_split(splits["validation"], "validation", tokenizer, reading, schema)
             started = time.monotonic()
-            fit(model, train_split, validation, schema, settings.train, settings.seed, scoring_tokens, run, accelerator)
+            fit(
+                model, trained, tagged["train"], tagged.get("validation"), schema, settings.train, settings.seed,
+                scoring_tokens, run, accelerator,
+            )  # fmt: skip
             log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
         if accelerator.is_main_process:
             if run.best.is_file():
@@ -174,6 +182,7 @@ def _train(
             else:
                 save_weights(run.weights, model.state_dict())
             shutil.rmtree(run.checkpoints, ignore_errors=True)
+            shutil.rmtree(run.frozen_states, ignore_errors=True)
         accelerator.wait_for_everyone()
     load_weights(run.weights, model)
     return evaluate_split(
@@ -181,10 +190,21 @@ def _train(
     )
 
 
-def _tagged_split(
-    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
-) -> TaggedSplit:
-    return TaggedSplit(encode_split(part, name, tokenizer, reading, schema), list(part["labels"]))
+def _freeze(
+    model: TextClassifier, encoded: dict[str, EncodedDocuments], settings: TrainSettings, batch_tokens: int,
+    run: RunFolder, accelerator: Accelerator,
+) -> tuple[TextClassifier, Mapping[str, Encoded]]:  # fmt: skip
+    """Freeze what the settings say; returns what is left to train, and each split as its input."""
+    if settings.recipe is Recipe.probe or not settings.frozen_layers:
+        if settings.freeze_embeddings:
+            freeze_embeddings(model)
+        return model, encoded
+    freeze_layers(model, settings.frozen_layers)
+    lower = lower_part(model, settings.frozen_layers)
+    states = {name: TokenStates(documents, lower, accelerator) for name, documents in encoded.items()}
+    for name, split in states.items():
+        split.keep(run.frozen_states / f"{name}.f16", settings.frozen_states_gib, batch_tokens)
+    return upper_part(model, settings.frozen_layers), states
 
 
 def _start_head(

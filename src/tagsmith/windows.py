@@ -57,14 +57,30 @@ class Batch:
     """Padded windows of some documents.
 
     Attributes:
-        input_ids: int64 [windows, tokens], padded on the right.
+        inputs: int64 [windows, tokens], token ids padded on the right (or their states, see `frozen.TokenStates`).
         attention_mask: int64 [windows, tokens], 1 for a token and 0 for padding.
         document: int64 [windows], position in the batch of the document that the window belongs to.
         windows: int64 [documents], number of windows of each document.
     """
 
-    input_ids: Ints
+    inputs: NDArray[Any]
     attention_mask: Ints
+    document: Ints
+    windows: Ints
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the tokens of some documents stand.
+
+    Attributes:
+        mask: bool [windows, tokens], which places of a padded batch hold a token.
+        tokens: int64 [tokens], the position of each of them among all tokens.
+        document, windows: as of `Batch`.
+    """
+
+    mask: NDArray[np.bool_]
+    tokens: Ints
     document: Ints
     windows: Ints
 
@@ -106,18 +122,23 @@ class EncodedDocuments:
     def __len__(self) -> int:
         return len(self.windows)
 
-    def batch(self, documents: Ints) -> Batch:
-        """The windows of these documents (positions), padded to the longest of them."""
+    def places(self, documents: Ints) -> Places:
+        """Where the tokens of these documents (positions) stand, here and in a padded batch."""
         counts = self.windows[documents]
         first = np.repeat(self.first_window[documents], counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         chosen = first + within
         lengths = self.window_lengths[chosen]
         mask = np.arange(lengths.max()) < lengths[:, None]
-        input_ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
-        where = self.window_starts[chosen][:, None] + np.arange(lengths.max())
-        input_ids[mask] = self.ids[where[mask]]
-        return Batch(input_ids, mask.astype(np.int64), np.repeat(np.arange(len(documents)), counts), counts)
+        tokens = (self.window_starts[chosen][:, None] + np.arange(lengths.max()))[mask]
+        return Places(mask, tokens, np.repeat(np.arange(len(documents)), counts), counts)
+
+    def batch(self, documents: Ints) -> Batch:
+        """The windows of these documents (positions), padded to the longest of them."""
+        places = self.places(documents)
+        ids = np.full(places.mask.shape, self.pad_id, dtype=np.int64)
+        ids[places.mask] = self.ids[places.tokens]
+        return Batch(ids, places.mask.astype(np.int64), places.document, places.windows)
 
 
 def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

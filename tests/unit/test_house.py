@@ -31,14 +31,15 @@ MAY_IMPORT = {
     "run": {"errors"},
     "report": set(),
     "evaluate": {"batches", "errors", "files", "metrics", "model", "progress", "run", "schema", "settings", "windows"},
+    "frozen": {"batches", "errors", "evaluate", "model", "processes", "progress", "windows"},
     "training_log": {"checkpoint", "files", "run", "windows"},
     "loop": {
         "batches", "checkpoint", "evaluate", "metrics", "model", "processes", "progress", "run", "schema", "settings",
         "training_log", "windows",
     },
     "train": {
-        "checkpoint", "data", "errors", "evaluate", "files", "loop", "metrics", "model", "probe", "processes",
-        "run", "schema", "settings",
+        "checkpoint", "data", "errors", "evaluate", "files", "frozen", "loop", "metrics", "model", "probe", "processes",
+        "run", "schema", "settings", "windows",
     },
     "bundle": {"errors", "schema", "windows"},
     "classify": {"batches", "bundle", "errors", "schema", "windows"},

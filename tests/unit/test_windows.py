@@ -25,7 +25,7 @@ def words(count: int) -> str:
 
 def windows_of(encoded: EncodedDocuments, document: int) -> list[list[int]]:
     batch = encoded.batch(np.array([document]))
-    return [ids[mask == 1].tolist() for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True)]
+    return [ids[mask == 1].tolist() for ids, mask in zip(batch.inputs, batch.attention_mask, strict=True)]
 
 
 def test_a_short_document_is_read_whole_whatever_the_tokenizer_file_says(tokenizer: Tokenizer) -> None:
@@ -62,7 +62,7 @@ def test_a_batch_pads_to_its_longest_window_and_knows_its_documents(tokenizer: T
     rule = WindowRule(6, "windows", overlap=0)
     encoded = encode(tokenizer, [words(1), words(7), words(2)], rule, 0)
     batch = encoded.batch(np.array([2, 1]))
-    assert batch.input_ids.tolist() == [
+    assert batch.inputs.tolist() == [
         [1, 10, 11, 2, 0, 0],
         [1, 10, 11, 12, 13, 2],
         [1, 13, 14, 15, 16, 2],

@@ -101,6 +101,12 @@ class TrainSettings:
         low=16,
     )
     freeze_embeddings: bool = setting(True, "keep the embeddings (of tokens, positions and types) as they are")
+    frozen_layers: int = setting(
+        0, "keep the embeddings and so many of the lowest layers as they are; they run once a document", low=0
+    )
+    frozen_states_gib: float = setting(
+        20.0, "most that is kept on disk of what frozen layers give; above, they run each epoch", unit="GiB", low=0
+    )
     validate_every: int | None = setting(
         None, "validate and save a checkpoint; null: after each epoch", unit="steps", low=1
     )
@@ -115,6 +121,10 @@ class TrainSettings:
     cpu: bool = setting(False, "train on the CPU even where there is a GPU")
     log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
     tensorboard: bool = setting(True, "write TensorBoard logs into the run")
+
+    def problems(self) -> Iterator[str]:
+        if self.frozen_layers and not self.freeze_embeddings:
+            yield "freeze_embeddings: expected true below frozen layers, found false"
 
 
 @dataclass

@@ -1,0 +1,107 @@
+"""Frozen lowest layers: what they give is computed once, and training cannot tell the difference."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from tagsmith.errors import SettingsError
+from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.model import load_pretrained
+from tagsmith.run import RunFolder
+from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
+from tagsmith.train import train
+from tagsmith.windows import encode
+from tests.conftest import make_encoder
+
+Make = Callable[..., TrainRun]
+
+TEXTS = ["a cat", "the dog and a horse near some bread with milk", "cheese", "axe under the saw " * 6]
+
+
+def largest_difference(a: RunFolder, b: RunFolder) -> float:
+    first, second = load_file(a.weights), load_file(b.weights)
+    assert first.keys() == second.keys()
+    return max((first[name] - second[name]).abs().max().item() for name in first)
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "mpnet", "modernbert", "deberta-v2"])
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_the_two_parts_make_what_the_whole_makes(kind: str, pooling: Pooling, tmp_path: Path) -> None:
+    encoder = make_encoder(tmp_path / kind, kind)
+    data = DataSettings(max_tokens=16, window_overlap=4, long_documents=LongDocuments.windows)
+    model, tokenizer, reading = load_pretrained(ModelSettings(path=str(encoder), pooling=pooling), data, 3, 0.5)
+    torch.nn.init.normal_(model.head.weight)
+    freeze_layers(model, 1)
+    encoded = encode(tokenizer, TEXTS, reading.rule, reading.pad_id)
+    assert encoded.windows.max() > 1
+    accelerator = Accelerator(cpu=True)
+    states = TokenStates(encoded, lower_part(model, 1), accelerator)
+    states.keep(tmp_path / "states" / "train.f16", 1.0, 64)
+    documents = torch.tensor([3, 0, 2]).numpy()
+    whole, parts = encoded.batch(documents), states.batch(documents)
+    assert parts.windows.tolist() == whole.windows.tolist()
+    assert parts.document.tolist() == whole.document.tolist()
+    mask = torch.from_numpy(whole.attention_mask)
+    with torch.no_grad():
+        expected = model.eval()(torch.from_numpy(whole.inputs), mask)
+        found = upper_part(model, 1).eval()(torch.from_numpy(parts.inputs), mask)
+    assert expected.abs().max() > 0.1
+    # Half precision keeps three digits.
+    assert (expected - found).abs().max() < 1e-2
+
+
+def test_kept_and_computed_states_give_the_same_weights(
+    settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("tagsmith").propagate = True
+    caplog.set_level(logging.INFO, "tagsmith")
+    kept, first = train(settings(single_label_file, "kept", frozen_layers=1))
+    assert "kept in" in caplog.text
+    computed, second = train(settings(single_label_file, "computed", frozen_layers=1, frozen_states_gib=0.0))
+    assert "more than train.frozen_states_gib=0: computed anew" in caplog.text
+    free, _ = train(settings(single_label_file, "free"))
+    assert largest_difference(kept, computed) < 1e-5
+    assert largest_difference(kept, free) > 1e-3
+    assert first["log_loss"] == pytest.approx(second["log_loss"], abs=1e-5)
+    assert not kept.frozen_states.exists()
+
+
+def test_frozen_layers_stay_as_they_are(settings: Make, single_label_file: Path, encoder: Path) -> None:
+    before = {f"encoder.{name}": value for name, value in load_file(encoder / "model.safetensors").items()}
+    run, _ = train(settings(single_label_file, frozen_layers=1))
+    after = load_file(run.weights)
+    changed = {name for name in after.keys() & before.keys() if not torch.equal(after[name], before[name])}
+    assert changed
+    assert all(name.startswith("encoder.encoder.layer.1.") for name in changed)
+
+
+def test_stopped_and_resumed_with_frozen_layers_equals_uninterrupted(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tagsmith import loop
+
+    whole, _ = train(settings(single_label_file, "whole", frozen_layers=1))
+    due = loop._is_due
+
+    def die(*args: object) -> bool:
+        progress = args[0]
+        if progress.epoch == 1 and progress.batch == 1:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return due(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_is_due", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(single_label_file, "stopped", frozen_layers=1))
+    monkeypatch.undo()
+    resumed, _ = train(settings(single_label_file, "stopped", frozen_layers=1, resume=True))
+    assert largest_difference(whole, resumed) == 0
+
+
+def test_an_encoder_without_so_many_layers_is_refused(settings: Make, single_label_file: Path) -> None:
+    with pytest.raises(SettingsError, match="expected at most 1 of this encoder, found 2"):
+        train(settings(single_label_file, frozen_layers=2))
