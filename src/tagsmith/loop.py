@@ -18,10 +18,10 @@ from torch import Tensor
 from tagsmith import checkpoint
 from tagsmith.batches import cut, training_batches
 from tagsmith.evaluate import Encoded, figures_of, score, tensors
+from tagsmith.losses import DocumentLoss
 from tagsmith.metrics import indicators
 from tagsmith.model import (
     TextClassifier,
-    document_losses,
     mean_by_document,
     save_weights,
 )
@@ -68,7 +68,9 @@ def fit(
     if (path := checkpoint.newest(run.checkpoints)) is not None:
         progress = _resume(path, model, optimizer, accelerator)
     wrapped, optimizer = accelerator.prepare(trained, optimizer)
-    labels = _label_tensor(train.labels, schema)
+    truth = indicators(train.labels, len(schema.classes), schema.multi_label)
+    document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)
+    labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
     training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard, progress.step)
     size = len(train.encoded)
     total = settings.epochs * size
@@ -89,7 +91,7 @@ def fit(
                     inputs, mask, document, windows = tensors(batch, accelerator.device)
                     with nullcontext() if last else accelerator.no_sync(wrapped):
                         logits = mean_by_document(wrapped(inputs, mask), document, windows)
-                        losses = document_losses(logits, labels[share].to(accelerator.device), schema.task)
+                        losses = document_loss(logits, labels[share].to(accelerator.device))
                         share_loss = losses.sum() * (weight / len(documents))
                         # Gradients are averaged over the processes; the loss of a batch is a sum over them.
                         accelerator.backward(share_loss * accelerator.num_processes)
@@ -173,13 +175,6 @@ def _clip(model: torch.nn.Module, most: float, accelerator: Accelerator) -> Tens
     """The norm of the gradients, before they are clipped to `most` (0: not clipped)."""
     norm = accelerator.clip_grad_norm_(model.parameters(), most or math.inf)
     return norm if norm is not None else torch.zeros(())
-
-
-def _label_tensor(labels: list[Any], schema: Schema) -> Tensor:
-    """int64 [documents], or float32 [documents, classes] (multi-label)."""
-    if schema.multi_label:
-        return torch.from_numpy(indicators(labels, len(schema.classes), multi_label=True)).float()
-    return torch.tensor(labels, dtype=torch.int64)
 
 
 def _is_due(progress: checkpoint.Progress, settings: TrainSettings) -> bool:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tagsmith.errors import DataError, InputMissing, SettingsError
-from tagsmith.schema import Task
 from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.windows import WindowRule
 
@@ -79,19 +78,6 @@ def mean_by_document(values: Tensor, document: Tensor, windows: Tensor) -> Tenso
         return values
     sums = torch.zeros(len(windows), values.shape[1], dtype=values.dtype, device=values.device)
     return sums.index_add(0, document, values) / windows.unsqueeze(-1)
-
-
-def document_losses(logits: Tensor, labels: Tensor, task: Task) -> Tensor:
-    """The loss of each document, float32 [documents].
-
-    Args:
-        logits: float [documents, classes].
-        labels: single-label int64 [documents] (softmax, cross-entropy); multi-label float [documents, classes]
-            (sigmoid, binary cross-entropy, mean over the classes).
-    """
-    if task is Task.single_label:
-        return functional.cross_entropy(logits.float(), labels, reduction="none")
-    return functional.binary_cross_entropy_with_logits(logits.float(), labels, reduction="none").mean(dim=1)
 
 
 @dataclass(frozen=True)

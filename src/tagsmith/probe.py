@@ -4,13 +4,15 @@ A regression first, then fine-tuning: Kumar et al., Fine-Tuning can Distort Pret
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
 
 
 def fit_head(features: Floats, truth: NDArray[np.int8], multi_label: bool, c: float) -> tuple[Floats, Floats]:
@@ -49,7 +51,7 @@ def _one_class(features: Floats, has_class: NDArray[np.int8], strength: float) -
     return coefficients[0].astype(np.float32), float(intercept[0])
 
 
-def _fit(features: Floats, labels: NDArray[np.integer], strength: float) -> tuple[NDArray[np.integer], NDArray[np.floating], NDArray[np.floating]]:
+def _fit(features: Floats, labels: Ints, strength: float) -> tuple[Ints, Floats, Floats]:
     """The labels that occur, and the coefficients [n, hidden] and intercepts [n] of their logits (of two: of one)."""
     # The intercepts are not regularised, so moving the features changes nothing but the number of iterations.
     # On banking77 this and the tolerance take 18 of them instead of 98, for the same accuracy.

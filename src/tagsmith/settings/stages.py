@@ -31,6 +31,22 @@ class Precision(Enum):
     fp16 = "fp16"
 
 
+class Loss(Enum):
+    """What a document costs."""
+
+    cross_entropy = "cross_entropy"
+    focal = "focal"
+    asymmetric = "asymmetric"
+
+
+class ClassWeights(Enum):
+    """What a class weighs in the loss."""
+
+    equal = "equal"
+    root = "root"
+    balanced = "balanced"
+
+
 class BestMetric(Enum):
     """Figures by which one validation is better than another."""
 
@@ -91,6 +107,15 @@ class TrainSettings:
     )
     weight_decay: float = setting(0.01, "decoupled weight decay of matrices", low=0)
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: never", low=0)
+    loss: Loss = setting(
+        Loss.cross_entropy, "focal and asymmetric (multi-label alone) care less for what is right already"
+    )
+    loss_gamma: float = setting(2.0, "how much less: exponent of the focal and the asymmetric loss", low=0, high=10)
+    label_smoothing: float = setting(0.0, "share of a label that is spread over all classes", low=0, high=0.5)
+    class_weights: ClassWeights = setting(
+        ClassWeights.equal,
+        "equal: every document weighs the same; balanced: every class does; root: half-way, by square roots",
+    )
     batch_tokens: int = setting(
         1024, "size of a batch over all processes, one optimiser step", unit="tokens, padding included", low=16
     )
