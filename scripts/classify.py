@@ -8,9 +8,11 @@ from tagsmith.settings import ClassifyRun
 def main(settings: ClassifyRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for onnxruntime.
     from tagsmith.classify_files import classify_files
+    from tagsmith.errors import counted
 
     counts = classify_files(settings)
-    print(f"{settings.output}: {counts.classified:,} rows classified, {counts.errors:,} rows with an error")
+    classified, errors = counted(counts.classified, "row"), counted(counts.errors, "row")
+    print(f"{settings.output}: {classified} classified, {errors} with an error")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ README.md         the model card
 manifest.json     SHA-256 and size of each file; written last
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.errors import DataError, InputMissing, counted, listing
+from tagsmith.files import digest
 from tagsmith.schema import Schema
 from tagsmith.windows import WindowRule
 
@@ -63,15 +63,9 @@ class Decision:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: expected window_rule, pad_id and thresholds: {error!r}.") from error
         if len(decision.thresholds) != len(schema.classes):
-            found, expected = len(decision.thresholds), len(schema.classes)
-            raise DataError(f"{path}: expected a threshold for each of {expected} classes, found {found}.")
+            found, expected = len(decision.thresholds), counted(len(schema.classes), "class")
+            raise DataError(f"{path}: expected a threshold for each of {expected}, found {found}.")
         return decision
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path, about: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from tagsmith import bundle as layout
 from tagsmith.batches import scoring_batches
-from tagsmith.errors import DataError
+from tagsmith.errors import DataError, counted
 from tagsmith.schema import Schema
 from tagsmith.windows import encode
 
@@ -57,7 +57,7 @@ class Classifier:
         session = onnxruntime.InferenceSession(folder / layout.GRAPH, options, providers=["CPUExecutionProvider"])
         width = session.get_outputs()[0].shape[-1]
         if width != len(schema.classes):
-            raise DataError(f"{folder}: the graph has {width} classes, the schema {len(schema.classes)}.")
+            raise DataError(f"{folder}: the schema has {counted(len(schema.classes), 'class')}, the graph {width}.")
         return cls(session, Tokenizer.from_file(str(folder / layout.TOKENIZER)), schema, decision)
 
     @property

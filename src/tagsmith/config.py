@@ -6,17 +6,20 @@ Nothing behind it knows Hydra or OmegaConf.
 import functools
 import inspect
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -61,7 +64,8 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """Make a stage, a function of its typed settings, the main of a script with `configs/NAME.yaml`.
 
     Exit status: 0 done; 64 wrong settings; 65 wrong data; 66 input missing; 70 a bug, with its traceback;
-    75 try again later.
+    75 try again later. Of several jobs (--multirun), one with a mistake leaves the others to run, and the status is
+    that of the first such job; a bug and an interruption end them all.
     """
 
     def decorate(stage: Callable[[Any], None]) -> Callable[[], None]:
@@ -72,12 +76,10 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
         @functools.wraps(stage)
         def main() -> None:
             register()
-            composed = False
+            statuses: list[int] = []
 
             def task(config: DictConfig) -> None:
-                nonlocal composed
-                composed = True
-                _run(stage, config, STAGES[name])
+                statuses.append(_run(stage, config, STAGES[name]))
 
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
@@ -86,27 +88,37 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
                 sys.exit(SettingsError.exit_status)
             except SystemExit as left:
                 # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is.
-                sys.exit(left.code if composed or not left.code else SettingsError.exit_status)
+                sys.exit(SettingsError.exit_status if left.code in (1, 2) else left.code)
+            sys.exit(next(filter(None, statuses), 0))
 
         return main
 
     return decorate
 
 
-def _run(stage: Callable[[Any], None], config: DictConfig, kind: type) -> None:
-    """Call the stage; a person's mistake becomes one message, a bug keeps its traceback."""
+def _run(stage: Callable[[Any], None], config: DictConfig, kind: type) -> int:
+    """Call the stage, return its exit status; a person's mistake becomes one message, a bug keeps its traceback."""
     _log_to_stderr()
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode is RunMode.MULTIRUN:
+        print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
     try:
         stage(to_settings(config, kind))
     except TagsmithError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
+        return error.exit_status
+    except SystemExit as left:
+        # The main process of this launch has told what is wrong; a bug ends its other jobs, so it does here.
+        if left.code == TagsmithError.exit_status:
+            raise
+        return cast(int, left.code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(TryAgainLater.exit_status)
     except Exception:
         traceback.print_exc()
         sys.exit(TagsmithError.exit_status)
+    return 0
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -165,11 +177,13 @@ def _strays(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str
 def explain(stage: str) -> str:
     """The text of `--help`: the choices, and every setting with its type, default, unit and range.
 
-    Defaults are those of the settings; what a chosen YAML puts in their place is shown by `--cfg job`.
+    Defaults are those of the settings and of `configs/STAGE.yaml`; what a chosen YAML puts in their place is shown
+    by `--cfg job`.
     """
     lines = [f"python scripts/{stage}.py NAME=VALUE ..."]
+    primary = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{stage}.yaml"))
     for kind in _kinds(STAGES[stage]):
-        lines += ["", *_explain_section(kind, "")]
+        lines += ["", *_explain_section(kind, "", cast(dict[str, Any], primary))]
     for item in fields(STAGES[stage]):
         sections = SECTIONS.get(item.name)
         if sections is not None:
@@ -188,14 +202,16 @@ def _kinds(kind: Any) -> list[type]:
     return [base for base in reversed(kind.__mro__) if hasattr(base, "__dataclass_fields__")]
 
 
-def _explain_section(kind: type, prefix: str) -> list[str]:
+def _explain_section(kind: type, prefix: str, defaults: dict[str, Any] | None = None) -> list[str]:
     own = [row for row in fields(kind) if row.name in kind.__annotations__ and row.metadata]
     title = (inspect.getdoc(kind) or "").splitlines()[0]
-    return [title, *(line for row in own for line in _explain_setting(prefix + row.name, row))]
+    return [title, *(line for row in own for line in _explain_setting(prefix + row.name, row, defaults or {}))]
 
 
-def _explain_setting(name: str, row: Any) -> list[str]:
-    meta, default = row.metadata, typed.default_of(row)
+def _explain_setting(name: str, row: Any, defaults: dict[str, Any]) -> list[str]:
+    meta, default = row.metadata, defaults.get(name, typed.default_of(row))
+    if isinstance(default, str):  # `DATA` stands for what was chosen as data=.
+        default = re.sub(r"\$\{hydra:runtime\.choices\.(\w+)\}", lambda match: match[1].upper(), default)
     shown = "required" if default == typed.REQUIRED else f"default {_as_typed(default)}"
     low, high = meta["low"], meta["high"]
     bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]

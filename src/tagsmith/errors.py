@@ -33,6 +33,12 @@ class TryAgainLater(TagsmithError):
     exit_status = 75
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: `1 class`, `2 classes`, `1,000 documents`."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
 def listing(headline: str, problems: Sequence[str], most: int = 100) -> str:
     """`headline` and the `problems` below it, one a line; past `most` lines the rest is counted."""
     lines = [headline, *(f"  - {problem}" for problem in problems[:most])]

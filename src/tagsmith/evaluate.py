@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from tagsmith.batches import scoring_batches
-from tagsmith.errors import InputMissing
+from tagsmith.dataset_folders import load_documents
+from tagsmith.errors import InputMissing, counted
 from tagsmith.files import whole_file, write_json
 from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
 from tagsmith.model import Reading, TextClassifier, load_classifier, mean_by_document
@@ -107,7 +108,8 @@ def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, reading: 
         if truth[cut, i].any()
     )
     unread = int(encoded.unread.sum()) / int(encoded.tokens.sum())
-    told = f"{name}: {int(longer.sum()):,} of {len(encoded):,} documents are longer than {rule.max_tokens} tokens; "
+    told = f"{name}: longer than {rule.max_tokens} tokens: {int(longer.sum()):,} of "
+    told += f"{counted(len(encoded), 'document')}; "
     told += f"data.long_documents={rule.long_documents}"
     if not cut.any():
         return f"{told} reads all of them."
@@ -139,8 +141,9 @@ def evaluate_split(
 
     Raises:
         InputMissing: the run has no such split.
+        DataError: its documents are damaged.
     """
-    splits = datasets.load_from_disk(str(run.data))
+    splits = load_documents(run.data, schema)
     if split not in splits:
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
@@ -183,11 +186,12 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
 
     Raises:
         InputMissing: no run, no trained weights or no such split.
+        DataError: a file of the run is damaged.
     """
     run.require()
     schema = Schema.load(run.schema)
     model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
-    split = settings.split.value if settings.split else default_split(datasets.load_from_disk(str(run.data)))
+    split = settings.split.value if settings.split else default_split(load_documents(run.data, schema))
     threshold = settings.threshold if settings.threshold is not None else reading.threshold
     accelerator = Accelerator(cpu=settings.cpu)
     if not accelerator.is_main_process:

@@ -1,13 +1,11 @@
 """From a run to a bundle, with a proof that both give the same scores."""
 
-import json
 import logging
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -15,7 +13,8 @@ from torch.export import Dim
 
 from tagsmith import bundle as layout
 from tagsmith.classify import Classifier
-from tagsmith.errors import DataError, SettingsError
+from tagsmith.dataset_folders import load_documents
+from tagsmith.errors import DataError, SettingsError, counted
 from tagsmith.evaluate import default_split, figures_of, score
 from tagsmith.files import replace_folder
 from tagsmith.metrics import decide, probabilities
@@ -38,10 +37,11 @@ def export(settings: ExportRun) -> Path:
     Raises:
         InputMissing: no run, or it has no trained weights.
         SettingsError: the folder of the bundle is taken.
-        DataError: the bundle gives other scores or labels than the trained model; nothing is written.
+        DataError: a file of the run is damaged; or the bundle gives other scores or labels than the trained model,
+            and nothing is written.
     """
     run, bundle = RunFolder(Path(settings.run)), Path(settings.bundle)
-    run.require()
+    record = run.read_record()
     if not bundle.name:
         raise SettingsError(f"bundle={settings.bundle}: expected the name of a folder of its own.")
     try:
@@ -56,7 +56,7 @@ def export(settings: ExportRun) -> Path:
     schema = Schema.load(run.schema)
     model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
     accelerator = Accelerator(cpu=True)
-    splits = datasets.load_from_disk(str(run.data))
+    splits = load_documents(run.data, schema)
     split = default_split(splits)
     part = splits[split]
     encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
@@ -70,14 +70,12 @@ def export(settings: ExportRun) -> Path:
         schema.save(folder / layout.SCHEMA)
         thresholds = (reading.threshold,) * len(schema.classes)
         layout.Decision(reading.rule, reading.pad_id, thresholds).save(folder / layout.DECISION)
-        record = json.loads(run.settings.read_text(encoding="utf-8"))
         card = model_card(schema, evaluation, record, {name: len(rows) for name, rows in splits.items()})
         (folder / layout.CARD).write_text(card, encoding="utf-8")
         layout.write_manifest(folder, _about(run))
         parity = prove(folder, part["text"], trained, schema, reading.threshold, settings.batch_tokens)
-        log.info(
-            f"parity over {len(part):,} {split} documents: largest score difference {parity:.1e}, no label differs"
-        )
+        tested = counted(len(part), f"{split} document")
+        log.info(f"parity over {tested}: largest score difference {parity:.1e}, no label differs")
 
     log.info("writing the graph")
     replace_folder(bundle, write)
@@ -131,7 +129,8 @@ def prove(folder: Path, texts: list[str], trained: Any, schema: Schema, threshol
     if difference > TOLERANCE or labels:
         raise DataError(
             f"The bundle does not give the scores of the trained model: the largest difference is {difference:.2e} "
-            f"(allowed: {TOLERANCE:g}), {labels:,} of {len(texts):,} documents get other labels. Nothing was written."
+            f"(allowed: {TOLERANCE:g}), other labels: {labels:,} of "
+            f"{counted(len(texts), 'document')}. Nothing was written."
         )
     return difference
 

@@ -1,10 +1,12 @@
-"""Files and folders of which a reader never sees half: written under another name, then renamed."""
+"""Files and folders: never seen half written, told apart by their SHA-256, found inside installed packages."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -48,3 +50,21 @@ def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def in_package(place: str) -> Path | None:
+    """The path of `NAME/sub/folder` in the installed package NAME, which is not imported; None: not installed."""
+    name, _, rest = place.partition("/")
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)), rest)

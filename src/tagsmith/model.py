@@ -1,9 +1,7 @@
 """Encoder, pooling and head, built from the schema."""
 
-import hashlib
 import json
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagsmith.errors import DataError, InputMissing, SettingsError
-from tagsmith.settings import DataSettings, ModelSettings, Pooling
+from tagsmith.errors import DataError, InputMissing, SettingsError, listing
+from tagsmith.files import digest, in_package
+from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling
 from tagsmith.windows import WindowRule
 
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -27,6 +26,9 @@ DROPOUT_NAMES = {
     "hidden": ("hidden_dropout_prob", "embedding_dropout", "mlp_dropout"),
 }
 """How the encoders' own configurations spell the two dropouts."""
+
+
+RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite=true"
 
 
 class TextClassifier(nn.Module):
@@ -107,9 +109,23 @@ class Reading:
 
     @classmethod
     def load(cls, path: Path) -> "Reading":
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rule = WindowRule(**content["window_rule"])
-        return cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
+        """Raises: DataError where the file is not what `save` writes."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rule = WindowRule(**content["window_rule"])
+            reading = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
+            LongDocuments(rule.long_documents)
+            sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, reading.pad_id)
+            problem = None if min(sizes) >= 0 and 0 <= reading.threshold <= 1 else "numbers out of their range"
+            if {type(size) for size in sizes} != {int}:
+                problem = "other numbers than whole ones"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            problem = repr(error)
+        if problem:
+            raise DataError(
+                f"{path}: expected window_rule, pad_id, pooling and threshold, found {problem}; {RESTORE_MODEL}."
+            )
+        return reading
 
 
 def encoder_source(settings: ModelSettings) -> str:
@@ -125,23 +141,25 @@ def encoder_source(settings: ModelSettings) -> str:
             raise InputMissing(f"model.path={settings.path}: expected a folder with config.json, weights, tokenizer.")
         return str(folder)
     if settings.package is not None:
-        name, _, rest = settings.package.partition("/")
-        spec = find_spec(name)
-        if spec is not None and spec.submodule_search_locations:
-            folder = Path(next(iter(spec.submodule_search_locations)), rest)
-            _check_digests(folder, settings.sha256 or {})
-            return str(folder)
+        packaged = in_package(settings.package)
+        if packaged is not None:
+            _check_digests(packaged, settings.sha256 or {})
+            return str(packaged)
     if settings.name is None:
         raise InputMissing(f"model.package={settings.package}: not installed, and model.name is not set.")
     return settings.name
 
 
 def _check_digests(folder: Path, digests: dict[str, str]) -> None:
+    problems = []
     for name, expected in digests.items():
-        with (folder / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = digest(folder / name) if (folder / name).is_file() else "no such file"
         if found != expected:
-            raise DataError(f"{folder / name}: expected SHA-256 {expected}, found {found}; install the package anew.")
+            problems.append(f"{name}: expected SHA-256 {expected}, found {found}")
+    if problems:
+        raise DataError(
+            listing(f"{folder}: not the encoder that model.sha256 names; install its package anew:", problems)
+        )
 
 
 def load_pretrained(
@@ -223,8 +241,11 @@ def load_weights(path: Path, model: TextClassifier) -> None:
     """Raises: DataError where the weights do not fit the model."""
     try:
         model.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise DataError(f"{path} does not fit the schema or the encoder beside it: {error}") from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"{path}: expected weights that fit the schema and the encoder of the run: {error}; "
+            "restore it from a copy, or delete it and train it anew with resume=true."
+        ) from error
 
 
 def load_classifier(folder: Path, classes: int) -> tuple[TextClassifier, Tokenizer, Reading]:
@@ -232,17 +253,23 @@ def load_classifier(folder: Path, classes: int) -> tuple[TextClassifier, Tokeniz
 
     Raises:
         InputMissing: the folder holds no trained weights.
-        DataError: the weights do not fit.
+        DataError: a file is damaged, or the weights do not fit.
     """
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise InputMissing(f"{weights} does not exist: training has not finished; go on with resume=true.")
+    reading = Reading.load(folder / "reading.json")
+    path = folder / "config.json"
     try:
-        reading = Reading.load(folder / "reading.json")
         config = transformers.AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}: reading.json or config.json is missing or damaged: {error!r}.") from error
-    encoder: Any = transformers.AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    model = TextClassifier(encoder, classes, reading.pooling)
+        encoder: Any = transformers.AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+        model = TextClassifier(encoder, classes, reading.pooling)
+        path = folder / "tokenizer.json"
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # Wrong values end in any error, and tokenizers raises nothing narrower.
+        raise DataError(f"{path}: expected what training wrote, found {error!r}; {RESTORE_MODEL}.") from error
+    rows, most = encoder.get_input_embeddings().num_embeddings, reading.rule.max_tokens
+    if reading.pad_id >= rows or _readable(config, most) < most:
+        raise DataError(f"{folder}: reading.json and config.json do not fit each other; {RESTORE_MODEL}.")
     load_weights(weights, model)
-    return model, Tokenizer.from_file(str(folder / "tokenizer.json")), reading
+    return model, tokenizer, reading

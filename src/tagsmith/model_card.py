@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tagsmith.errors import counted
 from tagsmith.schema import Schema
 
 
@@ -40,7 +41,7 @@ tags:
 base_model: {json.dumps(encoder)}
 ---
 
-# {kind.capitalize()} text classifier with {len(schema.classes)} classes
+# {kind.capitalize()} text classifier with {counted(len(schema.classes), "class")}
 
 Fine-tuned from `{encoder}` with Tagsmith {versions["tagsmith"]}.
 
@@ -54,7 +55,7 @@ classifier.predict(["some text"])
 ## Evaluation
 
 {exact} {evaluation["accuracy"]:.4f}, log loss {evaluation["log_loss"]:.4f}.
-Measured on the {evaluation["documents"]:,} documents of the {split} split; the run had {sizes} documents.
+Measured on {counted(evaluation["documents"], "document")} of the {split} split. Documents of the run: {sizes}.
 
 | class | precision | recall | F1 | support |
 |---|---|---|---|---|

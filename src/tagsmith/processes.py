@@ -1,14 +1,25 @@
-"""Several processes of one launch: what the main one does alone, and how the others learn of it."""
+"""The processes of a launch: what the main one does alone, how the others learn of it, one training after another."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import broadcast_object_list
 
 from tagsmith.errors import TagsmithError
 
 T = TypeVar("T")
+
+
+def forget_accelerator() -> None:
+    """Let the next Accelerator of this process have a device and a precision of its own.
+
+    accelerate keeps both for the life of a process and refuses others; a sweep trains several times in one. What
+    the processes of a launch share stays where there are several.
+    """
+    if is_initialized():
+        AcceleratorState._reset_state(reset_partial_state=AcceleratorState().num_processes == 1)
 
 
 def from_main(value: Any, accelerator: Accelerator) -> Any:

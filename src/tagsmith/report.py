@@ -6,12 +6,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from tagsmith.errors import counted
+
 
 def per_class_table(evaluation: Mapping[str, Any]) -> Table:
     """The figures of an `evaluation.json` as a table, a row a class and a row an average."""
     kind = "exact match" if "confusion_matrices" in evaluation else "accuracy"
     title = (
-        f"{evaluation['split']}: {evaluation['documents']:,} documents, {kind} {evaluation['accuracy']:.4f}, "
+        f"{evaluation['split']}: {counted(evaluation['documents'], 'document')}, {kind} {evaluation['accuracy']:.4f}, "
         f"log loss {evaluation['log_loss']:.4f}"
     )
     table = Table(title=title, title_justify="left", title_style="bold")

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError
+from tagsmith.errors import DataError, counted
 
 csv.field_size_limit(2**31 - 1)  # The default of 131,072 characters is less than a long document has.
 
@@ -82,7 +82,7 @@ def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str
             if len(row) == len(header):
                 yield number, _unreadable(shown, encoding) or dict(zip(header, row, strict=True))
             else:
-                yield number, BadRow(f"expected {len(header)} fields, found {len(row)}", shown)
+                yield number, BadRow(f"expected {counted(len(header), 'field')}, found {len(row)}", shown)
     if header is None:
         yield 0, {}
 

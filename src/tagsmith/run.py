@@ -87,6 +87,29 @@ class RunFolder:
         if not self.holds_run:
             raise InputMissing(f"run={self.path}: no run here (looked for {self.settings}).")
 
+    def read_record(self) -> dict[str, Any]:
+        """What `record` gave when the run was made.
+
+        Raises:
+            InputMissing: the folder holds no run.
+            DataError: `settings.json` is damaged.
+        """
+        self.require()
+        try:
+            content: dict[str, Any] = json.loads(self.settings.read_text(encoding="utf-8"))
+            encoder = [content["settings"][f"model.{name}"] for name in ("path", "name", "package")]
+            versions = [content["versions"][name] for name in ("tagsmith", "torch", "transformers")]
+            whole = any(encoder) and all(isinstance(text, str) for text in (*versions, content["started"]))
+            problem = None if whole else "values of another kind"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            problem = repr(error)
+        if problem:
+            raise DataError(
+                f"{self.settings}: expected the settings and versions of the run, found {problem}; "
+                "restore it from a copy, or train anew with overwrite=true."
+            )
+        return content
+
 
 def fresh_path(name: str) -> Path:
     """A folder under runs/ that is not there yet: `runs/2026-11-22_14-03-59_NAME`."""
@@ -145,11 +168,8 @@ def git_commit() -> str | None:
 
 
 def require_same(run: RunFolder, settings: dict[str, Any]) -> None:
-    """Raises: SettingsError where the run was made with other settings than those it is to go on with."""
-    try:
-        stored = json.loads(run.settings.read_text(encoding="utf-8"))["settings"]
-    except (ValueError, KeyError) as error:
-        raise DataError(f"{run.settings}: cannot be read: {error!r}.") from error
+    """Raises: SettingsError where the run was made with other settings than those it is to go on with; DataError."""
+    stored = run.read_record()["settings"]
     changed = [
         f"{name}: the run has {stored.get(name)}, now {settings.get(name)}"
         for name in sorted(stored.keys() | settings.keys())

@@ -69,10 +69,10 @@ class Schema:
             content = json.loads(path.read_text(encoding="utf-8"))
             schema = cls(tuple(content["classes"]), Task(content["task"]))
             stated = content["hash"]
-        except (ValueError, KeyError, TypeError, RecursionError, DataError) as error:
-            raise DataError(f"{path}: expected task, classes and hash; {error!r}.") from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
+            raise DataError(f"{path}: expected task, classes and hash, found {error!r}; restore it.") from error
         if stated != schema.hash:
-            raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand.")
+            raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand; restore it.")
         return schema
 
 

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import datasets
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
@@ -19,7 +18,8 @@ from tokenizers import Tokenizer
 
 from tagsmith import data
 from tagsmith.checkpoint import newest
-from tagsmith.errors import SettingsError, TryAgainLater
+from tagsmith.dataset_folders import load_documents
+from tagsmith.errors import SettingsError, TryAgainLater, counted
 from tagsmith.evaluate import Encoded, default_split, encode_split, evaluate_split, score
 from tagsmith.files import replace_folder, whole_file, write_json
 from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
@@ -35,7 +35,7 @@ from tagsmith.model import (
     save_weights,
 )
 from tagsmith.probe import fit_head
-from tagsmith.processes import from_main, on_main
+from tagsmith.processes import forget_accelerator, from_main, on_main
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, TrainSettings, as_dict
@@ -89,6 +89,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 def _accelerator(settings: TrainRun) -> Accelerator:
     """The processes and devices of this launch."""
     wanted = settings.train.mixed_precision
+    forget_accelerator()
     # The others wait while the main process reads the data and fits the regression, however long that takes.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
     precision = "no" if wanted is Precision.fp32 else wanted.value
@@ -155,9 +156,9 @@ def _train(
     reading: Reading, accelerator: Accelerator,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit the model of a run, save its weights, evaluate it."""
-    splits = datasets.load_from_disk(str(run.data))
+    splits = load_documents(run.data, schema)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
-    log.info(f"run {run.path}: {schema.task.value}, {len(schema.classes)} classes, documents: {sizes}")
+    log.info(f"run {run.path}: {schema.task.value}, {counted(len(schema.classes), 'class')}, documents: {sizes}")
     scoring_tokens = settings.evaluate.batch_tokens
     if not run.weights.is_file():
         model.to(accelerator.device)
@@ -220,7 +221,8 @@ def _start_head(
         head = fit_head(features, truth, schema.multi_label, c)
         fitting = time.monotonic() - embedded
         log.info(
-            f"probe: {len(features):,} documents embedded in {embedded - started:.1f} s, fitted in {fitting:.1f} s"
+            f"probe: {counted(len(features), 'document')} embedded in {embedded - started:.1f} s, "
+            f"fitted in {fitting:.1f} s"
         )
     weights, bias = from_main(head, accelerator)
     with torch.no_grad():

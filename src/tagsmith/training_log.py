@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from tagsmith.checkpoint import Progress
+from tagsmith.errors import DataError
 from tagsmith.files import whole_file
 from tagsmith.run import RunFolder
 from tagsmith.windows import Batch
@@ -85,6 +86,15 @@ class TrainingLog:
 def _keep_lines_until(path: Path, step: int) -> None:
     """Drop the lines that were written after `step` (they will be written again), and a half-written last one."""
     if path.is_file():
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        text = path.read_text(encoding="utf-8", errors="backslashreplace")
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         with whole_file(path) as file:
-            file.writelines(line for line in lines if json.loads(line)["step"] <= step)
+            for number, line in enumerate(lines, 1):
+                try:
+                    kept = json.loads(line)["step"] <= step
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise DataError(
+                        f"{path}:{number}: expected a JSON object with a step, found {line[:60]!r}; delete the line."
+                    ) from error
+                if kept:
+                    file.write(line)

@@ -126,6 +126,23 @@ def test_a_held_lock_is_try_again_later(script: Script, tiny: Tiny, tmp_path: Pa
     assert "another process" in done.stderr
 
 
+def test_each_job_of_a_sweep_has_a_folder_of_its_own(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))
+    given = ["data=jsonl", "data.train=train.jsonl", "train=probe", *tiny()]
+    done = script("train", "--multirun", *given, "seed=0,1", "train.mixed_precision=fp16,fp32,bf16")
+    assert done.returncode == 64, done.stderr
+    assert done.stderr.count("error: train.mixed_precision=fp16: needs a GPU") == 2
+    assert "Traceback" not in done.stderr
+    runs = sorted(path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    settings = [json.loads((run / "settings.json").read_text())["settings"] for run in runs]
+    found = {(made["seed"], made["train.mixed_precision"]) for made in settings}
+    assert found == {(0, "fp32"), (0, "bf16"), (1, "fp32"), (1, "bf16")}
+    assert len(runs) == 4
+    assert all(run.name.partition("_jsonl_minilm_probe")[1] for run in runs)
+    for run in runs:
+        assert f"run: runs/{run.name}" in done.stdout
+
+
 def test_help_names_type_default_and_unit(script: Script) -> None:
     done = script("train", "--help")
     assert done.returncode == 0, done.stderr

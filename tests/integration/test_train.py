@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from tagsmith import checkpoint, loop
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.evaluate import evaluate_run
+from tagsmith.model import encoder_source
 from tagsmith.run import RunFolder
-from tagsmith.settings import EvaluateRun, Recipe, Split, TrainRun
+from tagsmith.settings import EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 
@@ -268,3 +269,22 @@ def test_a_class_name_is_no_markup(settings: Make, tmp_path: Path) -> None:
     console = Console(record=True, width=120, file=(tmp_path / "out").open("w"))
     console.print(per_class_table(evaluation))
     assert "[/animals]" in console.export_text()
+
+
+def test_trainings_of_one_process_have_a_precision_of_their_own(settings: Make, single_label_file: Path) -> None:
+    short = {"epochs": 1, "validation_share": 0.0}
+    first, _ = train(settings(single_label_file, "first", **short))
+    other, _ = train(settings(single_label_file, "other", mixed_precision=Precision.bf16, **short))
+    again, _ = train(settings(single_label_file, "again", **short))
+    assert same_weights(first, again)
+    assert not same_weights(first, other)
+
+
+def test_a_damaged_file_of_a_packaged_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "some_package").mkdir()
+    (tmp_path / "some_package" / "__init__.py").touch()
+    (tmp_path / "some_package" / "config.json").write_text("{}")
+    monkeypatch.syspath_prepend(tmp_path)
+    wanted = ModelSettings(package="some_package", sha256={"config.json": "0" * 64, "tokenizer.json": "1" * 64})
+    with pytest.raises(DataError, match=r"(?s)config\.json: expected SHA-256 0.*tokenizer\.json: .*no such file"):
+        encoder_source(wanted)

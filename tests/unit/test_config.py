@@ -74,6 +74,11 @@ def test_help_explains_every_setting(stage: str) -> None:
         assert item.metadata["help"] in text
 
 
+def test_help_shows_the_default_that_the_primary_yaml_sets() -> None:
+    assert "  name  (text; default DATA_MODEL_TRAIN)" in explain("train")
+    assert "default run)" not in explain("train")
+
+
 def test_overrides_become_typed_values() -> None:
     settings = to_settings(
         composed("train", "data=csv", "data.train=a.csv", "task=multi_label", "data.long_documents=windows"), TrainRun

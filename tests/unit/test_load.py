@@ -93,21 +93,21 @@ def test_declared_classes_keep_their_order(tmp_path: Path) -> None:
 
 def test_an_unknown_tag_names_file_and_row(tmp_path: Path) -> None:
     assert problems_of(tmp_path, records_of("abx"), classes=["a", "b"]) == [
-        "1 problems in the tagged data (data.on_bad_row=skip leaves such rows out):",
+        "1 problem in the tagged data (data.on_bad_row=skip leaves such rows out):",
         "train.jsonl:3: unknown class 'x'; declared are a, b",
     ]
 
 
 def test_a_declared_class_without_any_document_is_noted(tmp_path: Path) -> None:
     data = load_records(tmp_path, records_of("ab"), classes=["a", "b", "c", "d"])
-    assert data.notes == ["2 declared classes have no document at all: c, d."]
+    assert data.notes == ["Without any document: 2 declared classes: c, d."]
 
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
 def test_a_class_that_is_held_out_alone_is_noted(tmp_path: Path, held_out: str) -> None:
     records = [*records_of("abab"), {"text": "held out", "label": "c", "split": held_out}]
     data = load_records(tmp_path, records, split_field="split")
-    note = "1 classes stand in held-out documents alone and cannot be learned: c."
+    note = "Found in held-out documents alone, so not to be learned: 1 class: c."
     assert note in data.notes
     assert data.schema.classes == ("a", "b", "c")
 
@@ -115,7 +115,7 @@ def test_a_class_that_is_held_out_alone_is_noted(tmp_path: Path, held_out: str) 
 def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
     records = [*records_of("abc"), {"text": "held out", "label": "b", "split": "test"}]
     data = load_records(tmp_path, records, split_field="split")
-    assert data.notes == ["2 classes have no test document, so no figure: a, c."]
+    assert data.notes == ["Without a test document, so without a figure: 2 classes: a, c."]
 
 
 def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
     assert data.splits["train"]["text"][:] == ["one", "two", "three"]
     assert sorted(problem.row for problem in data.rejected) == [2, 3, 6, 7]
     assert all(problem.file == settings.train and problem.what and problem.content for problem in data.rejected)
-    assert data.notes == ["4 bad rows are left out (data.on_bad_row=skip)."]
+    assert data.notes == ["Left out: 4 bad rows (data.on_bad_row=skip)."]
 
 
 def test_both_places_of_a_document_tagged_differently_twice_are_skipped(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_copy_of_a_test_document_is_never_trained_on(tmp_path: Path) -> None:
     records = [*records_of("abab"), {"text": " text\t0", "label": "a", "split": "test"}]
     data = load_records(tmp_path, records, split_field="split")
     assert data.splits["train"]["text"][:] == ["text 1", "text 2", "text 3"]
-    assert "1 train documents are exact copies of test documents: left out." in data.notes
+    assert "Left out: 1 train document with the exact text of a test document." in data.notes
 
 
 def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
@@ -255,9 +255,9 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
         assert set(second.splits[name]["text"]) == set(first.splits[name]["text"])
     assert len(second.splits["train"]) == len(first.splits["train"]) + 20
     assert second.notes[:2] == [
-        "data.split_from: 8 of 8 test documents are in this data again.",
+        "data.split_from: 8 of 8 test documents found in this data again.",
         f"data.split_from: {len(first.splits['validation'])} of {len(first.splits['validation'])} validation documents "
-        "are in this data again.",
+        "found in this data again.",
     ]
 
 
@@ -267,7 +267,7 @@ def test_split_from_tells_how_many_documents_are_gone(tmp_path: Path) -> None:
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
     second = load_records(tmp_path, [*records_of("abab"), held_out[0]], split_from=str(tmp_path / "run"))
     assert second.splits["test"]["text"][:] == ["held out 0"]
-    assert second.notes[0] == "data.split_from: 1 of 3 test documents are in this data again."
+    assert second.notes[0] == "data.split_from: 1 of 3 test documents found in this data again."
 
 
 @pytest.mark.parametrize("made", ["nothing", "empty folder", "no data set", "other columns"])
@@ -424,3 +424,13 @@ def test_deep_nesting_in_any_field_does_not_end_in_a_traceback(tmp_path: Path) -
     settings = JsonlSettings(train=str(tmp_path / "train.jsonl"), split_field="split")
     with pytest.raises(DataError, match="problems in the tagged data"):
         load(settings, Task.single_label, 0)
+
+
+def test_split_from_holds_out_the_groups_of_the_earlier_run(tmp_path: Path) -> None:
+    held_out = [{"text": f"held out {i}", "label": "a", "split": "test", "group": f"author {i}"} for i in range(2)]
+    first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
+    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
+    new = [{"text": f"new {i}", "label": "ab"[i % 2], "group": f"author {i}"} for i in range(4)]
+    second = load_records(tmp_path, [*records_of("ab"), *new, held_out[0]], split_from=str(tmp_path / "run"))
+    assert second.splits["train"]["text"][:] == ["text 0", "text 1", "new 2", "new 3"]
+    assert "data.split_from: left out 2 train documents of groups with test documents in that run." in second.notes

@@ -331,3 +331,24 @@ def test_a_missing_labels_file_or_folder_is_named_with_its_setting(tmp_path: Pat
 def test_a_folder_in_place_of_the_labels_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the labels file"):
         read_azure.read(AzureSettings(path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("location", ["{outside}", "../outside.txt", "sub/../../outside.txt", "../../etc/passwd"])
+def test_a_location_outside_the_folder_is_a_problem_not_a_read(tmp_path: Path, location: str) -> None:
+    (tmp_path / "outside.txt").write_text("secret")
+    (tmp_path / "inside" / "sub").mkdir(parents=True)
+    location = location.format(outside=tmp_path / "outside.txt")
+    project = labels_file([tagged(location, "A"), tagged("1.txt", "B")])
+    source = read_azure.read(AzureSettings(path=written(tmp_path / "inside", project)))
+    [problem] = source.problems
+    assert problem.what == (
+        f"expected a location inside {tmp_path / 'inside'}, without a leading / and without .., found {location}"
+    )
+    assert [document.text for document in source.documents] == ["one"]
+
+
+@pytest.mark.parametrize("language", [["en"], True, {"a": 1}], ids=str)
+def test_a_language_that_is_no_text_is_a_problem(tmp_path: Path, language: Any) -> None:
+    project = labels_file([tagged("1.txt", "A", language=language)])
+    [problem] = read_azure.read(AzureSettings(path=written(tmp_path, project))).problems
+    assert problem.what.startswith("expected text as language, found ")

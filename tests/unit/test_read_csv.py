@@ -58,7 +58,6 @@ def test_an_optional_column_may_be_absent_empty_or_switched_off(tmp_path: Path) 
         (";", "", [], Task.multi_label),
         (";", "  ", [], Task.multi_label),
         (";", " a ; b ", ["a", "b"], Task.multi_label),
-        (";", "a;;b;", ["a", "b"], Task.multi_label),
         (";", "a;a", ["a"], Task.multi_label),
         (" | ", "a | b|c", ["a", "b|c"], Task.multi_label),
     ],
@@ -226,3 +225,11 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
 def test_a_setting_that_no_file_could_be_read_with_is_refused(setting: str, value: str) -> None:
     [problem] = problems(CsvSettings(train="train.csv", **{setting: value}))
     assert problem.startswith(f"{setting}: expected ")
+
+
+@pytest.mark.parametrize("cell", ["a;;b", "a;", ";a", ";", "a; ;b"])
+def test_an_empty_piece_between_label_delimiters_is_a_problem(tmp_path: Path, cell: str) -> None:
+    source = read(tmp_path, f"text,label\nHello,{cell}\nBye,a;b\n", label_delimiter=";")
+    [problem] = found(source)
+    assert problem.startswith("train.csv:2: expected a class name, found '")
+    assert [document.labels for document in source.documents] == [["a", "b"]]

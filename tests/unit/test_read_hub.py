@@ -276,3 +276,19 @@ def test_subset_and_revision_go_to_the_hub(monkeypatch: pytest.MonkeyPatch) -> N
 def test_exactly_one_of_name_and_path_is_needed(settings: HubSettings) -> None:
     [problem] = problems(settings)
     assert problem.startswith("name, path: expected exactly one of them")
+
+
+def test_an_id_of_another_kind_is_a_problem(tmp_path: Path) -> None:
+    source = read(tmp_path, part([0, 1], id=([[1], [2]], List(Value("int64")))))
+    assert [problem.split("found")[0] for problem in found(source)] == [
+        "saved[train]:1: expected text or a number as id, ",
+        "saved[train]:2: expected text or a number as id, ",
+    ]
+    assert source.documents == []
+
+
+def test_an_empty_class_name_is_no_label_alone_and_a_problem_in_a_list(tmp_path: Path) -> None:
+    [document] = read(tmp_path / "one", part([""], Value("string"))).documents
+    assert document.labels == []
+    [problem] = found(read(tmp_path / "many", part([["a", ""]], List(Value("string")))))
+    assert problem.endswith("expected a class name, found ''")

@@ -200,3 +200,28 @@ def test_a_missing_file_is_named_with_its_setting(tmp_path: Path) -> None:
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises((DataError, InputMissing), match=tmp_path.name):
         load(JsonlSettings(train=str(tmp_path)), None, 0)
+
+
+@pytest.mark.parametrize("field", ["id", "group", "language"])
+@pytest.mark.parametrize("value", [[1], {"a": 1}, True, False, [], float("nan")], ids=str)
+def test_an_optional_field_of_another_kind_is_a_problem_not_its_repr(tmp_path: Path, field: str, value: Any) -> None:
+    source = read(tmp_path, {"text": "Hello", "label": "x", field: value}, {"text": "Bye", "label": "y", field: 1.5})
+    assert found(source) == [
+        f"train.jsonl:1: expected text or a number as {field}, found {value!r}; "
+        f"data.{field}_field=null leaves the field unread"
+    ]
+    assert [getattr(document, field) for document in source.documents] == ["1.5"]
+    assert read(tmp_path, {"text": "Hello", "label": "x", field: value}, **{f"{field}_field": None}).problems == []
+
+
+@pytest.mark.parametrize("labels", [[""], ["a", " "]], ids=str)
+def test_an_empty_class_name_in_a_list_is_a_problem(tmp_path: Path, labels: list[str]) -> None:
+    source = read(tmp_path, {"text": "Hello", "labels": labels})
+    assert found(source) == [f"train.jsonl:1: expected a class name, found {labels[-1]!r}"]
+    assert source.documents == []
+
+
+@pytest.mark.parametrize("label", ["", "  ", None])
+def test_an_empty_label_is_no_label(tmp_path: Path, label: str | None) -> None:
+    [document] = read(tmp_path, {"text": "Hello", "label": label}).documents
+    assert document.labels == []

@@ -1,19 +1,15 @@
 """What every reader gives: documents with the place they came from, and the problems met on the way."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from datasets.exceptions import DatasetsError
-
 from tagsmith.errors import InputMissing
+from tagsmith.files import in_package
 from tagsmith.schema import Task
-from tagsmith.settings import TableSettings
-
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, DatasetsError)
-"""What `datasets` raises, depending on what is wrong with a stored data set or with what the hub sends."""
+from tagsmith.settings import HubSettings, TableSettings
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -84,14 +80,11 @@ def locate(path: str, what: str) -> Path:
         InputMissing: there is no such file, folder or package.
     """
     if path.startswith("package:"):
-        name, _, rest = path.removeprefix("package:").partition("/")
-        try:
-            spec = find_spec(name)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
+        place = path.removeprefix("package:")
+        if (found := in_package(place)) is None:
+            name = place.partition("/")[0]
             raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
-        located = Path(next(iter(spec.submodule_search_locations)), rest)
+        located = found
     else:
         located = Path(path)
     try:
@@ -108,10 +101,10 @@ def label_list(source: Source, file: str, row: int, values: Iterable[Any], conte
     """Class names as stripped text, each once; None (and a problem) where a value is no name."""
     names: list[str] = []
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, str | int):
+        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
             source.problem(file, row, f"expected a class name, found {value!r}", content)
             return None
-        if (name := str(value).strip()) and name not in names:
+        if (name := str(value).strip()) not in names:
             names.append(name)
     return names
 
@@ -141,12 +134,36 @@ def add_record(
     names = label_list(source, file, row, labels, record)
     problems = len(source.problems)
     named = split_name(source, file, row, record.get(settings.split_field)) if settings.split_field else None
+    identity, language, group = optional_fields(record, file, row, settings, source)
     if names is None or len(source.problems) > problems:
         return
-    fields = (settings.id_field, settings.language_field, settings.group_field)
-    identity, language, group = (as_text(record.get(name)) if name else None for name in fields)
     text = record.get(settings.text_field)
     source.documents.append(Document(file, row, text, names, split or named, identity, language, group))
+
+
+def optional_fields(
+    record: dict[str, Any], file: str, row: int, settings: TableSettings | HubSettings, source: Source
+) -> tuple[str | None, str | None, str | None]:
+    """Id, language and group of a record as text; None where one is absent or empty, or is a problem."""
+
+    def text(setting: str, name: str | None) -> str | None:
+        value = record.get(name) if name else None
+        if (wrong := not_text(value)) is not None:
+            what = f"expected text or a number as {name}, found {wrong}; data.{setting}=null leaves the field unread"
+            source.problem(file, row, what, record)
+        return as_text(value)
+
+    return (
+        text("id_field", settings.id_field),
+        text("language_field", settings.language_field),
+        text("group_field", settings.group_field),
+    )
+
+
+def not_text(value: Any) -> str | None:
+    """What an optional field holds where it is neither absent nor text nor a number."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return None if value is None or isinstance(value, str) or number else repr(value)[:100]
 
 
 def as_text(value: Any) -> str | None:

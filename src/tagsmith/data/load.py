@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.check import check, same_text
-from tagsmith.data.documents import DAMAGED, Document, Problem, Source
+from tagsmith.data.documents import Document, Problem, Source
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
-from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.dataset_folders import load_documents
+from tagsmith.errors import DataError, InputMissing, counted, listing
 from tagsmith.schema import Schema, Task, ordered_classes
 from tagsmith.settings import (
     AzureSettings,
@@ -68,7 +69,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     declared = settings.classes if settings.classes is not None else source.classes
     problems = source.problems + check(source.documents, task, declared)
     if problems and settings.on_bad_row is OnBadRow.error:
-        headline = f"{len(problems):,} problems in the tagged data (data.on_bad_row=skip leaves such rows out):"
+        headline = (
+            f"{counted(len(problems), 'problem')} in the tagged data (data.on_bad_row=skip leaves such rows out):"
+        )
         raise DataError(listing(headline, [str(problem) for problem in problems]))
     if task is None:
         raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
@@ -85,7 +88,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     _name(documents)
     notes = source.notes + notes + _class_notes(documents, schema)
     if bad:
-        notes.append(f"{len(bad):,} bad rows are left out (data.on_bad_row=skip).")
+        notes.append(f"Left out: {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
     return TaggedData(_dataset_dict(documents, schema), schema, problems, notes)
 
 
@@ -102,12 +105,13 @@ def _held_out(run: Path) -> HeldOut:
     if not (run / "data").is_dir():
         raise InputMissing(f"data.split_from={run}: expected a run; it has no folder `data`.")
     try:
-        splits = datasets.load_from_disk(str(run / "data"))
-        parts = {name: splits[name][:] if name in splits else {"id": [], "text": []} for name in HELD_OUT}
-        texts = {name: {same_text(text) for text in part["text"]} for name, part in parts.items()}
-        return HeldOut({name: set(part["id"]) for name, part in parts.items()}, texts)
-    except DAMAGED as error:
-        raise DataError(f"data.split_from={run}: its folder `data` holds no documents of a run: {error!r}.") from error
+        splits = load_documents(run / "data")
+    except DataError as error:
+        raise DataError(f"data.split_from={run}: {error}") from error
+    parts = {name: splits[name][:] if name in splits else {"id": [], "text": []} for name in HELD_OUT}
+    texts = {name: {same_text(text) for text in part["text"]} for name, part in parts.items()}
+    groups = {name: set(part.get("group", ())) - {None} for name, part in parts.items()}
+    return HeldOut({name: set(part["id"]) for name, part in parts.items()}, texts, groups)
 
 
 def _require_classes(schema: Schema) -> None:
@@ -122,7 +126,8 @@ def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
     seen = {name for document in train for name in document.labels}
     if not train or len(seen) < (2 if schema.task is Task.single_label else 1):
         raise DataError(
-            f"The training split holds {len(train):,} documents of the classes {', '.join(sorted(seen)) or 'none'}: "
+            f"The training split holds {counted(len(train), 'document')} of the classes "
+            f"{', '.join(sorted(seen)) or 'none'}: "
             "too little to train on. Tag more, or draw less with data.test_share= and data.validation_share=."
         )
 
@@ -136,14 +141,16 @@ def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
     notes = []
     if in_test := [name for name in unseen if held_out[name]]:
         notes.append(
-            f"{len(in_test)} classes stand in held-out documents alone and cannot be learned: {', '.join(in_test)}."
+            f"Found in held-out documents alone, so not to be learned: {counted(len(in_test), 'class')}: "
+            f"{', '.join(in_test)}."
         )
     if nowhere := [name for name in unseen if not held_out[name]]:
-        notes.append(f"{len(nowhere)} declared classes have no document at all: {', '.join(nowhere)}.")
+        notes.append(f"Without any document: {counted(len(nowhere), 'declared class')}: {', '.join(nowhere)}.")
     if counts["test"]:
         untested = [name for name in schema.classes if counts["train"][name] and not counts["test"][name]]
         if untested:
-            notes.append(f"{len(untested)} classes have no test document, so no figure: {', '.join(untested)}.")
+            without = counted(len(untested), "class")
+            notes.append(f"Without a test document, so without a figure: {without}: {', '.join(untested)}.")
     return notes
 
 

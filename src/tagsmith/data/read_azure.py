@@ -1,10 +1,10 @@
 """Tagged documents from a labels file of Azure custom text classification and the text files beside it."""
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from tagsmith.data.documents import Document, Source, as_text, label_list, locate, split_name
+from tagsmith.data.documents import Document, Source, as_text, label_list, locate, not_text, split_name
 from tagsmith.errors import DataError
 from tagsmith.rows import decode
 from tagsmith.schema import Task
@@ -92,7 +92,15 @@ def _add(
     if names is None:
         source.problem(where, position, 'expected the class as {"category": NAME}', entry)
         return
-    text_file = folder / entry["location"]
+    inside = PurePath(entry["location"])
+    if inside.is_absolute() or ".." in inside.parts:
+        what = f"expected a location inside {folder}, without a leading / and without .., found {entry['location']}"
+        source.problem(where, position, what, entry)
+        return
+    if (wrong := not_text(entry.get("language"))) is not None:
+        source.problem(where, position, f"expected text as language, found {wrong}", entry)
+        return
+    text_file = folder / inside
     try:
         there = text_file.is_file()
     except OSError:

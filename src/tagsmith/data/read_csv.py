@@ -38,4 +38,6 @@ def _read_file(path: Path, split: str | None, settings: CsvSettings, source: Sou
             continue
         tags = record[settings.label_field]
         labels = tags.split(settings.label_delimiter) if settings.label_delimiter else [tags]
+        if not tags.strip():
+            labels = []  # An empty field names no class; an empty piece of one is a slip.
         add_record(record, labels, str(path), number, split, settings, source)

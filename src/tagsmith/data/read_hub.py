@@ -4,7 +4,8 @@ from typing import Any
 
 import datasets
 
-from tagsmith.data.documents import DAMAGED, Document, Source, as_text, label_list, locate
+from tagsmith.data.documents import Document, Source, label_list, locate, optional_fields
+from tagsmith.dataset_folders import DAMAGED
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.schema import Task
 from tagsmith.settings import HubSettings
@@ -73,23 +74,18 @@ def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: 
         values = value if many else [value]
         # -1 is how data sets spell "no label", in test splits above all.
         values = [item for item in values or [] if item is not None and not (class_label and item == -1)]
+        if not many and isinstance(value, str) and not value.strip():
+            values = []
         if class_label is not None:
             if beyond := [item for item in values if item >= class_label.num_classes]:
                 what = f"label {beyond[0]} is beyond the {class_label.num_classes} classes of the column"
                 source.problem(f"{file}[{name}]", number, what, record)
                 continue
             values = class_label.int2str(values)
-        labels = label_list(source, f"{file}[{name}]", number, values, record)
-        if labels is not None:
-            source.documents.append(
-                Document(
-                    f"{file}[{name}]",
-                    number,
-                    record[settings.text_field],
-                    labels,
-                    split,
-                    as_text(record.get(settings.id_field or "")),
-                    as_text(record.get(settings.language_field or "")),
-                    as_text(record.get(settings.group_field or "")),
-                )
-            )
+        problems = len(source.problems)
+        place = f"{file}[{name}]"
+        labels = label_list(source, place, number, values, record)
+        identity, language, group = optional_fields(record, place, number, settings, source)
+        if labels is not None and len(source.problems) == problems:
+            text = record[settings.text_field]
+            source.documents.append(Document(place, number, text, labels, split, identity, language, group))

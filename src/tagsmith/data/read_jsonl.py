@@ -3,6 +3,7 @@
 from typing import Any
 
 from tagsmith.data.documents import Source, add_record, split_files
+from tagsmith.errors import counted
 from tagsmith.rows import BadRow, json_lines
 from tagsmith.schema import Task
 from tagsmith.settings import JsonlSettings
@@ -24,14 +25,15 @@ def read(settings: JsonlSettings) -> Source:
                 source.problem(str(path), number, labels, record)
             else:
                 # Which field holds the labels declares the task: a fact about the format, not a guess from values.
-                if labels or record.get(settings.labels_field) is not None:
-                    task = Task.single_label if record.get(settings.labels_field) is None else Task.multi_label
+                one, many = record.get(settings.label_field), record.get(settings.labels_field)
+                if one is not None or many is not None:
+                    task = Task.single_label if many is None else Task.multi_label
                     rows[task] = rows.get(task, 0) + 1
                 add_record(record, labels, str(path), number, split, settings, source)
     source.task = Task.multi_label if Task.multi_label in rows else Task.single_label if rows else None
     if len(rows) > 1:
         one, many = (
-            f"{rows[task]:,} rows have {name}"
+            f"{counted(rows[task], 'row')} with {name}"
             for task, name in ((Task.single_label, settings.label_field), (Task.multi_label, settings.labels_field))
         )
         source.notes.append(f"{one}, {many}: taken as multi_label where task= does not say otherwise.")
@@ -49,4 +51,6 @@ def _labels(record: dict[str, Any], settings: JsonlSettings) -> list[Any] | str:
         return f"expected a list as {settings.labels_field}, found {many!r}"
     if settings.labels_field in record and many is None and one is None:
         return f"expected a list as {settings.labels_field}, found null"
+    if isinstance(one, str) and not one.strip():
+        return []
     return many if many is not None else [] if one is None else [one]

@@ -1,8 +1,8 @@
 """Which document goes to which split: given splits are kept, missing ones are drawn by share."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
@@ -12,16 +12,20 @@ from scipy.sparse.csgraph import connected_components
 
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document
+from tagsmith.errors import counted
 
 HELD_OUT = ("test", "validation")
+FURTHER_HELD_OUT = (("train", "test"), ("validation", "test"), ("train", "validation"))
+"""(split, a split that is further held out): what the second knows, the first must not learn."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out documents of an earlier run: split -> ids and split -> texts (in the form of `same_text`)."""
+    """The held-out documents of an earlier run, by split: ids, texts (in the form of `same_text`), groups."""
 
     ids: Mapping[str, Collection[str]]
     texts: Mapping[str, Collection[str]]
+    groups: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def assign(
@@ -44,7 +48,7 @@ def assign(
     """
     notes: list[str] = []
     if earlier is not None:
-        _repeat(documents, earlier, notes)
+        documents = _repeat(documents, earlier, notes)
     shares = {"test": test_share, "validation": validation_share}
     for split in HELD_OUT:
         named = any(document.split == split for document in documents)
@@ -61,7 +65,10 @@ def assign(
     return kept, notes
 
 
-def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -> None:
+def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -> list[Document]:
+    """Hold out again what the earlier run held out; leave out the rest of the groups of these documents."""
+    groups = {split: set(earlier.groups.get(split, ())) for split in HELD_OUT}
+    repeated: set[int] = set()
     for document in documents:
         # A given id names the document even where its text was edited; without one, the text does.
         text = same_text(document.text)
@@ -69,11 +76,24 @@ def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -
         for split in reversed(HELD_OUT):  # Test goes before validation.
             if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ()):
                 document.split = split
+                repeated.add(id(document))
+        if id(document) in repeated and document.group is not None:
+            groups[document.split].add(document.group)
+    again = [document for document in documents if id(document) in repeated]
     for split in HELD_OUT:
-        found = len({same_text(document.text) for document in documents if document.split == split})
+        found = len({same_text(document.text) for document in again if document.split == split})
         known = len(earlier.texts.get(split, ()))
         if known:
-            notes.append(f"data.split_from: {found:,} of {known:,} {split} documents are in this data again.")
+            documents_of_it = counted(known, f"{split} document")
+            notes.append(f"data.split_from: {found:,} of {documents_of_it} found in this data again.")
+    kept = list(documents)
+    for split, held_out in FURTHER_HELD_OUT:
+        siblings = {id(d) for d in kept if d.split == split and d.group in groups[held_out]} - repeated
+        if siblings:
+            left_out = counted(len(siblings), f"{split} document")
+            notes.append(f"data.split_from: left out {left_out} of groups with {held_out} documents in that run.")
+            kept = [d for d in kept if id(d) not in siblings]
+    return kept
 
 
 def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: float, seed: int) -> NDArray[np.int64]:
@@ -113,20 +133,13 @@ def _units(documents: Sequence[Document]) -> NDArray[np.int64]:
 def _without_copies(documents: Sequence[Document], notes: list[str]) -> list[Document]:
     """Drop documents whose text stands in a split that is further held out; say how many."""
 
-    def texts(split: str) -> set[str]:
-        return {same_text(d.text) for d in documents if d.split == split}
-
-    test, validation = texts("test"), texts("validation")
-    rules: list[tuple[str, str, Callable[[Document], bool]]] = [
-        ("train", "test", lambda d: same_text(d.text) in test),
-        ("validation", "test", lambda d: same_text(d.text) in test),
-        ("train", "validation", lambda d: same_text(d.text) in validation),
-    ]
+    texts = {split: {same_text(d.text) for d in documents if d.split == split} for split in HELD_OUT}
     kept = list(documents)
-    for split, held_out, copied in rules:
-        copies = {id(d) for d in kept if d.split == split and copied(d)}
+    for split, held_out in FURTHER_HELD_OUT:
+        copies = {id(d) for d in kept if d.split == split and same_text(d.text) in texts[held_out]}
         if copies:
-            notes.append(f"{len(copies):,} {split} documents are exact copies of {held_out} documents: left out.")
+            left_out = counted(len(copies), f"{split} document")
+            notes.append(f"Left out: {left_out} with the exact text of a {held_out} document.")
             kept = [d for d in kept if id(d) not in copies]
     return kept
 
@@ -137,4 +150,4 @@ def _note_shared_groups(documents: Sequence[Document], notes: list[str]) -> None
         if document.group is not None:
             groups.setdefault(document.group, set()).add(document.split or "")
     if divided := sum(len(splits) > 1 for splits in groups.values()):
-        notes.append(f"{divided:,} groups have documents in more than one split, because these splits were given.")
+        notes.append(f"In more than one split, because these splits were given: {counted(divided, 'group')}.")
