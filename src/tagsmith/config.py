@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tagsmith import settings as typed
-from tagsmith.errors import SettingsError, TagsmithError, TryAgainLater, listing
+from tagsmith.errors import Interrupted, SettingsError, TagsmithError, listing
+from tagsmith.interruption import leave_in_peace, obey_sigterm
 
 Settings = TypeVar("Settings")
 
@@ -33,6 +34,7 @@ STAGES: dict[str, type] = {
     "evaluate": typed.EvaluateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
+    "check_kills": typed.CheckKills,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {
@@ -71,6 +73,7 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
 
         @functools.wraps(stage)
         def main() -> None:
+            obey_sigterm()
             register()
             composed = False
 
@@ -84,6 +87,8 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
             except (HydraException, OmegaConfBaseException):
                 traceback.print_exc()  # HYDRA_FULL_ERROR=1 asks for it.
                 sys.exit(SettingsError.exit_status)
+            except KeyboardInterrupt:
+                _leave("before it began.")
             except SystemExit as left:
                 # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is.
                 sys.exit(left.code if composed or not left.code else SettingsError.exit_status)
@@ -98,15 +103,22 @@ def _run(stage: Callable[[Any], None], config: DictConfig, kind: type) -> None:
     _log_to_stderr()
     try:
         stage(to_settings(config, kind))
+    except Interrupted as told:
+        _leave(str(told))
     except TagsmithError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(TryAgainLater.exit_status)
+        _leave("nothing half done is left behind.")
     except Exception:
         traceback.print_exc()
         sys.exit(TagsmithError.exit_status)
+
+
+def _leave(message: str) -> NoReturn:
+    leave_in_peace()
+    print(f"interrupted: {message}", file=sys.stderr)
+    sys.exit(Interrupted.exit_status)
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]

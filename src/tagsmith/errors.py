@@ -28,9 +28,13 @@ class InputMissing(TagsmithError):
 
 
 class TryAgainLater(TagsmithError):
-    """Nothing is wrong but the moment: another process holds the lock."""
+    """Nothing is wrong but the moment: another process holds the lock, the disk is full."""
 
     exit_status = 75
+
+
+class Interrupted(TryAgainLater):
+    """The process was told to leave, and has; the message says how to go on."""
 
 
 def listing(headline: str, problems: Sequence[str], most: int = 100) -> str:

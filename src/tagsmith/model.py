@@ -15,7 +15,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.files import written_beside
 from tagsmith.schema import Task
 from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.windows import WindowRule
@@ -222,10 +223,16 @@ def save_architecture(folder: Path, model: TextClassifier, tokenizer: Tokenizer,
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write weights so that a reader never sees half of them."""
-    beside = path.with_name(f".{path.name}.tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, beside)
-    beside.replace(path)
+    """Write weights, whole or not at all.
+
+    Raises:
+        TryAgainLater: they cannot be written, such as on a full disk.
+    """
+    try:
+        with written_beside(path) as beside:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, beside)
+    except (OSError, SafetensorError) as error:
+        raise TryAgainLater(f"{path} cannot be written: {error}; mend that, then go on with resume=true.") from error
 
 
 def load_weights(path: Path, model: TextClassifier) -> None:

@@ -55,10 +55,6 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
-    def best(self) -> Path:
-        return self.path / "best.safetensors"
-
-    @property
     def model(self) -> Path:
         return self.path / "model"
 

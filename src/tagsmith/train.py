@@ -1,5 +1,6 @@
 """From settings to a run: documents, head, loop, evaluation."""
 
+import errno
 import json
 import logging
 import shutil
@@ -18,10 +19,10 @@ from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from tagsmith import data
-from tagsmith.checkpoint import newest
-from tagsmith.errors import SettingsError, TryAgainLater
+from tagsmith.checkpoint import newest_usable
+from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, listing
 from tagsmith.evaluate import default_split, encode_split, evaluate_split, score
-from tagsmith.files import replace_folder, whole_file, write_json
+from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
 from tagsmith.loop import TaggedSplit, fit
 from tagsmith.metrics import indicators
 from tagsmith.model import (
@@ -50,7 +51,9 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
     Raises:
         SettingsError: the run folder is taken, or a setting does not fit the data or the encoder.
         InputMissing, DataError: see `data.load` and `model.load_pretrained`.
-        TryAgainLater: another process trains in this folder.
+        TryAgainLater: another process trains in this folder, or the disk is full.
+        Interrupted: SIGTERM (where the caller has had it obeyed) or SIGINT has come. Elsewhere than on the main
+            process it is SystemExit, with the same status.
     """
     accelerator = _accelerator(settings)
     if not accelerator.is_main_process:
@@ -79,6 +82,14 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             for note in tagged.notes if tagged else []:
                 log.warning(note)
             return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
+    except KeyboardInterrupt:
+        if not accelerator.is_main_process:
+            raise SystemExit(Interrupted.exit_status) from None
+        raise Interrupted(f"the same command with run={run.path} resume=true goes on.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TryAgainLater(f"run={run.path}: {error.strerror}; make room, then go on with resume=true.") from error
     finally:
         lock.release()
 
@@ -104,6 +115,7 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         raise TryAgainLater(f"run={run.path}: another process trains here (it holds {lock.lock_file}).") from None
     except OSError as error:
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
+    remove_leftovers(run.path)
     if refuse_or_allow(run, settings.resume, settings.overwrite):
         require_same(run, _settings_of_run(settings))
         return None
@@ -120,7 +132,8 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
         "run", "name", "resume", "overwrite", "train.cpu", "train.micro_batch_tokens", "train.log_every",
-        "train.keep_checkpoints", "train.tensorboard", "evaluate.batch_tokens",
+        "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard",
+        "evaluate.batch_tokens",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
@@ -159,26 +172,39 @@ def _train(
     if not run.weights.is_file():
         model.to(accelerator.device)
         train_split = _tagged_split(splits["train"], "train", tokenizer, reading, schema)
-        if newest(run.checkpoints) is None:
+        start = _newest_checkpoint(run, accelerator)
+        if start is None:
             _start_head(model, train_split, schema, settings.train.probe_c, scoring_tokens, accelerator)
         if settings.train.recipe is Recipe.finetune:
             validation = None
             if "validation" in splits:
                 validation = _tagged_split(splits["validation"], "validation", tokenizer, reading, schema)
             started = time.monotonic()
-            fit(model, train_split, validation, schema, settings.train, settings.seed, scoring_tokens, run, accelerator)
+            fit(
+                model, train_split, validation, schema, settings.train, settings.seed, scoring_tokens, run, start,
+                accelerator,
+            )  # fmt: skip
             log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
-        if accelerator.is_main_process:
-            if run.best.is_file():
-                run.best.replace(run.weights)
-            else:
-                save_weights(run.weights, model.state_dict())
-            shutil.rmtree(run.checkpoints, ignore_errors=True)
-        accelerator.wait_for_everyone()
+        on_main(accelerator, lambda: save_weights(run.weights, model.state_dict()))
+    if accelerator.is_main_process:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
     load_weights(run.weights, model)
     return evaluate_split(
         run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold, accelerator
     )
+
+
+def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
+    """The checkpoint to go on from, the same on every process; None: training starts from the head."""
+
+    def found() -> Path | None:
+        path, problems = newest_usable(run.checkpoints)
+        if problems:
+            anew = f"goes on from {path}" if path else "none is left: training starts anew, from the head"
+            log.warning(listing("Checkpoints that cannot be used:", [*problems, anew]))
+        return path
+
+    return cast(Path | None, from_main(on_main(accelerator, found), accelerator))
 
 
 def _tagged_split(
