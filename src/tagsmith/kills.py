@@ -109,6 +109,7 @@ def _train(settings: TrainRun, threads: int, instant: Instant | None, queue: Any
     """What a process does: train, and die at the instant. The undisturbed one tells its seconds and operations."""
     started, operations = time.monotonic(), 0
     torch.set_num_threads(threads)
+    log.setLevel(logging.INFO)  # For the log in the run.
     folder = Path(settings.run or "").resolve()
 
     def die() -> None:

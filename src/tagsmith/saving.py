@@ -123,7 +123,7 @@ class Checkpoints:
             )
 
     def finish(self) -> None:
-        """Give the model the best weights, where there was a validation (on the main process); say what saving cost."""
+        """Give the main process's model the best weights, where there was a validation; say what saving has cost."""
         if self.best is not None:
             self.model.load_state_dict(self.best, strict=False)
         if self.written:
