@@ -101,7 +101,7 @@ class Checkpoints:
             Interrupted: on the main process; elsewhere SystemExit.
         """
         decision = LEAVE if told.told_by is not None else GO_ON
-        if decision is GO_ON and self.accelerator.is_main_process and self._is_due(progress, occasion):
+        if decision == GO_ON and self.accelerator.is_main_process and self._is_due(progress, occasion):
             decision = SAVE
         if self.group is not None:
             # One number over the CPU's network: a host waits for the other hosts, never for its device.

@@ -115,8 +115,9 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         raise TryAgainLater(f"run={run.path}: another process trains here (it holds {lock.lock_file}).") from None
     except OSError as error:
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
+    goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
     remove_leftovers(run.path)
-    if refuse_or_allow(run, settings.resume, settings.overwrite):
+    if goes_on:
         require_same(run, _settings_of_run(settings))
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)

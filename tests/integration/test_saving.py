@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tagsmith.train import train
 from tagsmith.training_log import TrainingLog
 from tests.conftest import make_encoder
 from tests.integration.test_train import same_weights
+from tests.unit.test_checkpoint import files_no_longer_than
 
 Make = Callable[..., TrainRun]
 STEPS = {"epochs": 4, "checkpoint_every": 4, "validate_every": 5, "log_every": 3}
@@ -123,25 +125,21 @@ def test_a_full_disk_does_not_stop_training(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, heard: pytest.LogCaptureFixture
 ) -> None:
     whole, _ = train(settings(single_label_file, "whole", **STEPS))
-    write, full = checkpoint._Digesting.write, []
-    folder = Path(settings(single_label_file, "full").run or "") / "checkpoints"
+    save = checkpoint.save
 
-    def write_some(self: checkpoint._Digesting, content: Any) -> int:
-        if self.file.name.endswith(".step-000000008.tmp") and self.file.tell() > 20_000:
-            full.append(sorted(path.name for path in folder.iterdir()))
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(self, content)
+    def save_on_a_full_disk(folder: Path, state: checkpoint.State, keep: int) -> Path:
+        with files_no_longer_than(20_000) if state.progress.step == 8 else nullcontext():
+            return save(folder, state, keep)
 
-    monkeypatch.setattr(checkpoint._Digesting, "write", write_some)
+    monkeypatch.setattr(saving.checkpoint, "save", save_on_a_full_disk)
     call_at_step(monkeypatch, 10, kill)
     stopped = settings(single_label_file, "full", **STEPS)
     with pytest.raises(Killed):
         train(stopped)
     monkeypatch.undo()
-    assert [name[:14] for name in full[0]] == [".step-00000000", "step-000000004"]
-    assert [path.name[:14] for path in folder.iterdir()] == ["step-000000004"]
+    assert [path.name[:14] for path in (Path(stopped.run or "") / "checkpoints").iterdir()] == ["step-000000004"]
     assert "No checkpoint after step 8" in heard.text
-    assert "No space left on device" in heard.text
+    assert "File too large" in heard.text
     stopped.resume = True
     run, _ = train(stopped)
     assert same_weights(whole, run)
