@@ -1,10 +1,19 @@
-"""Everything that resuming needs, in one file, written so that a crash leaves the one before it whole."""
+"""Everything that resuming needs, in one file with a digest: a crash or a damaged disk leaves the one before it."""
 
+import hashlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
+from torch import Tensor
+
+from tagsmith.files import sync
+
+FORMAT = 2
+NAME = re.compile(r"step-(\d{9})-([0-9a-f]{32})\.pt")
+"""The step, and half of the SHA-256 of the content: enough to notice damage."""
 
 
 @dataclass
@@ -29,39 +38,119 @@ class Progress:
     stopped: bool = False
 
 
-def save(
-    folder: Path,
-    progress: Progress,
-    model: dict[str, Any],
-    optimizer: dict[str, Any],
-    scaler: dict[str, Any],
-    rng: list[Any],
-    keep: int,
-) -> Path:
-    """Write `step-N.pt` and remove all but the newest `keep` checkpoints.
+@dataclass
+class State:
+    """All that training goes on from.
 
-    Args:
+    Attributes:
+        progress: where training stands.
+        weights: those that are trained, by name.
+        frozen: SHA-256 of the weights that are not, which come from the encoder's own files again.
+        best: the weights of the best validation so far, None before the first.
+        optimizer: state of the optimiser.
         scaler: state of the scaler of fp16 gradients, empty where there is none.
-        rng: state of the random number generators of each process.
+        processes: of each process, its random number generators and its sums for the next line of figures.
+    """
+
+    progress: Progress
+    weights: dict[str, Tensor]
+    frozen: str
+    best: dict[str, Tensor] | None
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    processes: list[dict[str, Any]]
+
+
+class _Digesting:
+    """A file whose digest is known as soon as it is written; keeps the error that torch.save replaces by its own."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        try:
+            written = self.file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
+        self.digest.update(content)
+        return written
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def save(folder: Path, state: State, keep: int) -> Path:
+    """Write `step-N-DIGEST.pt`, then remove all but the newest `keep` up to it.
+
+    Those of later steps go too: training has gone on from before them, because they cannot be used.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it, and the others are as they were.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{progress.step:09d}.pt"
-    beside = path.with_suffix(".tmp")
-    torch.save(
-        {"progress": asdict(progress), "model": model, "optimizer": optimizer, "scaler": scaler, "rng": rng}, beside
-    )
-    beside.replace(path)
-    for old in sorted(folder.glob("step-*.pt"))[:-keep]:
+    step = state.progress.step
+    beside = folder / f".step-{step:09d}.tmp"
+    content = {**vars(state), "format": FORMAT, "progress": asdict(state.progress)}
+    try:
+        with beside.open("wb") as file:
+            digesting = _Digesting(file)
+            try:
+                torch.save(content, cast(IO[bytes], digesting))
+            except RuntimeError:
+                if digesting.error is not None:
+                    raise digesting.error from None
+                raise
+        sync(beside)
+        path = folder / f"step-{step:09d}-{digesting.digest.hexdigest()[:32]}.pt"
+        beside.replace(path)
+        sync(folder)
+    finally:
+        beside.unlink(missing_ok=True)
+    others = {other for other in folder.glob("step-*.pt") if other != path}
+    earlier = sorted(other for other in others if (found := _step(other)) is not None and found < step)
+    for old in others - {*earlier[max(0, len(earlier) - keep + 1) :]}:
         old.unlink()
+    for left in folder.glob(".step-*.tmp"):
+        left.unlink()
     return path
 
 
-def newest(folder: Path) -> Path | None:
-    """The newest checkpoint, None where there is none."""
-    return max(folder.glob("step-*.pt"), default=None)
+def newest_usable(folder: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that is whole, None where there is none, and what is wrong with each newer one."""
+    problems: list[str] = []
+    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+        problem = _problem(path)
+        if problem is None:
+            return path, problems
+        problems.append(f"{path}: {problem}")
+    return None, problems
 
 
-def load(path: Path) -> tuple[Progress, dict[str, Any], dict[str, Any], dict[str, Any], list[Any]]:
-    """Progress, model, optimizer, scaler and rng, as given to `save`; tensors on the CPU."""
+def load(path: Path) -> State:
+    """What `save` was given; tensors on the CPU."""
     content = torch.load(path, map_location="cpu", weights_only=True)
-    return Progress(**content["progress"]), content["model"], content["optimizer"], content["scaler"], content["rng"]
+    del content["format"]
+    return State(**content | {"progress": Progress(**content["progress"])})
+
+
+def _step(path: Path) -> int | None:
+    name = NAME.fullmatch(path.name)
+    return int(name[1]) if name else None
+
+
+def _problem(path: Path) -> str | None:
+    """Why a checkpoint cannot be used, None where it can."""
+    name = NAME.fullmatch(path.name)
+    if name is None:
+        return "expected a name with a digest, as this version writes it"
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        if found != name[2]:
+            return f"expected a content of SHA-256 {name[2]}..., found {found}..."
+        written_as = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["format"]
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if written_as == FORMAT else f"expected format {FORMAT}, found {written_as}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -24,7 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tagsmith import settings as typed
-from tagsmith.errors import SettingsError, TagsmithError, TryAgainLater, listing
+from tagsmith.errors import Interrupted, SettingsError, TagsmithError, listing
+from tagsmith.interruption import leave_in_peace, obey_sigterm
 
 Settings = TypeVar("Settings")
 
@@ -36,6 +37,7 @@ STAGES: dict[str, type] = {
     "evaluate": typed.EvaluateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
+    "check_kills": typed.CheckKills,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {
@@ -75,6 +77,7 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
 
         @functools.wraps(stage)
         def main() -> None:
+            obey_sigterm()
             register()
             statuses: list[int] = []
 
@@ -86,6 +89,8 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
             except (HydraException, OmegaConfBaseException):
                 traceback.print_exc()  # HYDRA_FULL_ERROR=1 asks for it.
                 sys.exit(SettingsError.exit_status)
+            except KeyboardInterrupt:
+                _leave("before it began.")
             except SystemExit as left:
                 # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is.
                 sys.exit(SettingsError.exit_status if left.code in (1, 2) else left.code)
@@ -104,21 +109,28 @@ def _run(stage: Callable[[Any], None], config: DictConfig, kind: type) -> int:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
     try:
         stage(to_settings(config, kind))
+    except Interrupted as told:
+        _leave(str(told))
     except TagsmithError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except SystemExit as left:
-        # The main process of this launch has told what is wrong; a bug ends its other jobs, so it does here.
-        if left.code == TagsmithError.exit_status:
+        # The main process of this launch has told what is wrong; what ends its other jobs does so here.
+        if left.code in (TagsmithError.exit_status, Interrupted.exit_status):
             raise
         return cast(int, left.code)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(TryAgainLater.exit_status)
+        _leave("nothing half done is left behind.")
     except Exception:
         traceback.print_exc()
         sys.exit(TagsmithError.exit_status)
     return 0
+
+
+def _leave(message: str) -> NoReturn:
+    leave_in_peace()
+    print(f"interrupted: {message}", file=sys.stderr)
+    sys.exit(Interrupted.exit_status)
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]

@@ -28,7 +28,7 @@ class InputMissing(TagsmithError):
 
 
 class TryAgainLater(TagsmithError):
-    """Nothing is wrong but the moment: another process holds the lock."""
+    """Nothing is wrong but the moment: another process holds the lock, the disk is full."""
 
     exit_status = 75
 
@@ -37,6 +37,10 @@ def counted(number: int, noun: str) -> str:
     """The number with its noun: `1 class`, `2 classes`, `1,000 documents`."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+class Interrupted(TryAgainLater):
+    """The process was told to leave, and has; the message says how to go on."""
 
 
 def listing(headline: str, problems: Sequence[str], most: int = 100) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,19 +12,36 @@ from pathlib import Path
 from typing import Any, TextIO
 
 
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk: else a power cut may leave a new name with no content."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Where to write a file that takes the name `path` when the block ends well, and else leaves nothing behind."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        sync(beside)
+        beside.replace(path)
+        sync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """Write a text file that takes its name when the block ends well, and leaves nothing behind when it does not.
+    """Write a text file, whole or not at all.
 
     Half of a surrogate pair, which no UTF-8 can hold, is written as its escape.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            yield file
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_beside(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        yield file
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -41,9 +59,12 @@ def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
     beside.mkdir()
     try:
         write(beside)
+        for written in beside.rglob("*"):
+            sync(written)
         if path.exists():
             path.rename(old)
         beside.rename(path)
+        sync(path.parent)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         if old.exists() and not path.exists():
@@ -68,3 +89,19 @@ def in_package(place: str) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(next(iter(spec.submodule_search_locations)), rest)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed process left of writing the folder `path`, and the files in it, under temporary names.
+
+    The caller holds a lock: nobody else is writing there.
+    """
+    of_folder = re.compile(rf"\.{re.escape(path.name)}\.\d+\.(tmp|old)")
+    of_files = re.compile(r"\..+\.\d+\.tmp")
+    left = [found for found in path.parent.iterdir() if of_folder.fullmatch(found.name)]
+    left += [found for found in path.rglob("*") if of_files.fullmatch(found.name)]
+    for found in left:
+        if found.is_dir():
+            shutil.rmtree(found)
+        else:
+            found.unlink()

@@ -11,23 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tagsmith import checkpoint
 from tagsmith.batches import cut, training_batches
+from tagsmith.checkpoint import Progress
 from tagsmith.evaluate import Encoded, figures_of, score, tensors
+from tagsmith.interruption import noted
 from tagsmith.losses import DocumentLoss
 from tagsmith.metrics import indicators
-from tagsmith.model import (
-    TextClassifier,
-    mean_by_document,
-    save_weights,
-)
+from tagsmith.model import TextClassifier, mean_by_document
 from tagsmith.processes import from_main
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
+from tagsmith.saving import Checkpoints
 from tagsmith.schema import Schema
 from tagsmith.settings import BestMetric, TrainSettings
 from tagsmith.training_log import TrainingLog
@@ -55,27 +52,34 @@ def fit(
     seed: int,
     scoring_tokens: int,
     run: RunFolder,
+    start: Path | None,
     accelerator: Accelerator,
 ) -> None:
-    """Fine-tune what is not frozen; the run gets checkpoints, a line of figures a log step, and the best weights.
+    """Fine-tune what is not frozen; the run gets checkpoints and figures, the model the best weights.
 
     `trained` computes the logits of both splits: `model` itself, or its upper part, whose weights are the model's.
     One optimiser step takes one batch of `settings.batch_tokens` tokens, however many processes share it.
+
+    Args:
+        start: the checkpoint to go on from; None: from the beginning.
+
+    Raises:
+        Interrupted: SIGTERM or SIGINT has come, and a checkpoint is saved. Elsewhere than on the main process it is
+            SystemExit, with the same status.
     """
     documents_a_batch = settings.batch_tokens / float(np.mean(train.encoded.lengths * train.encoded.windows))
     optimizer = _optimizer(model, settings, documents_a_batch)
-    progress = checkpoint.Progress()
-    if (path := checkpoint.newest(run.checkpoints)) is not None:
-        progress = _resume(path, model, optimizer, accelerator)
+    training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard)
+    checkpoints = Checkpoints(run.checkpoints, model, optimizer, training_log, settings)
+    progress = checkpoints.go_on_from(start)
     wrapped, optimizer = accelerator.prepare(trained, optimizer)
     truth = indicators(train.labels, len(schema.classes), schema.multi_label)
     document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)
     labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
-    training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard, progress.step)
     size = len(train.encoded)
     total = settings.epochs * size
     done = progress.epoch * size + progress.documents
-    with meter("training", total, "documents", show=accelerator.is_main_process, done=done) as bar:
+    with noted() as told, meter("training", total, "documents", show=accelerator.is_main_process, done=done) as bar:
         while progress.epoch < settings.epochs and not progress.stopped:
             batches = training_batches(
                 train.encoded.lengths, train.encoded.windows, settings.batch_tokens, seed, progress.epoch
@@ -106,17 +110,16 @@ def fit(
                 bar.advance(len(documents), speed)
                 if progress.batch == len(batches):
                     progress.epoch, progress.batch, progress.documents = progress.epoch + 1, 0, 0
-                if _is_due(progress, settings):
+                if due := _is_due(progress, settings):
                     training_log.flush(progress)
                     if validation is not None:
-                        _validate(
-                            model, trained, validation, schema, settings, scoring_tokens, progress, training_log, run
-                        )
-                    _save(progress, model, optimizer, settings, run, accelerator)
+                        _validate(trained, validation, schema, settings, scoring_tokens, progress, checkpoints)
                     training_log.restart()
+                checkpoints.after_step(progress, due, told)
                 if progress.stopped:
                     break
     training_log.close()
+    checkpoints.finish()
     # From here on the model computes in fp32 again, as in the bundle.
     accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
 
@@ -177,18 +180,19 @@ def _clip(model: torch.nn.Module, most: float, accelerator: Accelerator) -> Tens
     return norm if norm is not None else torch.zeros(())
 
 
-def _is_due(progress: checkpoint.Progress, settings: TrainSettings) -> bool:
-    """Whether this step is followed by a validation and a checkpoint; the end of training always is."""
+def _is_due(progress: Progress, settings: TrainSettings) -> bool:
+    """Whether this step is followed by a validation; the end of training always is."""
     if settings.validate_every is None or progress.epoch == settings.epochs:
         return progress.batch == 0
     return progress.step % settings.validate_every == 0
 
 
 def _validate(
-    model: TextClassifier, trained: TextClassifier, validation: TaggedSplit, schema: Schema, settings: TrainSettings,
-    scoring_tokens: int, progress: checkpoint.Progress, training_log: TrainingLog, run: RunFolder,
+    trained: TextClassifier, validation: TaggedSplit, schema: Schema, settings: TrainSettings, scoring_tokens: int,
+    progress: Progress, checkpoints: Checkpoints,
 ) -> None:  # fmt: skip
     """Score the validation split, keep the weights if they are the best so far, decide on early stopping."""
+    training_log = checkpoints.training_log
     accelerator = training_log.accelerator
     logits = score(trained.eval(), validation.encoded, scoring_tokens, accelerator, "validating")
     found: dict[str, float] | None = None
@@ -206,8 +210,7 @@ def _validate(
     value = found[settings.best_metric.value] * (-1 if settings.best_metric is BestMetric.log_loss else 1)
     if progress.best is None or value > progress.best:
         progress.best, progress.since_best = value, 0
-        if accelerator.is_main_process:
-            save_weights(run.best, model.state_dict())
+        checkpoints.keep_best()
     else:
         progress.since_best += 1
         patience = settings.early_stopping_patience
@@ -216,34 +219,3 @@ def _validate(
         kept = "best so far" if progress.since_best == 0 else f"{progress.since_best} since the best"
         summary = ", ".join(f"{name} {number:.4f}" for name, number in found.items())
         log.info(f"validation after step {progress.step:,}: {summary} ({kept})")
-
-
-def _save(
-    progress: checkpoint.Progress, model: torch.nn.Module, optimizer: torch.optim.Optimizer, settings: TrainSettings,
-    run: RunFolder, accelerator: Accelerator,
-) -> None:  # fmt: skip
-    state = {"cpu": torch.get_rng_state()}
-    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else {}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    rng = gather_object([state]) if accelerator.num_processes > 1 else [state]
-    if accelerator.is_main_process:
-        keep = settings.keep_checkpoints
-        checkpoint.save(run.checkpoints, progress, model.state_dict(), optimizer.state_dict(), scaler, rng, keep)
-
-
-def _resume(
-    path: Path, model: TextClassifier, optimizer: torch.optim.Optimizer, accelerator: Accelerator
-) -> checkpoint.Progress:
-    progress, weights, optimizer_state, scaler, rng = checkpoint.load(path)
-    model.load_state_dict(weights)
-    optimizer.load_state_dict(optimizer_state)
-    if accelerator.scaler is not None and scaler:
-        accelerator.scaler.load_state_dict(scaler)
-    if accelerator.process_index < len(rng):
-        torch.set_rng_state(rng[accelerator.process_index]["cpu"])
-        if torch.cuda.is_available() and "cuda" in rng[accelerator.process_index]:
-            torch.cuda.set_rng_state(rng[accelerator.process_index]["cuda"])
-    if accelerator.is_main_process:
-        log.info(f"goes on from {path}: epoch {progress.epoch + 1}, step {progress.step:,}")
-    return progress

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagsmith.errors import DataError, InputMissing, SettingsError, listing
-from tagsmith.files import digest, in_package
+from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
+from tagsmith.files import digest, in_package, written_beside
 from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling
 from tagsmith.windows import WindowRule
 
@@ -231,10 +231,16 @@ def save_architecture(folder: Path, model: TextClassifier, tokenizer: Tokenizer,
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write weights so that a reader never sees half of them."""
-    beside = path.with_name(f".{path.name}.tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, beside)
-    beside.replace(path)
+    """Write weights, whole or not at all.
+
+    Raises:
+        TryAgainLater: they cannot be written, such as on a full disk.
+    """
+    try:
+        with written_beside(path) as beside:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, beside)
+    except (OSError, SafetensorError) as error:
+        raise TryAgainLater(f"{path} cannot be written: {error}; mend that, then go on with resume=true.") from error
 
 
 def load_weights(path: Path, model: TextClassifier) -> None:

@@ -59,10 +59,6 @@ class RunFolder:
         return self.path / "frozen_states"
 
     @property
-    def best(self) -> Path:
-        return self.path / "best.safetensors"
-
-    @property
     def model(self) -> Path:
         return self.path / "model"
 

@@ -1,5 +1,6 @@
 """From settings to a run: documents, head, loop, evaluation."""
 
+import errno
 import json
 import logging
 import shutil
@@ -17,11 +18,11 @@ from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from tagsmith import data
-from tagsmith.checkpoint import newest
+from tagsmith.checkpoint import newest_usable
 from tagsmith.dataset_folders import load_documents
-from tagsmith.errors import SettingsError, TryAgainLater, counted
+from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import Encoded, default_split, encode_split, evaluate_split, score
-from tagsmith.files import replace_folder, whole_file, write_json
+from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
 from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.loop import TaggedSplit, fit
 from tagsmith.metrics import indicators
@@ -53,7 +54,9 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
     Raises:
         SettingsError: the run folder is taken, or a setting does not fit the data or the encoder.
         InputMissing, DataError: see `data.load` and `model.load_pretrained`.
-        TryAgainLater: another process trains in this folder.
+        TryAgainLater: another process trains in this folder, or the disk is full.
+        Interrupted: SIGTERM (where the caller has had it obeyed) or SIGINT has come. Elsewhere than on the main
+            process it is SystemExit, with the same status.
     """
     accelerator = _accelerator(settings)
     if not accelerator.is_main_process:
@@ -82,6 +85,14 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             for note in tagged.notes if tagged else []:
                 log.warning(note)
             return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
+    except KeyboardInterrupt:
+        if not accelerator.is_main_process:
+            raise SystemExit(Interrupted.exit_status) from None
+        raise Interrupted(f"the same command with run={run.path} resume=true goes on.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TryAgainLater(f"run={run.path}: {error.strerror}; make room, then go on with resume=true.") from error
     finally:
         lock.release()
 
@@ -108,7 +119,9 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         raise TryAgainLater(f"run={run.path}: another process trains here (it holds {lock.lock_file}).") from None
     except OSError as error:
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
-    if refuse_or_allow(run, settings.resume, settings.overwrite):
+    goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
+    remove_leftovers(run.path)
+    if goes_on:
         require_same(run, _settings_of_run(settings))
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)
@@ -124,7 +137,8 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
         "run", "name", "resume", "overwrite", "train.cpu", "train.micro_batch_tokens", "train.log_every",
-        "train.keep_checkpoints", "train.tensorboard", "evaluate.batch_tokens",
+        "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard",
+        "evaluate.batch_tokens",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
@@ -168,23 +182,20 @@ def _train(
         encoded = {name: encode_split(splits[name], name, tokenizer, reading, schema) for name in names}
         trained, inputs = _freeze(model, encoded, settings.train, scoring_tokens, run, accelerator)
         tagged = {name: TaggedSplit(inputs[name], list(splits[name]["labels"])) for name in names}
-        if newest(run.checkpoints) is None:
+        start = _newest_checkpoint(run, accelerator)
+        if start is None:
             _start_head(trained, tagged["train"], schema, settings.train.probe_c, scoring_tokens, accelerator)
         if settings.train.recipe is Recipe.finetune:
             started = time.monotonic()
             fit(
                 model, trained, tagged["train"], tagged.get("validation"), schema, settings.train, settings.seed,
-                scoring_tokens, run, accelerator,
+                scoring_tokens, run, start, accelerator,
             )  # fmt: skip
             log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
-        if accelerator.is_main_process:
-            if run.best.is_file():
-                run.best.replace(run.weights)
-            else:
-                save_weights(run.weights, model.state_dict())
-            shutil.rmtree(run.checkpoints, ignore_errors=True)
-            shutil.rmtree(run.frozen_states, ignore_errors=True)
-        accelerator.wait_for_everyone()
+        on_main(accelerator, lambda: save_weights(run.weights, model.state_dict()))
+    if accelerator.is_main_process:
+        shutil.rmtree(run.checkpoints, ignore_errors=True)
+        shutil.rmtree(run.frozen_states, ignore_errors=True)
     load_weights(run.weights, model)
     return evaluate_split(
         run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold, accelerator
@@ -206,6 +217,19 @@ def _freeze(
     for name, split in states.items():
         split.keep(run.frozen_states / f"{name}.f16", settings.frozen_states_gib, batch_tokens)
     return upper_part(model, settings.frozen_layers), states
+
+
+def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
+    """The checkpoint to go on from, the same on every process; None: training starts from the head."""
+
+    def found() -> Path | None:
+        path, problems = newest_usable(run.checkpoints)
+        if problems:
+            anew = f"goes on from {path}" if path else "none is left: training starts anew, from the head"
+            log.warning(listing("Checkpoints that cannot be used:", [*problems, anew]))
+        return path
+
+    return cast(Path | None, from_main(on_main(accelerator, found), accelerator))
 
 
 def _start_head(

@@ -1,8 +1,11 @@
 """The figures of training while it goes on: `metrics.jsonl`, TensorBoard, the progress bar."""
 
 import json
+import logging
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -11,24 +14,62 @@ from torch.utils.tensorboard import SummaryWriter
 
 from tagsmith.checkpoint import Progress
 from tagsmith.errors import DataError
-from tagsmith.files import whole_file
+from tagsmith.files import sync, whole_file
 from tagsmith.run import RunFolder
 from tagsmith.windows import Batch
+
+log = logging.getLogger("tagsmith")
 
 
 class TrainingLog:
     """Sums up the steps between two lines; reads from the device only where a line is due."""
 
-    def __init__(self, run: RunFolder, accelerator: Accelerator, every: int, tensorboard: bool, step: int):
-        """Goes on after `step`: what was written later, by a run that was interrupted, is dropped."""
-        self.path, self.accelerator, self.every = run.metrics, accelerator, every
+    def __init__(self, run: RunFolder, accelerator: Accelerator, every: int, tensorboard: bool):
+        self.run, self.path, self.accelerator, self.every = run, run.metrics, accelerator, every
+        self.tensorboard = tensorboard
         self.writer: SummaryWriter | None = None
-        if accelerator.is_main_process:
-            _keep_lines_until(run.metrics, step)
-            if tensorboard:
-                self.writer = SummaryWriter(str(run.tensorboard), purge_step=step + 1 if step else None)
-        self.speed = ""
+        self.unwritten = self.speed = ""
         self.restart()
+
+    def go_on(self, step: int, states: list[dict[str, Any]]) -> None:
+        """Go on after `step`: what was written later, by a run that was interrupted, is dropped.
+
+        Args:
+            states: what `state` gave on each process then; empty at the beginning.
+        """
+        if self.accelerator.is_main_process:
+            _keep_lines_until(self.path, step)
+            if self.tensorboard:
+                self.writer = SummaryWriter(str(self.run.tensorboard), purge_step=step + 1 if step else None)
+        self.restart()
+        if len(states) == self.accelerator.num_processes:
+            self._set(states[self.accelerator.process_index])
+        elif self.accelerator.is_main_process and states:
+            # Other processes than then: the sums over all of them are the same, whoever holds them.
+            losses = torch.stack([state["losses"] for state in states]).sum(dim=0)
+            counts = {name: sum(state[name] for state in states) for name in ("tokens", "padded")}
+            self._set(states[0] | {"losses": losses} | counts)
+        elif states:
+            self._set(states[0] | {"losses": torch.zeros_like(states[0]["losses"]), "tokens": 0, "padded": 0})
+
+    def state(self) -> dict[str, Any]:
+        """The sums of the steps since the last line, on this process, ready for a checkpoint."""
+        losses, norms, rates = zip(*self.steps, strict=True) if self.steps else ((), (), ())
+        return {
+            "losses": torch.stack(losses).cpu() if losses else torch.zeros(0),
+            "norms": torch.stack(norms).cpu() if norms else torch.zeros(0),
+            "rates": list(rates),
+            "tokens": self.tokens,
+            "padded": self.padded,
+            "seconds": time.monotonic() - self.since,
+        }
+
+    def _set(self, state: dict[str, Any]) -> None:
+        device = self.accelerator.device
+        losses, norms = state["losses"].to(device), state["norms"].to(device)
+        self.steps += zip(losses.unbind(), norms.unbind(), state["rates"], strict=True)
+        self.tokens, self.padded = state["tokens"], state["padded"]
+        self.since = time.monotonic() - state["seconds"]
 
     def restart(self) -> None:
         """Begin a new line, and the clock of its speed."""
@@ -72,13 +113,44 @@ class TrainingLog:
         """Append one line with the step and the epoch; the main process alone does."""
         if not self.accelerator.is_main_process:
             return
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": progress.step, "epoch": progress.epoch, **values}) + "\n")
-        if self.writer is not None:
+        self.unwritten += json.dumps({"step": progress.step, "epoch": progress.epoch, **values}) + "\n"
+        try:
+            self._append()
+        except OSError as error:
+            log.warning(f"{self.path} cannot be written now ({error.strerror}); its lines are kept until it can.")
+        if self.writer is None:
+            return
+        try:
             for name, value in values.items():
                 self.writer.add_scalar(name if "/" in name else f"train/{name}", value, progress.step)
+        except OSError as error:
+            log.warning(f"{self.run.tensorboard} cannot be written ({error.strerror}); it ends here.")
+            self.writer = None
+
+    def settle(self) -> None:
+        """Have every line so far on the disk. Raises: OSError where that cannot be."""
+        self._append()
+        if self.path.is_file():
+            sync(self.path)
+        if self.writer is not None:
+            self.writer.flush()
+
+    def _append(self) -> None:
+        if not self.unwritten:
+            return
+        whole = self.path.stat().st_size if self.path.is_file() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self.unwritten)
+        except OSError:
+            if self.path.is_file():
+                os.truncate(self.path, whole)  # Half a line would spoil the next one.
+            raise
+        self.unwritten = ""
 
     def close(self) -> None:
+        """Raises: OSError where lines are left that cannot be written."""
+        self._append()
         if self.writer is not None:
             self.writer.close()
 

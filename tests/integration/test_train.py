@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith import checkpoint, loop
+from tagsmith import checkpoint, saving
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.evaluate import evaluate_run
 from tagsmith.model import encoder_source
@@ -74,7 +74,7 @@ class Killed(Exception):
 def test_stopped_and_resumed_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, saves: int
 ) -> None:
-    whole, _ = train(settings(single_label_file, "whole", validate_every=3))
+    whole, _ = train(settings(single_label_file, "whole", validate_every=3, checkpoint_every=3))
     save, done = checkpoint.save, []
 
     def save_and_die(*args: object, **kwargs: object) -> None:
@@ -83,11 +83,11 @@ def test_stopped_and_resumed_equals_uninterrupted(
         if len(done) == saves:
             raise Killed
 
-    monkeypatch.setattr(loop.checkpoint, "save", save_and_die)
+    monkeypatch.setattr(saving.checkpoint, "save", save_and_die)
     with pytest.raises(Killed):
-        train(settings(single_label_file, "stopped", validate_every=3))
+        train(settings(single_label_file, "stopped", validate_every=3, checkpoint_every=3))
     monkeypatch.undo()
-    stopped = settings(single_label_file, "stopped", validate_every=3)
+    stopped = settings(single_label_file, "stopped", validate_every=3, checkpoint_every=3)
     stopped.resume = True
     resumed, _ = train(stopped)
     assert same_weights(whole, resumed)

@@ -19,6 +19,7 @@ from tagsmith.settings.data import (
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.stages import (
     BestMetric,
+    CheckKills,
     ClassifyRun,
     ClassWeights,
     EvaluateRun,
@@ -38,6 +39,7 @@ __all__ = [
     "REQUIRED",
     "AzureSettings",
     "BestMetric",
+    "CheckKills",
     "ClassWeights",
     "ClassifyRun",
     "CsvSettings",

@@ -133,13 +133,23 @@ class TrainSettings:
         20.0, "most that is kept on disk of what frozen layers give; above, they run each epoch", unit="GiB", low=0
     )
     validate_every: int | None = setting(
-        None, "validate and save a checkpoint; null: after each epoch", unit="steps", low=1
+        None, "validate, where there is a validation split; null: after each epoch", unit="steps", low=1
     )
     early_stopping_patience: int | None = setting(
         None, "stop after so many validations without a better one; null: never", unit="validations", low=1
     )
     best_metric: BestMetric = setting(
         BestMetric.macro_f1, "where there is a validation split, the weights best by this are kept"
+    )
+    checkpoint_every: int | None = setting(
+        None, "save a checkpoint, whatever it costs; null: by the clock alone", unit="steps", low=1
+    )
+    checkpoint_minutes: float | None = setting(
+        5.0,
+        "save a checkpoint, as after each validation and epoch, unless writing it would cost over 2 % of the time; "
+        "null: after those alone",
+        unit="minutes",
+        low=0,
     )
     keep_checkpoints: int = setting(2, "newest checkpoints kept while training", unit="checkpoints", low=1)
     mixed_precision: Precision = setting(Precision.fp32, "number format of the forward pass")
@@ -180,6 +190,14 @@ class TrainRun:
     def problems(self) -> Iterator[str]:
         if self.resume and self.overwrite:
             yield "resume, overwrite: expected at most one of them, found both"
+
+
+@dataclass
+class CheckKills(TrainRun):
+    """Settings of `scripts/check_kills.py`: those of the training, and these; `run` holds all its runs."""
+
+    kills: int = setting(20, "times that training is killed", unit="kills", low=1)
+    threads: int = setting(1, "threads of each training process", unit="threads", low=1)
 
 
 @dataclass

@@ -1,0 +1,17 @@
+"""Kill training again and again, resume it, and compare with a run that was never killed."""
+
+from tagsmith.config import script
+from tagsmith.settings import CheckKills
+
+
+@script("check_kills")
+def main(settings: CheckKills) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    from tagsmith.kills import check_kills
+
+    kills = check_kills(settings)
+    print(f"{len(kills)} kills, the same weights, figures and predictions as without them")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Real SIGKILLs at random instants and inside of writing; `scripts/check_kills.py` is the long form."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tagsmith.kills import check_kills
+from tagsmith.settings import CheckKills, TrainRun
+
+Make = Callable[..., TrainRun]
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
+    settings: Make, single_label_file: Path
+) -> None:
+    # Validations, lines of figures and checkpoints fall on different steps.
+    recipe = settings(
+        single_label_file, "kills", epochs=3, checkpoint_every=4, validate_every=5, log_every=3,
+        early_stopping_patience=50,
+    )  # fmt: skip
+    told = check_kills(CheckKills(**vars(recipe), kills=8))
+    assert len(told) == 8
+    assert any("into the writing of a checkpoint" in line for line in told)
