@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "classify": {"batches", "bundle", "errors", "schema", "windows"},
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
     "model_card": {"schema"},
+    "bench": {"batches", "data", "errors", "metrics", "model", "run", "schema", "settings", "train", "windows"},
     "export": {
         "bundle", "classify", "errors", "evaluate", "files", "metrics", "model", "model_card", "run", "schema",
         "settings", "windows",
