@@ -38,6 +38,7 @@ STAGES: dict[str, type] = {
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
     "check_kills": typed.CheckKills,
+    "bench_train": typed.BenchTrainRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {

@@ -103,6 +103,7 @@ class TrainingLog:
             "loss": mean_loss,
             "grad_norm": float(norms[-1]),
             "learning_rate": rates[-1],
+            "tokens": round(tokens),
             "tokens_per_second": round(speed, 1),
             "padding_share": round(1 - tokens / padded, 4),
         }

@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "classify": {"batches", "bundle", "errors", "schema", "windows"},
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
     "model_card": {"errors", "schema"},
+    "bench": {"batches", "data", "errors", "metrics", "model", "run", "schema", "settings", "train", "windows"},
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
         "schema", "settings", "windows",

@@ -4,6 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
+from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchTrainRun
 from tagsmith.settings.data import (
     AzureSettings,
     CsvSettings,
@@ -36,8 +37,11 @@ from tagsmith.settings.stages import (
 )
 
 __all__ = [
+    "CONTENDERS",
+    "RECIPES",
     "REQUIRED",
     "AzureSettings",
+    "BenchTrainRun",
     "BestMetric",
     "CheckKills",
     "ClassWeights",

@@ -1,0 +1,25 @@
+"""Tagsmith's recipes beside other ways to train a classifier: a line of JSON a measurement, then one table."""
+
+from tagsmith.config import script
+from tagsmith.settings import BenchTrainRun
+
+
+@script("bench_train")
+def main(settings: BenchTrainRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered at once.
+    import json
+
+    from rich.console import Console
+
+    from tagsmith.bench import compare, table
+
+    measurements = []
+    for measurement in compare(settings):
+        print(json.dumps(measurement.as_dict()), flush=True)
+        measurements.append(measurement)
+    # Eleven columns do not fit the 80 characters that rich takes a file or a pipe to have.
+    Console(width=max(Console().width, 130)).print(table(measurements))
+
+
+if __name__ == "__main__":
+    main()

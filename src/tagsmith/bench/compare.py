@@ -1,0 +1,171 @@
+"""Every contender once in turn on every training set, each in a process of its own."""
+
+import logging
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tagsmith.bench.contest import Contest, NotInstalled, Outcome
+from tagsmith.bench.documents import Prepared, TrainingSet, prepare
+from tagsmith.settings import (
+    CONTENDERS,
+    RECIPES,
+    BenchTrainRun,
+    DataSettings,
+    JsonlSettings,
+    OnBadRow,
+    TrainRun,
+)
+
+log = logging.getLogger("tagsmith")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One contender on one training set; figures are None where it was skipped. See `Outcome` for what they mean.
+
+    Attributes:
+        per_class: documents a class; None: all documents.
+        repetition: 1 for the first draw, or for the first measurement on all documents.
+        tokens_per_second: tokens of training over all seconds.
+        padding_share: of the tokens of training with padding.
+        peak_memory: MiB.
+        skipped: why there is no measurement.
+    """
+
+    contender: str
+    task: str
+    classes: int
+    per_class: int | None
+    repetition: int
+    documents: int
+    test_documents: int
+    tokens: int | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    padding_share: float | None = None
+    peak_memory: float | None = None
+    accuracy: float | None = None
+    micro_f1: float | None = None
+    macro_f1: float | None = None
+    skipped: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(settings: BenchTrainRun) -> Iterator[Measurement]:
+    """Measure every contender on every training set, as the measurements come.
+
+    All contenders take their turn on one training set before the next one is begun, so that a slow minute of the
+    machine hits them all. Each has a process of its own, so that its peak memory and its caches are its own.
+
+    Raises:
+        SettingsError, InputMissing, DataError: see `documents.prepare` and `train.train`.
+    """
+    contenders = settings.contenders if settings.contenders is not None else list(CONTENDERS)
+    with tempfile.TemporaryDirectory(prefix="tagsmith_bench_") as name:
+        prepared = in_own_process(prepare, settings, Path(name))
+        for note in prepared.notes:
+            log.warning(note)
+        for number, training_set in enumerate(prepared.training_sets, start=1):
+            for contender in contenders:
+                log.info(
+                    f"{number} of {len(prepared.training_sets)}: {contender}, {training_set.documents:,} documents"
+                )
+                yield _turn(contender, settings, prepared, training_set, Path(name))
+
+
+def _turn(
+    contender: str, settings: BenchTrainRun, prepared: Prepared, training_set: TrainingSet, scratch: Path
+) -> Measurement:
+    """Measure one contender on one training set; where that cannot be done, say why."""
+    about = Measurement(
+        contender,
+        prepared.schema.task.value,
+        len(prepared.schema.classes),
+        training_set.per_class,
+        training_set.repetition + 1,
+        training_set.documents,
+        prepared.test_documents,
+    )
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        contest = _contest(contender, settings, prepared, training_set, Path(folder))
+        try:
+            outcome = in_own_process(measure, contest)
+        except NotInstalled as error:
+            return replace(about, skipped=str(error))
+        except BrokenProcessPool:
+            # The rest of the comparison is worth having without this one.
+            return replace(about, skipped="its process was killed, most likely for want of memory")
+    if outcome.tokens is not None and outcome.padded is not None:
+        speed, padding = outcome.tokens / outcome.seconds, 1 - outcome.tokens / outcome.padded
+        about = replace(about, tokens_per_second=round(speed, 1), padding_share=round(padding, 4))
+    return replace(
+        about,
+        tokens=outcome.tokens,
+        seconds=round(outcome.seconds, 3),
+        peak_memory=round(outcome.peak_memory, 1),
+        accuracy=outcome.accuracy,
+        micro_f1=outcome.micro_f1,
+        macro_f1=outcome.macro_f1,
+    )
+
+
+def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
+    """The result of a function that a fresh process runs; what it raises is raised here."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def measure(contest: Contest) -> Outcome:
+    """Run one contender in this process, which imports what that one needs before its clock starts.
+
+    Raises:
+        NotInstalled: its library is not there, or cannot be imported.
+    """
+    if contest.settings.train.cpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if contest.contender in RECIPES:
+        from tagsmith.bench.run_tagsmith import run
+    elif contest.contender == "setfit":
+        if find_spec("setfit") is None:
+            raise NotInstalled("setfit is not installed; pip install 'tagsmith[bench]'")
+        from tagsmith.bench.run_setfit import run
+    elif contest.contender == "tfidf_svm":
+        from tagsmith.bench.run_tfidf_svm import run
+    else:
+        from tagsmith.bench.run_trainer import run
+    return run(contest)
+
+
+def _contest(
+    contender: str, settings: BenchTrainRun, prepared: Prepared, training_set: TrainingSet, folder: Path
+) -> Contest:
+    """The contest of one contender: settings of a run on the files of the training set and the test set."""
+    classes = list(prepared.schema.classes)
+    shared = {item.name: getattr(settings.data, item.name) for item in fields(DataSettings)}
+    # Checked, split and with its classes known: what the files hold is what is trained on.
+    shared |= {"classes": classes, "on_bad_row": OnBadRow.error, "split_from": None, "validation_share": 0.0}
+    data = JsonlSettings(**shared, train=str(training_set.path), test=str(prepared.test))
+    recipe = RECIPES.get(contender, settings.train.recipe)
+    run = TrainRun(
+        run=str(folder / "run"),
+        seed=settings.seed + training_set.repetition,
+        task=prepared.schema.task,
+        data=data,
+        model=settings.model,
+        train=replace(settings.train, recipe=recipe),
+        evaluate=settings.evaluate,
+    )
+    return Contest(contender, run, prepared.schema, training_set.path, prepared.test)

@@ -1,0 +1,48 @@
+"""Tagsmith's own contenders: `tagsmith.train.train` with a recipe."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from tagsmith.batches import scoring_batches
+from tagsmith.bench.contest import Contest, Outcome, outcome_of_figures, peak_memory
+from tagsmith.bench.documents import read
+from tagsmith.model import Reading
+from tagsmith.run import RunFolder
+from tagsmith.train import train
+from tagsmith.windows import encode
+
+
+def run(contest: Contest) -> Outcome:
+    """Train and evaluate as `scripts/train.py` does."""
+    started = time.perf_counter()
+    folder, evaluation = train(contest.settings)
+    seconds = time.perf_counter() - started
+    peak = peak_memory()
+    embedded, trained = _embedded(contest, folder), _trained(folder.metrics)
+    tokens, padded = (a + b for a, b in zip(embedded, trained, strict=True))
+    return outcome_of_figures(seconds, tokens, padded, peak, evaluation)
+
+
+def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
+    """Tokens without and with padding of the one pass over the training documents that the regression needs."""
+    texts, _ = read(contest.train, contest.schema)
+    reading = Reading.load(folder.model / "reading.json")
+    tokenizer = Tokenizer.from_file(str(folder.model / "tokenizer.json"))
+    encoded = encode(tokenizer, texts, reading.rule, reading.pad_id)
+    batches = scoring_batches(encoded.lengths, encoded.windows, contest.settings.evaluate.batch_tokens)
+    padded = sum(int(encoded.windows[batch].sum() * encoded.lengths[batch].max()) for batch in batches)
+    return int(np.sum(encoded.window_lengths)), padded
+
+
+def _trained(metrics: Path) -> tuple[int, int]:
+    """Tokens without and with padding of all training steps, none where the recipe takes no step."""
+    if not metrics.is_file():
+        return 0, 0
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if "tokens" in line]
+    padded = sum(line["tokens"] / (1 - line["padding_share"]) for line in steps)
+    return sum(line["tokens"] for line in steps), round(padded)

@@ -1,0 +1,47 @@
+"""Settings of the benchmark."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tagsmith.schema import Task
+from tagsmith.settings.data import DataSettings
+from tagsmith.settings.fields import setting
+from tagsmith.settings.stages import EvaluateSettings, ModelSettings, Recipe, TrainSettings
+
+RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
+"""Tagsmith's own contenders: one a recipe."""
+
+CONTENDERS = (*RECIPES, "trainer", "trainer_tuned", "setfit", "tfidf_svm")
+
+
+@dataclass
+class BenchTrainRun:
+    """Settings of `scripts/bench_train.py`; `train` is for Tagsmith's own contenders, its recipe is the contender's."""
+
+    contenders: list[str] | None = setting(None, f"who is measured, of {', '.join(CONTENDERS)}; null: all of them")
+    full_data: bool = setting(True, "measure on all training documents")
+    repetitions: int = setting(1, "measurements of each contender on all training documents", low=1)
+    per_class: list[int] | None = setting(
+        None, "measure on so many documents a class as well, such as [8,16,32,64]; null: do not", unit="documents"
+    )
+    draws: int = setting(5, "draws of each of these sizes, the same ones for all contenders", low=1)
+    seed: int = setting(0, "seed of the splits, and of the first repetition and draw", low=0, high=2**31 - 10_000)
+    task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+
+    def problems(self) -> Iterator[str]:
+        named = self.contenders if self.contenders is not None else list(CONTENDERS)
+        if not named or set(named) - set(CONTENDERS) or len(set(named)) < len(named):
+            yield f"contenders: expected null or different ones of {', '.join(CONTENDERS)}; found {self.contenders}"
+        if self.per_class is not None and (not self.per_class or min(self.per_class) < 1):
+            yield f"per_class: expected null or numbers of at least 1, found {self.per_class}"
+        if not self.full_data and self.per_class is None:
+            yield "full_data, per_class: expected at least one of them, found neither"
+        if self.train.early_stopping_patience is not None:
+            yield (
+                "train.early_stopping_patience: expected null, as no contender is given validation documents; "
+                f"found {self.train.early_stopping_patience}"
+            )
