@@ -19,11 +19,13 @@ from tagsmith.errors import InputMissing
 from tagsmith.files import whole_file, write_json
 from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
 from tagsmith.model import Reading, TextClassifier, load_classifier, mean_by_document
+from tagsmith.processes import on_main
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.settings import EvaluateRun
-from tagsmith.windows import Batch, EncodedDocuments, encode
+from tagsmith.settings import CacheSettings, EvaluateRun
+from tagsmith.token_cache import encode_cached
+from tagsmith.windows import Batch, EncodedDocuments
 
 log = logging.getLogger("tagsmith")
 datasets.disable_progress_bars()
@@ -73,12 +75,20 @@ def score(
 
 
 def encode_split(
-    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
-) -> EncodedDocuments:
+    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema, cache: CacheSettings,
+    accelerator: Accelerator,
+) -> EncodedDocuments:  # fmt: skip
     """The documents of a split as tokens; says which of them are longer than what is read."""
-    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+
+    def load() -> EncodedDocuments:
+        return encode_cached(cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+
+    # With a cache the main process goes first: it tokenises, the others find its tokens.
+    encoded = on_main(accelerator, load) if cache.folder is not None else None
+    if encoded is None:
+        encoded = load()
     if (encoded.tokens > reading.rule.max_tokens).any():
-        log.warning(_long_documents(encoded, part["labels"], name, reading, schema))
+        log.warning(_long_documents(encoded, part["labels"][:], name, reading, schema))
     return encoded
 
 
@@ -119,6 +129,7 @@ def evaluate_split(
     schema: Schema,
     batch_tokens: int,
     threshold: float,
+    cache: CacheSettings,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
     """Score the documents of one split; write `evaluation.json` and `predictions.jsonl`; return the former.
@@ -130,7 +141,7 @@ def evaluate_split(
     if split not in splits:
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
-    encoded = encode_split(part, split, tokenizer, reading, schema)
+    encoded = encode_split(part, split, tokenizer, reading, schema, cache, accelerator)
     model = model.to(accelerator.device).eval()
     logits = score(model, encoded, batch_tokens, accelerator, f"scoring {split}")
     if not accelerator.is_main_process:
@@ -178,4 +189,6 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     accelerator = Accelerator(cpu=settings.cpu)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
-    return evaluate_split(run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, accelerator)
+    return evaluate_split(
+        run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, settings.cache, accelerator
+    )

@@ -32,11 +32,11 @@ from tagsmith.model import (
     save_architecture,
     save_weights,
 )
-from tagsmith.probe import fit_head
+from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import from_main, on_main
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
-from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
+from tagsmith.settings import CacheSettings, Precision, Recipe, TrainRun, as_dict
 
 log = logging.getLogger("tagsmith")
 
@@ -120,7 +120,7 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
         "run", "name", "resume", "overwrite", "train.cpu", "train.micro_batch_tokens", "train.log_every",
-        "train.keep_checkpoints", "train.tensorboard", "evaluate.batch_tokens",
+        "train.keep_checkpoints", "train.tensorboard", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
@@ -158,13 +158,17 @@ def _train(
     scoring_tokens = settings.evaluate.batch_tokens
     if not run.weights.is_file():
         model.to(accelerator.device)
-        train_split = _tagged_split(splits["train"], "train", tokenizer, reading, schema)
+        train_split = _tagged_split(splits["train"], "train", tokenizer, reading, schema, settings.cache, accelerator)
         if newest(run.checkpoints) is None:
-            _start_head(model, train_split, schema, settings.train.probe_c, scoring_tokens, accelerator)
+            _start_head(
+                model, _for_head(train_split, settings), schema, settings.train.probe_c, scoring_tokens, accelerator
+            )
         if settings.train.recipe is Recipe.finetune:
             validation = None
             if "validation" in splits:
-                validation = _tagged_split(splits["validation"], "validation", tokenizer, reading, schema)
+                validation = _tagged_split(
+                    splits["validation"], "validation", tokenizer, reading, schema, settings.cache, accelerator
+                )
             started = time.monotonic()
             fit(model, train_split, validation, schema, settings.train, settings.seed, scoring_tokens, run, accelerator)
             log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
@@ -177,14 +181,25 @@ def _train(
         accelerator.wait_for_everyone()
     load_weights(run.weights, model)
     return evaluate_split(
-        run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold, accelerator
-    )
+        run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold,
+        settings.cache, accelerator,
+    )  # fmt: skip
 
 
 def _tagged_split(
-    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
-) -> TaggedSplit:
-    return TaggedSplit(encode_split(part, name, tokenizer, reading, schema), list(part["labels"]))
+    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema, cache: CacheSettings,
+    accelerator: Accelerator,
+) -> TaggedSplit:  # fmt: skip
+    return TaggedSplit(encode_split(part, name, tokenizer, reading, schema, cache, accelerator), part["labels"][:])
+
+
+def _for_head(split: TaggedSplit, settings: TrainRun) -> TaggedSplit:
+    """The documents that the regression is fitted on: all of them where it is the whole of training."""
+    most = settings.train.probe_documents
+    if settings.train.recipe is Recipe.probe or len(split.labels) <= most:
+        return split
+    drawn = draw_documents(split.labels, most, settings.seed)
+    return TaggedSplit(split.encoded.take(drawn), [split.labels[i] for i in drawn])
 
 
 def _start_head(

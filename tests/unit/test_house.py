@@ -30,7 +30,11 @@ MAY_IMPORT = {
     "progress": set(),
     "run": {"errors"},
     "report": set(),
-    "evaluate": {"batches", "errors", "files", "metrics", "model", "progress", "run", "schema", "settings", "windows"},
+    "token_cache": {"files", "progress", "settings", "windows"},
+    "evaluate": {
+        "batches", "errors", "files", "metrics", "model", "processes", "progress", "run", "schema", "settings",
+        "token_cache", "windows",
+    },
     "training_log": {"checkpoint", "files", "run", "windows"},
     "loop": {
         "batches", "checkpoint", "evaluate", "metrics", "model", "processes", "progress", "run", "schema", "settings",

@@ -19,6 +19,7 @@ from tagsmith.settings.data import (
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.stages import (
     BestMetric,
+    CacheSettings,
     ClassifyRun,
     EvaluateRun,
     EvaluateSettings,
@@ -36,6 +37,7 @@ __all__ = [
     "REQUIRED",
     "AzureSettings",
     "BestMetric",
+    "CacheSettings",
     "ClassifyRun",
     "CsvSettings",
     "DataSettings",
