@@ -74,9 +74,10 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             on_main(
                 accelerator, lambda: _create(settings, run, cast(data.TaggedData, tagged), model, tokenizer, reading)
             )
+        notes, tagged = tagged.notes if tagged else [], None  # The documents now stand in the run, not in memory.
         accelerator.wait_for_everyone()
         with _log_file(run.log, accelerator):
-            for note in tagged.notes if tagged else []:
+            for note in notes:
                 log.warning(note)
             return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
     finally:
