@@ -33,6 +33,7 @@ STAGES: dict[str, type] = {
     "evaluate": typed.EvaluateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
+    "bench_scale": typed.BenchScaleRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {

@@ -4,6 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
+from tagsmith.settings.bench import BenchScaleRun
 from tagsmith.settings.data import (
     AzureSettings,
     CsvSettings,
@@ -36,6 +37,7 @@ from tagsmith.settings.stages import (
 __all__ = [
     "REQUIRED",
     "AzureSettings",
+    "BenchScaleRun",
     "BestMetric",
     "CacheSettings",
     "ClassifyRun",
