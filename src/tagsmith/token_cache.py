@@ -10,9 +10,10 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,22 +99,24 @@ def key_of(texts: Sequence[str], tokenizer: Tokenizer, rule: WindowRule, pad_id:
 
 
 def _read(entry: Path) -> Tokens | None:
-    """The entry as memory maps; None where there is none, or where it is damaged (it is then removed)."""
+    """The entry as memory maps; None where there is none, or where it is damaged (it is then removed, if it can be)."""
     try:
         expected = json.loads((entry / "entry.json").read_text(encoding="utf-8"))
         found = {name: _sha256(entry / name) for name in FILES}
         if found != expected:
             raise ValueError("a file is not as it was written")
-        os.utime(entry / "entry.json")  # The time of its last use.
+        with suppress(PermissionError):  # Another person's cache may be read.
+            os.utime(entry / "entry.json")  # The time of its last use.
         columns: dict[str, Any] = {}
         for name in FILES:
             batch = pa.ipc.open_file(pa.memory_map(str(entry / name))).get_batch(0)
             columns |= {column: batch.column(column).to_numpy() for column in batch.schema.names}
         return Tokens(**columns)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         if entry.is_dir():
             log.warning(f"{entry}: damaged ({error}); its tokens are made anew.")
-            _remove(entry)
+            with suppress(OSError):
+                _remove(entry)
         return None
 
 
@@ -125,7 +128,8 @@ def _write(entry: Path, chunks: Iterable[Tokens]) -> None:
     """
     entry.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own: processes on two machines with one folder may have the same process id.
-    beside = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+    beside = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}")
+    beside.mkdir()
     try:
         raw = beside / "ids.raw"
         with raw.open("wb") as file:
@@ -163,7 +167,7 @@ def _sha256(path: Path) -> str:
 def _remove(folder: Path) -> None:
     """Remove a folder so that nobody sees half of it; whoever has mapped its files keeps them."""
     try:
-        gone = folder.rename(folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}"))
+        gone = folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))
     except FileNotFoundError:
         return
     shutil.rmtree(gone, ignore_errors=True)

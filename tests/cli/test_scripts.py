@@ -171,12 +171,12 @@ def test_two_processes_equal_one(script: Script, tiny: Tiny, tmp_path: Path) -> 
 
 
 def test_scaling_is_measured(script: Script, encoder: Path) -> None:
-    model = f"overrides=[model.path={encoder},train.cpu=true,train.probe_documents=100]"
+    model = f'overrides=["model.path={encoder}","train.cpu=true","train.probe_documents=100"]'
     done = script("bench_scale", "documents=400", "distinct=300", "steps=5", model)
     assert done.returncode == 0, done.stderr
     first, cold, warm = done.stdout.splitlines()
     assert first == "400 documents, 300 of them different"
     for line, cache in ((cold, "cold"), (warm, "warm")):
-        assert re.match(rf"{cache} cache: first step after [\d.]+ s, [\d.]+ steps/s, .*[\d.]+ GiB of memory", line)
-    failed = script("bench_scale", "documents=400", "steps=5", "overrides=[model.path=nowhere]")
+        assert re.match(rf"{cache} cache: first step after [\d.]+ s \(.+\), [\d.]+ steps/s, .+ GiB of memory", line)
+    failed = script("bench_scale", "documents=400", "steps=5", 'overrides=["model.path=nowhere"]')
     assert failed.returncode == 66

@@ -15,4 +15,4 @@ class BenchScaleRun:
     )
     steps: int = setting(200, "training ends after so many", unit="steps", low=2)
     model: str = setting("minilm", "the encoder, as in model= of scripts/train.py")
-    overrides: list[str] | None = setting(None, "further settings of scripts/train.py, as NAME=VALUE")
+    overrides: list[str] | None = setting(None, 'further settings of scripts/train.py, each as "NAME=VALUE"')
