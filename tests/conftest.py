@@ -1,10 +1,16 @@
 """Encoders of a few thousand weights, made on the spot, and data that they can learn in a second."""
 
 import json
+import os
 import random
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# Before anything is imported that looks at it: no test meets what a person has in a cache, or leaves something there.
+CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
+os.environ["XDG_CACHE_HOME"] = CACHE.name
 
 TOPICS = {
     "animals": ["cat", "dog", "horse", "cow", "sheep", "goat", "hen", "duck", "pig", "mouse"],

@@ -39,6 +39,7 @@ STAGES: dict[str, type] = {
     "classify": typed.ClassifyRun,
     "check_kills": typed.CheckKills,
     "bench_train": typed.BenchTrainRun,
+    "bench_scale": typed.BenchScaleRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {

@@ -20,11 +20,13 @@ from tagsmith.errors import InputMissing, counted
 from tagsmith.files import whole_file, write_json
 from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
 from tagsmith.model import Reading, TextClassifier, load_classifier, mean_by_document
+from tagsmith.processes import on_main
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.settings import EvaluateRun
-from tagsmith.windows import Batch, EncodedDocuments, encode
+from tagsmith.settings import CacheSettings, EvaluateRun
+from tagsmith.token_cache import encode_cached
+from tagsmith.windows import Batch, EncodedDocuments
 
 log = logging.getLogger("tagsmith")
 datasets.disable_progress_bars()
@@ -59,41 +61,52 @@ def score(
     batch_tokens: int,
     accelerator: Accelerator,
     what: str,
+    documents: NDArray[np.int64] | None = None,
 ) -> Floats:
-    """`forward` of every document, float32 [documents, n], the same on every process.
+    """`forward` of documents, float32 [documents, n], the same on every process.
 
     Args:
         forward: from inputs and attention_mask [windows, tokens] to float [windows, n]; a document gets the
             mean over its windows.
+        documents: positions of those that are scored; None: all of them, in their order.
     """
-    batches = scoring_batches(encoded.lengths, encoded.windows, batch_tokens)
+    chosen = np.arange(len(encoded)) if documents is None else documents
+    batches = scoring_batches(encoded.lengths[chosen], encoded.windows[chosen], batch_tokens)
     mine = batches[accelerator.process_index :: accelerator.num_processes]
     parts: list[tuple[NDArray[np.int64], Floats]] = []
-    total = sum(len(documents) for documents in mine)
+    total = sum(map(len, mine))
     with torch.inference_mode(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
-        for documents in mine:
-            batch = encoded.batch(documents)
+        for places in mine:
+            batch = encoded.batch(chosen[places])
             inputs, mask, document, windows = tensors(batch, accelerator.device)
             result = mean_by_document(forward(inputs, mask).float(), document, windows)
-            parts.append((documents, result.cpu().numpy()))
-            progress.advance(len(documents))
+            parts.append((places, result.cpu().numpy()))
+            progress.advance(len(places))
     if accelerator.num_processes > 1:
         parts = gather_object(parts)
-    gathered = np.concatenate([documents for documents, _ in parts])
-    if len(gathered) != len(encoded) or len(np.unique(gathered)) != len(encoded):
-        raise RuntimeError(f"expected a score for each of {len(encoded)} documents, gathered {len(gathered)}")
-    scores = np.empty((len(encoded), parts[0][1].shape[1]), dtype=np.float32)
+    gathered = np.concatenate([places for places, _ in parts])
+    if len(gathered) != len(chosen) or len(np.unique(gathered)) != len(chosen):
+        raise RuntimeError(f"expected a score for each of {len(chosen)} documents, gathered {len(gathered)}")
+    scores = np.empty((len(chosen), parts[0][1].shape[1]), dtype=np.float32)
     scores[gathered] = np.concatenate([values for _, values in parts])
     return scores
 
 
 def encode_split(
-    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema
-) -> EncodedDocuments:
+    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema, cache: CacheSettings,
+    accelerator: Accelerator,
+) -> EncodedDocuments:  # fmt: skip
     """The documents of a split as tokens; says which of them are longer than what is read."""
-    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+
+    def load() -> EncodedDocuments:
+        return encode_cached(cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+
+    # With a cache the main process goes first: it tokenises, the others find its tokens.
+    encoded = on_main(accelerator, load) if cache.folder is not None else None
+    if encoded is None:
+        encoded = load()
     if (encoded.tokens > reading.rule.max_tokens).any():
-        log.warning(_long_documents(encoded, part["labels"], name, reading, schema))
+        log.warning(_long_documents(encoded, part["labels"][:], name, reading, schema))
     return encoded
 
 
@@ -135,6 +148,7 @@ def evaluate_split(
     schema: Schema,
     batch_tokens: int,
     threshold: float,
+    cache: CacheSettings,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
     """Score the documents of one split; write `evaluation.json` and `predictions.jsonl`; return the former.
@@ -147,7 +161,7 @@ def evaluate_split(
     if split not in splits:
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
-    encoded = encode_split(part, split, tokenizer, reading, schema)
+    encoded = encode_split(part, split, tokenizer, reading, schema, cache, accelerator)
     model = model.to(accelerator.device).eval()
     logits = score(model, encoded, batch_tokens, accelerator, f"scoring {split}")
     if not accelerator.is_main_process:
@@ -196,4 +210,6 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     accelerator = Accelerator(cpu=settings.cpu)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
-    return evaluate_split(run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, accelerator)
+    return evaluate_split(
+        run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, settings.cache, accelerator
+    )

@@ -79,7 +79,8 @@ def fit(
     size = len(train.encoded)
     total = settings.epochs * size
     done = progress.epoch * size + progress.documents
-    with noted() as told, meter("training", total, "documents", show=accelerator.is_main_process, done=done) as bar:
+    shown = total if settings.max_steps is None else None
+    with noted() as told, meter("training", shown, "documents", show=accelerator.is_main_process, done=done) as bar:
         while progress.epoch < settings.epochs and not progress.stopped:
             batches = training_batches(
                 train.encoded.lengths, train.encoded.windows, settings.batch_tokens, seed, progress.epoch
@@ -87,7 +88,8 @@ def fit(
             for documents in batches[progress.batch :]:
                 wrapped.train()
                 done = progress.epoch * size + progress.documents
-                rate = _set_rates(optimizer, settings, (done + len(documents) / 2) / total)
+                steps_done = (progress.step + 0.5) / (settings.max_steps or math.inf)
+                rate = _set_rates(optimizer, settings, max(steps_done, (done + len(documents) / 2) / total))
                 loss = torch.zeros((), device=accelerator.device)
                 for share, weight, last in _shares(documents, train.encoded, settings, accelerator):
                     batch = train.encoded.batch(share)
@@ -110,6 +112,7 @@ def fit(
                 bar.advance(len(documents), speed)
                 if progress.batch == len(batches):
                     progress.epoch, progress.batch, progress.documents = progress.epoch + 1, 0, 0
+                progress.stopped = progress.step == settings.max_steps
                 if due := _is_due(progress, settings):
                     training_log.flush(progress)
                     if validation is not None:
@@ -150,7 +153,7 @@ def _optimizer(model: TextClassifier, settings: TrainSettings, documents: float)
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, done: float) -> float:
-    """Warm-up from 0, then linear decay to 0, by the share of documents `done`; returns the encoder's rate."""
+    """Warm-up from 0, then linear decay to 0, by the share of training that is `done`; returns the encoder's rate."""
     warmup = settings.lr_warmup_fraction
     factor = done / warmup if done < warmup else (1 - done) / max(1e-9, 1 - warmup)
     for group in optimizer.param_groups:
@@ -182,6 +185,8 @@ def _clip(model: torch.nn.Module, most: float, accelerator: Accelerator) -> Tens
 
 def _is_due(progress: Progress, settings: TrainSettings) -> bool:
     """Whether this step is followed by a validation; the end of training always is."""
+    if progress.stopped:
+        return True
     if settings.validate_every is None or progress.epoch == settings.epochs:
         return progress.batch == 0
     return progress.step % settings.validate_every == 0
@@ -214,7 +219,7 @@ def _validate(
     else:
         progress.since_best += 1
         patience = settings.early_stopping_patience
-        progress.stopped = patience is not None and progress.since_best >= patience
+        progress.stopped |= patience is not None and progress.since_best >= patience
     if accelerator.is_main_process:
         kept = "best so far" if progress.since_best == 0 else f"{progress.since_best} since the best"
         summary = ", ".join(f"{name} {number:.4f}" for name, number in found.items())

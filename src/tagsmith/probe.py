@@ -4,6 +4,8 @@ A regression first, then fine-tuning: Kumar et al., Fine-Tuning can Distort Pret
 """
 
 import warnings
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,29 @@ def fit_head(features: Floats, truth: NDArray[np.int8], multi_label: bool, c: fl
         intercept = np.concatenate([-intercept, intercept]) / 2
     weights[present], bias[present] = coefficients, intercept
     return weights, bias
+
+
+def draw_documents(labels: Sequence[Any], most: int, seed: int, each: int = 20) -> NDArray[np.int64]:
+    """Positions, rising, of `most` documents drawn at random (all where there are fewer), with every class among them.
+
+    Args:
+        labels: an id, or a list of ids (multi-label), a document.
+        each: documents that a class gets at least, if it has them; fewer where `most` has no room for so many a
+            class, but one even then.
+    """
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    tags = [label if isinstance(label, list) else [label] for label in labels]
+    document = np.repeat(np.arange(len(tags)), [len(tag) for tag in tags])
+    classes = np.fromiter(chain.from_iterable(tags), dtype=np.int64, count=len(document))
+    by_class = np.lexsort((place[document], classes))
+    starts = np.flatnonzero(np.diff(classes[by_class], prepend=-1))
+    rank = np.arange(len(by_class)) - np.repeat(starts, np.diff(starts, append=len(by_class)))
+    first = np.unique(document[by_class[rank < max(1, min(each, most // max(1, len(starts))))]])
+    rest = order[~np.isin(order, first)]
+    return np.sort(np.concatenate([first, rest[: max(0, most - len(first))]]))
 
 
 def _one_class(features: Floats, has_class: NDArray[np.int8], strength: float) -> tuple[Floats, float]:

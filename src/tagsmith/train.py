@@ -35,7 +35,7 @@ from tagsmith.model import (
     save_architecture,
     save_weights,
 )
-from tagsmith.probe import fit_head
+from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import forget_accelerator, from_main, on_main
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
@@ -80,9 +80,10 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             on_main(
                 accelerator, lambda: _create(settings, run, cast(data.TaggedData, tagged), model, tokenizer, reading)
             )
+        notes, tagged = tagged.notes if tagged else [], None  # The documents now stand in the run, not in memory.
         accelerator.wait_for_everyone()
         with _log_file(run.log, accelerator):
-            for note in tagged.notes if tagged else []:
+            for note in notes:
                 log.warning(note)
             return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
     except KeyboardInterrupt:
@@ -138,7 +139,7 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     about_the_machine = {
         "run", "name", "resume", "overwrite", "train.cpu", "train.micro_batch_tokens", "train.log_every",
         "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard",
-        "evaluate.batch_tokens",
+        "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
@@ -179,12 +180,15 @@ def _train(
         names = ["train"]
         if settings.train.recipe is Recipe.finetune and "validation" in splits:
             names.append("validation")
-        encoded = {name: encode_split(splits[name], name, tokenizer, reading, schema) for name in names}
+        encoded = {
+            name: encode_split(splits[name], name, tokenizer, reading, schema, settings.cache, accelerator)
+            for name in names
+        }
         trained, inputs = _freeze(model, encoded, settings.train, scoring_tokens, run, accelerator)
-        tagged = {name: TaggedSplit(inputs[name], list(splits[name]["labels"])) for name in names}
+        tagged = {name: TaggedSplit(inputs[name], splits[name]["labels"][:]) for name in names}
         start = _newest_checkpoint(run, accelerator)
         if start is None:
-            _start_head(trained, tagged["train"], schema, settings.train.probe_c, scoring_tokens, accelerator)
+            _start_head(trained, tagged["train"], schema, settings, accelerator)
         if settings.train.recipe is Recipe.finetune:
             started = time.monotonic()
             fit(
@@ -198,8 +202,9 @@ def _train(
         shutil.rmtree(run.frozen_states, ignore_errors=True)
     load_weights(run.weights, model)
     return evaluate_split(
-        run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold, accelerator
-    )
+        run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold,
+        settings.cache, accelerator,
+    )  # fmt: skip
 
 
 def _freeze(
@@ -233,16 +238,23 @@ def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
 
 
 def _start_head(
-    model: TextClassifier, split: TaggedSplit, schema: Schema, c: float, batch_tokens: int, accelerator: Accelerator
+    model: TextClassifier, split: TaggedSplit, schema: Schema, settings: TrainRun, accelerator: Accelerator
 ) -> None:
-    """Set the head to the logistic regression on the frozen encoder's vectors of the training documents."""
+    """Set the head to the logistic regression on the frozen encoder's vectors of the training documents.
+
+    Where fine-tuning follows, `train.probe_documents` of them are enough.
+    """
     started = time.monotonic()
-    features = score(model.eval().features, split.encoded, batch_tokens, accelerator, "embedding")
+    most = len(split.labels) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
+    drawn = draw_documents(split.labels, most, settings.seed)
+    batch_tokens = settings.evaluate.batch_tokens
+    features = score(model.eval().features, split.encoded, batch_tokens, accelerator, "embedding", drawn)
     embedded = time.monotonic()
     head = None
     if accelerator.is_main_process:
-        truth = indicators(split.labels, len(schema.classes), schema.multi_label)
-        head = fit_head(features, truth, schema.multi_label, c)
+        labels = [split.labels[i] for i in drawn]
+        truth = indicators(labels, len(schema.classes), schema.multi_label)
+        head = fit_head(features, truth, schema.multi_label, settings.train.probe_c)
         fitting = time.monotonic() - embedded
         log.info(
             f"probe: {counted(len(features), 'document')} embedded in {embedded - started:.1f} s, "

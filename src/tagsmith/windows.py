@@ -5,7 +5,7 @@ A short document has one window. Everything here is numpy and tokenizers, so tha
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -85,39 +85,40 @@ class Places:
     windows: Ints
 
 
-class EncodedDocuments:
-    """Token ids of many documents without padding: 4 bytes a token, in one array.
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of documents without padding, in the order of the documents.
 
     Attributes:
-        lengths: int64 [documents], tokens of each document's longest window.
+        ids: int32 [tokens], window after window.
+        window_lengths: int64 [windows], tokens of each.
         windows: int64 [documents], number of windows.
         tokens: int64 [documents], tokens of the whole document, special tokens included.
         unread: int64 [documents], tokens that no window holds.
     """
 
-    def __init__(self, pad_id: int, documents: Iterable[tuple[list[list[int]], int, int]]):
-        """`documents` yields (windows, tokens, unread) of each document."""
+    ids: NDArray[np.int32]
+    window_lengths: Ints
+    windows: Ints
+    tokens: Ints
+    unread: Ints
+
+
+class EncodedDocuments:
+    """Token ids of many documents without padding: 4 bytes a token, in one array, which may be a memory map.
+
+    Attributes:
+        lengths: int64 [documents], tokens of each document's longest window.
+        windows, tokens, unread: int64 [documents], see `Tokens`.
+    """
+
+    def __init__(self, pad_id: int, content: Tokens):
         self.pad_id = pad_id
-        ids: list[NDArray[np.int32]] = []
-        window_lengths: list[int] = []
-        windows: list[int] = []
-        tokens: list[int] = []
-        unread: list[int] = []
-        for document, whole, missed in documents:
-            for window in document:
-                ids.append(np.asarray(window, dtype=np.int32))
-                window_lengths.append(len(window))
-            windows.append(len(document))
-            tokens.append(whole)
-            unread.append(missed)
-        self.ids = np.concatenate(ids) if ids else np.zeros(0, np.int32)
-        self.window_lengths = np.asarray(window_lengths, dtype=np.int64)
+        self.ids, self.window_lengths, self.windows = content.ids, content.window_lengths, content.windows
+        self.tokens, self.unread = content.tokens, content.unread
         self.window_starts = np.cumsum(self.window_lengths) - self.window_lengths
-        self.windows = np.asarray(windows, dtype=np.int64)
         self.first_window = np.cumsum(self.windows) - self.windows
-        self.tokens = np.asarray(tokens, dtype=np.int64)
-        self.unread = np.asarray(unread, dtype=np.int64)
-        self.lengths = np.maximum.reduceat(self.window_lengths, self.first_window) if windows else np.zeros(0, np.int64)
+        self.lengths = np.maximum.reduceat(self.window_lengths, self.first_window) if len(self) else self.windows
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -149,30 +150,64 @@ def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     return full[:start], full[start + len(bare) :]
 
 
-def encode(
-    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int, at_once: int = 1000
-) -> EncodedDocuments:
-    """Tokenise `texts` (all cores) and cut them into windows.
+def without_limits(tokenizer: Tokenizer) -> Tokenizer:
+    """Switch off the tokenizer's own truncation and padding.
 
-    The tokenizer's own truncation and padding are switched off: files often carry values of their own that
-    would cut a document silently.
+    Files often carry values of their own that would cut a document silently.
     """
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int) -> EncodedDocuments:
+    """Tokenise `texts` (all cores) and cut them into windows, in memory."""
+    return EncodedDocuments(pad_id, joined(encode_chunks(tokenizer, texts, rule)))
+
+
+def encode_chunks(
+    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, at_once: int = 1000
+) -> Iterator[Tokens]:
+    """Tokenise `texts` (all cores), so many at once, and cut them into windows."""
+    without_limits(tokenizer)
     before, after = special_tokens(tokenizer)
-    room = rule.max_tokens - len(before) - len(after)
+    around = len(before) + len(after)
+    room = rule.max_tokens - around
+    for start in range(0, len(texts), at_once):
+        ids: list[int] = []
+        window_lengths: list[int] = []
+        windows: list[int] = []
+        tokens: list[int] = []
+        unread: list[int] = []
+        for encoding in tokenizer.encode_batch_fast(list(texts[start : start + at_once]), add_special_tokens=False):
+            document = encoding.ids
+            tokens.append(len(document) + around)
+            if len(document) <= room:  # Most documents: one window that holds all.
+                ids += before
+                ids += document
+                ids += after
+                window_lengths.append(len(document) + around)
+                windows.append(1)
+                unread.append(0)
+                continue
+            spans = rule.spans(len(document), room)
+            for window in spans:
+                inside = [i for a, b in window for i in document[a:b]]
+                ids += [*before, *inside, *after]
+                window_lengths.append(len(inside) + around)
+            windows.append(len(spans))
+            unread.append(len(document) - _covered(spans))
+        yield Tokens(np.asarray(ids, dtype=np.int32), *map(_ints, (window_lengths, windows, tokens, unread)))
 
-    def documents() -> Iterator[tuple[list[list[int]], int, int]]:
-        for start in range(0, len(texts), at_once):
-            chunk = list(texts[start : start + at_once])
-            for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                ids = encoding.ids
-                windows = rule.spans(len(ids), room)
-                read = _covered(windows)
-                joined = [before + [i for a, b in window for i in ids[a:b]] + after for window in windows]
-                yield joined, len(ids) + len(before) + len(after), len(ids) - read
 
-    return EncodedDocuments(pad_id, documents())
+def joined(chunks: Iterable[Tokens]) -> Tokens:
+    """Chunks of documents as one."""
+    parts = [Tokens(np.zeros(0, np.int32), *map(_ints, ([], [], [], []))), *chunks]
+    return Tokens(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Tokens)))
+
+
+def _ints(values: list[int]) -> Ints:
+    return np.asarray(values, dtype=np.int64)
 
 
 def _covered(windows: list[list[tuple[int, int]]]) -> int:

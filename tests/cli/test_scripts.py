@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +185,15 @@ def test_two_processes_equal_one(script: Script, tiny: Tiny, tmp_path: Path) -> 
     assert ids[0] == ids[1]
     assert len(set(ids[0])) == len(ids[0]) == evaluations[0]["documents"] == evaluations[1]["documents"]
     assert evaluations[0]["log_loss"] == pytest.approx(evaluations[1]["log_loss"], abs=2e-3)
+
+
+def test_scaling_is_measured(script: Script, encoder: Path) -> None:
+    model = f'overrides=["model.path={encoder}","train.cpu=true","train.probe_documents=100"]'
+    done = script("bench_scale", "documents=400", "distinct=300", "steps=5", model)
+    assert done.returncode == 0, done.stderr
+    first, cold, warm = done.stdout.splitlines()
+    assert first == "400 documents, 300 of them different"
+    for line, cache in ((cold, "cold"), (warm, "warm")):
+        assert re.match(rf"{cache} cache: first step after [\d.]+ s \(.+\), [\d.]+ steps/s, .+ GiB of memory", line)
+    failed = script("bench_scale", "documents=400", "steps=5", 'overrides=["model.path=nowhere"]')
+    assert failed.returncode == 66

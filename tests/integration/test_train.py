@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith import checkpoint, saving
+from tagsmith import checkpoint, saving, token_cache
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.evaluate import evaluate_run
 from tagsmith.model import encoder_source
 from tagsmith.run import RunFolder
-from tagsmith.settings import EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
+from tagsmith.settings import CacheSettings, EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 
@@ -70,11 +70,12 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("saves", [1, 3])
+@pytest.mark.parametrize(("saves", "max_steps"), [(1, None), (3, None), (2, 8), (3, 8)])
 def test_stopped_and_resumed_equals_uninterrupted(
-    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, saves: int, max_steps: int | None
 ) -> None:
-    whole, _ = train(settings(single_label_file, "whole", validate_every=3, checkpoint_every=3))
+    bounds = {"validate_every": 3, "checkpoint_every": 3, "max_steps": max_steps}
+    whole, _ = train(settings(single_label_file, "whole", **bounds))
     save, done = checkpoint.save, []
 
     def save_and_die(*args: object, **kwargs: object) -> None:
@@ -85,9 +86,9 @@ def test_stopped_and_resumed_equals_uninterrupted(
 
     monkeypatch.setattr(saving.checkpoint, "save", save_and_die)
     with pytest.raises(Killed):
-        train(settings(single_label_file, "stopped", validate_every=3, checkpoint_every=3))
+        train(settings(single_label_file, "stopped", **bounds))
     monkeypatch.undo()
-    stopped = settings(single_label_file, "stopped", validate_every=3, checkpoint_every=3)
+    stopped = settings(single_label_file, "stopped", **bounds)
     stopped.resume = True
     resumed, _ = train(stopped)
     assert same_weights(whole, resumed)
@@ -148,6 +149,32 @@ def test_a_run_that_another_process_trains_is_left_alone(
 
     with FileLock(tmp_path / ".run.lock"), pytest.raises(TryAgainLater, match="another process"):
         train(settings(single_label_file))
+
+
+def test_training_ends_after_max_steps_and_its_rates_with_it(settings: Make, single_label_file: Path) -> None:
+    run, _ = train(settings(single_label_file, epochs=50, max_steps=7, probe_documents=30))
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    rates = [line["learning_rate"] for line in lines if "loss" in line]
+    assert len(rates) == 7
+    assert rates[-1] < 0.1 * max(rates)
+    assert sum("validation/macro_f1" in line for line in lines) >= 1
+    assert lines[-1]["step"] == 7
+    assert "validation/macro_f1" in lines[-1]
+    whole, _ = train(settings(single_label_file, "whole", max_steps=1000))
+    unbounded, _ = train(settings(single_label_file, "unbounded"))
+    assert same_weights(whole, unbounded)
+
+
+def test_a_second_run_finds_its_tokens(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = CacheSettings(str(tmp_path / "cache"))
+    first, evaluation = train(settings(single_label_file, "first", cache=cache))
+    monkeypatch.setattr(token_cache, "encode_chunks", None)
+    second, again = train(settings(single_label_file, "second", cache=cache))
+    assert same_weights(first, second)
+    assert evaluation == again
+    assert evaluate_run(EvaluateRun(run=str(second.path), cpu=True, cache=cache), second) == again
 
 
 def test_early_stopping_needs_a_validation_split(settings: Make, single_label_file: Path) -> None:

@@ -15,6 +15,33 @@ def test_a_batch_is_cut_where_the_next_document_would_exceed_the_budget() -> Non
     assert [batch.tolist() for batch in cut(np.arange(5), lengths, windows, 12)] == [[0, 1], [2], [3, 4]]
 
 
+def cut_one_by_one(order: np.ndarray, lengths: np.ndarray, windows: np.ndarray, budget: int) -> list[list[int]]:
+    """What `cut` promises, word for word."""
+    batches: list[list[int]] = []
+    for document in order:
+        grown = [*batches[-1], document] if batches else []
+        if grown and lengths[grown].max() * windows[grown].sum() <= budget:
+            batches[-1].append(int(document))
+        else:
+            batches.append([int(document)])
+    return batches
+
+
+@pytest.mark.parametrize("budget", [16, 100, 700])
+def test_batches_are_cut_as_one_by_one(budget: int) -> None:
+    lengths, windows = sizes(3, 400)
+    order = np.random.default_rng(0).permutation(400)
+    assert [batch.tolist() for batch in cut(order, lengths, windows, budget)] == cut_one_by_one(
+        order, lengths, windows, budget
+    )
+
+
+def test_the_batches_of_a_seed_are_those_that_they_always_were() -> None:
+    lengths, windows = sizes(5, 12)
+    found = [batch.tolist() for batch in training_batches(lengths, windows, 128, 0, 0)]
+    assert found == [[4, 5, 6], [7, 11], [0], [3, 8], [2, 9, 10], [1]]
+
+
 def test_a_document_beyond_the_budget_goes_alone() -> None:
     batches = cut(np.arange(3), np.array([3, 50, 3]), np.array([1, 1, 1]), 10)
     assert [batch.tolist() for batch in batches] == [[0], [1], [2]]

@@ -33,10 +33,11 @@ MAY_IMPORT = {
     "run": {"errors"},
     "report": {"errors"},
     "evaluate": {
-        "batches", "dataset_folders", "errors", "files", "metrics", "model", "progress", "run", "schema", "settings",
-        "windows",
+        "batches", "dataset_folders", "errors", "files", "metrics", "model", "processes", "progress", "run", "schema",
+        "settings", "token_cache", "windows",
     },
     "training_log": {"checkpoint", "errors", "files", "run", "windows"},
+    "token_cache": {"files", "progress", "settings", "windows"},
     "loop": {
         "batches", "checkpoint", "evaluate", "interruption", "losses", "metrics", "model", "processes", "progress",
         "run", "saving", "schema", "settings", "training_log",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tagsmith.metrics import indicators
-from tagsmith.probe import fit_head
+from tagsmith.probe import draw_documents, fit_head
 
 
 def points(classes: int, each: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -45,3 +45,37 @@ def test_multi_label_classes_with_no_or_every_document() -> None:
     predicted = (features @ weights.T + bias) > 0
     assert (predicted == truth).all()
     assert not weights[[2, 3]].any()
+
+
+def test_drawn_documents_hold_every_class_and_follow_the_shares() -> None:
+    labels = [*np.random.default_rng(0).choice([0, 1, 2], 5000, p=[0.7, 0.299, 0.001]).tolist(), 3]
+    drawn = draw_documents(labels, 500, seed=0)
+    assert len(drawn) == 500
+    assert (np.diff(drawn) > 0).all()
+    counts = np.bincount(np.array(labels)[drawn], minlength=4)
+    assert counts[3] == 1
+    assert counts[2] == min(20, labels.count(2))
+    assert counts[0] / 500 == pytest.approx(0.7, abs=0.07)
+
+
+def test_the_seed_alone_decides_which_are_drawn() -> None:
+    labels = [i % 3 for i in range(300)]
+    assert draw_documents(labels, 50, seed=1).tolist() == draw_documents(labels, 50, seed=1).tolist()
+    assert draw_documents(labels, 50, seed=1).tolist() != draw_documents(labels, 50, seed=2).tolist()
+
+
+def test_drawn_multi_label_documents_hold_every_class() -> None:
+    labels: list[list[int]] = [[] if i % 2 else [0, 1] if i % 4 else [0] for i in range(1000)]
+    labels[500] = [1, 2]
+    drawn = draw_documents(labels, 100, seed=0)
+    assert len(drawn) == 100
+    assert 500 in drawn
+    assert any(not labels[i] for i in drawn)
+
+
+def test_where_there_is_little_room_each_class_has_one_document() -> None:
+    labels = [i % 40 for i in range(400)]
+    for most in (40, 30):
+        assert sorted(labels[i] for i in draw_documents(labels, most, seed=0)) == list(range(40))
+    assert draw_documents(labels, 1000, seed=0).tolist() == list(range(400))
+    assert draw_documents([[], [], []], 2, seed=0).shape == (2,)

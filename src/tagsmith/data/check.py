@@ -1,6 +1,5 @@
 """What is wrong with the documents themselves, whatever format they came in."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from tagsmith.data.documents import Document, Problem
@@ -10,7 +9,8 @@ from tagsmith.schema import Task
 
 def same_text(text: str) -> str:
     """The form in which two texts are the same document: runs of white space do not count."""
-    return " ".join(text.split())
+    joined = " ".join(text.split())
+    return text if joined == text else joined  # Most texts are in that form: no second copy of them is kept.
 
 
 def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:
@@ -24,12 +24,15 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
         problems.append((position, Problem(document.file, document.row, what, content)))
 
     first_with_id: dict[str, Document] = {}
-    with_text: dict[str, list[int]] = defaultdict(list)
+    first_with_text: dict[str, int] = {}
+    repeated: dict[str, list[int]] = {}
     for position, document in enumerate(documents):
         if what := _text_problem(document.text):
             found(position, what)
         else:
-            with_text[same_text(document.text)].append(position)
+            text = same_text(document.text)
+            if (before := first_with_text.setdefault(text, position)) != position:
+                repeated.setdefault(text, [before]).append(position)
         for name in ("id", "language", "group"):
             if is_broken(getattr(document, name) or ""):
                 found(position, f"{name} with half of a surrogate pair, which is no Unicode text")
@@ -48,7 +51,9 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
             first = first_with_id.setdefault(document.id, document)
             if first is not document:
                 found(position, f"id {document.id!r} stands already at {first.file}:{first.row}")
-    for positions in with_text.values():
+    for positions in repeated.values():
+        if all(documents[p].labels == documents[positions[0]].labels for p in positions):
+            continue
         first_with_tags: dict[frozenset[str], Document] = {}
         tags_of = {p: frozenset(documents[p].labels) for p in positions}
         for p in positions:

@@ -1,6 +1,7 @@
 """What every reader gives: documents with the place they came from, and the problems met on the way."""
 
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,7 +106,7 @@ def label_list(source: Source, file: str, row: int, values: Iterable[Any], conte
             source.problem(file, row, f"expected a class name, found {value!r}", content)
             return None
         if (name := str(value).strip()) not in names:
-            names.append(name)
+            names.append(sys.intern(name))  # One text a class, not one a document.
     return names
 
 

@@ -1,6 +1,6 @@
 """Read, check, order the classes, split: the way of a document into the DatasetDict."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
@@ -26,6 +27,8 @@ from tagsmith.settings import (
     OnBadRow,
     TextFoldersSettings,
 )
+
+SPLITS = ("train", "validation", "test")
 
 READERS: dict[type[DataSettings], Callable[[Any], Source]] = {
     CsvSettings: read_csv.read,
@@ -96,8 +99,9 @@ def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int
     """int8 [documents, classes]: 1 where a document has a class."""
     indicators = np.zeros((len(documents), len(schema.classes)), dtype=np.int8)
     ids = schema.label2id
-    for i, document in enumerate(documents):
-        indicators[i, [ids[name] for name in document.labels]] = 1
+    rows = np.repeat(np.arange(len(documents)), [len(document.labels) for document in documents])
+    columns = np.fromiter((ids[name] for document in documents for name in document.labels), np.int64, len(rows))
+    indicators[rows, columns] = 1
     return indicators
 
 
@@ -133,9 +137,10 @@ def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
 
 
 def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for document in documents:
-        counts[document.split or ""].update(document.labels)
+    counts = {
+        split: Counter(name for document in documents if document.split == split for name in document.labels)
+        for split in SPLITS
+    }
     held_out = counts["test"] + counts["validation"]
     unseen = [name for name in schema.classes if not counts["train"][name]]
     notes = []
@@ -156,14 +161,13 @@ def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
 
 def _name(documents: Sequence[Document]) -> None:
     """Give documents without an id one that says where they stand: `train.jsonl:17`."""
-    paths: dict[str, set[str]] = defaultdict(set)
-    for document in documents:
-        paths[Path(document.file).name].add(document.file)
+    names = {file: Path(file).name for file in {document.file for document in documents}}
+    files = Counter(names.values())
     taken = {document.id for document in documents}
     for document in documents:
         if document.id is None:
-            short = Path(document.file).name
-            name = f"{short if len(paths[short]) == 1 else document.file}:{document.row}"
+            short = names[document.file]
+            name = f"{short if files[short] == 1 else document.file}:{document.row}"
             document.id = name if name not in taken else f"{document.file}:{document.row}#"
 
 
@@ -179,7 +183,7 @@ def _dataset_dict(documents: Sequence[Document], schema: Schema) -> datasets.Dat
             features[name] = datasets.Value("string")
     ids = schema.label2id
     splits = datasets.DatasetDict()
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         part = [document for document in documents if document.split == split]
         if not part:
             continue
@@ -188,5 +192,8 @@ def _dataset_dict(documents: Sequence[Document], schema: Schema) -> datasets.Dat
         }
         labels = [sorted(ids[name] for name in document.labels) for document in part]
         columns["labels"] = labels if schema.multi_label else [label[0] for label in labels]
-        splits[split] = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+        # Not Dataset.from_dict, which looks at each value by itself.
+        schema_of_table = datasets.Features({name: features[name] for name in columns}).arrow_schema
+        table = pa.table(columns, schema=schema_of_table)
+        splits[split] = datasets.Dataset(datasets.table.InMemoryTable(table))
     return splits

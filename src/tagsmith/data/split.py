@@ -117,26 +117,28 @@ def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: fl
 
 def _units(documents: Sequence[Document]) -> NDArray[np.int64]:
     """The number of the unit of each document: documents that share a group or a text, directly or through others."""
-    keys: dict[tuple[str, str], int] = {}
-    edges: list[tuple[int, int]] = []
-    for i, document in enumerate(documents):
-        edges.append((i, keys.setdefault(("text", same_text(document.text)), len(keys))))
-        if document.group is not None:
-            edges.append((i, keys.setdefault(("group", document.group), len(keys))))
-    count = len(documents) + len(keys)
-    rows, columns = np.asarray(edges).T
-    graph = coo_array((np.ones(len(edges)), (rows, columns + len(documents))), shape=(count, count))
+    texts: dict[str, int] = {}
+    of_text = np.asarray([texts.setdefault(same_text(document.text), len(texts)) for document in documents])
+    grouped = [i for i, document in enumerate(documents) if document.group is not None]
+    if not grouped:
+        return of_text
+    groups: dict[str | None, int] = {}
+    of_group = np.asarray([groups.setdefault(documents[i].group, len(groups)) for i in grouped])
+    rows = np.concatenate([np.arange(len(documents)), grouped])
+    columns = np.concatenate([of_text, of_group + len(texts)])
+    count = len(documents) + len(texts) + len(groups)
+    graph = coo_array((np.ones(len(rows)), (rows, columns + len(documents))), shape=(count, count))
     _, component = connected_components(graph, directed=False)
     return np.unique(component[: len(documents)], return_inverse=True)[1]
 
 
 def _without_copies(documents: Sequence[Document], notes: list[str]) -> list[Document]:
     """Drop documents whose text stands in a split that is further held out; say how many."""
-
     texts = {split: {same_text(d.text) for d in documents if d.split == split} for split in HELD_OUT}
     kept = list(documents)
     for split, held_out in FURTHER_HELD_OUT:
-        copies = {id(d) for d in kept if d.split == split and same_text(d.text) in texts[held_out]}
+        known = texts[held_out]
+        copies = {id(d) for d in kept if d.split == split and same_text(d.text) in known} if known else set()
         if copies:
             left_out = counted(len(copies), f"{split} document")
             notes.append(f"Left out: {left_out} with the exact text of a {held_out} document.")

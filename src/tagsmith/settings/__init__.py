@@ -4,7 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
-from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchTrainRun
+from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.data import (
     AzureSettings,
     CsvSettings,
@@ -20,6 +20,7 @@ from tagsmith.settings.data import (
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.stages import (
     BestMetric,
+    CacheSettings,
     CheckKills,
     ClassifyRun,
     ClassWeights,
@@ -41,8 +42,10 @@ __all__ = [
     "RECIPES",
     "REQUIRED",
     "AzureSettings",
+    "BenchScaleRun",
     "BenchTrainRun",
     "BestMetric",
+    "CacheSettings",
     "CheckKills",
     "ClassWeights",
     "ClassifyRun",

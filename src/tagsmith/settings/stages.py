@@ -1,8 +1,10 @@
 """Settings of the encoder, the recipe and the stages."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from tagsmith.schema import Task
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
@@ -96,8 +98,17 @@ class TrainSettings:
     recipe: Recipe = setting(
         Recipe.finetune, "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights"
     )
+    probe_documents: int = setting(
+        10_000,
+        "finetune: most documents, drawn from the training documents, for the regression; probe takes all",
+        unit="documents",
+        low=2,
+    )
     probe_c: float = setting(10.0, "inverse regularisation of the regression, for features of unit norm", low=1e-6)
     epochs: int = setting(3, "passes over the training documents", unit="epochs", low=1)
+    max_steps: int | None = setting(
+        None, "training, and the fall of the learning rate, end after so many; null: all epochs", unit="steps", low=1
+    )
     learning_rate: float | None = setting(
         None, "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones", low=0
     )
@@ -163,6 +174,17 @@ class TrainSettings:
 
 
 @dataclass
+class CacheSettings:
+    """Tokens that are kept from one command to the next."""
+
+    folder: str | None = setting(
+        str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tagsmith"),
+        "folder of the tokens of documents that were tokenised before; null: none are kept",
+    )
+    max_gib: float = setting(10.0, "those used longest ago are removed beyond this size", unit="GiB", low=0)
+
+
+@dataclass
 class EvaluateSettings:
     """How scores become figures."""
 
@@ -186,6 +208,7 @@ class TrainRun:
     model: ModelSettings = field(default_factory=ModelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
     def problems(self) -> Iterator[str]:
         if self.resume and self.overwrite:
@@ -213,6 +236,7 @@ class EvaluateRun:
         2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
     )
     cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
 
 @dataclass
