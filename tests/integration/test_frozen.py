@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from tagsmith.errors import SettingsError
+from tagsmith.errors import Interrupted, SettingsError
 from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import load_pretrained
 from tagsmith.run import RunFolder
@@ -95,7 +95,7 @@ def test_stopped_and_resumed_with_frozen_layers_equals_uninterrupted(
         return due(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(loop, "_is_due", die)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         train(settings(single_label_file, "stopped", frozen_layers=1))
     monkeypatch.undo()
     resumed, _ = train(settings(single_label_file, "stopped", frozen_layers=1, resume=True))

@@ -61,7 +61,14 @@ def test_every_experiment_composes(name: str) -> None:
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_every_stage_composes(stage: str) -> None:
-    given = {"evaluate": ["run=r"], "export": ["run=r", "bundle=b"], "train": [], "bench_train": [], "check_kills": []}
+    given = {
+        "evaluate": ["run=r"],
+        "export": ["run=r", "bundle=b"],
+        "train": [],
+        "bench_train": [],
+        "bench_scale": [],
+        "check_kills": [],
+    }
     overrides = given.get(stage, ["bundle=b", "input=i", "output=o.jsonl"])
     assert isinstance(to_settings(composed(stage, *overrides), STAGES[stage]), STAGES[stage])
 
