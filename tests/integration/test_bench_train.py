@@ -11,6 +11,12 @@ from tagsmith.settings import BenchTrainRun, EvaluateSettings, JsonlSettings, Mo
 from tests.conftest import TOPICS, make_documents, write_jsonl
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny matrices are not worth a second thread, which would only wait for the first one."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def settings_of(encoder: Path, data: JsonlSettings, contenders: list[str], **changes: object) -> BenchTrainRun:
     return BenchTrainRun(
         contenders=contenders,
@@ -62,18 +68,12 @@ def test_every_contender_gives_the_figures_that_are_known_beforehand(encoder: Pa
             assert 0 < row.padding_share < 0.5
 
 
-def test_multi_label_draws_take_turns(encoder: Path, multi_label_file: Path) -> None:
+def test_multi_label_documents_are_drawn_by_class(encoder: Path, multi_label_file: Path) -> None:
     data = JsonlSettings(train=str(multi_label_file))
-    contenders = ["trainer", "tfidf_svm"]
-    rows = list(compare(settings_of(encoder, data, contenders, full_data=False, per_class=[8], draws=2)))
-    assert [(row.contender, row.per_class, row.repetition) for row in rows] == [
-        ("trainer", 8, 1),
-        ("tfidf_svm", 8, 1),
-        ("trainer", 8, 2),
-        ("tfidf_svm", 8, 2),
-    ]
+    rows = list(compare(settings_of(encoder, data, ["trainer", "tfidf_svm"], full_data=False, per_class=[8], draws=1)))
+    assert [(row.contender, row.per_class) for row in rows] == [("trainer", 8), ("tfidf_svm", 8)]
     assert {row.task for row in rows} == {"multi_label"}
-    assert len({row.documents for row in rows[:2]}) == 1
+    assert rows[0].documents == rows[1].documents < 120
     assert all(row.accuracy is not None for row in rows)
 
 

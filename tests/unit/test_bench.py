@@ -1,12 +1,16 @@
 import re
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from tagsmith.bench import Measurement, table
-from tagsmith.bench.documents import draw
+from tagsmith.bench import Measurement, compare, documents, table
+from tagsmith.bench.contest import Contest, NotInstalled, Outcome
+from tagsmith.bench.documents import Prepared, TrainingSet, draw
 from tagsmith.metrics import indicators
+from tagsmith.schema import Schema, Task
 from tagsmith.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 
 
@@ -50,6 +54,37 @@ def test_wrong_settings_are_named(changes: dict[str, object], message: str) -> N
     found = problems(BenchTrainRun(model=ModelSettings(name="x"), **changes))  # type: ignore[arg-type]
     assert len(found) == 1
     assert re.match(message, found[0])
+
+
+def test_contenders_take_turns_on_each_training_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = Schema(("a", "b"), Task.single_label)
+    sets = [TrainingSet(Path(f"{i}.jsonl"), 8, i, 16) for i in range(2)]
+    contests: list[Contest] = []
+
+    def in_this_process(function: object, argument: object, *_: object) -> object:
+        if function is documents.prepare:
+            return Prepared(schema, sets, Path("test.jsonl"), 4, [])
+        assert isinstance(argument, Contest)
+        contests.append(argument)
+        if argument.contender == "setfit":
+            raise NotInstalled("no setfit here")
+        return Outcome(2.0, 300, 400, 100.0, 0.5, 0.5, 0.25)
+
+    # The package names the function as its module is named.
+    monkeypatch.setattr(import_module("tagsmith.bench.compare"), "in_own_process", in_this_process)
+    settings = BenchTrainRun(contenders=["tagsmith_probe", "setfit"], per_class=[8], full_data=False, draws=2, seed=5)
+    rows = list(compare(settings))
+    turns = [(contest.contender, contest.train.name, contest.settings.seed) for contest in contests]
+    assert turns == [
+        ("tagsmith_probe", "0.jsonl", 5),
+        ("setfit", "0.jsonl", 5),
+        ("tagsmith_probe", "1.jsonl", 6),
+        ("setfit", "1.jsonl", 6),
+    ]
+    assert contests[0].settings.train.recipe is Recipe.probe
+    assert contests[0].settings.data.classes == ["a", "b"]
+    assert (rows[0].tokens_per_second, rows[0].padding_share, rows[0].macro_f1) == (150.0, 0.25, 0.25)
+    assert (rows[1].skipped, rows[1].accuracy) == ("no setfit here", None)
 
 
 def test_the_table_shows_means_deviations_and_what_was_skipped() -> None:

@@ -1,8 +1,10 @@
 """Every contender once in turn on every training set, each in a process of its own."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -146,7 +148,9 @@ def measure(contest: Contest) -> Outcome:
         from tagsmith.bench.run_tfidf_svm import run
     else:
         from tagsmith.bench.run_trainer import run
-    return run(contest)
+    # Libraries print what they please; standard output is for the lines of JSON.
+    with contextlib.redirect_stdout(sys.stderr):
+        return run(contest)
 
 
 def _contest(
