@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tagsmith.files import sync
 
-FORMAT = 2
+FORMAT = 3
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{32})\.pt")
 """The step, and half of the SHA-256 of the content: enough to notice damage."""
 
@@ -26,7 +26,8 @@ class Progress:
         documents: documents trained on, each epoch anew.
         best: the best validation figure so far (higher is better), None before the first.
         since_best: validations since then.
-        stopped: early stopping has ended training.
+        stopped: early stopping, or the last step that was wanted, has ended training.
+        skipped: steps that were not taken, because their gradients were not finite.
     """
 
     epoch: int = 0
@@ -36,6 +37,7 @@ class Progress:
     best: float | None = None
     since_best: int = 0
     stopped: bool = False
+    skipped: int = 0
 
 
 @dataclass
@@ -46,6 +48,7 @@ class State:
         progress: where training stands.
         weights: those that are trained, by name.
         frozen: SHA-256 of the weights that are not, which come from the encoder's own files again.
+        averages: as of `averages.WeightAverages.state`, None where there are none.
         best: the weights of the best validation so far, None before the first.
         optimizer: state of the optimiser.
         scaler: state of the scaler of fp16 gradients, empty where there is none.
@@ -55,6 +58,7 @@ class State:
     progress: Progress
     weights: dict[str, Tensor]
     frozen: str
+    averages: list[Tensor] | None
     best: dict[str, Tensor] | None
     optimizer: dict[str, Any]
     scaler: dict[str, Any]

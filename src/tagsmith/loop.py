@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +12,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tagsmith.batches import cut, training_batches
+from tagsmith.averages import WeightAverages
+from tagsmith.batches import training_batches
 from tagsmith.checkpoint import Progress
-from tagsmith.evaluate import Encoded, figures_of, score, tensors
+from tagsmith.evaluate import Encoded, figures_of, score
+from tagsmith.gradients import Gradients
 from tagsmith.interruption import noted
 from tagsmith.losses import DocumentLoss
 from tagsmith.metrics import indicators
-from tagsmith.model import TextClassifier, mean_by_document
+from tagsmith.model import TextClassifier
+from tagsmith.optimizer import BadSteps, build_optimizer, clip, set_rates
 from tagsmith.processes import from_main
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
@@ -36,10 +38,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TaggedSplit:
-    """Encoded documents with their labels: ids [documents], or lists of ids (multi-label)."""
+    """Encoded documents with their ids and labels: class ids [documents], or lists of them (multi-label)."""
 
     encoded: Encoded
     labels: list[Any]
+    ids: Sequence[str]
 
 
 def fit(
@@ -68,14 +71,17 @@ def fit(
             SystemExit, with the same status.
     """
     documents_a_batch = settings.batch_tokens / float(np.mean(train.encoded.lengths * train.encoded.windows))
-    optimizer = _optimizer(model, settings, documents_a_batch)
+    optimizer = build_optimizer(model, settings, documents_a_batch)
+    averages = WeightAverages(trained, settings.ema_decay) if settings.ema_decay is not None else None
     training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard)
-    checkpoints = Checkpoints(run.checkpoints, model, optimizer, training_log, settings)
+    checkpoints = Checkpoints(run.checkpoints, model, optimizer, averages, training_log, settings)
     progress = checkpoints.go_on_from(start)
+    bad_steps = BadSteps(optimizer, settings, train.ids, accelerator)
     wrapped, optimizer = accelerator.prepare(trained, optimizer)
     truth = indicators(train.labels, len(schema.classes), schema.multi_label)
     document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)
     labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
+    gradients = Gradients(wrapped, train.encoded, labels, document_loss, settings.micro_batch_tokens, training_log)
     size = len(train.encoded)
     total = settings.epochs * size
     done = progress.epoch * size + progress.documents
@@ -89,22 +95,14 @@ def fit(
                 wrapped.train()
                 done = progress.epoch * size + progress.documents
                 steps_done = (progress.step + 0.5) / (settings.max_steps or math.inf)
-                rate = _set_rates(optimizer, settings, max(steps_done, (done + len(documents) / 2) / total))
-                loss = torch.zeros((), device=accelerator.device)
-                for share, weight, last in _shares(documents, train.encoded, settings, accelerator):
-                    batch = train.encoded.batch(share)
-                    training_log.batch(batch)
-                    inputs, mask, document, windows = tensors(batch, accelerator.device)
-                    with nullcontext() if last else accelerator.no_sync(wrapped):
-                        logits = mean_by_document(wrapped(inputs, mask), document, windows)
-                        losses = document_loss(logits, labels[share].to(accelerator.device))
-                        share_loss = losses.sum() * (weight / len(documents))
-                        # Gradients are averaged over the processes; the loss of a batch is a sum over them.
-                        accelerator.backward(share_loss * accelerator.num_processes)
-                    loss += share_loss.detach()
-                norm = _clip(wrapped, settings.max_grad_norm, accelerator)
+                rate = set_rates(optimizer, settings, max(steps_done, (done + len(documents) / 2) / total))
+                loss = gradients.of(documents)
+                norm = clip(wrapped, settings.max_grad_norm, accelerator)
+                bad_steps.guard(loss, norm, documents, progress)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
+                if averages is not None:
+                    averages.update()
                 progress.step += 1
                 progress.batch += 1
                 progress.documents += len(documents)
@@ -114,9 +112,11 @@ def fit(
                     progress.epoch, progress.batch, progress.documents = progress.epoch + 1, 0, 0
                 progress.stopped = progress.step == settings.max_steps
                 if due := _is_due(progress, settings):
+                    bad_steps.count(progress)
                     training_log.flush(progress)
                     if validation is not None:
-                        _validate(trained, validation, schema, settings, scoring_tokens, progress, checkpoints)
+                        with averages.applied() if averages is not None else nullcontext():
+                            _validate(trained, validation, schema, settings, scoring_tokens, progress, checkpoints)
                     training_log.restart()
                 checkpoints.after_step(progress, due, told)
                 if progress.stopped:
@@ -125,62 +125,6 @@ def fit(
     checkpoints.finish()
     # From here on the model computes in fp32 again, as in the bundle.
     accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
-
-
-def default_rate(documents: float) -> float:
-    """Peak learning rate for batches of so many documents, where none is given.
-
-    Rates of Adam go with the square root of the batch: Malladi et al., arXiv 2205.10287. Measured with MiniLM, test
-    accuracy: banking77, 72 documents a batch, 3 epochs: 1e-4 0.940, 2e-4 0.944. BBC News, 8 documents, 1 epoch:
-    5e-5 0.982, 1e-4 0.984, 2e-4 0.977. The head has the rate of the encoder: at 1e-3 it forgot the regression that
-    it had started from, and BBC News fell to 0.966, below the probe's 0.973.
-    """
-    return 2e-4 * math.sqrt(min(1.0, documents / 64))
-
-
-def _optimizer(model: TextClassifier, settings: TrainSettings, documents: float) -> torch.optim.Optimizer:
-    """AdamW with no decay of biases and norms, for batches of about so many documents."""
-    encoder_rate = settings.learning_rate if settings.learning_rate is not None else default_rate(documents)
-    head_rate = settings.head_learning_rate if settings.head_learning_rate is not None else encoder_rate
-    groups = []
-    for part, rate in ((model.encoder, encoder_rate), (model.head, head_rate)):
-        trained = [p for p in part.parameters() if p.requires_grad]
-        matrices = [p for p in trained if p.ndim > 1]
-        others = [p for p in trained if p.ndim <= 1]
-        groups.append({"params": matrices, "lr": rate, "peak": rate, "weight_decay": settings.weight_decay})
-        groups.append({"params": others, "lr": rate, "peak": rate, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, fused=True)
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, done: float) -> float:
-    """Warm-up from 0, then linear decay to 0, by the share of training that is `done`; returns the encoder's rate."""
-    warmup = settings.lr_warmup_fraction
-    factor = done / warmup if done < warmup else (1 - done) / max(1e-9, 1 - warmup)
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-    return float(optimizer.param_groups[0]["lr"])
-
-
-def _shares(
-    documents: Ints, encoded: Encoded, settings: TrainSettings, accelerator: Accelerator
-) -> Iterator[tuple[Ints, float, bool]]:
-    """This process's part of a batch, in micro-batches: (documents, weight of the loss, whether it is the last)."""
-    mine = documents[accelerator.process_index :: accelerator.num_processes]
-    weight = 1.0
-    if not len(mine):
-        # Fewer documents than processes: this one takes part in the exchange of gradients with a loss of nothing.
-        mine, weight = documents[:1], 0.0
-    parts = [mine]
-    if settings.micro_batch_tokens is not None:
-        parts = cut(mine, encoded.lengths, encoded.windows, settings.micro_batch_tokens)
-    for i, part in enumerate(parts):
-        yield part, weight, i == len(parts) - 1
-
-
-def _clip(model: torch.nn.Module, most: float, accelerator: Accelerator) -> Tensor:
-    """The norm of the gradients, before they are clipped to `most` (0: not clipped)."""
-    norm = accelerator.clip_grad_norm_(model.parameters(), most or math.inf)
-    return norm if norm is not None else torch.zeros(())
 
 
 def _is_due(progress: Progress, settings: TrainSettings) -> bool:

@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from torch import Tensor, distributed
 
 from tagsmith import checkpoint
+from tagsmith.averages import WeightAverages
 from tagsmith.checkpoint import Progress, State
 from tagsmith.errors import DataError, Interrupted
 from tagsmith.interruption import Interruption
@@ -38,11 +39,12 @@ class Checkpoints:
         folder: Path,
         model: TextClassifier,
         optimizer: torch.optim.Optimizer,
+        averages: WeightAverages | None,
         training_log: TrainingLog,
         settings: TrainSettings,
     ):
         self.folder, self.model, self.optimizer, self.training_log = folder, model, optimizer, training_log
-        self.settings = settings
+        self.averages, self.settings = averages, settings
         self.accelerator: Accelerator = training_log.accelerator
         frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         self.trained = [name for name in model.state_dict() if name not in frozen]
@@ -75,6 +77,8 @@ class Checkpoints:
         self.model.load_state_dict(state.weights, strict=False)
         self.optimizer.load_state_dict(state.optimizer)
         self.best = state.best
+        if self.averages is not None and state.averages is not None:
+            self.averages.go_on(state.averages)
         if self.accelerator.scaler is not None and state.scaler:
             self.accelerator.scaler.load_state_dict(state.scaler)
         if self.accelerator.process_index < len(state.processes):
@@ -123,7 +127,13 @@ class Checkpoints:
             )
 
     def finish(self) -> None:
-        """Give the main process's model the best weights, where there was a validation; say what saving has cost."""
+        """Give the main process's model the weights that are kept; say what saving has cost.
+
+        They are the best ones where there was a validation, else the averages where there are any.
+        """
+        if self.best is None and self.averages is not None:
+            with self.averages.applied():
+                self.keep_best()
         if self.best is not None:
             self.model.load_state_dict(self.best, strict=False)
         if self.written:
@@ -157,7 +167,8 @@ class Checkpoints:
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
             optimizer = self.optimizer.state_dict()
-            state = State(progress, self._weights(), self.frozen, self.best, optimizer, scaler, processes)
+            averages = self.averages.state() if self.averages is not None else None
+            state = State(progress, self._weights(), self.frozen, averages, self.best, optimizer, scaler, processes)
             try:
                 # The lines first: a checkpoint without the lines up to its step would lose them for good.
                 self.training_log.settle()

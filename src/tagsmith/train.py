@@ -185,7 +185,7 @@ def _train(
             for name in names
         }
         trained, inputs = _freeze(model, encoded, settings.train, scoring_tokens, run, accelerator)
-        tagged = {name: TaggedSplit(inputs[name], splits[name]["labels"][:]) for name in names}
+        tagged = {name: TaggedSplit(inputs[name], splits[name]["labels"][:], splits[name]["id"]) for name in names}
         start = _newest_checkpoint(run, accelerator)
         if start is None:
             _start_head(trained, tagged["train"], schema, settings, accelerator)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -114,7 +115,8 @@ class TrainingLog:
         """Append one line with the step and the epoch; the main process alone does."""
         if not self.accelerator.is_main_process:
             return
-        self.unwritten += json.dumps({"step": progress.step, "epoch": progress.epoch, **values}) + "\n"
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}  # JSON has no NaN.
+        self.unwritten += json.dumps({"step": progress.step, "epoch": progress.epoch, **finite}) + "\n"
         try:
             self._append()
         except OSError as error:

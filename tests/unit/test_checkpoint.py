@@ -19,7 +19,8 @@ from tagsmith.training_log import TrainingLog
 
 def state(step: int) -> State:
     weights = {"a": torch.full((5000,), float(step)), "b": torch.zeros(())}
-    return State(Progress(step=step), weights, "frozen", None, {"state": {}}, {}, [{"cpu": torch.get_rng_state()}])
+    processes = [{"cpu": torch.get_rng_state()}]
+    return State(Progress(step=step), weights, "frozen", None, None, {"state": {}}, {}, processes)
 
 
 @contextmanager

@@ -39,10 +39,10 @@ MAY_IMPORT = {
     "training_log": {"checkpoint", "errors", "files", "run", "windows"},
     "token_cache": {"files", "progress", "settings", "windows"},
     "loop": {
-        "batches", "checkpoint", "evaluate", "interruption", "losses", "metrics", "model", "processes", "progress",
-        "run", "saving", "schema", "settings", "training_log",
+        "averages", "batches", "checkpoint", "evaluate", "gradients", "interruption", "losses", "metrics", "model",
+        "optimizer", "processes", "progress", "run", "saving", "schema", "settings", "training_log",
     },
-    "saving": {"checkpoint", "errors", "interruption", "model", "settings", "training_log"},
+    "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "training_log"},
     "train": {
         "checkpoint", "data", "dataset_folders", "errors", "evaluate", "files", "frozen", "loop", "metrics", "model",
         "probe", "processes", "run", "schema", "settings", "windows",
@@ -59,6 +59,9 @@ MAY_IMPORT = {
     },
     "frozen": {"batches", "errors", "evaluate", "model", "processes", "progress", "windows"},
     "losses": {"errors", "schema", "settings"},
+    "averages": set(),
+    "gradients": {"batches", "errors", "evaluate", "model", "training_log"},
+    "optimizer": {"checkpoint", "errors", "model", "settings"},
 }  # fmt: skip
 
 

@@ -117,6 +117,15 @@ class TrainSettings:
         0.05, "share of training in which the rates rise from 0; they then fall linearly to 0", low=0, high=1
     )
     weight_decay: float = setting(0.01, "decoupled weight decay of matrices", low=0)
+    ema_decay: float | None = setting(
+        None,
+        "train on, but validate and keep, averages of the weights with this decay a step; null: do not",
+        low=0.5,
+        high=0.99999,
+    )
+    max_bad_steps: int = setting(
+        0, "steps with a loss or gradients that are not finite are skipped; past so many, training stops", low=0
+    )
     max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: never", low=0)
     loss: Loss = setting(
         Loss.cross_entropy, "focal and asymmetric (multi-label alone) care less for what is right already"
