@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from tagsmith import data
 from tagsmith.checkpoint import newest_usable
 from tagsmith.dataset_folders import load_documents
+from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import Encoded, default_split, encode_split, evaluate_split, score
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
@@ -177,6 +178,8 @@ def _train(
     scoring_tokens = settings.evaluate.batch_tokens
     if not run.weights.is_file():
         model.to(accelerator.device)
+        if accelerator.device.type == "cpu":
+            quicken_dropout(model.encoder)
         names = ["train"]
         if settings.train.recipe is Recipe.finetune and "validation" in splits:
             names.append("validation")

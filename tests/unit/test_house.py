@@ -44,8 +44,8 @@ MAY_IMPORT = {
     },
     "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "training_log"},
     "train": {
-        "checkpoint", "data", "dataset_folders", "errors", "evaluate", "files", "frozen", "loop", "metrics", "model",
-        "probe", "processes", "run", "schema", "settings", "windows",
+        "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "frozen", "loop", "metrics",
+        "model", "probe", "processes", "run", "schema", "settings", "windows",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "averages": set(),
     "gradients": {"batches", "errors", "evaluate", "model", "training_log"},
     "optimizer": {"checkpoint", "errors", "model", "settings"},
+    "dropout": set(),
 }  # fmt: skip
 
 
