@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "config": {"errors", "interruption", "settings"},
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
     "model": {"errors", "files", "settings", "windows"},
-    "processes": {"errors"},
+    "processes": {"errors", "settings"},
     "progress": set(),
     "run": {"errors"},
     "report": {"errors"},
@@ -44,20 +44,23 @@ MAY_IMPORT = {
     },
     "saving": {"checkpoint", "errors", "interruption", "model", "settings", "training_log"},
     "train": {
-        "checkpoint", "data", "dataset_folders", "errors", "evaluate", "files", "frozen", "loop", "metrics", "model",
-        "probe", "processes", "run", "schema", "settings", "windows",
+        "checkpoint", "data", "dataset_folders", "errors", "evaluate", "files", "frozen", "loop", "lora", "metrics",
+        "model", "probe", "processes", "run", "schema", "settings", "windows",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
     "classify": {"batches", "bundle", "errors", "schema", "windows"},
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
     "model_card": {"errors", "schema"},
-    "bench": {"batches", "data", "errors", "metrics", "model", "run", "schema", "settings", "train", "windows"},
+    "bench": {
+        "batches", "data", "errors", "metrics", "model", "processes", "run", "schema", "settings", "train", "windows",
+    },
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
         "schema", "settings", "windows",
     },
     "frozen": {"batches", "errors", "evaluate", "model", "processes", "progress", "windows"},
+    "lora": {"errors", "model", "settings"},
     "losses": {"errors", "schema", "settings"},
 }  # fmt: skip
 
