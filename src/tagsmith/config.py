@@ -208,6 +208,9 @@ def explain(stage: str) -> str:
             shown += [kind for kind in _kinds(section) if kind not in shown] if is_dataclass(section) else []
         for kind in shown:
             lines += ["", *_explain_section(kind, f"{item.name}.")]
+            for row in fields(kind):
+                if is_dataclass(row.type):
+                    lines += ["", *_explain_section(cast(type, row.type), f"{item.name}.{row.name}.")]
     return "\n".join(lines)
 
 

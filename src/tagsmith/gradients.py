@@ -28,14 +28,18 @@ class Gradients:
     def __init__(
         self,
         model: Any,
+        forward: Callable[[Tensor, Tensor], Tensor],
         encoded: Encoded,
         labels: Tensor,
         document_loss: Callable[[Tensor, Tensor], Tensor],
         micro_batch_tokens: int | None,
         training_log: TrainingLog,
     ):
-        """`model` is what accelerate has prepared, `labels` of all documents, as `document_loss` takes them."""
-        self.model, self.encoded, self.labels, self.document_loss = model, encoded, labels, document_loss
+        """`model` is what accelerate has prepared, `forward` computes its logits (the model, or compiled from it);
+        `labels` are those of all documents, as `document_loss` takes them.
+        """
+        self.model, self.forward = model, forward
+        self.encoded, self.labels, self.document_loss = encoded, labels, document_loss
         self.most, self.training_log = micro_batch_tokens, training_log
         self.accelerator: Accelerator = training_log.accelerator
 
@@ -62,7 +66,7 @@ class Gradients:
             batches.append(batch)
             inputs, mask, document, windows = tensors(batch, self.accelerator.device)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                logits = mean_by_document(self.model(inputs, mask), document, windows)
+                logits = mean_by_document(self.forward(inputs, mask), document, windows)
                 losses = self.document_loss(logits, self.labels[share].to(self.accelerator.device))
                 share_loss = losses.sum() * (weight / len(documents))
                 # Gradients are averaged over the processes; the loss of a batch is a sum over them.

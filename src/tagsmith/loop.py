@@ -78,10 +78,13 @@ def fit(
     progress = checkpoints.go_on_from(start)
     bad_steps = BadSteps(optimizer, settings, train.ids, accelerator)
     wrapped, optimizer = accelerator.prepare(trained, optimizer)
+    forward = torch.compile(wrapped, dynamic=True) if settings.compile else wrapped
     truth = indicators(train.labels, len(schema.classes), schema.multi_label)
     document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)
     labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
-    gradients = Gradients(wrapped, train.encoded, labels, document_loss, settings.micro_batch_tokens, training_log)
+    gradients = Gradients(
+        wrapped, forward, train.encoded, labels, document_loss, settings.micro_batch_tokens, training_log
+    )
     size = len(train.encoded)
     total = settings.epochs * size
     done = progress.epoch * size + progress.documents

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 from tagsmith.errors import TagsmithError
+from tagsmith.settings import Precision
 
 T = TypeVar("T")
 
@@ -20,6 +22,15 @@ def forget_accelerator() -> None:
     """
     if is_initialized():
         AcceleratorState._reset_state(reset_partial_state=AcceleratorState().num_processes == 1)
+
+
+def resolved_precision(wanted: Precision, cpu: bool) -> Precision:
+    """What `auto` means on this machine: bf16 where a GPU computes in it by itself, fp32 elsewhere."""
+    if wanted is not Precision.auto:
+        return wanted
+    on_gpu = not cpu and not parse_flag_from_env("ACCELERATE_USE_CPU") and torch.cuda.is_available()
+    # Older GPUs only emulate bf16, which is slower than fp32.
+    return Precision.bf16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else Precision.fp32
 
 
 def from_main(value: Any, accelerator: Accelerator) -> Any:

@@ -13,7 +13,17 @@ from typing import Any
 
 from tagsmith.errors import DataError, InputMissing, SettingsError, listing
 
-RECORDED = ("tagsmith", "torch", "transformers", "tokenizers", "datasets", "accelerate", "scikit-learn", "numpy")
+RECORDED = (
+    "tagsmith",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "accelerate",
+    "peft",
+    "scikit-learn",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ def refuse_or_allow(run: RunFolder, resume: bool, overwrite: bool) -> bool:
     return False
 
 
-def record(settings: dict[str, Any], processes: int) -> dict[str, Any]:
+def record(settings: dict[str, Any], processes: int, precision: str) -> dict[str, Any]:
     """What is needed to repeat the run: the settings, the command, the versions, the commit, the machine."""
     versions = {}
     for name in RECORDED:
@@ -149,6 +159,7 @@ def record(settings: dict[str, Any], processes: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "processes": processes,
+        "precision": "fp32" if precision == "no" else precision,
         "versions": versions,
         "commit": git_commit(),
     }

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ from accelerate.utils import InitProcessGroupKwargs, set_seed
 from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
-from tagsmith import data
+from tagsmith import data, lora
 from tagsmith.checkpoint import newest_usable
 from tagsmith.dataset_folders import load_documents
 from tagsmith.dropout import quicken_dropout
@@ -37,7 +37,7 @@ from tagsmith.model import (
     save_weights,
 )
 from tagsmith.probe import draw_documents, fit_head
-from tagsmith.processes import forget_accelerator, from_main, on_main
+from tagsmith.processes import forget_accelerator, from_main, on_main, resolved_precision
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, TrainSettings, as_dict
@@ -59,6 +59,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         Interrupted: SIGTERM (where the caller has had it obeyed) or SIGINT has come. Elsewhere than on the main
             process it is SystemExit, with the same status.
     """
+    lora.require_peft(settings.train.recipe)
     accelerator = _accelerator(settings)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
@@ -79,7 +80,10 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         model, tokenizer, reading = on_main(accelerator, pretrained) or pretrained()
         if fresh:
             on_main(
-                accelerator, lambda: _create(settings, run, cast(data.TaggedData, tagged), model, tokenizer, reading)
+                accelerator,
+                lambda: _create(
+                    settings, run, cast(data.TaggedData, tagged), model, tokenizer, reading, accelerator.mixed_precision
+                ),
             )
         notes, tagged = tagged.notes if tagged else [], None  # The documents now stand in the run, not in memory.
         accelerator.wait_for_everyone()
@@ -101,7 +105,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 
 def _accelerator(settings: TrainRun) -> Accelerator:
     """The processes and devices of this launch."""
-    wanted = settings.train.mixed_precision
+    wanted = resolved_precision(settings.train.mixed_precision, settings.train.cpu)
     forget_accelerator()
     # The others wait while the main process reads the data and fits the regression, however long that takes.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
@@ -138,16 +142,16 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
-        "run", "name", "resume", "overwrite", "train.cpu", "train.micro_batch_tokens", "train.log_every",
-        "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard",
-        "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
+        "run", "name", "resume", "overwrite", "train.cpu", "train.compile", "train.micro_batch_tokens",
+        "train.log_every", "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints",
+        "train.tensorboard", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
 
 def _create(
     settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: TextClassifier, tokenizer: Tokenizer,
-    reading: Reading,
+    reading: Reading, precision: str,
 ) -> None:  # fmt: skip
     """Write all of the run that stands before training, whole or not at all."""
 
@@ -162,7 +166,7 @@ def _create(
             with whole_file(inside.rejected) as file:
                 for problem in tagged.rejected:
                     file.write(json.dumps(problem.as_dict(), ensure_ascii=False) + "\n")
-        write_json(inside.settings, record(_settings_of_run(settings), processes))
+        write_json(inside.settings, record(_settings_of_run(settings), processes, precision))
 
     replace_folder(run.path, write)
 
@@ -175,13 +179,15 @@ def _train(
     splits = load_documents(run.data, schema)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
     log.info(f"run {run.path}: {schema.task.value}, {counted(len(schema.classes), 'class')}, documents: {sizes}")
+    if accelerator.mixed_precision != "no":
+        log.info(f"trains in {accelerator.mixed_precision}, evaluates in fp32")
     scoring_tokens = settings.evaluate.batch_tokens
     if not run.weights.is_file():
         model.to(accelerator.device)
         if accelerator.device.type == "cpu":
             quicken_dropout(model.encoder)
         names = ["train"]
-        if settings.train.recipe is Recipe.finetune and "validation" in splits:
+        if settings.train.recipe is not Recipe.probe and "validation" in splits:
             names.append("validation")
         encoded = {
             name: encode_split(splits[name], name, tokenizer, reading, schema, settings.cache, accelerator)
@@ -192,12 +198,15 @@ def _train(
         start = _newest_checkpoint(run, accelerator)
         if start is None:
             _start_head(trained, tagged["train"], schema, settings, accelerator)
-        if settings.train.recipe is Recipe.finetune:
+        if settings.train.recipe is not Recipe.probe:
             started = time.monotonic()
+            adapters = lora.add_adapters(trained, settings.train.lora) if settings.train.recipe is Recipe.lora else None
             fit(
                 model, trained, tagged["train"], tagged.get("validation"), schema, settings.train, settings.seed,
                 scoring_tokens, run, start, accelerator,
             )  # fmt: skip
+            if adapters is not None:
+                lora.merge(adapters)
             log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
         on_main(accelerator, lambda: save_weights(run.weights, model.state_dict()))
     if accelerator.is_main_process:
@@ -251,7 +260,9 @@ def _start_head(
     most = len(split.labels) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
     drawn = draw_documents(split.labels, most, settings.seed)
     batch_tokens = settings.evaluate.batch_tokens
-    features = score(model.eval().features, split.encoded, batch_tokens, accelerator, "embedding", drawn)
+    # In the precision of training, but for a CPU, where bf16 is emulated and the regression is worth fp32.
+    with accelerator.autocast() if accelerator.device.type != "cpu" else nullcontext():
+        features = score(model.eval().features, split.encoded, batch_tokens, accelerator, "embedding", drawn)
     embedded = time.monotonic()
     head = None
     if accelerator.is_main_process:

@@ -23,6 +23,7 @@ from tagsmith.settings import (
     DataSettings,
     JsonlSettings,
     OnBadRow,
+    Recipe,
     TrainRun,
 )
 
@@ -139,6 +140,8 @@ def measure(contest: Contest) -> Outcome:
     if contest.settings.train.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if contest.contender in RECIPES:
+        if RECIPES[contest.contender] is Recipe.lora and find_spec("peft") is None:
+            raise NotInstalled("peft is not installed; pip install 'tagsmith[lora]'")
         from tagsmith.bench.run_tagsmith import run
     elif contest.contender == "setfit":
         if find_spec("setfit") is None:

@@ -18,6 +18,7 @@ from tagsmith.bench.contest import Contest, Outcome, outcome
 from tagsmith.bench.documents import read
 from tagsmith.metrics import decide, probabilities
 from tagsmith.model import encoder_source
+from tagsmith.processes import resolved_precision
 from tagsmith.settings import Precision, TrainRun
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -82,6 +83,7 @@ def run(contest: Contest) -> Outcome:
 
 def _arguments(contest: Contest) -> TrainingArguments:
     settings = contest.settings
+    precision = resolved_precision(settings.train.mixed_precision, settings.train.cpu)
     return TrainingArguments(
         output_dir=str(settings.run),
         num_train_epochs=5,
@@ -89,8 +91,8 @@ def _arguments(contest: Contest) -> TrainingArguments:
         per_device_eval_batch_size=32,
         seed=settings.seed,
         use_cpu=settings.train.cpu,
-        bf16=settings.train.mixed_precision is Precision.bf16,
-        fp16=settings.train.mixed_precision is Precision.fp16,
+        bf16=precision is Precision.bf16,
+        fp16=precision is Precision.fp16,
         dataloader_pin_memory=torch.cuda.is_available() and not settings.train.cpu,
         save_strategy="no",
         logging_strategy="no",

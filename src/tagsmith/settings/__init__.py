@@ -18,6 +18,7 @@ from tagsmith.settings.data import (
     TextFoldersSettings,
 )
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
+from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.stages import (
     BestMetric,
     CacheSettings,
@@ -58,6 +59,7 @@ __all__ = [
     "HubSettings",
     "JsonlSettings",
     "LongDocuments",
+    "LoraSettings",
     "Loss",
     "ModelSettings",
     "OnBadRow",

@@ -9,6 +9,7 @@ from pathlib import Path
 from tagsmith.schema import Task
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
 from tagsmith.settings.fields import REQUIRED, setting
+from tagsmith.settings.lora import LoraSettings
 
 
 class Pooling(Enum):
@@ -23,11 +24,13 @@ class Recipe(Enum):
 
     probe = "probe"
     finetune = "finetune"
+    lora = "lora"
 
 
 class Precision(Enum):
     """Number formats of the forward pass."""
 
+    auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
@@ -96,11 +99,13 @@ class TrainSettings:
     """The recipe."""
 
     recipe: Recipe = setting(
-        Recipe.finetune, "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights"
+        Recipe.finetune,
+        "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights; "
+        "lora: with adapters of low rank beside frozen weights",
     )
     probe_documents: int = setting(
         10_000,
-        "finetune: most documents, drawn from the training documents, for the regression; probe takes all",
+        "finetune, lora: most documents, drawn from the training documents, for the regression; probe takes all",
         unit="documents",
         low=2,
     )
@@ -110,9 +115,14 @@ class TrainSettings:
         None, "training, and the fall of the learning rate, end after so many; null: all epochs", unit="steps", low=1
     )
     learning_rate: float | None = setting(
-        None, "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones", low=0
+        None,
+        "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones; "
+        "ten times that for adapters",
+        low=0,
     )
-    head_learning_rate: float | None = setting(None, "peak learning rate of the head; null: learning_rate", low=0)
+    head_learning_rate: float | None = setting(
+        None, "peak learning rate of the head; null: learning_rate, a tenth of it beside adapters", low=0
+    )
     lr_warmup_fraction: float = setting(
         0.05, "share of training in which the rates rise from 0; they then fall linearly to 0", low=0, high=1
     )
@@ -152,6 +162,7 @@ class TrainSettings:
     frozen_states_gib: float = setting(
         20.0, "most that is kept on disk of what frozen layers give; above, they run each epoch", unit="GiB", low=0
     )
+    lora: LoraSettings = field(default_factory=LoraSettings)
     validate_every: int | None = setting(
         None, "validate, where there is a validation split; null: after each epoch", unit="steps", low=1
     )
@@ -172,7 +183,12 @@ class TrainSettings:
         low=0,
     )
     keep_checkpoints: int = setting(2, "newest checkpoints kept while training", unit="checkpoints", low=1)
-    mixed_precision: Precision = setting(Precision.fp32, "number format of the forward pass")
+    mixed_precision: Precision = setting(
+        Precision.auto, "number format of the forward pass; auto: bf16 on a GPU that has it, else fp32"
+    )
+    compile: bool = setting(
+        False, "train through torch.compile; for large encoders on a GPU: on a CPU it costs more than it gives"
+    )
     cpu: bool = setting(False, "train on the CPU even where there is a GPU")
     log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
     tensorboard: bool = setting(True, "write TensorBoard logs into the run")
@@ -180,6 +196,8 @@ class TrainSettings:
     def problems(self) -> Iterator[str]:
         if self.frozen_layers and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true below frozen layers, found false"
+        if self.recipe is Recipe.lora and not self.freeze_embeddings:
+            yield "freeze_embeddings: expected true with the recipe lora, which trains adapters alone; found false"
 
 
 @dataclass

@@ -1,0 +1,56 @@
+"""Adapters of low rank beside frozen weights, merged into them when they are trained.
+
+Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685; peft does the work.
+"""
+
+import logging
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tagsmith.errors import SettingsError
+from tagsmith.model import TextClassifier
+from tagsmith.settings import LoraSettings, Recipe
+
+if TYPE_CHECKING:
+    from peft import LoraModel
+
+log = logging.getLogger("tagsmith")
+
+
+def require_peft(recipe: Recipe) -> None:
+    """Raises: SettingsError where the recipe needs peft and it is not installed."""
+    if recipe is Recipe.lora and find_spec("peft") is None:
+        raise SettingsError("train.recipe=lora: needs peft, which is not installed; pip install '.[lora]'.")
+
+
+def add_adapters(model: TextClassifier, settings: LoraSettings) -> "LoraModel":
+    """Freeze the encoder and give its linear layers adapters, which change nothing before they are trained.
+
+    Args:
+        model: a whole classifier, or the part above frozen layers: only what is trained gets adapters.
+
+    Raises:
+        SettingsError: the encoder has no such layers as `targets` names.
+    """
+    from peft import LoraConfig, LoraModel
+
+    targets: Any = settings.targets if settings.targets is not None else "all-linear"
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+    )
+    try:
+        adapters = LoraModel(model.encoder, config, "default")
+    except ValueError as error:
+        raise SettingsError(f"train.lora.targets={settings.targets}: {error}") from error
+    sizes = [parameter.numel() for parameter in model.encoder.parameters() if parameter.requires_grad]
+    layers = len(adapters.targeted_module_names)
+    log.info(f"adapters of rank {settings.rank} on {layers:,} layers: {sum(sizes):,} weights to train")
+    return adapters
+
+
+def merge(adapters: "LoraModel") -> None:
+    """Add the adapters to the weights that they stand beside; the encoder is then a plain one again."""
+    adapters.merge_and_unload()

@@ -1,0 +1,22 @@
+"""Settings of adapters of low rank."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tagsmith.settings.fields import setting
+
+
+@dataclass
+class LoraSettings:
+    """What the recipe `lora` trains in place of the encoder's own weights; the other recipes know nothing of it."""
+
+    rank: int = setting(16, "rank of each adapter", low=1)
+    alpha: int = setting(32, "adapters are scaled by this, divided by the rank", low=1)
+    dropout: float = setting(0.0, "dropout of the adapters' input", low=0, high=0.9)
+    targets: list[str] | None = setting(
+        None, "names of the linear layers that get adapters, such as [query,value]; null: all of the encoder"
+    )
+
+    def problems(self) -> Iterator[str]:
+        if self.targets is not None and not self.targets:
+            yield "targets: expected null or names of layers, found none"
