@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from tagsmith import train as stage
 from tagsmith.errors import Interrupted, SettingsError
-from tagsmith.loop import LORA_RATE
 from tagsmith.model import load_classifier
+from tagsmith.optimizer import LORA_RATE
 from tagsmith.processes import resolved_precision
 from tagsmith.run import RunFolder
 from tagsmith.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
