@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import datasets
@@ -24,7 +25,7 @@ from tagsmith.processes import on_main
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.settings import CacheSettings, EvaluateRun
+from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.token_cache import encode_cached
 from tagsmith.windows import Batch, EncodedDocuments
 
@@ -46,6 +47,28 @@ class Encoded(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, documents: NDArray[np.int64]) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the documents, at these positions, in the place of all."""
+
+    encoded: Encoded
+    documents: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self.encoded.lengths[self.documents]
+
+    @property
+    def windows(self) -> NDArray[np.int64]:
+        return self.encoded.windows[self.documents]
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def batch(self, documents: NDArray[np.int64]) -> Batch:
+        return self.encoded.batch(self.documents[documents])
 
 
 def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -137,6 +160,21 @@ def figures_of(logits: Floats, labels: Any, schema: Schema, threshold: float) ->
         predictions=scores, references=labels, classes=list(schema.classes), threshold=threshold
     )
     return figures
+
+
+def summary(figures: dict[str, Any]) -> dict[str, float]:
+    """The figures by which one classifier is better than another, by the names of `BestMetric`."""
+    return {
+        "macro_f1": figures["macro"]["f1"],
+        "micro_f1": figures["micro"]["f1"],
+        "accuracy": figures["accuracy"],
+        "log_loss": figures["log_loss"],
+    }
+
+
+def judged(found: dict[str, float], metric: BestMetric) -> float:
+    """What `summary` has found as one number, of which higher is better."""
+    return found[metric.value] * (-1 if metric is BestMetric.log_loss else 1)
 
 
 def evaluate_split(

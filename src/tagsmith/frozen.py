@@ -126,16 +126,22 @@ class TokenStates:
     def keep(self, path: Path, most_gib: float, batch_tokens: int) -> None:
         """Compute all states into the file `path`; where it would be larger than `most_gib`, say so and keep none.
 
-        Every process of a launch computes its share of the documents.
+        Every process of a launch computes its share of the documents. A file that is there already is taken as it is:
+        a run has one encoder and one set of documents.
         """
         shape = (len(self.encoded.ids), self.lower.config.hidden_size)
-        if not from_main(self._may_keep(path, shape, most_gib), self.accelerator):
-            return
-        main = self.accelerator.is_main_process
+        if not from_main(path.is_file(), self.accelerator):
+            if not from_main(self._may_keep(path, shape, most_gib), self.accelerator):
+                return
+            self._compute_all(path, shape, batch_tokens)
+        self.states = np.memmap(path, np.float16, "r", shape=shape)
+
+    def _compute_all(self, path: Path, shape: tuple[int, int], batch_tokens: int) -> None:
+        main, beside = self.accelerator.is_main_process, path.with_suffix(".tmp")
         if main:
-            np.memmap(path, np.float16, "w+", shape=shape).flush()
+            np.memmap(beside, np.float16, "w+", shape=shape).flush()
         self.accelerator.wait_for_everyone()
-        states = np.memmap(path, np.float16, "r+", shape=shape)
+        states = np.memmap(beside, np.float16, "r+", shape=shape)
         batches = scoring_batches(self.lengths, self.windows, batch_tokens)
         mine = batches[self.accelerator.process_index :: self.accelerator.num_processes]
         with meter("frozen layers", sum(map(len, mine)), "documents", show=main) as progress:
@@ -144,7 +150,9 @@ class TokenStates:
                 progress.advance(len(documents))
         states.flush()
         self.accelerator.wait_for_everyone()
-        self.states = np.memmap(path, np.float16, "r", shape=shape)
+        if main:
+            beside.replace(path)
+        self.accelerator.wait_for_everyone()
 
     def _may_keep(self, path: Path, shape: tuple[int, int], most_gib: float) -> bool:
         """Whether the states find room; the main process tells their size before anything is written."""

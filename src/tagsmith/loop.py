@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tagsmith.averages import WeightAverages
 from tagsmith.batches import training_batches
 from tagsmith.checkpoint import Progress
-from tagsmith.evaluate import Encoded, figures_of, score
+from tagsmith.evaluate import Encoded, figures_of, judged, score, summary
 from tagsmith.gradients import Gradients
 from tagsmith.interruption import noted
 from tagsmith.losses import DocumentLoss
@@ -28,7 +28,7 @@ from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.saving import Checkpoints
 from tagsmith.schema import Schema
-from tagsmith.settings import BestMetric, TrainSettings
+from tagsmith.settings import TrainSettings
 from tagsmith.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
@@ -43,6 +43,10 @@ class TaggedSplit:
     encoded: Encoded
     labels: list[Any]
     ids: Sequence[str]
+
+    def truth(self, schema: Schema) -> NDArray[np.int8]:
+        """Which classes each document has, int8 [documents, classes]."""
+        return indicators(self.labels, len(schema.classes), schema.multi_label)
 
 
 def fit(
@@ -79,7 +83,7 @@ def fit(
     bad_steps = BadSteps(optimizer, settings, train.ids, accelerator)
     wrapped, optimizer = accelerator.prepare(trained, optimizer)
     forward = torch.compile(wrapped, dynamic=True) if settings.compile else wrapped
-    truth = indicators(train.labels, len(schema.classes), schema.multi_label)
+    truth = train.truth(schema)
     document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)
     labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
     gradients = Gradients(
@@ -150,16 +154,10 @@ def _validate(
     found: dict[str, float] | None = None
     if accelerator.is_main_process:
         # The best threshold is nobody's business while training; 0.5 makes one validation comparable to the next.
-        result = figures_of(logits, validation.labels, schema, threshold=0.5)
-        found = {
-            "macro_f1": result["macro"]["f1"],
-            "micro_f1": result["micro"]["f1"],
-            "accuracy": result["accuracy"],
-            "log_loss": result["log_loss"],
-        }
+        found = summary(figures_of(logits, validation.labels, schema, threshold=0.5))
         training_log.write({f"validation/{name}": value for name, value in found.items()}, progress)
     found = from_main(found, accelerator)
-    value = found[settings.best_metric.value] * (-1 if settings.best_metric is BestMetric.log_loss else 1)
+    value = judged(found, settings.best_metric)
     if progress.best is None or value > progress.best:
         progress.best, progress.since_best = value, 0
         checkpoints.keep_best()
@@ -169,5 +167,5 @@ def _validate(
         progress.stopped |= patience is not None and progress.since_best >= patience
     if accelerator.is_main_process:
         kept = "best so far" if progress.since_best == 0 else f"{progress.since_best} since the best"
-        summary = ", ".join(f"{name} {number:.4f}" for name, number in found.items())
-        log.info(f"validation after step {progress.step:,}: {summary} ({kept})")
+        told = ", ".join(f"{name} {number:.4f}" for name, number in found.items())
+        log.info(f"validation after step {progress.step:,}: {told} ({kept})")

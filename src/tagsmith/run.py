@@ -69,6 +69,14 @@ class RunFolder:
         return self.path / "frozen_states"
 
     @property
+    def comparison(self) -> Path:
+        return self.path / "comparison"
+
+    @property
+    def choice(self) -> Path:
+        return self.path / "choice.json"
+
+    @property
     def model(self) -> Path:
         return self.path / "model"
 

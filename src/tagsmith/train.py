@@ -4,44 +4,41 @@ import errno
 import json
 import logging
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from tagsmith import data, lora
+from tagsmith.auto import choose
 from tagsmith.checkpoint import newest_usable
+from tagsmith.data.split import draw_folds
 from tagsmith.dataset_folders import load_documents
 from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, counted, listing
-from tagsmith.evaluate import Encoded, default_split, encode_split, evaluate_split, score
+from tagsmith.evaluate import default_split, encode_split, evaluate_split
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
-from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
-from tagsmith.loop import TaggedSplit, fit
-from tagsmith.metrics import indicators
+from tagsmith.fitting import fit_recipe
+from tagsmith.loop import TaggedSplit
 from tagsmith.model import (
     Reading,
     TextClassifier,
-    freeze_embeddings,
     load_pretrained,
     load_weights,
     save_architecture,
     save_weights,
 )
-from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import forget_accelerator, from_main, on_main, resolved_precision
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
-from tagsmith.settings import Precision, Recipe, TrainRun, TrainSettings, as_dict
-from tagsmith.windows import EncodedDocuments
+from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
 
 log = logging.getLogger("tagsmith")
 
@@ -189,51 +186,33 @@ def _train(
         names = ["train"]
         if settings.train.recipe is not Recipe.probe and "validation" in splits:
             names.append("validation")
-        encoded = {
-            name: encode_split(splits[name], name, tokenizer, reading, schema, settings.cache, accelerator)
+        tagged = {
+            name: TaggedSplit(
+                encode_split(splits[name], name, tokenizer, reading, schema, settings.cache, accelerator),
+                splits[name]["labels"][:],
+                splits[name]["id"],
+            )
             for name in names
         }
-        trained, inputs = _freeze(model, encoded, settings.train, scoring_tokens, run, accelerator)
-        tagged = {name: TaggedSplit(inputs[name], splits[name]["labels"][:], splits[name]["id"]) for name in names}
         start = _newest_checkpoint(run, accelerator)
-        if start is None:
-            _start_head(trained, tagged["train"], schema, settings, accelerator)
-        if settings.train.recipe is not Recipe.probe:
-            started = time.monotonic()
-            adapters = lora.add_adapters(trained, settings.train.lora) if settings.train.recipe is Recipe.lora else None
-            fit(
-                model, trained, tagged["train"], tagged.get("validation"), schema, settings.train, settings.seed,
-                scoring_tokens, run, start, accelerator,
-            )  # fmt: skip
-            if adapters is not None:
-                lora.merge(adapters)
-            log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
+        if settings.train.recipe is Recipe.auto:
+            part = splits["train"]
+            groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
+            folds = draw_folds(part["text"], groups, tagged["train"].truth(schema), settings.train.folds, settings.seed)
+            settings = replace(
+                settings, train=choose(model, tagged["train"], folds, schema, settings, run, accelerator)
+            )
+        fit_recipe(model, tagged, schema, settings, run, start, accelerator)
         on_main(accelerator, lambda: save_weights(run.weights, model.state_dict()))
     if accelerator.is_main_process:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)
+        shutil.rmtree(run.comparison, ignore_errors=True)
     load_weights(run.weights, model)
     return evaluate_split(
         run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold,
         settings.cache, accelerator,
     )  # fmt: skip
-
-
-def _freeze(
-    model: TextClassifier, encoded: dict[str, EncodedDocuments], settings: TrainSettings, batch_tokens: int,
-    run: RunFolder, accelerator: Accelerator,
-) -> tuple[TextClassifier, Mapping[str, Encoded]]:  # fmt: skip
-    """Freeze what the settings say; returns what is left to train, and each split as its input."""
-    if settings.recipe is Recipe.probe or not settings.frozen_layers:
-        if settings.freeze_embeddings:
-            freeze_embeddings(model)
-        return model, encoded
-    freeze_layers(model, settings.frozen_layers)
-    lower = lower_part(model, settings.frozen_layers)
-    states = {name: TokenStates(documents, lower, accelerator) for name, documents in encoded.items()}
-    for name, split in states.items():
-        split.keep(run.frozen_states / f"{name}.f16", settings.frozen_states_gib, batch_tokens)
-    return upper_part(model, settings.frozen_layers), states
 
 
 def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
@@ -247,37 +226,6 @@ def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
         return path
 
     return cast(Path | None, from_main(on_main(accelerator, found), accelerator))
-
-
-def _start_head(
-    model: TextClassifier, split: TaggedSplit, schema: Schema, settings: TrainRun, accelerator: Accelerator
-) -> None:
-    """Set the head to the logistic regression on the frozen encoder's vectors of the training documents.
-
-    Where fine-tuning follows, `train.probe_documents` of them are enough.
-    """
-    started = time.monotonic()
-    most = len(split.labels) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
-    drawn = draw_documents(split.labels, most, settings.seed)
-    batch_tokens = settings.evaluate.batch_tokens
-    # In the precision of training, but for a CPU, where bf16 is emulated and the regression is worth fp32.
-    with accelerator.autocast() if accelerator.device.type != "cpu" else nullcontext():
-        features = score(model.eval().features, split.encoded, batch_tokens, accelerator, "embedding", drawn)
-    embedded = time.monotonic()
-    head = None
-    if accelerator.is_main_process:
-        labels = [split.labels[i] for i in drawn]
-        truth = indicators(labels, len(schema.classes), schema.multi_label)
-        head = fit_head(features, truth, schema.multi_label, settings.train.probe_c)
-        fitting = time.monotonic() - embedded
-        log.info(
-            f"probe: {counted(len(features), 'document')} embedded in {embedded - started:.1f} s, "
-            f"fitted in {fitting:.1f} s"
-        )
-    weights, bias = from_main(head, accelerator)
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(weights))
-        model.head.bias.copy_(torch.from_numpy(bias))
 
 
 @contextmanager

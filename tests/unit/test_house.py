@@ -44,8 +44,8 @@ MAY_IMPORT = {
     },
     "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "training_log"},
     "train": {
-        "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "frozen", "loop", "lora",
-        "metrics", "model", "probe", "processes", "run", "schema", "settings", "windows",
+        "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting", "loop",
+        "lora", "model", "processes", "run", "schema", "settings",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
@@ -66,6 +66,14 @@ MAY_IMPORT = {
     "gradients": {"batches", "errors", "evaluate", "model", "training_log"},
     "optimizer": {"checkpoint", "errors", "model", "settings"},
     "dropout": set(),
+    "auto": {
+        "errors", "evaluate", "files", "fitting", "frozen", "loop", "model", "probe", "processes", "run", "schema",
+        "settings",
+    },
+    "fitting": {
+        "errors", "evaluate", "frozen", "loop", "lora", "model", "probe", "processes", "run", "schema", "settings",
+        "windows",
+    },
 }  # fmt: skip
 
 

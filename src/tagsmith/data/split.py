@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from iterstrat.ml_stratifiers import MultilabelStratifiedShuffleSplit
+from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -102,11 +102,8 @@ def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: fl
     Documents of one group, and equal texts, are drawn together. Iterative stratification: Sechidis, Tsoumakas
     and Vlahavas, On the Stratification of Multi-Label Data, 2011.
     """
-    units = _units(documents)
-    # At least two columns: the splitter takes a single one for something else.
-    classes = indicators.shape[1]
-    unit_indicators = np.zeros((units.max() + 1, max(classes, 2)), dtype=np.int8)
-    np.maximum.at(unit_indicators[:, :classes], units, indicators)
+    units = _units([document.text for document in documents], [document.group for document in documents])
+    unit_indicators = _of_units(indicators, units)
     if len(unit_indicators) < 2:
         return np.zeros(0, dtype=np.int64)
     size = min(math.ceil(share * len(unit_indicators)), len(unit_indicators) - 1)
@@ -115,21 +112,49 @@ def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: fl
     return np.flatnonzero(np.isin(units, drawn))
 
 
-def _units(documents: Sequence[Document]) -> NDArray[np.int64]:
+def draw_folds(
+    texts: Sequence[str], groups: Sequence[str | None], indicators: NDArray[np.int8], folds: int, seed: int
+) -> NDArray[np.int64]:
+    """The fold of each document, int64 [documents], with each class in proportion in each of them.
+
+    Documents of one group, and equal texts, are in one fold. Where there are fewer units of such than folds, there are
+    fewer folds.
+    """
+    units = _units(texts, groups)
+    unit_indicators = _of_units(indicators, units)
+    folds = min(folds, len(unit_indicators))
+    of_unit = np.zeros(len(unit_indicators), dtype=np.int64)
+    if folds > 1:
+        splitter = MultilabelStratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
+        for fold, (_, drawn) in enumerate(splitter.split(np.zeros(len(unit_indicators)), unit_indicators)):
+            of_unit[drawn] = fold
+    return of_unit[units]
+
+
+def _units(texts: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.int64]:
     """The number of the unit of each document: documents that share a group or a text, directly or through others."""
-    texts: dict[str, int] = {}
-    of_text = np.asarray([texts.setdefault(same_text(document.text), len(texts)) for document in documents])
-    grouped = [i for i, document in enumerate(documents) if document.group is not None]
+    numbers: dict[str, int] = {}
+    of_text = np.asarray([numbers.setdefault(same_text(text), len(numbers)) for text in texts])
+    grouped = [i for i, group in enumerate(groups) if group is not None]
     if not grouped:
         return of_text
-    groups: dict[str | None, int] = {}
-    of_group = np.asarray([groups.setdefault(documents[i].group, len(groups)) for i in grouped])
-    rows = np.concatenate([np.arange(len(documents)), grouped])
-    columns = np.concatenate([of_text, of_group + len(texts)])
-    count = len(documents) + len(texts) + len(groups)
-    graph = coo_array((np.ones(len(rows)), (rows, columns + len(documents))), shape=(count, count))
+    group_numbers: dict[str | None, int] = {}
+    of_group = np.asarray([group_numbers.setdefault(groups[i], len(group_numbers)) for i in grouped])
+    rows = np.concatenate([np.arange(len(texts)), grouped])
+    columns = np.concatenate([of_text, of_group + len(numbers)])
+    count = len(texts) + len(numbers) + len(group_numbers)
+    graph = coo_array((np.ones(len(rows)), (rows, columns + len(texts))), shape=(count, count))
     _, component = connected_components(graph, directed=False)
-    return np.unique(component[: len(documents)], return_inverse=True)[1]
+    return np.unique(component[: len(texts)], return_inverse=True)[1]
+
+
+def _of_units(indicators: NDArray[np.int8], units: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Which classes the documents of each unit have, int8 [units, classes]; of a single class a second column is 0."""
+    # The splitters take a single column for something else.
+    classes = indicators.shape[1]
+    found = np.zeros((units.max() + 1, max(classes, 2)), dtype=np.int8)
+    np.maximum.at(found[:, :classes], units, indicators)
+    return found
 
 
 def _without_copies(documents: Sequence[Document], notes: list[str]) -> list[Document]:

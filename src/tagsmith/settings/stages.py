@@ -25,6 +25,7 @@ class Recipe(Enum):
     probe = "probe"
     finetune = "finetune"
     lora = "lora"
+    auto = "auto"
 
 
 class Precision(Enum):
@@ -101,7 +102,8 @@ class TrainSettings:
     recipe: Recipe = setting(
         Recipe.finetune,
         "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights; "
-        "lora: with adapters of low rank beside frozen weights",
+        "lora: with adapters of low rank beside frozen weights; "
+        "auto: the best by cross-validation of probe, finetune with half of the layers frozen, and finetune",
     )
     probe_documents: int = setting(
         10_000,
@@ -156,6 +158,10 @@ class TrainSettings:
         low=16,
     )
     freeze_embeddings: bool = setting(True, "keep the embeddings (of tokens, positions and types) as they are")
+    time_budget: float = setting(
+        600.0, "auto: time for comparing and for training what was chosen", unit="seconds", low=0
+    )
+    folds: int = setting(3, "auto: parts of the training documents, each held out once", unit="folds", low=2, high=20)
     frozen_layers: int = setting(
         0, "keep the embeddings and so many of the lowest layers as they are; they run once a document", low=0
     )
@@ -196,6 +202,8 @@ class TrainSettings:
     def problems(self) -> Iterator[str]:
         if self.frozen_layers and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true below frozen layers, found false"
+        if self.recipe is Recipe.auto and self.frozen_layers:
+            yield f"frozen_layers: expected 0 with the recipe auto, which chooses them; found {self.frozen_layers}"
         if self.recipe is Recipe.lora and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true with the recipe lora, which trains adapters alone; found false"
 

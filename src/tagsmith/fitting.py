@@ -1,0 +1,106 @@
+"""A recipe, from encoded documents to fitted weights: what is frozen, the head's start, the loop."""
+
+import logging
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from numpy.typing import NDArray
+
+from tagsmith import lora
+from tagsmith.errors import counted
+from tagsmith.evaluate import Encoded, score
+from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.loop import TaggedSplit, fit
+from tagsmith.model import TextClassifier, freeze_embeddings
+from tagsmith.probe import draw_documents, fit_head
+from tagsmith.processes import from_main
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import Recipe, TrainRun, TrainSettings
+from tagsmith.windows import EncodedDocuments
+
+log = logging.getLogger("tagsmith")
+
+
+def fit_recipe(
+    model: TextClassifier, tagged: dict[str, TaggedSplit], schema: Schema, settings: TrainRun, run: RunFolder,
+    start: Path | None, accelerator: Accelerator,
+) -> None:  # fmt: skip
+    """Set the weights of the model to what the recipe makes of the training documents.
+
+    Args:
+        tagged: the splits `train` and, where there is one, `validation`, encoded as `EncodedDocuments`.
+        start: the checkpoint to go on from; None: from the beginning.
+    """
+    set_seed(settings.seed, device_specific=True)  # Whatever has drawn random numbers before.
+    trained, tagged = freeze(model, tagged, settings.train, settings.evaluate.batch_tokens, run, accelerator)
+    recipe, train = settings.train.recipe, tagged["train"]
+    if start is None:
+        most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
+        drawn = draw_documents(train.labels, most, settings.seed)
+        features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
+        set_head(trained, features, train.truth(schema)[drawn], schema, settings.train.probe_c, accelerator)
+    if recipe is Recipe.probe:
+        return
+    started = time.monotonic()
+    adapters = lora.add_adapters(trained, settings.train.lora) if recipe is Recipe.lora else None
+    fit(
+        model, trained, train, tagged.get("validation"), schema, settings.train, settings.seed,
+        settings.evaluate.batch_tokens, run, start, accelerator,
+    )  # fmt: skip
+    if adapters is not None:
+        lora.merge(adapters)
+    log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
+
+
+def freeze(
+    model: TextClassifier, tagged: dict[str, TaggedSplit], settings: TrainSettings, batch_tokens: int,
+    run: RunFolder, accelerator: Accelerator,
+) -> tuple[TextClassifier, dict[str, TaggedSplit]]:  # fmt: skip
+    """Freeze what the settings say and nothing else; returns what is left to train, and the splits as its input."""
+    model.requires_grad_(True)
+    if settings.recipe is Recipe.probe or not settings.frozen_layers:
+        if settings.freeze_embeddings:
+            freeze_embeddings(model)
+        return model, tagged
+    freeze_layers(model, settings.frozen_layers)
+    lower = lower_part(model, settings.frozen_layers)
+    inputs: dict[str, TaggedSplit] = {}
+    for name, split in tagged.items():
+        states = TokenStates(cast(EncodedDocuments, split.encoded), lower, accelerator)
+        states.keep(run.frozen_states / f"{name}.f16", settings.frozen_states_gib, batch_tokens)
+        inputs[name] = replace(split, encoded=states)
+    return upper_part(model, settings.frozen_layers), inputs
+
+
+def embed(
+    model: TextClassifier, encoded: Encoded, batch_tokens: int, accelerator: Accelerator, documents: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The encoder's vectors of these documents, float32 [documents, hidden]."""
+    started = time.monotonic()
+    # In the precision of training, but for a CPU, where bf16 is emulated and the regression is worth fp32.
+    with accelerator.autocast() if accelerator.device.type != "cpu" else nullcontext():
+        features = score(model.eval().features, encoded, batch_tokens, accelerator, "embedding", documents)
+    log.info(f"{counted(len(features), 'document')} embedded in {time.monotonic() - started:.1f} s")
+    return features
+
+
+def set_head(
+    model: TextClassifier, features: NDArray[np.float32], truth: NDArray[np.int8], schema: Schema, c: float,
+    accelerator: Accelerator,
+) -> None:  # fmt: skip
+    """Set the head to the regression from vectors [documents, hidden] to classes, int8 [documents, classes]."""
+    started = time.monotonic()
+    head = fit_head(features, truth, schema.multi_label, c) if accelerator.is_main_process else None
+    weights, bias = from_main(head, accelerator)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(weights))
+        model.head.bias.copy_(torch.from_numpy(bias))
+    log.info(f"head from a logistic regression in {time.monotonic() - started:.1f} s")

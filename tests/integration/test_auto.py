@@ -1,0 +1,112 @@
+"""The recipe auto: what is best on held-out folds, within the time that there is, and never worse than the probe."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tagsmith import auto
+from tagsmith.data.split import draw_folds
+from tagsmith.errors import Interrupted
+from tagsmith.metrics import indicators
+from tagsmith.run import RunFolder
+from tagsmith.settings import BestMetric, Recipe, TrainRun
+from tagsmith.train import train
+from tests.conftest import make_documents, write_jsonl
+
+Make = Callable[..., TrainRun]
+
+
+def same_weights(a: RunFolder, b: RunFolder) -> bool:
+    first, second = load_file(a.weights), load_file(b.weights)
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_jsonl(tmp_path_factory.mktemp("auto") / "many.jsonl", make_documents(450, multi_label=False))
+
+
+LEARNS = {"epochs": 8, "learning_rate": 2e-3, "validation_share": 0.0, "best_metric": BestMetric.log_loss}
+"""A random encoder gains by fine-tuning with these."""
+
+
+def test_what_wins_on_the_folds_is_trained_on_all_documents(settings: Make, many: Path) -> None:
+    run, _ = train(settings(many, "auto", recipe=Recipe.auto, **LEARNS))
+    choice = json.loads(run.choice.read_text())
+    assert set(choice) == {"probe", "partial", "full"}
+    assert all(len(about["scores"]) == 3 for about in choice.values())
+    means = {name: np.mean(about["scores"]) for name, about in choice.items()}
+    best = max(means, key=lambda name: means[name])
+    assert best != "probe"
+    chosen, _ = train(settings(many, "chosen", frozen_layers=choice[best]["frozen_layers"], **LEARNS))
+    assert same_weights(run, chosen)
+    assert not run.comparison.exists()
+    assert not run.frozen_states.exists()
+
+
+def test_without_time_it_is_the_probe(settings: Make, many: Path) -> None:
+    run, _ = train(settings(many, "auto", recipe=Recipe.auto, time_budget=0.0, **LEARNS))
+    probe, _ = train(settings(many, "probe", recipe=Recipe.probe, **LEARNS))
+    assert same_weights(run, probe)
+
+
+def test_what_is_worse_than_the_probe_on_the_folds_is_not_taken(settings: Make, many: Path) -> None:
+    # Such a rate destroys the encoder.
+    spoilt = LEARNS | {"learning_rate": 1.0}
+    run, _ = train(settings(many, "auto", recipe=Recipe.auto, **spoilt))
+    probe, _ = train(settings(many, "probe", recipe=Recipe.probe, **spoilt))
+    assert same_weights(run, probe)
+
+
+def test_multi_label(settings: Make, multi_label_file: Path) -> None:
+    run, evaluation = train(settings(multi_label_file, recipe=Recipe.auto, epochs=2))
+    assert evaluation["documents"] == 30
+    choice = json.loads(run.choice.read_text())
+    assert [len(about["scores"]) for about in choice.values()] == [3, 3, 3]
+    assert all(0 <= score <= 1 for about in choice.values() for score in about["scores"])
+
+
+def test_an_interrupted_comparison_goes_on(settings: Make, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, _ = train(settings(many, "whole", recipe=Recipe.auto, **LEARNS))
+    train_fold, folds = auto._train_fold, []
+
+    def counted(*args: Any) -> float:
+        folds.append(args[4])
+        if len(folds) == 4:
+            raise KeyboardInterrupt
+        return train_fold(*args)
+
+    monkeypatch.setattr(auto, "_train_fold", counted)
+    with pytest.raises(Interrupted, match="resume=true"):
+        train(settings(many, "stopped", recipe=Recipe.auto, **LEARNS))
+    resumed, _ = train(settings(many, "stopped", recipe=Recipe.auto, resume=True, **LEARNS))
+    assert len(folds) == 4 + 3
+    assert same_weights(whole, resumed)
+
+
+def test_folds_hold_each_class_in_proportion_and_keep_groups_and_copies_together() -> None:
+    texts = [f"text {i // 2}" for i in range(120)]
+    groups = [f"group {i // 8}" if i < 40 else None for i in range(120)]
+    truth = indicators([i // 2 % 3 for i in range(120)], 3, False)
+    folds = draw_folds(texts, groups, truth, 3, 0)
+    assert set(folds) == {0, 1, 2}
+    for i in range(0, 120, 2):
+        assert folds[i] == folds[i + 1]
+    for group in range(5):
+        assert len(set(folds[8 * group : 8 * group + 8])) == 1
+    for fold in range(3):
+        assert 0.2 < truth[folds == fold].sum() / 120 < 0.47
+        assert truth[folds == fold].sum(axis=0).min() >= 8
+    assert (draw_folds(texts, groups, truth, 3, 0) == folds).all()
+
+
+def test_fewer_units_than_folds() -> None:
+    truth = indicators([0, 0, 1, 1], 2, False)
+    assert draw_folds(["a", "a", "b", "b"], [None] * 4, truth, 3, 0).max() == 1
+    assert draw_folds(["a"] * 4, [None] * 4, truth, 3, 0).max() == 0
