@@ -22,7 +22,8 @@ LORA_RATE = 10.0
 """The adapters' rate over that of the head, and over that of an encoder whose weights are all trained.
 
 The best rate of LoRA is ten times that of full fine-tuning, at any rank, where alpha is 32: Schulman et al.,
-LoRA Without Regret, 2025, thinkingmachines.ai/blog/lora.
+LoRA Without Regret, 2025, thinkingmachines.ai/blog/lora. Measured with MiniLM on the support tickets, 3 epochs, micro
+F1 of 59 test documents: 2e-4 0.813, this rule 0.854, 6e-3 0.835; all weights trained 0.875, the probe 0.773.
 """
 
 
