@@ -5,9 +5,9 @@ from typing import Any, TypeVar
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DistributedType, broadcast_object_list
 
-from tagsmith.errors import TagsmithError
+from tagsmith.errors import SettingsError, TagsmithError
 
 T = TypeVar("T")
 
@@ -20,6 +20,20 @@ def forget_accelerator() -> None:
     """
     if is_initialized():
         AcceleratorState._reset_state(reset_partial_state=AcceleratorState().num_processes == 1)
+
+
+def refuse_sharding(accelerator: Accelerator) -> None:
+    """Raises: SettingsError where the launch spreads the weights of one model over several processes.
+
+    Scoring gives processes different numbers of batches, and checkpoints are written by the main one: with the weights
+    spread, the first would wait forever and the second would lack most of the model.
+    """
+    found = accelerator.distributed_type
+    if found in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise SettingsError(
+            f"accelerate launch: expected every process to hold the whole model, found {found.value}; "
+            "launch with --multi_gpu, and bound what a GPU takes at once by train.micro_batch_tokens."
+        )
 
 
 def from_main(value: Any, accelerator: Accelerator) -> Any:

@@ -204,6 +204,9 @@ class TrainRun:
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
     resume: bool = setting(False, "go on with a run that was interrupted, from its last checkpoint")
     overwrite: bool = setting(False, "replace the run that the folder holds")
+    objective: BestMetric | None = setting(
+        None, "figure on the validation split by which a sweep judges its jobs; null: no sweep judges"
+    )
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
