@@ -5,10 +5,11 @@ from tagsmith.settings import TrainRun
 
 
 @script("train")
-def main(settings: TrainRun) -> None:
+def main(settings: TrainRun) -> float | None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
     from rich import print as show
 
+    from tagsmith.compare import judged
     from tagsmith.report import per_class_table
     from tagsmith.train import train
 
@@ -16,6 +17,7 @@ def main(settings: TrainRun) -> None:
     if evaluation:
         show(per_class_table(evaluation))
         print(f"run: {run.path}")
+    return judged(run, settings.objective.value) if settings.objective else None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Nothing behind it knows Hydra or OmegaConf.
 import functools
 import inspect
 import logging
+import os
 import re
 import sys
 import traceback
@@ -19,6 +20,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -64,15 +66,16 @@ def register() -> None:
     OmegaConf.register_new_resolver("explain", explain, replace=True)
 
 
-def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
     """Make a stage, a function of its typed settings, the main of a script with `configs/NAME.yaml`.
 
     Exit status: 0 done; 64 wrong settings; 65 wrong data; 66 input missing; 70 a bug, with its traceback;
     75 try again later. Of several jobs (--multirun), one with a mistake leaves the others to run, and the status is
-    that of the first such job; a bug and an interruption end them all.
+    that of the first such job; a bug and an interruption end them all. What the stage returns goes to Hydra: a sweeper
+    that searches judges a job by it; None says that the job has failed.
     """
 
-    def decorate(stage: Callable[[Any], None]) -> Callable[[], None]:
+    def decorate(stage: Callable[[Any], Any]) -> Callable[[], None]:
         scripts = Path(inspect.getfile(stage)).resolve().parent
         # Python puts a script's folder first: scripts/evaluate.py would hide the package `evaluate`.
         sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != scripts]
@@ -83,8 +86,10 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
             register()
             statuses: list[int] = []
 
-            def task(config: DictConfig) -> None:
-                statuses.append(_run(stage, config, STAGES[name]))
+            def task(config: DictConfig) -> Any:
+                status, result = _run(stage, config, STAGES[name])
+                statuses.append(status)
+                return result
 
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
@@ -94,8 +99,10 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
             except KeyboardInterrupt:
                 _leave("before it began.")
             except SystemExit as left:
-                # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is.
-                sys.exit(SettingsError.exit_status if left.code in (1, 2) else left.code)
+                # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is; a sweeper
+                # does so too where no job has given it anything to judge by.
+                failed = next(filter(None, statuses), SettingsError.exit_status)
+                sys.exit(failed if left.code in (1, 2) else left.code)
             sys.exit(next(filter(None, statuses), 0))
 
         return main
@@ -103,30 +110,48 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     return decorate
 
 
-def _run(stage: Callable[[Any], None], config: DictConfig, kind: type) -> int:
-    """Call the stage, return its exit status; a person's mistake becomes one message, a bug keeps its traceback."""
+def _run(stage: Callable[[Any], Any], config: DictConfig, kind: type) -> tuple[int, Any]:
+    """Call the stage, return its exit status and result.
+
+    A person's mistake becomes one message, a bug keeps its traceback.
+    """
     _log_to_stderr()
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.MULTIRUN:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
     try:
-        stage(to_settings(config, kind))
+        return 0, stage(to_settings(config, kind))
     except Interrupted as told:
         _leave(str(told))
     except TagsmithError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+        return error.exit_status, None
     except SystemExit as left:
         # The main process of this launch has told what is wrong; what ends its other jobs does so here.
         if left.code in (TagsmithError.exit_status, Interrupted.exit_status):
             raise
-        return cast(int, left.code)
+        return cast(int, left.code), None
     except KeyboardInterrupt:
         _leave("nothing half done is left behind.")
     except Exception:
         traceback.print_exc()
         sys.exit(TagsmithError.exit_status)
-    return 0
+
+
+class CompareJobs(Callback):
+    """Shows and writes the table of a sweep after its last job; named by `configs/experiment/sweep.yaml`."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            return  # One process of a launch is enough.
+        from rich.console import Console
+
+        from tagsmith.compare import compare, comparison_table
+
+        folder = Path(config.hydra.sweep.dir)
+        comparison = compare(folder, typed.BestMetric(config.objective).value)
+        Console(width=max(Console().width, 130)).print(comparison_table(comparison))
+        print(f"comparison: {folder / 'comparison.csv'}")
 
 
 def _leave(message: str) -> NoReturn:

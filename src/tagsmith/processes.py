@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_from_env
 
-from tagsmith.errors import TagsmithError
+from tagsmith.errors import SettingsError, TagsmithError
 from tagsmith.settings import Precision
 
 T = TypeVar("T")
@@ -31,6 +31,20 @@ def resolved_precision(wanted: Precision, cpu: bool) -> Precision:
     on_gpu = not cpu and not parse_flag_from_env("ACCELERATE_USE_CPU") and torch.cuda.is_available()
     # Older GPUs only emulate bf16, which is slower than fp32.
     return Precision.bf16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else Precision.fp32
+
+
+def refuse_sharding(accelerator: Accelerator) -> None:
+    """Raises: SettingsError where the launch spreads the weights of one model over several processes.
+
+    Scoring gives processes different numbers of batches, and checkpoints are written by the main one: with the weights
+    spread, the first would wait forever and the second would lack most of the model.
+    """
+    found = accelerator.distributed_type
+    if found in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise SettingsError(
+            f"accelerate launch: expected every process to hold the whole model, found {found.value}; "
+            "launch with --multi_gpu, and bound what a GPU takes at once by train.micro_batch_tokens."
+        )
 
 
 def from_main(value: Any, accelerator: Accelerator) -> Any:

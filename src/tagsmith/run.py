@@ -89,6 +89,10 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def validation(self) -> Path:
+        return self.path / "validation.json"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.jsonl"
 

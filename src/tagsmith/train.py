@@ -35,7 +35,7 @@ from tagsmith.model import (
     save_architecture,
     save_weights,
 )
-from tagsmith.processes import forget_accelerator, from_main, on_main, resolved_precision
+from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_sharding, resolved_precision
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
@@ -108,6 +108,7 @@ def _accelerator(settings: TrainRun) -> Accelerator:
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
     precision = "no" if wanted is Precision.fp32 else wanted.value
     accelerator = Accelerator(mixed_precision=precision, cpu=settings.train.cpu, kwargs_handlers=[patience])
+    refuse_sharding(accelerator)
     if wanted is Precision.fp16 and accelerator.device.type == "cpu":
         raise SettingsError("train.mixed_precision=fp16: needs a GPU; a CPU knows fp32 and bf16.")
     return accelerator
@@ -133,13 +134,18 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
             "train.early_stopping_patience: there is no validation split to judge by; "
             "set data.validation_share=0.1, or name one."
         )
+    if settings.objective is not None and "validation" not in tagged.splits:
+        raise SettingsError(
+            "objective: there is no validation split to judge by, and test documents choose no settings; "
+            "set data.validation_share=0.1, or name one."
+        )
     return tagged
 
 
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
-        "run", "name", "resume", "overwrite", "train.cpu", "train.compile", "train.micro_batch_tokens",
+        "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.micro_batch_tokens",
         "train.log_every", "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints",
         "train.tensorboard", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
@@ -209,10 +215,17 @@ def _train(
         shutil.rmtree(run.frozen_states, ignore_errors=True)
         shutil.rmtree(run.comparison, ignore_errors=True)
     load_weights(run.weights, model)
-    return evaluate_split(
-        run, default_split(splits), model, tokenizer, reading, schema, scoring_tokens, reading.threshold,
-        settings.cache, accelerator,
-    )  # fmt: skip
+
+    def evaluated(split: str) -> dict[str, Any]:
+        return evaluate_split(
+            run, split, model, tokenizer, reading, schema, scoring_tokens, reading.threshold, settings.cache,
+            accelerator,
+        )  # fmt: skip
+
+    if settings.objective is not None:
+        figures = evaluated("validation")
+        on_main(accelerator, lambda: write_json(run.validation, figures))
+    return evaluated(default_split(splits))
 
 
 def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:

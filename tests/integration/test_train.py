@@ -7,11 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from tagsmith import checkpoint, saving, token_cache
+from tagsmith.compare import judged
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.evaluate import evaluate_run
 from tagsmith.model import encoder_source
 from tagsmith.run import RunFolder
-from tagsmith.settings import CacheSettings, EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
+from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 
@@ -315,3 +316,20 @@ def test_a_damaged_file_of_a_packaged_encoder_is_named(tmp_path: Path, monkeypat
     wanted = ModelSettings(package="some_package", sha256={"config.json": "0" * 64, "tokenizer.json": "1" * 64})
     with pytest.raises(DataError, match=r"(?s)config\.json: expected SHA-256 0.*tokenizer\.json: .*no such file"):
         encoder_source(wanted)
+
+
+@pytest.mark.parametrize("recipe", list(Recipe)[:2])
+def test_a_sweep_judges_by_the_validation_split(settings: Make, single_label_file: Path, recipe: Recipe) -> None:
+    run, evaluation = train(settings(single_label_file, objective=BestMetric.macro_f1, recipe=recipe))
+    figures = json.loads(run.validation.read_text())
+    assert (figures["split"], evaluation["split"]) == ("validation", "test")
+    assert judged(run, "macro_f1") == figures["macro"]["f1"]
+    if recipe is Recipe.finetune:
+        lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+        best = max(line["validation/macro_f1"] for line in lines if "validation/macro_f1" in line)
+        assert judged(run, "macro_f1") == pytest.approx(best)
+
+
+def test_test_documents_choose_no_settings(settings: Make, single_label_file: Path) -> None:
+    with pytest.raises(SettingsError, match=r"data\.validation_share=0\.1"):
+        train(settings(single_label_file, objective=BestMetric.macro_f1, validation_share=0.0))

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
-from tagsmith.config import script
+from tagsmith.config import CONFIGS, register, script
 from tagsmith.errors import DataError
-from tagsmith.settings import TrainRun
+from tagsmith.settings import BestMetric, TrainRun
 
 
 @pytest.fixture
@@ -72,3 +73,42 @@ def test_wrong_settings_of_a_job_are_a_mistake_like_any_other(sweep: Callable[..
     assert seen == [0]
     assert sweep(lambda settings: seen.append(settings.seed), "data=bbc_news,nowhere") == 64
     assert seen == [0]
+
+
+def test_jobs_have_folders_of_their_own_and_end_in_a_table(
+    sweep: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str | None, object]] = []
+    stage: Callable[[TrainRun], None] = lambda settings: seen.append((settings.run, settings.objective))  # noqa: E731
+    assert sweep(stage, "experiment=sweep", "hydra.sweep.dir=mine", "seed=0,1", "train.best_metric=log_loss") == 0
+    assert seen == [("mine/0", BestMetric.log_loss), ("mine/1", BestMetric.log_loss)]
+    assert (tmp_path / "mine" / "comparison.csv").read_text().startswith("run,validation log_loss,")
+    assert "0 jobs" in capsys.readouterr().out
+
+
+def test_optuna_chooses_the_next_job_by_what_the_stage_returns(sweep: Callable[..., int], tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra `sweep`")
+    rates: list[float] = []
+
+    def stage(settings: TrainRun) -> float:
+        rate = settings.train.learning_rate
+        assert rate is not None
+        rates.append(rate)
+        if len(rates) == 2:
+            raise DataError("row 7 is empty")
+        return rate
+
+    assert sweep(stage, "experiment=search", "hydra.sweeper.n_trials=4") == 65
+    assert len(set(rates)) == 4
+    found = (tmp_path / "runs" / "search" / "optimization_results.yaml").read_text()
+    assert str(max(rates[:1] + rates[2:])) in found
+
+
+def test_jobs_go_to_slurm_by_composition() -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra `slurm`")
+    register()
+    given = ["experiment=sweep", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", [*given, "name=x"], return_hydra_config=True)
+    assert config.hydra.launcher._target_.endswith("SlurmLauncher")
+    assert config.hydra.launcher.submitit_folder == "runs/sweep/.submitit/%j"

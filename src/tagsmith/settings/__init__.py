@@ -19,23 +19,18 @@ from tagsmith.settings.data import (
 )
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.lora import LoraSettings
+from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
 from tagsmith.settings.stages import (
-    BestMetric,
     CacheSettings,
     CheckKills,
     ClassifyRun,
-    ClassWeights,
     EvaluateRun,
     EvaluateSettings,
     ExportRun,
-    Loss,
     ModelSettings,
     Pooling,
-    Precision,
-    Recipe,
     Split,
     TrainRun,
-    TrainSettings,
 )
 
 __all__ = [

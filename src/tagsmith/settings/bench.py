@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from tagsmith.schema import Task
 from tagsmith.settings.data import DataSettings
 from tagsmith.settings.fields import setting
-from tagsmith.settings.stages import EvaluateSettings, ModelSettings, Recipe, TrainSettings
+from tagsmith.settings.recipe import Recipe, TrainSettings
+from tagsmith.settings.stages import EvaluateSettings, ModelSettings
 
 RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
 """Tagsmith's own contenders: one a recipe."""

@@ -1,4 +1,4 @@
-"""Settings of the encoder, the recipe and the stages."""
+"""Settings of the encoder and of the stages."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from tagsmith.schema import Task
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
 from tagsmith.settings.fields import REQUIRED, setting
-from tagsmith.settings.lora import LoraSettings
+from tagsmith.settings.recipe import BestMetric, TrainSettings
 
 
 class Pooling(Enum):
@@ -17,49 +17,6 @@ class Pooling(Enum):
 
     mean = "mean"
     cls = "cls"
-
-
-class Recipe(Enum):
-    """How far training goes."""
-
-    probe = "probe"
-    finetune = "finetune"
-    lora = "lora"
-    auto = "auto"
-
-
-class Precision(Enum):
-    """Number formats of the forward pass."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Loss(Enum):
-    """What a document costs."""
-
-    cross_entropy = "cross_entropy"
-    focal = "focal"
-    asymmetric = "asymmetric"
-
-
-class ClassWeights(Enum):
-    """What a class weighs in the loss."""
-
-    equal = "equal"
-    root = "root"
-    balanced = "balanced"
-
-
-class BestMetric(Enum):
-    """Figures by which one validation is better than another."""
-
-    macro_f1 = "macro_f1"
-    micro_f1 = "micro_f1"
-    accuracy = "accuracy"
-    log_loss = "log_loss"
 
 
 class Split(Enum):
@@ -96,119 +53,6 @@ class ModelSettings:
 
 
 @dataclass
-class TrainSettings:
-    """The recipe."""
-
-    recipe: Recipe = setting(
-        Recipe.finetune,
-        "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights; "
-        "lora: with adapters of low rank beside frozen weights; "
-        "auto: the best by cross-validation of probe, finetune with half of the layers frozen, and finetune",
-    )
-    probe_documents: int = setting(
-        10_000,
-        "finetune, lora: most documents, drawn from the training documents, for the regression; probe takes all",
-        unit="documents",
-        low=2,
-    )
-    probe_c: float = setting(10.0, "inverse regularisation of the regression, for features of unit norm", low=1e-6)
-    epochs: int = setting(3, "passes over the training documents", unit="epochs", low=1)
-    max_steps: int | None = setting(
-        None, "training, and the fall of the learning rate, end after so many; null: all epochs", unit="steps", low=1
-    )
-    learning_rate: float | None = setting(
-        None,
-        "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones; "
-        "ten times that for adapters",
-        low=0,
-    )
-    head_learning_rate: float | None = setting(
-        None, "peak learning rate of the head; null: learning_rate, a tenth of it beside adapters", low=0
-    )
-    lr_warmup_fraction: float = setting(
-        0.05, "share of training in which the rates rise from 0; they then fall linearly to 0", low=0, high=1
-    )
-    weight_decay: float = setting(0.01, "decoupled weight decay of matrices", low=0)
-    ema_decay: float | None = setting(
-        None,
-        "train on, but validate and keep, averages of the weights with this decay a step; null: do not",
-        low=0.5,
-        high=0.99999,
-    )
-    max_bad_steps: int = setting(
-        0, "steps with a loss or gradients that are not finite are skipped; past so many, training stops", low=0
-    )
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: never", low=0)
-    loss: Loss = setting(
-        Loss.cross_entropy, "focal and asymmetric (multi-label alone) care less for what is right already"
-    )
-    loss_gamma: float = setting(2.0, "how much less: exponent of the focal and the asymmetric loss", low=0, high=10)
-    label_smoothing: float = setting(0.0, "share of a label that is spread over all classes", low=0, high=0.5)
-    class_weights: ClassWeights = setting(
-        ClassWeights.equal,
-        "equal: every document weighs the same; balanced: every class does; root: half-way, by square roots",
-    )
-    batch_tokens: int = setting(
-        1024, "size of a batch over all processes, one optimiser step", unit="tokens, padding included", low=16
-    )
-    micro_batch_tokens: int | None = setting(
-        None,
-        "most that one process takes at once, the rest is accumulated; null: all",
-        unit="tokens, padding included",
-        low=16,
-    )
-    freeze_embeddings: bool = setting(True, "keep the embeddings (of tokens, positions and types) as they are")
-    time_budget: float = setting(
-        600.0, "auto: time for comparing and for training what was chosen", unit="seconds", low=0
-    )
-    folds: int = setting(3, "auto: parts of the training documents, each held out once", unit="folds", low=2, high=20)
-    frozen_layers: int = setting(
-        0, "keep the embeddings and so many of the lowest layers as they are; they run once a document", low=0
-    )
-    frozen_states_gib: float = setting(
-        20.0, "most that is kept on disk of what frozen layers give; above, they run each epoch", unit="GiB", low=0
-    )
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    validate_every: int | None = setting(
-        None, "validate, where there is a validation split; null: after each epoch", unit="steps", low=1
-    )
-    early_stopping_patience: int | None = setting(
-        None, "stop after so many validations without a better one; null: never", unit="validations", low=1
-    )
-    best_metric: BestMetric = setting(
-        BestMetric.macro_f1, "where there is a validation split, the weights best by this are kept"
-    )
-    checkpoint_every: int | None = setting(
-        None, "save a checkpoint, whatever it costs; null: by the clock alone", unit="steps", low=1
-    )
-    checkpoint_minutes: float | None = setting(
-        5.0,
-        "save a checkpoint, as after each validation and epoch, unless writing it would cost over 2 % of the time; "
-        "null: after those alone",
-        unit="minutes",
-        low=0,
-    )
-    keep_checkpoints: int = setting(2, "newest checkpoints kept while training", unit="checkpoints", low=1)
-    mixed_precision: Precision = setting(
-        Precision.auto, "number format of the forward pass; auto: bf16 on a GPU that has it, else fp32"
-    )
-    compile: bool = setting(
-        False, "train through torch.compile; for large encoders on a GPU: on a CPU it costs more than it gives"
-    )
-    cpu: bool = setting(False, "train on the CPU even where there is a GPU")
-    log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
-    tensorboard: bool = setting(True, "write TensorBoard logs into the run")
-
-    def problems(self) -> Iterator[str]:
-        if self.frozen_layers and not self.freeze_embeddings:
-            yield "freeze_embeddings: expected true below frozen layers, found false"
-        if self.recipe is Recipe.auto and self.frozen_layers:
-            yield f"frozen_layers: expected 0 with the recipe auto, which chooses them; found {self.frozen_layers}"
-        if self.recipe is Recipe.lora and not self.freeze_embeddings:
-            yield "freeze_embeddings: expected true with the recipe lora, which trains adapters alone; found false"
-
-
-@dataclass
 class CacheSettings:
     """Tokens that are kept from one command to the next."""
 
@@ -239,6 +83,9 @@ class TrainRun:
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
     resume: bool = setting(False, "go on with a run that was interrupted, from its last checkpoint")
     overwrite: bool = setting(False, "replace the run that the folder holds")
+    objective: BestMetric | None = setting(
+        None, "figure on the validation split by which a sweep judges its jobs; null: no sweep judges"
+    )
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)

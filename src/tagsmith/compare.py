@@ -1,0 +1,144 @@
+"""The jobs of a sweep beside each other: what differs in their settings, and their figures."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tagsmith.errors import DataError, InputMissing, counted
+from tagsmith.files import whole_file
+from tagsmith.run import RunFolder
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of a sweep; figures are None where it has not come to them."""
+
+    run: RunFolder
+    settings: Mapping[str, Any]
+    objective: float | None
+    test_accuracy: float | None
+    test_macro_f1: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The jobs, in the order of their folders, and the names of the settings in which they differ."""
+
+    metric: str
+    differing: list[str]
+    jobs: list[Job]
+
+    @property
+    def best(self) -> Job | None:
+        """The job that is best on the validation split, the first of equals."""
+        sign = -1 if self.metric == "log_loss" else 1
+        judged = [(sign * job.objective, job) for job in self.jobs if job.objective is not None]
+        return max(judged, key=lambda pair: pair[0])[1] if judged else None
+
+    @property
+    def header(self) -> list[str]:
+        return ["run", *self.differing, f"validation {self.metric}", "test accuracy", "test macro_f1"]
+
+    def cells(self, job: Job) -> list[Any]:
+        """The job's values under the `header`; None: not there."""
+        settings = [job.settings.get(name) for name in self.differing]
+        return [str(job.run.path), *settings, job.objective, job.test_accuracy, job.test_macro_f1]
+
+
+def judged(run: RunFolder, metric: str) -> float:
+    """What a sweep maximises: the figure on the validation split, a log loss with its sign turned.
+
+    Every process of a launch gets the same, so that their sweeps choose the same next job.
+
+    Raises:
+        InputMissing, DataError: the run has no such figures.
+    """
+    value = _validation(run, metric)
+    if value is None:
+        raise InputMissing(f"{run.validation}: expected the figures of the validation split, found no file.")
+    return -value if metric == "log_loss" else value
+
+
+def compare(folder: Path, metric: str) -> Comparison:
+    """Read the runs in a sweep's folder and write `comparison.csv` beside them.
+
+    Args:
+        metric: macro_f1, micro_f1, accuracy or log_loss.
+
+    Raises:
+        DataError: a file of a run is damaged.
+    """
+    runs = [RunFolder(path) for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    jobs = [_read(run, metric) for run in sorted(runs, key=_place) if run.holds_run]
+    names = list(dict.fromkeys(name for job in jobs for name in job.settings))
+    differing = [name for name in names if len({json.dumps(job.settings.get(name)) for job in jobs}) > 1]
+    comparison = Comparison(metric, differing, jobs)
+    with whole_file(folder / "comparison.csv") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(comparison.header)
+        rows.writerows(comparison.cells(job) for job in jobs)
+    return comparison
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row a job; the best on the validation split is bold."""
+    best = comparison.best
+    title = counted(len(comparison.jobs), "job")
+    if best is not None:
+        title += f", best by validation {comparison.metric}: {best.run.path}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in comparison.header:
+        table.add_column(name, overflow="fold")
+    for job in comparison.jobs:
+        cells = (Text(_shown(value)) for value in comparison.cells(job))
+        table.add_row(*cells, style="bold" if job is best else None)
+    return table
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _place(run: RunFolder) -> tuple[bool, int, str]:
+    """Job 2 before job 10; folders with other names last."""
+    name = run.path.name
+    return (False, int(name), "") if name.isdecimal() else (True, 0, name)
+
+
+def _read(run: RunFolder, metric: str) -> Job:
+    test = _figures(run.evaluation)
+    if test is None or test.get("split") != "test":
+        test = {}
+    macro = test.get("macro", {})
+    settings = run.read_record()["settings"]
+    return Job(run, settings, _validation(run, metric), test.get("accuracy"), macro.get("f1"))
+
+
+def _validation(run: RunFolder, metric: str) -> float | None:
+    """The figure on the validation split; None: training has not come so far."""
+    figures = _figures(run.validation)
+    if figures is None:
+        return None
+    average, _, name = metric.rpartition("_")
+    try:
+        return float(figures[average][name] if name == "f1" else figures[metric])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{run.validation}: expected the figure {metric}, found {error!r}; train anew.") from error
+
+
+def _figures(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: expected JSON, found {error}; evaluate anew.") from error
+    return content
