@@ -12,6 +12,9 @@ import pytest
 CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name
 
+# Before torch is there: tests run on all cores already, and threads that wait for each other cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TOPICS = {
     "animals": ["cat", "dog", "horse", "cow", "sheep", "goat", "hen", "duck", "pig", "mouse"],
     "food": ["bread", "cheese", "soup", "apple", "pear", "rice", "bean", "cake", "milk", "egg"],

@@ -1,12 +1,20 @@
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cli.forked import run_script
+
 ROOT = Path(__file__).parents[2]
+
+
+PRELOADED = ["tagsmith.train", "tagsmith.evaluate", "tagsmith.export", "tagsmith.classify_files"]
+"""What takes seconds to import; a process forked from one that has them starts at once."""
 
 
 class Script:
@@ -16,12 +24,27 @@ class Script:
         self.folder = folder
 
     def __call__(
-        self, *words: object, launcher: tuple[str, ...] = (), **variables: str
+        self, *words: object, launcher: tuple[str, ...] = (), fresh: bool = False, **variables: str
     ) -> subprocess.CompletedProcess[str]:
+        """Run `scripts/WORD.py OVERRIDE ...`, in an interpreter of its own where it is `fresh` or has a launcher."""
         name, *overrides = map(str, words)
-        command = [sys.executable, *launcher, str(ROOT / "scripts" / f"{name}.py"), *overrides]
+        path = ROOT / "scripts" / f"{name}.py"
+        command = [sys.executable, *launcher, str(path), *overrides]
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **variables}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
+        if fresh or launcher:
+            return subprocess.run(
+                command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
+            )
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder, "stdout"), Path(folder, "stderr")
+            process = context.Process(target=run_script, args=(path, overrides, self.folder, environment, out, err))
+            process.start()
+            process.join(300)
+            assert process.exitcode is not None, f"{command}: not done after 300 s"
+            told = [file.read_text(encoding="utf-8") for file in (out, err)]
+        return subprocess.CompletedProcess(command, process.exitcode, *told)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def test_the_main_job(script: Script, tiny: Tiny, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "train.jsonl", make_documents(120, multi_label=True))
     write_jsonl(tmp_path / "test.jsonl", make_documents(30, multi_label=True, seed=1))
     files = ["data=jsonl", "data.train=train.jsonl", "data.test=test.jsonl"]
-    trained = script("train", *files, "task=multi_label", "run=runs/mine", *tiny())
+    trained = script("train", *files, "task=multi_label", "run=runs/mine", *tiny(), fresh=True)
     assert trained.returncode == 0, trained.stderr
     for word in ("animals", "food", "tools", "micro", "macro", "runs/mine", "30 documents"):
         assert word in trained.stdout
@@ -29,19 +29,19 @@ def test_the_main_job(script: Script, tiny: Tiny, tmp_path: Path) -> None:
     assert "resume=true" in again.stderr
     assert "Traceback" not in again.stderr
 
-    evaluated = script("evaluate", "run=runs/mine", "split=train", "cpu=true")
+    evaluated = script("evaluate", "run=runs/mine", "split=train", "cpu=true", fresh=True)
     assert evaluated.returncode == 0, evaluated.stderr
     evaluation = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())
     assert evaluation["split"] == "train"
     assert evaluation["documents"] == 120
 
-    exported = script("export", "run=runs/mine", "bundle=bundles/mine")
+    exported = script("export", "run=runs/mine", "bundle=bundles/mine", fresh=True)
     assert exported.returncode == 0, exported.stderr
     assert "no label differs" in exported.stderr
 
     rows = [{"id": "a", "text": "the cat and a dog"}, {"text": "bread with cheese"}]
     (tmp_path / "new.jsonl").write_text("\n".join([json.dumps(rows[0]), "no json", json.dumps(rows[1]), '{"text": 5}']))
-    classified = script("classify", "bundle=bundles/mine", "input=new.jsonl", "output=classified.jsonl")
+    classified = script("classify", "bundle=bundles/mine", "input=new.jsonl", "output=classified.jsonl", fresh=True)
     assert classified.returncode == 0, classified.stderr
     assert "2 rows classified, 2 rows with an error" in classified.stdout
     lines = [json.loads(line) for line in (tmp_path / "classified.jsonl").read_text().splitlines()]

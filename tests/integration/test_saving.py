@@ -93,7 +93,7 @@ def test_a_signal_saves_where_training_stands(
 def test_ctrl_c_outside_of_the_loop_says_how_to_go_on(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tagsmith.train._start_head", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("tagsmith.train.fit_recipe", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted, match="resume=true"):
         train(settings(single_label_file))
 

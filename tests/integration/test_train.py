@@ -52,7 +52,7 @@ def test_fine_tuning_learns_what_a_random_encoder_does_not_know(settings: Make, 
 
 
 def test_multi_label_documents_may_have_no_class(settings: Make, multi_label_file: Path) -> None:
-    run, evaluation = train(settings(multi_label_file, epochs=4))
+    run, evaluation = train(settings(multi_label_file, epochs=12))
     lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
     assert any(line["labels"] == [] for line in lines)
     assert set(evaluation["confusion_matrices"]) == {"animals", "food", "tools"}
