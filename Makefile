@@ -26,7 +26,7 @@ demo: install
 	@echo 'classified: runs/demo_classified.jsonl'
 
 test: install
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: install
 	$(BIN)/ruff check .

@@ -54,7 +54,8 @@ MAY_IMPORT = {
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
     "model_card": {"errors", "schema"},
     "bench": {
-        "batches", "data", "errors", "metrics", "model", "processes", "run", "schema", "settings", "train", "windows",
+        "batches", "data", "errors", "metrics", "model", "probe", "processes", "run", "schema", "settings", "train",
+        "windows",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",

@@ -20,6 +20,7 @@ from tagsmith.settings import (
     CONTENDERS,
     RECIPES,
     BenchTrainRun,
+    CacheSettings,
     DataSettings,
     JsonlSettings,
     OnBadRow,
@@ -174,5 +175,6 @@ def _contest(
         model=settings.model,
         train=replace(settings.train, recipe=recipe),
         evaluate=settings.evaluate,
+        cache=CacheSettings(folder=None),  # Nobody finds what another contender, or an earlier comparison, has left.
     )
     return Contest(contender, run, prepared.schema, training_set.path, prepared.test)

@@ -11,7 +11,9 @@ from tagsmith.batches import scoring_batches
 from tagsmith.bench.contest import Contest, Outcome, outcome_of_figures, peak_memory
 from tagsmith.bench.documents import read
 from tagsmith.model import Reading
+from tagsmith.probe import draw_documents
 from tagsmith.run import RunFolder
+from tagsmith.settings import Recipe
 from tagsmith.train import train
 from tagsmith.windows import encode
 
@@ -22,18 +24,25 @@ def run(contest: Contest) -> Outcome:
     folder, evaluation = train(contest.settings)
     seconds = time.perf_counter() - started
     peak = peak_memory()
+    if contest.settings.train.recipe is Recipe.auto:
+        # What the comparison of recipes has put through the encoder, the run does not keep.
+        return outcome_of_figures(seconds, None, None, peak, evaluation)
     embedded, trained = _embedded(contest, folder), _trained(folder.metrics)
     tokens, padded = (a + b for a, b in zip(embedded, trained, strict=True))
     return outcome_of_figures(seconds, tokens, padded, peak, evaluation)
 
 
 def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
-    """Tokens without and with padding of the one pass over the training documents that the regression needs."""
-    texts, _ = read(contest.train, contest.schema)
+    """Tokens without and with padding of the one pass over documents that the regression needs."""
+    settings = contest.settings
+    texts, truth = read(contest.train, contest.schema)
+    most = len(texts) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
+    drawn = draw_documents([np.flatnonzero(row).tolist() for row in truth], most, settings.seed)
+    texts = [texts[i] for i in drawn]
     reading = Reading.load(folder.model / "reading.json")
     tokenizer = Tokenizer.from_file(str(folder.model / "tokenizer.json"))
     encoded = encode(tokenizer, texts, reading.rule, reading.pad_id)
-    batches = scoring_batches(encoded.lengths, encoded.windows, contest.settings.evaluate.batch_tokens)
+    batches = scoring_batches(encoded.lengths, encoded.windows, settings.evaluate.batch_tokens)
     padded = sum(int(encoded.windows[batch].sum() * encoded.lengths[batch].max()) for batch in batches)
     return int(np.sum(encoded.window_lengths)), padded
 
