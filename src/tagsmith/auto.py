@@ -41,11 +41,13 @@ class Candidate:
         frozen_layers: None: the probe.
         scores: on each fold, of the metric by which recipes are compared; higher is better.
         seconds: of training on a fold; before the first, what is expected.
+        chosen: the comparison has ended with it.
     """
 
     frozen_layers: int | None
     seconds: float
     scores: list[float] = field(default_factory=list)
+    chosen: bool = False
 
     def settings(self, given: TrainSettings) -> TrainSettings:
         """The recipe's own."""
@@ -68,9 +70,14 @@ def choose(
         folds: int64 [documents], the fold in which each training document is held out.
     """
     given, numbers = settings.train, range(int(folds.max()) + 1)
+    candidates = _candidates(model, run)
+    if (earlier := next((c for c in candidates.values() if c.chosen), None)) is not None:
+        return earlier.settings(given)
+    if len(numbers) < 2:
+        log.info("auto: takes probe; all documents are of one group, so there is nothing to compare by")
+        return candidates["probe"].settings(given)
     deadline = time.monotonic() + given.time_budget
     before = {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
-    candidates = _candidates(model, run)
     if len(candidates["probe"].scores) < len(numbers):
         _score_probe(model, candidates, train, folds, schema, settings, accelerator)
         _keep(run, candidates, accelerator)
@@ -91,7 +98,9 @@ def choose(
             model.load_state_dict(before)
             _keep(run, candidates, accelerator)
     model.load_state_dict(before)
-    best: Candidate = from_main(_best(candidates, given), accelerator)
+    best = candidates[from_main(_best(candidates, given), accelerator)]
+    best.chosen = True
+    _keep(run, candidates, accelerator)
     return best.settings(given)
 
 
@@ -111,11 +120,10 @@ def _score_probe(
         set_head(model, features[inside], truth[inside], schema, settings.train.probe_c, accelerator)
         weights, bias = (parameter.detach().cpu().numpy() for parameter in (model.head.weight, model.head.bias))
         probe.scores.append(_judge(features[held_out] @ weights.T + bias, train, held_out, schema, settings))
-    layers = 2 * (candidates["partial"].frozen_layers or 0) if "partial" in candidates else 1
-    for candidate in candidates.values():
-        if candidate.frozen_layers is not None:
-            steps = settings.train.epochs * (1 - candidate.frozen_layers / max(1, layers))
-            candidate.seconds = forward * TRAINING * steps * (len(numbers) - 1) / len(numbers)
+    for name, candidate in candidates.items():
+        if candidate is not probe:
+            layers = 0.5 if name == "partial" else 1.0
+            candidate.seconds = forward * TRAINING * settings.train.epochs * layers * (1 - 1 / len(numbers))
 
 
 def _train_fold(
@@ -131,7 +139,8 @@ def _train_fold(
     )  # fmt: skip
     scratch = RunFolder(run.comparison)
     scratch.path.mkdir(exist_ok=True)
-    scratch.metrics.unlink(missing_ok=True)
+    if accelerator.is_main_process:
+        scratch.metrics.unlink(missing_ok=True)
     batch_tokens = settings.evaluate.batch_tokens
     set_seed(settings.seed, device_specific=True)
     trained, inputs = freeze(model, {"train": train}, recipe, batch_tokens, run, accelerator)
@@ -156,10 +165,10 @@ def _judge(
     return judged(summary(figures), settings.train.best_metric)
 
 
-def _best(candidates: dict[str, Candidate], given: TrainSettings) -> Candidate:
-    """The one that gains most over the probe, on the folds that it was trained for."""
+def _best(candidates: dict[str, Candidate], given: TrainSettings) -> str:
+    """The name of the one that gains most over the probe, on the folds that it was trained for."""
     probe = candidates["probe"]
-    best, most = probe, 0.0
+    best, most = "probe", 0.0
     for name, candidate in candidates.items():
         if candidate is probe or not candidate.scores:
             continue
@@ -171,8 +180,8 @@ def _best(candidates: dict[str, Candidate], given: TrainSettings) -> Candidate:
             f"the probe's {beside:.4f}; {candidate.seconds:,.0f} s a fold"
         )
         if gain > most:
-            best, most = candidate, gain
-    log.info(f"auto: takes {next(name for name, candidate in candidates.items() if candidate is best)}")
+            best, most = name, gain
+    log.info(f"auto: takes {best}")
     return best
 
 

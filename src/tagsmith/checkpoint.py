@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 import torch
 from torch import Tensor
 
-from tagsmith.files import sync
+from tagsmith.files import digest, sync
 
 FORMAT = 3
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{32})\.pt")
@@ -150,8 +150,7 @@ def _problem(path: Path) -> str | None:
     if name is None:
         return "expected a name with a digest, as this version writes it"
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        found = digest(path)[:32]
         if found != name[2]:
             return f"expected a content of SHA-256 {name[2]}..., found {found}..."
         written_as = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["format"]

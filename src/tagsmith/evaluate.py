@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import datasets
@@ -56,11 +57,11 @@ class Part:
     encoded: Encoded
     documents: NDArray[np.int64]
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         return self.encoded.lengths[self.documents]
 
-    @property
+    @cached_property
     def windows(self) -> NDArray[np.int64]:
         return self.encoded.windows[self.documents]
 

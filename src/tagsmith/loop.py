@@ -33,8 +33,6 @@ from tagsmith.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
 
-Ints = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class TaggedSplit:

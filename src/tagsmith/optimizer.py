@@ -107,7 +107,7 @@ class BadSteps:
             told = f"step {step:,}: the loss or its gradients are not finite; documents: {names}{more}"
             if progress.skipped > self.settings.max_bad_steps:
                 raise DataError(
-                    f"{told}. Look at them, set train.learning_rate= lower, or have "
-                    f"train.max_bad_steps={progress.skipped} skip as many steps; resume=true goes on."
+                    f"{told}. Look at them; begin anew with a lower train.learning_rate=, or go on with resume=true "
+                    f"and train.max_bad_steps={progress.skipped}, which skips as many steps."
                 )
             log.warning(f"{told}; skipped ({progress.skipped} of {self.settings.max_bad_steps})")

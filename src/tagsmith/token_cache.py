@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith import windows
-from tagsmith.files import write_json
+from tagsmith.files import digest, write_json
 from tagsmith.progress import meter
 from tagsmith.settings import CacheSettings
 from tagsmith.windows import EncodedDocuments, Tokens, WindowRule, encode_chunks, joined, without_limits
@@ -89,20 +89,20 @@ def encode_cached(
 def key_of(texts: Sequence[str], tokenizer: Tokenizer, rule: WindowRule, pad_id: int) -> str:
     """SHA-256, as hex, of all that the tokens depend on."""
     about = [CODE, tokenizers.__version__, tokenizer.to_str(), rule.as_dict(), pad_id, len(texts)]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for start in range(0, len(texts), TEXTS_AT_ONCE):
         raw = [text.encode() for text in texts[start : start + TEXTS_AT_ONCE]]
         # The lengths say where one text ends: ["ab", "c"] is not ["a", "bc"].
-        digest.update(np.asarray([len(text) for text in raw], dtype="<i8").tobytes())
-        digest.update(b"".join(raw))
-    return digest.hexdigest()
+        total.update(np.asarray([len(text) for text in raw], dtype="<i8").tobytes())
+        total.update(b"".join(raw))
+    return total.hexdigest()
 
 
 def _read(entry: Path) -> Tokens | None:
     """The entry as memory maps; None where there is none, or where it is damaged (it is then removed, if it can be)."""
     try:
         expected = json.loads((entry / "entry.json").read_text(encoding="utf-8"))
-        found = {name: _sha256(entry / name) for name in FILES}
+        found = {name: digest(entry / name) for name in FILES}
         if found != expected:
             raise ValueError("a file is not as it was written")
         with suppress(PermissionError):  # Another person's cache may be read.
@@ -140,7 +140,7 @@ def _write(entry: Path, chunks: Iterable[Tokens]) -> None:
         for name, fields in FILES.items():
             _write_arrow(beside / name, {field: columns[field] for field in fields})
         raw.unlink()
-        write_json(beside / "entry.json", {name: _sha256(beside / name) for name in FILES})
+        write_json(beside / "entry.json", {name: digest(beside / name) for name in FILES})
         beside.rename(entry)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -157,11 +157,6 @@ def _write_arrow(path: Path, columns: dict[str, NDArray[Any]]) -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(values) for values in columns.values()], list(columns))
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _remove(folder: Path) -> None:

@@ -146,8 +146,9 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
         "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.micro_batch_tokens",
-        "train.log_every", "train.checkpoint_every", "train.checkpoint_minutes", "train.keep_checkpoints",
-        "train.tensorboard", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
+        "train.max_bad_steps", "train.log_every", "train.checkpoint_every", "train.checkpoint_minutes",
+        "train.keep_checkpoints", "train.tensorboard", "train.frozen_states_gib", "evaluate.batch_tokens",
+        "cache.folder", "cache.max_gib",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
@@ -222,10 +223,12 @@ def _train(
             accelerator,
         )  # fmt: skip
 
+    last = default_split(splits)
+    figures: dict[str, Any] = {}
     if settings.objective is not None:
         figures = evaluated("validation")
         on_main(accelerator, lambda: write_json(run.validation, figures))
-    return evaluated(default_split(splits))
+    return figures if figures and last == "validation" else evaluated(last)
 
 
 def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:

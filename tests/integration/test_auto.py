@@ -90,6 +90,34 @@ def test_an_interrupted_comparison_goes_on(settings: Make, many: Path, monkeypat
     assert same_weights(whole, resumed)
 
 
+def test_what_was_chosen_stays_chosen(settings: Make, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tagsmith.train.fit_recipe", interrupted)
+    with pytest.raises(Interrupted):
+        train(settings(many, "stopped", recipe=Recipe.auto, **LEARNS))
+    monkeypatch.undo()
+    choice = RunFolder(Path(settings(many, "stopped").run or "")).choice
+    content = json.loads(choice.read_text())
+    # As if there had been no time for this one.
+    loser = next(name for name, about in content.items() if not about["chosen"] and name != "probe")
+    content[loser]["scores"] = []
+    choice.write_text(json.dumps(content))
+    monkeypatch.setattr(auto, "_train_fold", None)
+    run, _ = train(settings(many, "stopped", recipe=Recipe.auto, resume=True, **LEARNS))
+    assert json.loads(run.choice.read_text()) == content
+
+
+def test_documents_of_one_group_get_the_probe(settings: Make, tmp_path: Path) -> None:
+    records = [record | {"group": "g"} for record in make_documents(60, multi_label=False)]
+    test = write_jsonl(tmp_path / "test.jsonl", make_documents(20, multi_label=False, seed=1))
+    data = write_jsonl(tmp_path / "group.jsonl", records)
+    run, _ = train(settings(data, "auto", recipe=Recipe.auto, test=str(test), **LEARNS))
+    probe, _ = train(settings(data, "probe", recipe=Recipe.probe, test=str(test), **LEARNS))
+    assert same_weights(run, probe)
+
+
 def test_folds_hold_each_class_in_proportion_and_keep_groups_and_copies_together() -> None:
     texts = [f"text {i // 2}" for i in range(120)]
     groups = [f"group {i // 8}" if i < 40 else None for i in range(120)]

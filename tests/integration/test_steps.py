@@ -67,7 +67,11 @@ def test_bad_steps_are_skipped_up_to_a_bound(
     monkeypatch.undo()
     spoil(monkeypatch, {2, 4})
     with pytest.raises(DataError, match="step 4"):
-        train(settings(single_label_file, "second", max_bad_steps=1))
+        train(settings(single_label_file, "second", max_bad_steps=1, validation_share=0.0))
+    monkeypatch.undo()
+    spoil(monkeypatch, {2, 4})
+    resumed, _ = train(settings(single_label_file, "second", max_bad_steps=2, validation_share=0.0, resume=True))
+    assert largest_difference(run, resumed) == 0
 
 
 def test_out_of_memory_halves_what_is_taken_at_once_and_the_batch_stays(
