@@ -134,8 +134,8 @@ def _train_fold(
     inside, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
     # Neither a validation nor a checkpoint of its own: what is kept is the score.
     recipe = replace(
-        candidate.settings(settings.train), early_stopping_patience=None, tensorboard=False, validate_every=None,
-        checkpoint_every=None, checkpoint_minutes=None,
+        candidate.settings(settings.train), early_stopping_patience=None, tensorboard=False, mlflow=None,
+        validate_every=None, checkpoint_every=None, checkpoint_minutes=None,
     )  # fmt: skip
     scratch = RunFolder(run.comparison)
     scratch.path.mkdir(exist_ok=True)

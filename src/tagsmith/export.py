@@ -23,6 +23,7 @@ from tagsmith.model_card import model_card
 from tagsmith.run import RunFolder, git_commit
 from tagsmith.schema import Schema
 from tagsmith.settings import ExportRun
+from tagsmith.tracking import add_bundle
 from tagsmith.windows import encode
 
 log = logging.getLogger("tagsmith")
@@ -79,6 +80,7 @@ def export(settings: ExportRun) -> Path:
 
     log.info("writing the graph")
     replace_folder(bundle, write)
+    add_bundle(run, bundle)
     return bundle
 
 

@@ -75,7 +75,7 @@ def fit(
     documents_a_batch = settings.batch_tokens / float(np.mean(train.encoded.lengths * train.encoded.windows))
     optimizer = build_optimizer(model, settings, documents_a_batch)
     averages = WeightAverages(trained, settings.ema_decay) if settings.ema_decay is not None else None
-    training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard)
+    training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard, settings.mlflow is not None)
     checkpoints = Checkpoints(run.checkpoints, model, optimizer, averages, training_log, settings)
     progress = checkpoints.go_on_from(start)
     bad_steps = BadSteps(optimizer, settings, train.ids, accelerator)

@@ -1,8 +1,11 @@
-"""What a person reads on the terminal."""
+"""What a person reads: on the terminal, and in tables elsewhere."""
 
+import csv
+import io
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +30,26 @@ def per_class_table(evaluation: Mapping[str, Any]) -> Table:
     for average in ("micro", "macro", "weighted"):
         table.add_row(average, *_shares(evaluation[average]), "", "", "", "")
     return table
+
+
+def per_class_text(evaluation: Mapping[str, Any]) -> str:
+    """The same table as plain text."""
+    text = io.StringIO()
+    Console(file=text, width=120).print(per_class_table(evaluation))
+    return text.getvalue()
+
+
+def confusion_csv(evaluation: Mapping[str, Any]) -> str:
+    """What was taken for what, as a table: [true][predicted], or (multi-label) a row of four counts a class."""
+    if (tables := evaluation.get("confusion_matrices")) is not None:
+        header = ["class", "true negatives", "false positives", "false negatives", "true positives"]
+        rows = [[name, *negative, *positive] for name, (negative, positive) in tables.items()]
+    else:
+        header = ["true \\ predicted", *evaluation["classes"]]
+        rows = [[name, *row] for name, row in zip(evaluation["classes"], evaluation["confusion_matrix"], strict=True)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
 
 
 def _shares(row: Mapping[str, float]) -> tuple[str, str, str]:

@@ -61,6 +61,10 @@ class RunFolder:
         return self.path / "tensorboard"
 
     @property
+    def mlflow(self) -> Path:
+        return self.path / "mlflow.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

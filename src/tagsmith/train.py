@@ -39,6 +39,7 @@ from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_sh
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
+from tagsmith.tracking import require_mlflow, tracked
 
 log = logging.getLogger("tagsmith")
 
@@ -57,6 +58,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             process it is SystemExit, with the same status.
     """
     lora.require_peft(settings.train.recipe)
+    require_mlflow(settings.train)
     accelerator = _accelerator(settings)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
@@ -87,7 +89,8 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         with _log_file(run.log, accelerator):
             for note in notes:
                 log.warning(note)
-            return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
+            with tracked(run, settings.train, accelerator):
+                return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
     except KeyboardInterrupt:
         if not accelerator.is_main_process:
             raise SystemExit(Interrupted.exit_status) from None
@@ -147,7 +150,8 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     about_the_machine = {
         "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.micro_batch_tokens",
         "train.max_bad_steps", "train.log_every", "train.checkpoint_every", "train.checkpoint_minutes",
-        "train.keep_checkpoints", "train.tensorboard", "train.frozen_states_gib", "evaluate.batch_tokens",
+        "train.keep_checkpoints", "train.tensorboard", "train.mlflow",
+        "train.mlflow_experiment", "train.frozen_states_gib", "evaluate.batch_tokens",
         "cache.folder", "cache.max_gib",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}

@@ -1,4 +1,4 @@
-"""The figures of training while it goes on: `metrics.jsonl`, TensorBoard, the progress bar."""
+"""The figures of training while it goes on: `metrics.jsonl`, trackers, the progress bar."""
 
 import json
 import logging
@@ -10,25 +10,30 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker, TensorBoardTracker
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from tagsmith.checkpoint import Progress
 from tagsmith.errors import DataError
 from tagsmith.files import sync, whole_file
 from tagsmith.run import RunFolder
+from tagsmith.tracking import chart_names
 from tagsmith.windows import Batch
 
 log = logging.getLogger("tagsmith")
 
 
 class TrainingLog:
-    """Sums up the steps between two lines; reads from the device only where a line is due."""
+    """Sums up the steps between two lines; reads from the device only where a line is due.
 
-    def __init__(self, run: RunFolder, accelerator: Accelerator, every: int, tensorboard: bool):
+    Args:
+        tracked: the accelerator's trackers, which outlive the loop, get the figures as well.
+    """
+
+    def __init__(self, run: RunFolder, accelerator: Accelerator, every: int, tensorboard: bool, tracked: bool = False):
         self.run, self.path, self.accelerator, self.every = run, run.metrics, accelerator, every
         self.tensorboard = tensorboard
-        self.writer: SummaryWriter | None = None
+        self.trackers: list[GeneralTracker] = [*accelerator.trackers] if tracked else []
         self.unwritten = self.speed = ""
         self.restart()
 
@@ -41,7 +46,10 @@ class TrainingLog:
         if self.accelerator.is_main_process:
             _keep_lines_until(self.path, step)
             if self.tensorboard:
-                self.writer = SummaryWriter(str(self.run.tensorboard), purge_step=step + 1 if step else None)
+                folder, purged = self.run.tensorboard, step + 1 if step else None
+                tensorboard = TensorBoardTracker(folder.name, folder.parent, purge_step=purged)
+                tensorboard.start()
+                self.trackers.append(tensorboard)
         self.restart()
         if len(states) == self.accelerator.num_processes:
             self._set(states[self.accelerator.process_index])
@@ -121,22 +129,18 @@ class TrainingLog:
             self._append()
         except OSError as error:
             log.warning(f"{self.path} cannot be written now ({error.strerror}); its lines are kept until it can.")
-        if self.writer is None:
-            return
-        try:
-            for name, value in values.items():
-                self.writer.add_scalar(name if "/" in name else f"train/{name}", value, progress.step)
-        except OSError as error:
-            log.warning(f"{self.run.tensorboard} cannot be written ({error.strerror}); it ends here.")
-            self.writer = None
+        for tracker in [*self.trackers]:
+            try:
+                tracker.log(chart_names(values), step=progress.step)
+            except OSError as error:
+                log.warning(f"{tracker.name} cannot be written ({error.strerror}); it ends here.")
+                self.trackers.remove(tracker)
 
     def settle(self) -> None:
         """Have every line so far on the disk. Raises: OSError where that cannot be."""
         self._append()
         if self.path.is_file():
             sync(self.path)
-        if self.writer is not None:
-            self.writer.flush()
 
     def _append(self) -> None:
         if not self.unwritten:
@@ -154,8 +158,9 @@ class TrainingLog:
     def close(self) -> None:
         """Raises: OSError where lines are left that cannot be written."""
         self._append()
-        if self.writer is not None:
-            self.writer.close()
+        for tracker in self.trackers:
+            if isinstance(tracker, TensorBoardTracker):
+                tracker.finish()
 
 
 def _keep_lines_until(path: Path, step: int) -> None:

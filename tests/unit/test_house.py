@@ -37,7 +37,8 @@ MAY_IMPORT = {
         "batches", "dataset_folders", "errors", "files", "metrics", "model", "processes", "progress", "run", "schema",
         "settings", "token_cache", "windows",
     },
-    "training_log": {"checkpoint", "errors", "files", "run", "windows"},
+    "tracking": {"errors", "files", "report", "run", "settings"},
+    "training_log": {"checkpoint", "errors", "files", "run", "tracking", "windows"},
     "token_cache": {"files", "progress", "settings", "windows"},
     "loop": {
         "averages", "batches", "checkpoint", "evaluate", "gradients", "interruption", "losses", "metrics", "model",
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "training_log"},
     "train": {
         "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting", "loop",
-        "lora", "model", "processes", "run", "schema", "settings",
+        "lora", "model", "processes", "run", "schema", "settings", "tracking",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
@@ -59,7 +60,7 @@ MAY_IMPORT = {
     },
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
-        "schema", "settings", "windows",
+        "schema", "settings", "tracking", "windows",
     },
     "frozen": {"batches", "errors", "evaluate", "model", "processes", "progress", "windows"},
     "lora": {"errors", "model", "settings"},

@@ -1,5 +1,6 @@
 """Settings of training: the recipe and what it is made of."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -154,8 +155,18 @@ class TrainSettings:
     cpu: bool = setting(False, "train on the CPU even where there is a GPU")
     log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
     tensorboard: bool = setting(True, "write TensorBoard logs into the run")
+    mlflow: str | None = setting(
+        None,
+        "MLflow store that gets a copy of what the run holds, without its documents: sqlite:///FILE, its artifacts in "
+        "FILE_artifacts beside it, or http(s)://SERVER; null: none",
+    )
+    mlflow_experiment: str = setting("tagsmith", "MLflow experiment; MLFLOW_EXPERIMENT_NAME goes before it")
 
     def problems(self) -> Iterator[str]:
+        if self.mlflow is not None and not re.fullmatch(r"sqlite:///(?!:memory:)[^?]+|https?://[^/].*", self.mlflow):
+            yield f"mlflow: expected null, sqlite:///FILE or http(s)://SERVER, found {self.mlflow}"
+        if not self.mlflow_experiment.strip() or "'" in self.mlflow_experiment:
+            yield f"mlflow_experiment: expected a name without quotes, found {self.mlflow_experiment!r}"
         if self.frozen_layers and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true below frozen layers, found false"
         if self.recipe is Recipe.auto and self.frozen_layers:
