@@ -99,13 +99,20 @@ def score(
     mine = batches[accelerator.process_index :: accelerator.num_processes]
     parts: list[tuple[NDArray[np.int64], Floats]] = []
     total = sum(map(len, mine))
-    with torch.inference_mode(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
+
+    def scored(places: NDArray[np.int64]) -> Floats:
+        inputs, mask, document, windows = tensors(encoded.batch(chosen[places]), accelerator.device)
+        values: Floats = mean_by_document(forward(inputs, mask).float(), document, windows).cpu().numpy()
+        return values
+
+    # Not inference_mode: where weights are spread, what it makes of them could not be trained on later.
+    with torch.no_grad(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
         for places in mine:
-            batch = encoded.batch(chosen[places])
-            inputs, mask, document, windows = tensors(batch, accelerator.device)
-            result = mean_by_document(forward(inputs, mask).float(), document, windows)
-            parts.append((places, result.cpu().numpy()))
+            parts.append((places, scored(places)))
             progress.advance(len(places))
+        if len(mine) < len(batches[:: accelerator.num_processes]):
+            # The others are one batch ahead, and where weights are spread they wait for this process's share.
+            scored(batches[-1])
     if accelerator.num_processes > 1:
         parts = gather_object(parts)
     gathered = np.concatenate([places for places, _ in parts])
@@ -192,6 +199,9 @@ def evaluate_split(
 ) -> dict[str, Any]:
     """Score the documents of one split; write `evaluation.json` and `predictions.jsonl`; return the former.
 
+    Args:
+        model: on its device.
+
     Raises:
         InputMissing: the run has no such split.
         DataError: its documents are damaged.
@@ -201,8 +211,7 @@ def evaluate_split(
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
     encoded = encode_split(part, split, tokenizer, reading, schema, cache, accelerator)
-    model = model.to(accelerator.device).eval()
-    logits = score(model, encoded, batch_tokens, accelerator, f"scoring {split}")
+    logits = score(model.eval(), encoded, batch_tokens, accelerator, f"scoring {split}")
     if not accelerator.is_main_process:
         return {}
     evaluation = {"split": split, "threshold": threshold if schema.multi_label else None}
@@ -250,5 +259,6 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
     return evaluate_split(
-        run, split, model, tokenizer, reading, schema, settings.batch_tokens, threshold, settings.cache, accelerator
-    )
+        run, split, model.to(accelerator.device), tokenizer, reading, schema, settings.batch_tokens, threshold,
+        settings.cache, accelerator,
+    )  # fmt: skip

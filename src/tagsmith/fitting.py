@@ -24,6 +24,7 @@ from tagsmith.processes import from_main
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import Recipe, TrainRun, TrainSettings
+from tagsmith.sharding import set_weights
 from tagsmith.windows import EncodedDocuments
 
 log = logging.getLogger("tagsmith")
@@ -100,7 +101,5 @@ def set_head(
     started = time.monotonic()
     head = fit_head(features, truth, schema.multi_label, c) if accelerator.is_main_process else None
     weights, bias = from_main(head, accelerator)
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(weights))
-        model.head.bias.copy_(torch.from_numpy(bias))
+    set_weights(model, {"head.weight": torch.from_numpy(weights), "head.bias": torch.from_numpy(bias)})
     log.info(f"head from a logistic regression in {time.monotonic() - started:.1f} s")

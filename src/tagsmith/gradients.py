@@ -77,17 +77,22 @@ class Gradients:
         return loss
 
     def _shares(self, documents: Ints) -> Iterator[tuple[Ints, float, bool]]:
-        """This process's part of a batch, in parts: (documents, weight of the loss, whether it is the last)."""
-        mine = documents[self.accelerator.process_index :: self.accelerator.num_processes]
-        weight = 1.0
-        if not len(mine):
-            # Fewer documents than processes: this one takes part in the exchange of gradients with a loss of nothing.
-            mine, weight = documents[:1], 0.0
-        parts = [mine]
-        if self.most is not None:
-            parts = cut(mine, self.encoded.lengths, self.encoded.windows, self.most)
-        for i, part in enumerate(parts):
-            yield part, weight, i == len(parts) - 1
+        """This process's part of a batch, in parts: (documents, weight of the loss, whether it is the last).
+
+        Every process has as many of them: where it has none left, it takes part in the exchange of gradients, and of
+        weights that are spread, with a loss of nothing.
+        """
+        processes = self.accelerator.num_processes
+        by_process = [self._cut(documents[i::processes]) for i in range(processes)]
+        mine, last = by_process[self.accelerator.process_index], max(map(len, by_process)) - 1
+        for i in range(last + 1):
+            part, weight = (mine[i], 1.0) if i < len(mine) else (documents[:1], 0.0)
+            yield part, weight, i == last
+
+    def _cut(self, documents: Ints) -> list[Ints]:
+        if self.most is None:
+            return [documents] if len(documents) else []
+        return cut(documents, self.encoded.lengths, self.encoded.windows, self.most)
 
     def _halve(self, documents: Ints, told: str) -> None:
         """From here on, take half as many tokens at once; the batch stays what it is."""

@@ -79,7 +79,9 @@ def fit(
     checkpoints = Checkpoints(run.checkpoints, model, optimizer, averages, training_log, settings)
     progress = checkpoints.go_on_from(start)
     bad_steps = BadSteps(optimizer, settings, train.ids, accelerator)
-    wrapped, optimizer = accelerator.prepare(trained, optimizer)
+    # Where weights are spread, gradients are reduced as they are computed: nothing is left for accelerate to wrap.
+    wrapped = accelerator.prepare_model(trained, evaluation_mode=settings.shard)
+    optimizer = accelerator.prepare_optimizer(optimizer)
     forward = torch.compile(wrapped, dynamic=True) if settings.compile else wrapped
     truth = train.truth(schema)
     document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)

@@ -16,6 +16,7 @@ from torch.nn import functional
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.files import digest, in_package, written_beside
 from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling
+from tagsmith.sharding import set_weights
 from tagsmith.windows import WindowRule
 
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -246,7 +247,7 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
 def load_weights(path: Path, model: TextClassifier) -> None:
     """Raises: DataError where the weights do not fit the model."""
     try:
-        model.load_state_dict(load_file(path))
+        set_weights(model, load_file(path), strict=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{path}: expected weights that fit the schema and the encoder of the run: {error}; "

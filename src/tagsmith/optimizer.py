@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from tagsmith.checkpoint import Progress
 from tagsmith.errors import DataError
@@ -65,7 +66,9 @@ def set_rates(optimizer: torch.optim.Optimizer, settings: TrainSettings, done: f
 def clip(model: torch.nn.Module, most: float, accelerator: Accelerator) -> Tensor:
     """The norm of the gradients, before they are clipped to `most` (0: not clipped)."""
     norm = accelerator.clip_grad_norm_(model.parameters(), most or math.inf)
-    return norm if norm is not None else torch.zeros(())
+    if norm is None:
+        return torch.zeros(())
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 class BadSteps:

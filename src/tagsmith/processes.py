@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import DistributedType, broadcast_object_list, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
 from tagsmith.errors import SettingsError, TagsmithError
 from tagsmith.settings import Precision
@@ -33,18 +33,18 @@ def resolved_precision(wanted: Precision, cpu: bool) -> Precision:
     return Precision.bf16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else Precision.fp32
 
 
-def refuse_sharding(accelerator: Accelerator) -> None:
-    """Raises: SettingsError where the launch spreads the weights of one model over several processes.
+def refuse_launch() -> None:
+    """Raises: SettingsError where accelerate has been told to spread the weights, which `train.shard` does.
 
-    Scoring gives processes different numbers of batches, and checkpoints are written by the main one: with the weights
-    spread, the first would wait forever and the second would lack most of the model.
+    To be called before there is an Accelerator. Its FSDP leaves encoders that transformers loads without weights on all
+    but one process, spreads them only with the optimiser, too late for the head's start, and on CPUs not at all.
     """
-    found = accelerator.distributed_type
-    if found in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise SettingsError(
-            f"accelerate launch: expected every process to hold the whole model, found {found.value}; "
-            "launch with --multi_gpu, and bound what a GPU takes at once by train.micro_batch_tokens."
-        )
+    for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if parse_flag_from_env(f"ACCELERATE_USE_{name}"):
+            raise SettingsError(
+                f"accelerate launch: expected --multi_gpu, found {name}; launch with --multi_gpu, and have the weights "
+                "spread by train.shard=true."
+            )
 
 
 def from_main(value: Any, accelerator: Accelerator) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +18,7 @@ from tagsmith.errors import DataError, Interrupted
 from tagsmith.interruption import Interruption
 from tagsmith.model import TextClassifier
 from tagsmith.settings import TrainSettings
+from tagsmith.sharding import set_optimizer, set_weights, whole
 from tagsmith.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
@@ -74,8 +76,8 @@ class Checkpoints:
                 f"{path} was written for another encoder: expected frozen weights of SHA-256 {state.frozen}, found "
                 f"{self.frozen}. Put the encoder back, or train anew with overwrite=true."
             )
-        self.model.load_state_dict(state.weights, strict=False)
-        self.optimizer.load_state_dict(state.optimizer)
+        set_weights(self.model, state.weights)
+        set_optimizer(self.optimizer, state.optimizer)
         self.best = state.best
         if self.averages is not None and state.averages is not None:
             self.averages.go_on(state.averages)
@@ -91,9 +93,10 @@ class Checkpoints:
         return state.progress
 
     def keep_best(self) -> None:
-        """Hold the weights of now, as the best ones; they are in every checkpoint from here on."""
-        if self.accelerator.is_main_process:
-            self.best = {name: tensor.cpu().clone() for name, tensor in self._weights().items()}
+        """Hold the weights of now, as the best ones, on the main process; they are in every checkpoint from here on."""
+        weights = self._weights()
+        main = self.accelerator.is_main_process
+        self.best = {name: tensor.cpu().clone() for name, tensor in weights.items()} if main else {}
 
     def after_step(self, progress: Progress, occasion: bool, told: Interruption) -> None:
         """Save a checkpoint where one is due; leave where any of the processes has been told to.
@@ -127,7 +130,7 @@ class Checkpoints:
             )
 
     def finish(self) -> None:
-        """Give the main process's model the weights that are kept; say what saving has cost.
+        """Give the main process's model, or all shares of one, the weights that are kept; say what saving has cost.
 
         They are the best ones where there was a validation, else the averages where there are any.
         """
@@ -135,15 +138,16 @@ class Checkpoints:
             with self.averages.applied():
                 self.keep_best()
         if self.best is not None:
-            self.model.load_state_dict(self.best, strict=False)
+            set_weights(self.model, self.best)
         if self.written:
             share = self.seconds / (time.monotonic() - self.started)
             log.info(f"checkpoints: {self.written} written in {self.seconds:.1f} s, {share:.1%} of the training")
 
     def _weights(self) -> dict[str, Tensor]:
-        """Those that are trained, and buffers."""
+        """Those that are trained, and buffers, whole on the main process; every process must call this."""
         weights = self.model.state_dict()
-        return {name: weights[name] for name in self.trained}
+        trained = {name: weights[name] for name in self.trained}
+        return cast(dict[str, Tensor], whole(trained, self.accelerator.is_main_process))
 
     def _is_due(self, progress: Progress, occasion: bool) -> bool:
         """Whether the clock or the settings want a checkpoint; never at the end, where the weights follow."""
@@ -163,31 +167,31 @@ class Checkpoints:
         if torch.cuda.is_available():
             process["cuda"] = torch.cuda.get_rng_state()
         processes = gather_object([process]) if self.accelerator.num_processes > 1 else [process]
-        whole = True
+        saved = True
+        weights, optimizer = self._weights(), whole(self.optimizer.state_dict(), self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
             scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else {}
-            optimizer = self.optimizer.state_dict()
             averages = self.averages.state() if self.averages is not None else None
-            state = State(progress, self._weights(), self.frozen, averages, self.best, optimizer, scaler, processes)
+            state = State(progress, weights, self.frozen, averages, self.best, optimizer, scaler, processes)
             try:
                 # The lines first: a checkpoint without the lines up to its step would lose them for good.
                 self.training_log.settle()
                 checkpoint.save(self.folder, state, self.settings.keep_checkpoints)
                 self.written += 1
             except OSError as error:
-                whole = False
+                saved = False
                 log.warning(f"No checkpoint after step {progress.step:,}: {self.folder} cannot be written: {error}.")
         self.saved = time.monotonic()
-        if whole:
+        if saved:
             self.cost = self.saved - started
         self.seconds += self.saved - started
         self.training_log.since += self.saved - started
-        return whole
+        return saved
 
 
 def _digest(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in weights.items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        digest.update(whole(tensor, keep=True).detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()

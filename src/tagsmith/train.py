@@ -35,10 +35,11 @@ from tagsmith.model import (
     save_architecture,
     save_weights,
 )
-from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_sharding, resolved_precision
+from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, resolved_precision
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
+from tagsmith.sharding import shard, whole
 from tagsmith.tracking import require_mlflow, tracked
 
 log = logging.getLogger("tagsmith")
@@ -105,13 +106,15 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 
 def _accelerator(settings: TrainRun) -> Accelerator:
     """The processes and devices of this launch."""
+    refuse_launch()
     wanted = resolved_precision(settings.train.mixed_precision, settings.train.cpu)
     forget_accelerator()
     # The others wait while the main process reads the data and fits the regression, however long that takes.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
     precision = "no" if wanted is Precision.fp32 else wanted.value
     accelerator = Accelerator(mixed_precision=precision, cpu=settings.train.cpu, kwargs_handlers=[patience])
-    refuse_sharding(accelerator)
+    if settings.train.shard and accelerator.num_processes == 1:
+        raise SettingsError("train.shard: there is one process; start several with accelerate launch, or leave it out.")
     if wanted is Precision.fp16 and accelerator.device.type == "cpu":
         raise SettingsError("train.mixed_precision=fp16: needs a GPU; a CPU knows fp32 and bf16.")
     return accelerator
@@ -148,11 +151,10 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
     about_the_machine = {
-        "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.micro_batch_tokens",
-        "train.max_bad_steps", "train.log_every", "train.checkpoint_every", "train.checkpoint_minutes",
-        "train.keep_checkpoints", "train.tensorboard", "train.mlflow",
-        "train.mlflow_experiment", "train.frozen_states_gib", "evaluate.batch_tokens",
-        "cache.folder", "cache.max_gib",
+        "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.shard",
+        "train.micro_batch_tokens", "train.max_bad_steps", "train.log_every", "train.checkpoint_every",
+        "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard", "train.mlflow",
+        "train.mlflow_experiment", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
     return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
 
@@ -190,8 +192,11 @@ def _train(
     if accelerator.mixed_precision != "no":
         log.info(f"trains in {accelerator.mixed_precision}, evaluates in fp32")
     scoring_tokens = settings.evaluate.batch_tokens
-    if not run.weights.is_file():
+    if settings.train.shard:
+        shard(model.encoder, model.head, accelerator)
+    else:
         model.to(accelerator.device)
+    if not run.weights.is_file():
         if accelerator.device.type == "cpu":
             quicken_dropout(model.encoder)
         names = ["train"]
@@ -214,7 +219,8 @@ def _train(
                 settings, train=choose(model, tagged["train"], folds, schema, settings, run, accelerator)
             )
         fit_recipe(model, tagged, schema, settings, run, start, accelerator)
-        on_main(accelerator, lambda: save_weights(run.weights, model.state_dict()))
+        weights = whole(model.state_dict(), keep=accelerator.is_main_process)
+        on_main(accelerator, lambda: save_weights(run.weights, weights))
     if accelerator.is_main_process:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)

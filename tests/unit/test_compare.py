@@ -3,7 +3,6 @@
 import csv
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,12 +76,11 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path: Path) -> None:
         compare(tmp_path, "macro_f1")
 
 
-def test_a_launch_that_spreads_the_weights_is_refused() -> None:
-    from accelerate.utils import DistributedType
-
+def test_a_launch_that_spreads_the_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from tagsmith.errors import SettingsError
-    from tagsmith.processes import refuse_sharding
+    from tagsmith.processes import refuse_launch
 
-    refuse_sharding(SimpleNamespace(distributed_type=DistributedType.MULTI_GPU))
-    with pytest.raises(SettingsError, match="found FSDP"):
-        refuse_sharding(SimpleNamespace(distributed_type=DistributedType.FSDP))
+    refuse_launch()
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(SettingsError, match=r"found FSDP; .*train\.shard=true"):
+        refuse_launch()

@@ -115,6 +115,9 @@ def test_overrides_become_typed_values() -> None:
         (["data=csv", "data.train=x", "data.delimiter=ab"], r"data\.delimiter: expected one character"),
         (["data.max_tokens=16"], r"data\.window_overlap: expected at most half"),
         (["resume=true", "overwrite=true"], "expected at most one of them"),
+        (["train.shard=true", "train=probe"], r"train\.recipe: expected finetune beside train\.shard=true"),
+        (["train.shard=true", "train.ema_decay=0.9"], r"train\.ema_decay: expected null beside train\.shard=true"),
+        (["train.shard=true", "train.mixed_precision=fp16"], r"train\.mixed_precision: expected bf16 or fp32 beside"),
         (["model.name=null", "model.package=null"], r"model\.name, path"),
     ],
 )

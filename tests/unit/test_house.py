@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "compare": {"errors", "files", "run"},
     "config": {"compare", "errors", "interruption", "settings"},
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
-    "model": {"errors", "files", "settings", "windows"},
+    "model": {"errors", "files", "settings", "sharding", "windows"},
     "processes": {"errors", "settings"},
     "progress": set(),
     "run": {"errors"},
@@ -44,10 +44,11 @@ MAY_IMPORT = {
         "averages", "batches", "checkpoint", "evaluate", "gradients", "interruption", "losses", "metrics", "model",
         "optimizer", "processes", "progress", "run", "saving", "schema", "settings", "training_log",
     },
-    "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "training_log"},
+    "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "sharding", "training_log"},
+    "sharding": set(),
     "train": {
         "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting", "loop",
-        "lora", "model", "processes", "run", "schema", "settings", "tracking",
+        "lora", "model", "processes", "run", "schema", "settings", "sharding", "tracking",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
@@ -75,7 +76,7 @@ MAY_IMPORT = {
     },
     "fitting": {
         "errors", "evaluate", "frozen", "loop", "lora", "model", "probe", "processes", "run", "schema", "settings",
-        "windows",
+        "sharding", "windows",
     },
 }  # fmt: skip
 

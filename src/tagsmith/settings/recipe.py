@@ -152,6 +152,11 @@ class TrainSettings:
     compile: bool = setting(
         False, "train through torch.compile; for large encoders on a GPU: on a CPU it costs more than it gives"
     )
+    shard: bool = setting(
+        False,
+        "spread the weights, their gradients and Adam's moments over the processes of a launch, for encoders that are "
+        "too large to be trained on one GPU; with the recipe finetune alone",
+    )
     cpu: bool = setting(False, "train on the CPU even where there is a GPU")
     log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
     tensorboard: bool = setting(True, "write TensorBoard logs into the run")
@@ -169,6 +174,17 @@ class TrainSettings:
             yield f"mlflow_experiment: expected a name without quotes, found {self.mlflow_experiment!r}"
         if self.frozen_layers and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true below frozen layers, found false"
+        if self.shard:
+            wrong = {
+                "recipe": (self.recipe is not Recipe.finetune, "finetune"),
+                "frozen_layers": (self.frozen_layers > 0, "0"),
+                "ema_decay": (self.ema_decay is not None, "null"),
+                "compile": (self.compile, "false"),
+                "mixed_precision": (self.mixed_precision is Precision.fp16, "bf16 or fp32"),
+            }
+            for name, (is_wrong, expected) in wrong.items():
+                if is_wrong:
+                    yield f"{name}: expected {expected} beside train.shard=true; leave one of the two out"
         if self.recipe is Recipe.auto and self.frozen_layers:
             yield f"frozen_layers: expected 0 with the recipe auto, which chooses them; found {self.frozen_layers}"
         if self.recipe is Recipe.lora and not self.freeze_embeddings:

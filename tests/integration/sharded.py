@@ -1,0 +1,74 @@
+"""What every process of a launch does in `test_sharding`: train sharded, stop, go on, and tell what it held."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+
+from tagsmith import loop
+from tagsmith.errors import Interrupted
+from tagsmith.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings
+from tagsmith.train import train
+from tagsmith.training_log import TrainingLog
+
+
+def settings(folder: Path, encoder: str, documents: str, run: str, **recipe: Any) -> TrainRun:
+    """As in the test, with its weights spread."""
+    given = json.loads((folder / "recipe.json").read_text())
+    return TrainRun(
+        run=str(folder / run),
+        resume=True,
+        data=JsonlSettings(train=documents, validation_share=0.2),
+        model=ModelSettings(path=encoder, hidden_dropout=0.0, attention_dropout=0.0),
+        train=TrainSettings(cpu=True, tensorboard=False, shard=True, **(given | recipe)),
+    )
+
+
+def main(folder: Path, encoder: str, documents: str) -> None:
+    optimizers: list[torch.optim.Optimizer] = []
+    build = loop.build_optimizer
+
+    def build_noted(*args: Any) -> torch.optim.Optimizer:
+        optimizers.append(build(*args))
+        return optimizers[-1]
+
+    loop.build_optimizer = build_noted
+    train(settings(folder, encoder, documents, "whole"))
+    kept = [p for group in optimizers[-1].param_groups for p in group["params"]]
+    kept += [moment for state in optimizers[-1].state.values() for moment in state.values() if moment.ndim]
+    held = {
+        "spread": all(isinstance(tensor, DTensor) for tensor in kept),
+        "mine": sum(tensor.to_local().numel() for tensor in kept),
+        "all": sum(tensor.numel() for tensor in kept),
+    }
+    (folder / f"held-{os.environ['RANK']}.json").write_text(json.dumps(held))
+
+    step = TrainingLog.step
+
+    def step_and_leave(self: TrainingLog, progress: Any, *args: Any) -> str:
+        if progress.step == 7 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, progress, *args)
+
+    TrainingLog.step = step_and_leave  # type: ignore[method-assign]
+    for name in ("stopped", "left"):
+        try:
+            train(settings(folder, encoder, documents, name))
+        except Interrupted:
+            continue
+        except SystemExit as left:
+            if left.code == Interrupted.exit_status:
+                continue
+        raise AssertionError("expected to be interrupted")
+    TrainingLog.step = step  # type: ignore[method-assign]
+    train(settings(folder, encoder, documents, "stopped"))
+    train(settings(folder, encoder, documents, "bf16", mixed_precision=Precision.bf16))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
