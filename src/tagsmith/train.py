@@ -25,7 +25,7 @@ from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, encode_split, evaluate_split
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
-from tagsmith.fitting import fit_recipe
+from tagsmith.fitting import fit_recipe, pack_windows
 from tagsmith.loop import TaggedSplit
 from tagsmith.model import (
     Reading,
@@ -201,6 +201,7 @@ def _train(
             )
             for name in names
         }
+        pack_windows(model, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
         if settings.train.recipe is Recipe.auto:
             part = splits["train"]

@@ -28,14 +28,15 @@ MAY_IMPORT = {
     "compare": {"errors", "files", "run"},
     "config": {"compare", "errors", "interruption", "settings"},
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
-    "model": {"errors", "files", "settings", "windows"},
+    "packed": {"windows"},
+    "model": {"errors", "files", "packed", "settings", "windows"},
     "processes": {"errors", "settings"},
     "progress": set(),
     "run": {"errors"},
     "report": {"errors"},
     "evaluate": {
-        "batches", "dataset_folders", "errors", "files", "metrics", "model", "processes", "progress", "run", "schema",
-        "settings", "token_cache", "windows",
+        "batches", "dataset_folders", "errors", "files", "metrics", "model", "packed", "processes", "progress", "run",
+        "schema", "settings", "token_cache", "windows",
     },
     "training_log": {"checkpoint", "errors", "files", "run", "windows"},
     "token_cache": {"files", "progress", "settings", "windows"},
@@ -61,11 +62,11 @@ MAY_IMPORT = {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
         "schema", "settings", "windows",
     },
-    "frozen": {"batches", "errors", "evaluate", "model", "processes", "progress", "windows"},
+    "frozen": {"batches", "errors", "model", "packed", "processes", "progress", "windows"},
     "lora": {"errors", "model", "settings"},
     "losses": {"errors", "schema", "settings"},
     "averages": set(),
-    "gradients": {"batches", "errors", "evaluate", "model", "training_log"},
+    "gradients": {"batches", "errors", "evaluate", "model", "packed", "training_log"},
     "optimizer": {"checkpoint", "errors", "model", "settings"},
     "dropout": set(),
     "auto": {
@@ -73,8 +74,8 @@ MAY_IMPORT = {
         "settings",
     },
     "fitting": {
-        "errors", "evaluate", "frozen", "loop", "lora", "model", "probe", "processes", "run", "schema", "settings",
-        "windows",
+        "errors", "evaluate", "frozen", "loop", "lora", "model", "packed", "probe", "processes", "run", "schema",
+        "settings", "windows",
     },
 }  # fmt: skip
 

@@ -33,7 +33,10 @@ def run(contest: Contest) -> Outcome:
 
 
 def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
-    """Tokens without and with padding of the one pass over documents that the regression needs."""
+    """Tokens without and with padding of the one pass over documents that the regression needs.
+
+    With the padding of a CPU: that a GPU may have had packed windows, the run does not keep.
+    """
     settings = contest.settings
     texts, truth = read(contest.train, contest.schema)
     most = len(texts) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
