@@ -21,9 +21,11 @@ from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import InputMissing, counted
 from tagsmith.files import whole_file, write_json
 from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
-from tagsmith.model import Reading, TextClassifier, load_classifier, mean_by_document
+from tagsmith.model import TextClassifier, load_classifier, mean_by_group
+from tagsmith.packed import Packed, tensors
 from tagsmith.processes import on_main
 from tagsmith.progress import meter
+from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
@@ -72,20 +74,14 @@ class Part:
         return self.encoded.batch(self.documents[documents])
 
 
-def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """inputs and attention_mask [windows, tokens], document [windows] and windows [documents] on the device."""
-    arrays = (batch.inputs, batch.attention_mask, batch.document, batch.windows)
-    inputs, mask, document, windows = (torch.from_numpy(array).to(device) for array in arrays)
-    return inputs, mask, document, windows
-
-
 def score(
-    forward: Callable[[Tensor, Tensor], Tensor],
+    forward: Callable[[Tensor, Tensor | Packed], Tensor],
     encoded: Encoded,
     batch_tokens: int,
     accelerator: Accelerator,
     what: str,
     documents: NDArray[np.int64] | None = None,
+    packed: bool = False,
 ) -> Floats:
     """`forward` of documents, float32 [documents, n], the same on every process.
 
@@ -93,6 +89,7 @@ def score(
         forward: from inputs and attention_mask [windows, tokens] to float [windows, n]; a document gets the
             mean over its windows.
         documents: positions of those that are scored; None: all of them, in their order.
+        packed: whether windows are given to `forward` packed.
     """
     chosen = np.arange(len(encoded)) if documents is None else documents
     batches = scoring_batches(encoded.lengths[chosen], encoded.windows[chosen], batch_tokens)
@@ -101,8 +98,8 @@ def score(
     total = sum(map(len, mine))
 
     def scored(places: NDArray[np.int64]) -> Floats:
-        inputs, mask, document, windows = tensors(encoded.batch(chosen[places]), accelerator.device)
-        values: Floats = mean_by_document(forward(inputs, mask).float(), document, windows).cpu().numpy()
+        inputs, mask, document, windows = tensors(encoded.batch(chosen[places]), accelerator.device, packed)
+        values: Floats = mean_by_group(forward(inputs, mask).float(), document, windows).cpu().numpy()
         return values
 
     # Not inference_mode: where weights are spread, what it makes of them could not be trained on later.

@@ -19,6 +19,7 @@ from tagsmith.evaluate import Encoded, score
 from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.loop import TaggedSplit, fit
 from tagsmith.model import TextClassifier, freeze_embeddings
+from tagsmith.packed import why_padded
 from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import from_main
 from tagsmith.run import RunFolder
@@ -28,6 +29,18 @@ from tagsmith.sharding import set_weights
 from tagsmith.windows import EncodedDocuments
 
 log = logging.getLogger("tagsmith")
+
+
+def pack_windows(model: TextClassifier, encoded: Encoded, accelerator: Accelerator) -> None:
+    """Give the model packed windows to train on where its encoder and the GPU can; a CPU gets them padded."""
+    if accelerator.device.type == "cpu":
+        return
+    # Windows of different lengths, where there are such.
+    batch = encoded.batch(np.argsort(encoded.lengths, kind="stable")[[0, -1]])
+    reason = why_padded(model.encoder, model.features, batch, accelerator)
+    model.packs = reason is None
+    way = f"padded: {reason}" if reason else "packed, without padding"
+    log.info(f"windows go through the encoder {way}")
 
 
 def fit_recipe(
@@ -88,7 +101,7 @@ def embed(
     started = time.monotonic()
     # In the precision of training, but for a CPU, where bf16 is emulated and the regression is worth fp32.
     with accelerator.autocast() if accelerator.device.type != "cpu" else nullcontext():
-        features = score(model.eval().features, encoded, batch_tokens, accelerator, "embedding", documents)
+        features = score(model.eval().features, encoded, batch_tokens, accelerator, "embedding", documents, model.packs)
     log.info(f"{counted(len(features), 'document')} embedded in {time.monotonic() - started:.1f} s")
     return features
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from tagsmith.batches import scoring_batches
 from tagsmith.errors import SettingsError
-from tagsmith.evaluate import tensors
 from tagsmith.model import TextClassifier
+from tagsmith.packed import Packed, moved
 from tagsmith.processes import from_main
 from tagsmith.progress import meter
 from tagsmith.windows import Batch, EncodedDocuments
@@ -39,9 +39,9 @@ class _Given(nn.Module):
 class UpperClassifier(TextClassifier):
     """The layers above the frozen ones with pooling and head; it shares the weights of the whole classifier."""
 
-    def token_states(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+    def token_states(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
         """The same as for the whole classifier, from `inputs`: float [windows, tokens, hidden]."""
-        return self.encoder(inputs_embeds=inputs.float(), attention_mask=attention_mask).last_hidden_state  # type: ignore[no-any-return]
+        return self._encoded(attention_mask, inputs_embeds=inputs.float())
 
 
 def freeze_layers(model: TextClassifier, count: int) -> None:
@@ -98,7 +98,7 @@ def upper_part(model: TextClassifier, count: int) -> UpperClassifier:
     """What `lower_part` leaves over, from token states to logits."""
     upper = UpperClassifier.__new__(UpperClassifier)
     nn.Module.__init__(upper)
-    upper.pooling, upper.head = model.pooling, model.head
+    upper.pooling, upper.packs, upper.head = model.pooling, model.packs, model.head
     upper.encoder = _with_layers(model.encoder, layers_of(model.encoder)[count:])
     upper.encoder.embeddings = _Given()
     return upper
@@ -181,7 +181,7 @@ class TokenStates:
     def _compute(self, documents: NDArray[np.int64]) -> NDArray[np.float16]:
         """The states of the tokens of these documents, float16 [tokens, hidden]."""
         batch = self.encoded.batch(documents)
-        ids, mask, *_ = tensors(batch, self.accelerator.device)
+        ids, mask = (moved(torch.from_numpy(a), self.accelerator.device) for a in (batch.inputs, batch.attention_mask))
         with torch.no_grad(), self.accelerator.autocast():
             states = self.lower.eval()(input_ids=ids, attention_mask=mask).last_hidden_state
         half = states[mask.bool()].to(torch.float16)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tagsmith.batches import cut
 from tagsmith.errors import SettingsError
-from tagsmith.evaluate import Encoded, tensors
-from tagsmith.model import mean_by_document
+from tagsmith.evaluate import Encoded
+from tagsmith.model import mean_by_group
+from tagsmith.packed import Packed, moved, tensors
 from tagsmith.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
@@ -28,17 +29,18 @@ class Gradients:
     def __init__(
         self,
         model: Any,
-        forward: Callable[[Tensor, Tensor], Tensor],
+        forward: Callable[[Tensor, Tensor | Packed], Tensor],
+        packed: bool,
         encoded: Encoded,
         labels: Tensor,
         document_loss: Callable[[Tensor, Tensor], Tensor],
         micro_batch_tokens: int | None,
         training_log: TrainingLog,
     ):
-        """`model` is what accelerate has prepared, `forward` computes its logits (the model, or compiled from it);
-        `labels` are those of all documents, as `document_loss` takes them.
+        """`model` is what accelerate has prepared, `forward` computes its logits (the model, or compiled from it), from
+        packed windows or padded ones; `labels` are those of all documents, as `document_loss` takes them.
         """
-        self.model, self.forward = model, forward
+        self.model, self.forward, self.packed = model, forward, packed
         self.encoded, self.labels, self.document_loss = encoded, labels, document_loss
         self.most, self.training_log = micro_batch_tokens, training_log
         self.accelerator: Accelerator = training_log.accelerator
@@ -64,16 +66,16 @@ class Gradients:
         for share, weight, last in self._shares(documents):
             batch = self.encoded.batch(share)
             batches.append(batch)
-            inputs, mask, document, windows = tensors(batch, self.accelerator.device)
+            inputs, mask, document, windows = tensors(batch, self.accelerator.device, self.packed)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                logits = mean_by_document(self.forward(inputs, mask), document, windows)
-                losses = self.document_loss(logits, self.labels[share].to(self.accelerator.device))
+                logits = mean_by_group(self.forward(inputs, mask), document, windows)
+                losses = self.document_loss(logits, moved(self.labels[share], self.accelerator.device))
                 share_loss = losses.sum() * (weight / len(documents))
                 # Gradients are averaged over the processes; the loss of a batch is a sum over them.
                 self.accelerator.backward(share_loss * self.accelerator.num_processes)
             loss += share_loss.detach()
         for batch in batches:
-            self.training_log.batch(batch)
+            self.training_log.batch(batch, self.packed)
         return loss
 
     def _shares(self, documents: Ints) -> Iterator[tuple[Ints, float, bool]]:

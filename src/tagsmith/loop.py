@@ -87,7 +87,7 @@ def fit(
     document_loss = DocumentLoss.of(settings, truth, schema.task, accelerator.device)
     labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
     gradients = Gradients(
-        wrapped, forward, train.encoded, labels, document_loss, settings.micro_batch_tokens, training_log
+        wrapped, forward, trained.packs, train.encoded, labels, document_loss, settings.micro_batch_tokens, training_log
     )
     size = len(train.encoded)
     total = settings.epochs * size
@@ -150,7 +150,7 @@ def _validate(
     """Score the validation split, keep the weights if they are the best so far, decide on early stopping."""
     training_log = checkpoints.training_log
     accelerator = training_log.accelerator
-    logits = score(trained.eval(), validation.encoded, scoring_tokens, accelerator, "validating")
+    logits = score(trained.eval(), validation.encoded, scoring_tokens, accelerator, "validating", packed=trained.packs)
     found: dict[str, float] | None = None
     if accelerator.is_main_process:
         # The best threshold is nobody's business while training; 0.5 makes one validation comparable to the next.

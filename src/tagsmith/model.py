@@ -1,7 +1,5 @@
 """Encoder, pooling and head, built from the schema."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,9 @@ from torch.nn import functional
 
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.files import digest, in_package, written_beside
-from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling
+from tagsmith.packed import Packed
+from tagsmith.reading import RESTORE_MODEL, Reading
+from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.sharding import set_weights
 from tagsmith.windows import WindowRule
 
@@ -29,11 +29,12 @@ DROPOUT_NAMES = {
 """How the encoders' own configurations spell the two dropouts."""
 
 
-RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite=true"
-
-
 class TextClassifier(nn.Module):
-    """A pretrained encoder, pooled and layer-normalised token states, and a linear head."""
+    """A pretrained encoder, pooled and layer-normalised token states, and a linear head.
+
+    Attributes:
+        packs: in the precision of training it may be given packed windows, see `packed`.
+    """
 
     def __init__(self, encoder: Any, classes: int, pooling: Pooling):
         super().__init__()
@@ -41,21 +42,34 @@ class TextClassifier(nn.Module):
         if getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None  # Its weights would never be used, and a distributed run refuses such.
         self.pooling = pooling
+        self.packs = False
         self.head = nn.Linear(encoder.config.hidden_size, classes)
 
-    def token_states(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+    def token_states(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
         """What the encoder makes of tokens, float [windows, tokens, hidden]; arguments as of `features`."""
-        return self.encoder(input_ids=inputs, attention_mask=attention_mask).last_hidden_state  # type: ignore[no-any-return]
+        return self._encoded(attention_mask, input_ids=inputs)
 
-    def features(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+    def _encoded(self, attention_mask: Tensor | Packed, **inputs: Tensor) -> Tensor:
+        if isinstance(attention_mask, Packed):
+            about = attention_mask.arguments(first_position(self.encoder.config))
+        else:
+            about = {"attention_mask": attention_mask}
+        return self.encoder(**inputs, **about).last_hidden_state  # type: ignore[no-any-return]
+
+    def features(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
         """Vectors of windows, float [windows, hidden], each with mean 0 and variance 1.
 
         Args:
-            inputs: int64 [windows, tokens], token ids.
-            attention_mask: int64 [windows, tokens].
+            inputs: int64 [windows, tokens], token ids; or [1, tokens], where they are packed.
+            attention_mask: int64 [windows, tokens]; or where the windows are packed.
         """
         states = self.token_states(inputs, attention_mask)
-        if self.pooling is Pooling.cls:
+        if isinstance(attention_mask, Packed):
+            if self.pooling is Pooling.cls:
+                pooled = states[0].index_select(0, attention_mask.bounds[:-1])
+            else:
+                pooled = mean_by_group(states[0].float(), attention_mask.window, attention_mask.lengths)
+        elif self.pooling is Pooling.cls:
             pooled = states[:, 0]
         else:
             weights = attention_mask.unsqueeze(-1).to(states.dtype)
@@ -63,70 +77,24 @@ class TextClassifier(nn.Module):
         # A layer norm without affine parameters, so that a stock encoder with one more layer can express the model.
         return functional.layer_norm(pooled, pooled.shape[-1:], eps=1e-12)
 
-    def forward(self, inputs: Tensor, attention_mask: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
         """Logits of windows, float [windows, classes]; arguments as of `features`."""
         logits: Tensor = self.head(self.features(inputs, attention_mask))
         return logits
 
 
-def mean_by_document(values: Tensor, document: Tensor, windows: Tensor) -> Tensor:
-    """The mean over each document's windows, float [documents, n].
+def mean_by_group(values: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
+    """The mean over each group of rows, such as the windows of a document, float [groups, n].
 
     Args:
-        values: float [windows, n].
-        document: int64 [windows], the document of each window.
-        windows: int64 [documents], the number of windows of each document.
+        values: float [rows, n].
+        group: int64 [rows], the group of each row.
+        sizes: int64 [groups], rows of each group, at least 1.
     """
-    if len(values) == len(windows):
+    if len(values) == len(sizes):
         return values
-    sums = torch.zeros(len(windows), values.shape[1], dtype=values.dtype, device=values.device)
-    return sums.index_add(0, document, values) / windows.unsqueeze(-1)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How documents become input of this classifier, and scores become classes; saved beside the weights.
-
-    Attributes:
-        rule: which tokens are read.
-        pad_id: id of the padding token.
-        pooling: of token states.
-        threshold: score from which a class is predicted (multi-label).
-    """
-
-    rule: WindowRule
-    pad_id: int
-    pooling: Pooling
-    threshold: float
-
-    def save(self, path: Path) -> None:
-        content = {
-            "window_rule": self.rule.as_dict(),
-            "pad_id": self.pad_id,
-            "pooling": self.pooling.value,
-            "threshold": self.threshold,
-        }
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: Path) -> "Reading":
-        """Raises: DataError where the file is not what `save` writes."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            rule = WindowRule(**content["window_rule"])
-            reading = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
-            LongDocuments(rule.long_documents)
-            sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, reading.pad_id)
-            problem = None if min(sizes) >= 0 and 0 <= reading.threshold <= 1 else "numbers out of their range"
-            if {type(size) for size in sizes} != {int}:
-                problem = "other numbers than whole ones"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            problem = repr(error)
-        if problem:
-            raise DataError(
-                f"{path}: expected window_rule, pad_id, pooling and threshold, found {problem}; {RESTORE_MODEL}."
-            )
-        return reading
+    sums = torch.zeros(len(sizes), values.shape[1], dtype=values.dtype, device=values.device)
+    return sums.index_add(0, group, values) / sizes.unsqueeze(-1)
 
 
 def encoder_source(settings: ModelSettings) -> str:
@@ -203,9 +171,14 @@ def load_pretrained(
 def _readable(config: Any, tokenizer_limit: int) -> int:
     """Most tokens that the encoder has positions for."""
     positions: int = getattr(config, "max_position_embeddings", None) or tokenizer_limit
+    return min(positions - first_position(config), tokenizer_limit)
+
+
+def first_position(config: Any) -> int:
+    """The position of a window's first token."""
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        positions -= config.pad_token_id + 1  # These count positions from behind the padding token's id.
-    return min(positions, tokenizer_limit)
+        return int(config.pad_token_id) + 1  # These count from behind the padding token's id.
+    return 0
 
 
 def _window_rule(settings: ModelSettings, data: DataSettings, readable: int) -> WindowRule:

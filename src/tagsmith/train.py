@@ -25,10 +25,9 @@ from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, encode_split, evaluate_split
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
-from tagsmith.fitting import fit_recipe
+from tagsmith.fitting import fit_recipe, pack_windows
 from tagsmith.loop import TaggedSplit
 from tagsmith.model import (
-    Reading,
     TextClassifier,
     load_pretrained,
     load_weights,
@@ -36,6 +35,7 @@ from tagsmith.model import (
     save_weights,
 )
 from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, resolved_precision
+from tagsmith.reading import Reading
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
@@ -210,6 +210,7 @@ def _train(
             )
             for name in names
         }
+        pack_windows(model, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
         if settings.train.recipe is Recipe.auto:
             part = splits["train"]

@@ -86,10 +86,11 @@ class TrainingLog:
         self.tokens = self.padded = 0
         self.since = time.monotonic()
 
-    def batch(self, batch: Batch) -> None:
+    def batch(self, batch: Batch, packed: bool) -> None:
         """Count what this process puts through the encoder."""
-        self.tokens += int(batch.attention_mask.sum())
-        self.padded += batch.attention_mask.size
+        tokens = int(batch.attention_mask.sum())
+        self.tokens += tokens
+        self.padded += tokens if packed else batch.attention_mask.size
 
     def step(self, progress: Progress, loss: Tensor, norm: Tensor, learning_rate: float) -> str:
         """Count one optimiser step; `loss` is this process's part of it. Returns the speed, for the bar."""

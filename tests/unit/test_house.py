@@ -28,14 +28,16 @@ MAY_IMPORT = {
     "compare": {"errors", "files", "run"},
     "config": {"compare", "errors", "interruption", "settings"},
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
-    "model": {"errors", "files", "settings", "sharding", "windows"},
+    "packed": {"windows"},
+    "reading": {"errors", "settings", "windows"},
+    "model": {"errors", "files", "packed", "reading", "settings", "sharding", "windows"},
     "processes": {"errors", "settings"},
     "progress": set(),
     "run": {"errors"},
     "report": {"errors"},
     "evaluate": {
-        "batches", "dataset_folders", "errors", "files", "metrics", "model", "processes", "progress", "run", "schema",
-        "settings", "token_cache", "windows",
+        "batches", "dataset_folders", "errors", "files", "metrics", "model", "packed", "processes", "progress",
+        "reading", "run", "schema", "settings", "token_cache", "windows",
     },
     "tracking": {"errors", "files", "report", "run", "settings"},
     "training_log": {"checkpoint", "errors", "files", "run", "tracking", "windows"},
@@ -48,7 +50,7 @@ MAY_IMPORT = {
     "sharding": set(),
     "train": {
         "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting", "loop",
-        "lora", "model", "processes", "run", "schema", "settings", "sharding", "tracking",
+        "lora", "model", "processes", "reading", "run", "schema", "settings", "sharding", "tracking",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
@@ -56,18 +58,18 @@ MAY_IMPORT = {
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
     "model_card": {"errors", "schema"},
     "bench": {
-        "batches", "data", "errors", "metrics", "model", "probe", "processes", "run", "schema", "settings", "train",
-        "windows",
+        "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
+        "train", "windows",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
         "schema", "settings", "tracking", "windows",
     },
-    "frozen": {"batches", "errors", "evaluate", "model", "processes", "progress", "windows"},
+    "frozen": {"batches", "errors", "model", "packed", "processes", "progress", "windows"},
     "lora": {"errors", "model", "settings"},
     "losses": {"errors", "schema", "settings"},
     "averages": set(),
-    "gradients": {"batches", "errors", "evaluate", "model", "training_log"},
+    "gradients": {"batches", "errors", "evaluate", "model", "packed", "training_log"},
     "optimizer": {"checkpoint", "errors", "model", "settings"},
     "dropout": set(),
     "auto": {
@@ -75,8 +77,8 @@ MAY_IMPORT = {
         "settings",
     },
     "fitting": {
-        "errors", "evaluate", "frozen", "loop", "lora", "model", "probe", "processes", "run", "schema", "settings",
-        "sharding", "windows",
+        "errors", "evaluate", "frozen", "loop", "lora", "model", "packed", "probe", "processes", "run", "schema",
+        "settings", "sharding", "windows",
     },
 }  # fmt: skip
 

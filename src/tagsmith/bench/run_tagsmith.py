@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from tagsmith.batches import scoring_batches
 from tagsmith.bench.contest import Contest, Outcome, outcome_of_figures, peak_memory
 from tagsmith.bench.documents import read
-from tagsmith.model import Reading
 from tagsmith.probe import draw_documents
+from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.settings import Recipe
 from tagsmith.train import train
@@ -33,7 +33,10 @@ def run(contest: Contest) -> Outcome:
 
 
 def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
-    """Tokens without and with padding of the one pass over documents that the regression needs."""
+    """Tokens without and with padding of the one pass over documents that the regression needs.
+
+    With the padding of a CPU: that a GPU may have had packed windows, the run does not keep.
+    """
     settings = contest.settings
     texts, truth = read(contest.train, contest.schema)
     most = len(texts) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
