@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from accelerate import Accelerator
@@ -117,13 +117,13 @@ def _score_probe(
     probe.scores.clear()
     for fold in numbers:
         inside, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        set_head(model, features[inside], truth[inside], schema, settings.train.probe_c, accelerator)
+        set_head(model, features[inside], truth[inside], schema, settings.train, accelerator)
         weights, bias = (parameter.detach().cpu().numpy() for parameter in (model.head.weight, model.head.bias))
         probe.scores.append(_judge(features[held_out] @ weights.T + bias, train, held_out, schema, settings))
     for name, candidate in candidates.items():
         if candidate is not probe:
             layers = 0.5 if name == "partial" else 1.0
-            candidate.seconds = forward * TRAINING * settings.train.epochs * layers * (1 - 1 / len(numbers))
+            candidate.seconds = forward * TRAINING * cast(int, settings.train.epochs) * layers * (1 - 1 / len(numbers))
 
 
 def _train_fold(
@@ -148,7 +148,7 @@ def _train_fold(
     part = TaggedSplit(Part(encoded, inside), _of(train.labels, inside), _of(train.ids, inside))
     drawn = draw_documents(part.labels, recipe.probe_documents, settings.seed)
     features = embed(trained, part.encoded, batch_tokens, accelerator, drawn)
-    set_head(trained, features, part.truth(schema)[drawn], schema, recipe.probe_c, accelerator)
+    set_head(trained, features, part.truth(schema)[drawn], schema, recipe, accelerator)
     try:
         fit(model, trained, part, None, schema, recipe, settings.seed, batch_tokens, scratch, None, accelerator)
     except Interrupted:

@@ -50,6 +50,7 @@ def fit_recipe(
     """Set the weights of the model to what the recipe makes of the training documents.
 
     Args:
+        settings: their `train` section is that of `amounts.with_amounts`.
         tagged: the splits `train` and, where there is one, `validation`, encoded as `EncodedDocuments`.
         start: the checkpoint to go on from; None: from the beginning.
     """
@@ -60,7 +61,7 @@ def fit_recipe(
         most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
         drawn = draw_documents(train.labels, most, settings.seed)
         features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
-        set_head(trained, features, train.truth(schema)[drawn], schema, settings.train.probe_c, accelerator)
+        set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator)
     if recipe is Recipe.probe:
         return
     started = time.monotonic()
@@ -107,11 +108,12 @@ def embed(
 
 
 def set_head(
-    model: TextClassifier, features: NDArray[np.float32], truth: NDArray[np.int8], schema: Schema, c: float,
-    accelerator: Accelerator,
+    model: TextClassifier, features: NDArray[np.float32], truth: NDArray[np.int8], schema: Schema,
+    settings: TrainSettings, accelerator: Accelerator,
 ) -> None:  # fmt: skip
     """Set the head to the regression from vectors [documents, hidden] to classes, int8 [documents, classes]."""
     started = time.monotonic()
+    c = cast(float, settings.probe_c)
     head = fit_head(features, truth, schema.multi_label, c) if accelerator.is_main_process else None
     weights, bias = from_main(head, accelerator)
     set_weights(model, {"head.weight": torch.from_numpy(weights), "head.bias": torch.from_numpy(bias)})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -66,14 +66,14 @@ def fit(
     One optimiser step takes one batch of `settings.batch_tokens` tokens, however many processes share it.
 
     Args:
+        settings: those of `amounts.with_amounts`.
         start: the checkpoint to go on from; None: from the beginning.
 
     Raises:
         Interrupted: SIGTERM or SIGINT has come, and a checkpoint is saved. Elsewhere than on the main process it is
             SystemExit, with the same status.
     """
-    documents_a_batch = settings.batch_tokens / float(np.mean(train.encoded.lengths * train.encoded.windows))
-    optimizer = build_optimizer(model, settings, documents_a_batch)
+    optimizer = build_optimizer(model, settings)
     averages = WeightAverages(trained, settings.ema_decay) if settings.ema_decay is not None else None
     training_log = TrainingLog(run, accelerator, settings.log_every, settings.tensorboard, settings.mlflow is not None)
     checkpoints = Checkpoints(run.checkpoints, model, optimizer, averages, training_log, settings)
@@ -90,11 +90,12 @@ def fit(
         wrapped, forward, trained.packs, train.encoded, labels, document_loss, settings.micro_batch_tokens, training_log
     )
     size = len(train.encoded)
-    total = settings.epochs * size
+    epochs = cast(int, settings.epochs)
+    total = epochs * size
     done = progress.epoch * size + progress.documents
     shown = total if settings.max_steps is None else None
     with noted() as told, meter("training", shown, "documents", show=accelerator.is_main_process, done=done) as bar:
-        while progress.epoch < settings.epochs and not progress.stopped:
+        while progress.epoch < epochs and not progress.stopped:
             batches = training_batches(
                 train.encoded.lengths, train.encoded.windows, settings.batch_tokens, seed, progress.epoch
             )

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from tagsmith.amounts import LORA_RATE
 from tagsmith.checkpoint import Progress
 from tagsmith.errors import DataError
 from tagsmith.model import TextClassifier
@@ -19,31 +20,11 @@ from tagsmith.settings import Recipe, TrainSettings
 log = logging.getLogger("tagsmith")
 
 
-LORA_RATE = 10.0
-"""The adapters' rate over that of the head, and over that of an encoder whose weights are all trained.
-
-The best rate of LoRA is ten times that of full fine-tuning, at any rank, where alpha is 32: Schulman et al.,
-LoRA Without Regret, 2025, thinkingmachines.ai/blog/lora. Measured with MiniLM on the support tickets, 3 epochs, micro
-F1 of 59 test documents: 2e-4 0.813, this rule 0.854, 6e-3 0.835; all weights trained 0.875, the probe 0.773.
-"""
-
-
-def default_rate(documents: float) -> float:
-    """Peak learning rate for batches of so many documents, where none is given.
-
-    Rates of Adam go with the square root of the batch: Malladi et al., arXiv 2205.10287. Measured with MiniLM, test
-    accuracy: banking77, 72 documents a batch, 3 epochs: 1e-4 0.940, 2e-4 0.944. BBC News, 8 documents, 1 epoch:
-    5e-5 0.982, 1e-4 0.984, 2e-4 0.977. The head has the rate of the encoder: at 1e-3 it forgot the regression that
-    it had started from, and BBC News fell to 0.966, below the probe's 0.973.
-    """
-    return 2e-4 * math.sqrt(min(1.0, documents / 64))
-
-
-def build_optimizer(model: TextClassifier, settings: TrainSettings, documents: float) -> torch.optim.Optimizer:
-    """AdamW with no decay of biases and norms, for batches of about so many documents."""
-    factor = LORA_RATE if settings.recipe is Recipe.lora else 1.0
-    encoder_rate = settings.learning_rate if settings.learning_rate is not None else factor * default_rate(documents)
-    head_rate = settings.head_learning_rate if settings.head_learning_rate is not None else encoder_rate / factor
+def build_optimizer(model: TextClassifier, settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW with no decay of biases and norms; the settings are those of `amounts.with_amounts`."""
+    encoder_rate, head_rate = cast(float, settings.learning_rate), settings.head_learning_rate
+    if head_rate is None:
+        head_rate = encoder_rate / (LORA_RATE if settings.recipe is Recipe.lora else 1.0)
     groups = []
     for part, rate in ((model.encoder, encoder_rate), (model.head, head_rate)):
         trained = [p for p in part.parameters() if p.requires_grad]

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from tagsmith import data, lora
+from tagsmith.amounts import with_amounts
 from tagsmith.auto import choose
 from tagsmith.checkpoint import newest_usable
 from tagsmith.data.split import draw_folds
@@ -210,6 +211,8 @@ def _train(
             )
             for name in names
         }
+        recipe = with_amounts(settings.train, tagged["train"].encoded, schema.multi_label)
+        settings = replace(settings, train=recipe)
         pack_windows(model, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
         if settings.train.recipe is Recipe.auto:

@@ -147,7 +147,7 @@ def test_each_job_of_a_sweep_has_a_folder_of_its_own(script: Script, tiny: Tiny,
 def test_help_names_type_default_and_unit(script: Script) -> None:
     done = script("train", "--help")
     assert done.returncode == 0, done.stderr
-    assert "train.epochs  (whole number; default 3)" in done.stdout
+    assert "train.epochs  (whole number or null; default null)" in done.stdout
     assert "unit: epochs" in done.stdout
     assert "data.label_delimiter  (text | null; default null)" in done.stdout
 

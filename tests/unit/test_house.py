@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "compare": {"errors", "files", "run"},
     "config": {"compare", "errors", "interruption", "settings"},
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
+    "amounts": {"evaluate", "settings"},
     "packed": {"windows"},
     "reading": {"errors", "settings", "windows"},
     "model": {"errors", "files", "packed", "reading", "settings", "sharding", "windows"},
@@ -49,8 +50,8 @@ MAY_IMPORT = {
     "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "sharding", "training_log"},
     "sharding": set(),
     "train": {
-        "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting", "loop",
-        "lora", "model", "processes", "reading", "run", "schema", "settings", "sharding", "tracking",
+        "amounts", "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting",
+        "loop", "lora", "model", "processes", "reading", "run", "schema", "settings", "sharding", "tracking",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "losses": {"errors", "schema", "settings"},
     "averages": set(),
     "gradients": {"batches", "errors", "evaluate", "model", "packed", "training_log"},
-    "optimizer": {"checkpoint", "errors", "model", "settings"},
+    "optimizer": {"amounts", "checkpoint", "errors", "model", "settings"},
     "dropout": set(),
     "auto": {
         "errors", "evaluate", "files", "fitting", "frozen", "loop", "model", "probe", "processes", "run", "schema",

@@ -68,15 +68,24 @@ class TrainSettings:
         unit="documents",
         low=2,
     )
-    probe_c: float = setting(10.0, "inverse regularisation of the regression, for features of unit norm", low=1e-6)
-    epochs: int = setting(3, "passes over the training documents", unit="epochs", low=1)
+    probe_c: float | None = setting(
+        None,
+        "inverse regularisation of the regression, for features of unit norm; null: 10, multi-label 100",
+        low=1e-6,
+    )
+    epochs: int | None = setting(
+        None,
+        "passes over the training documents; null: 3, multi-label as many as make 240 steps, at most 20",
+        unit="epochs",
+        low=1,
+    )
     max_steps: int | None = setting(
         None, "training, and the fall of the learning rate, end after so many; null: all epochs", unit="steps", low=1
     )
     learning_rate: float | None = setting(
         None,
-        "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones; "
-        "ten times that for adapters",
+        "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones, more for less "
+        "than 200 steps; ten times that for adapters",
         low=0,
     )
     head_learning_rate: float | None = setting(

@@ -1,0 +1,68 @@
+import math
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from tagsmith.amounts import default_epochs, default_rate, with_amounts
+from tagsmith.evaluate import Encoded
+from tagsmith.settings import Recipe, TrainSettings
+
+
+class Documents(SimpleNamespace):
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def documents(count: int, length: int) -> Encoded:
+    found: Any = Documents(lengths=np.full(count, length), windows=np.ones(count, dtype=np.int64))
+    return cast(Encoded, found)
+
+
+def test_hand_worked() -> None:
+    # 1,024 tokens are 64 documents of 16; 6,400 of them 100 batches an epoch, three epochs 300 steps.
+    found = with_amounts(TrainSettings(), documents(6400, 16), multi_label=False)
+    assert (found.epochs, found.learning_rate, found.probe_c) == (3, pytest.approx(2e-4), 10)
+    # 10 batches an epoch: 20 epochs are the most; 200 steps.
+    found = with_amounts(TrainSettings(), documents(640, 16), multi_label=True)
+    assert (found.epochs, found.learning_rate, found.probe_c) == (20, pytest.approx(2e-4), 100)
+
+
+def test_what_is_given_stays() -> None:
+    given = TrainSettings(epochs=2, learning_rate=1e-5, probe_c=0.5)
+    assert with_amounts(given, documents(50, 10), multi_label=True) == given
+
+
+def test_long_documents_count_by_their_windows() -> None:
+    some: Any = Documents(lengths=np.full(640, 16), windows=np.full(640, 4))
+    assert with_amounts(TrainSettings(), some, multi_label=True).epochs == 6  # 40 batches of 16
+
+
+def test_adapters_take_ten_times_the_rate() -> None:
+    rates = [
+        with_amounts(TrainSettings(recipe=recipe), documents(900, 12), False).learning_rate
+        for recipe in (Recipe.lora, Recipe.finetune)
+    ]
+    assert rates[0] == pytest.approx(10 * cast(float, rates[1]))
+
+
+def test_the_end_of_training_counts_not_the_epochs() -> None:
+    found = with_amounts(TrainSettings(max_steps=50), documents(6400, 16), multi_label=False)
+    assert found.learning_rate == pytest.approx(4e-4)
+
+
+@pytest.mark.parametrize(
+    ("steps", "multi_label", "expected"), [(1, False, 3), (1, True, 20), (24, True, 10), (80, True, 3), (9999, True, 3)]
+)
+def test_epochs(steps: int, multi_label: bool, expected: int) -> None:
+    assert default_epochs(steps, multi_label) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "expected"),
+    [(64, 200, 2e-4), (64, 9000, 2e-4), (640, 200, 2e-4), (16, 200, 1e-4), (64, 128, 2.5e-4), (64, 3, 4e-4)],
+)
+def test_rates(size: float, steps: float, expected: float) -> None:
+    assert default_rate(size, steps) == pytest.approx(expected)
+    assert default_rate(size, math.inf) <= default_rate(size, 1)
