@@ -21,8 +21,8 @@ from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import InputMissing, counted
 from tagsmith.files import whole_file, write_json
 from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
-from tagsmith.model import TextClassifier, load_classifier, mean_by_group
-from tagsmith.packed import Packed, tensors
+from tagsmith.model import TextClassifier, load_classifier
+from tagsmith.packed import Packed, mean_by_group, tensors
 from tagsmith.processes import on_main
 from tagsmith.progress import meter
 from tagsmith.reading import Reading

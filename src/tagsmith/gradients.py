@@ -14,8 +14,7 @@ from torch import Tensor
 from tagsmith.batches import cut
 from tagsmith.errors import SettingsError
 from tagsmith.evaluate import Encoded
-from tagsmith.model import mean_by_group
-from tagsmith.packed import Packed, moved, tensors
+from tagsmith.packed import Packed, mean_by_group, moved, tensors
 from tagsmith.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")

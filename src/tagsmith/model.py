@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.files import digest, in_package, written_beside
-from tagsmith.packed import Packed
+from tagsmith.packed import Packed, mean_by_group
 from tagsmith.reading import RESTORE_MODEL, Reading
 from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.sharding import set_weights
@@ -81,20 +81,6 @@ class TextClassifier(nn.Module):
         """Logits of windows, float [windows, classes]; arguments as of `features`."""
         logits: Tensor = self.head(self.features(inputs, attention_mask))
         return logits
-
-
-def mean_by_group(values: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
-    """The mean over each group of rows, such as the windows of a document, float [groups, n].
-
-    Args:
-        values: float [rows, n].
-        group: int64 [rows], the group of each row.
-        sizes: int64 [groups], rows of each group, at least 1.
-    """
-    if len(values) == len(sizes):
-        return values
-    sums = torch.zeros(len(sizes), values.shape[1], dtype=values.dtype, device=values.device)
-    return sums.index_add(0, group, values) / sizes.unsqueeze(-1)
 
 
 def encoder_source(settings: ModelSettings) -> str:

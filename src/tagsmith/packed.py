@@ -49,6 +49,20 @@ class Packed(NamedTuple):
         return {"position_ids": positions, "cu_seq_lens_q": self.bounds, "max_length_q": self.longest}
 
 
+def mean_by_group(values: Tensor, group: Tensor, sizes: Tensor) -> Tensor:
+    """The mean over each group of rows, such as the windows of a document, float [groups, n].
+
+    Args:
+        values: float [rows, n].
+        group: int64 [rows], the group of each row.
+        sizes: int64 [groups], rows of each group, at least 1.
+    """
+    if len(values) == len(sizes):
+        return values
+    sums = torch.zeros(len(sizes), values.shape[1], dtype=values.dtype, device=values.device)
+    return sums.index_add(0, group, values) / sizes.unsqueeze(-1)
+
+
 def moved(values: Tensor, device: torch.device) -> Tensor:
     """Values of the CPU on the device, without waiting for what a GPU still computes."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -20,8 +20,8 @@ from torch._dynamo.testing import CompileCounter
 import tagsmith.train
 from tagsmith import fitting, model, packed
 from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
-from tagsmith.model import TextClassifier, load_pretrained, mean_by_group
-from tagsmith.packed import NAME, tensors, why_padded
+from tagsmith.model import TextClassifier, load_pretrained
+from tagsmith.packed import NAME, mean_by_group, tensors, why_padded
 from tagsmith.run import RunFolder
 from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling, Precision, TrainRun
 from tagsmith.train import train

@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "lora": {"errors", "model", "settings"},
     "losses": {"errors", "schema", "settings"},
     "averages": set(),
-    "gradients": {"batches", "errors", "evaluate", "model", "packed", "training_log"},
+    "gradients": {"batches", "errors", "evaluate", "packed", "training_log"},
     "optimizer": {"amounts", "checkpoint", "errors", "model", "settings"},
     "dropout": set(),
     "auto": {
