@@ -1,5 +1,6 @@
 """Classify a file or a folder, row by row, in bounded memory: what cannot be classified becomes a row with an error."""
 
+import errno
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify import Classifier
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.files import whole_file
 from tagsmith.progress import meter
 from tagsmith.rows import BadRow, Rows, decode, delimited, is_broken, json_lines
@@ -40,7 +41,8 @@ def classify_files(settings: ClassifyRun) -> Counts:
 
     Raises:
         InputMissing: no input or no bundle.
-        SettingsError: the output exists, or the input is of an unknown kind.
+        SettingsError: the output exists or cannot be written, or the input is of an unknown kind.
+        TryAgainLater: the disk is full.
         DataError: the bundle is not whole.
     """
     source, output = Path(settings.input), Path(settings.output)
@@ -55,13 +57,17 @@ def classify_files(settings: ClassifyRun) -> Counts:
     rows = _rows(source, settings)
     classifier = Classifier.load(settings.bundle)
     counts = Counts()
-    with whole_file(output) as file, meter("classifying", None, "rows") as progress:
-        while chunk := list(islice(rows, settings.batch_documents)):
-            for line in _classify(classifier, chunk):
-                counts.errors += "error" in line
-                counts.classified += "error" not in line
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            progress.advance(len(chunk))
+    try:
+        with whole_file(output) as file, meter("classifying", None, "rows") as progress:
+            while chunk := list(islice(rows, settings.batch_documents)):
+                for line in _classify(classifier, chunk):
+                    counts.errors += "error" in line
+                    counts.classified += "error" not in line
+                    file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                progress.advance(len(chunk))
+    except OSError as error:
+        kind = TryAgainLater if error.errno in (errno.ENOSPC, errno.EDQUOT) else SettingsError
+        raise kind(f"output={output}: cannot be written: {error.strerror}.") from error
     return counts
 
 

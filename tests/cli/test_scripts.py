@@ -81,6 +81,10 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_
     lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["1.txt", "2.txt"]
     assert lines[0]["error"] == "not in utf-8"
+    if Path("/proc").is_dir():  # A folder in which nobody can make a file.
+        done = script("classify", "bundle=b", "input=texts", "output=/proc/t.jsonl")
+        assert (done.returncode, "Traceback" in done.stderr) == (64, False)
+        assert "output=/proc/t.jsonl: cannot be written" in done.stderr
 
 
 @pytest.mark.parametrize(
