@@ -3,6 +3,7 @@
 Nothing behind it knows Hydra or OmegaConf.
 """
 
+import errno
 import functools
 import inspect
 import logging
@@ -26,13 +27,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tagsmith import settings as typed
-from tagsmith.errors import Interrupted, SettingsError, TagsmithError, listing
+from tagsmith.errors import Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.interruption import leave_in_peace, obey_sigterm
 
 Settings = TypeVar("Settings")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 """The YAMLs of the checkout that this package is installed from (editable, as `make install` does)."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What a file system says of a place that a person has chosen, and no bug of ours."""
 
 STAGES: dict[str, type] = {
     "train": typed.TrainRun,
@@ -133,9 +138,18 @@ def _run(stage: Callable[[Any], Any], config: DictConfig, kind: type) -> tuple[i
         return cast(int, left.code), None
     except KeyboardInterrupt:
         _leave("nothing half done is left behind.")
+    except OSError as error:
+        if error.errno not in NO_ROOM | NOT_ALLOWED:
+            _bug()
+        print(f"error: {error.filename or error.filename2 or 'a file'}: {error.strerror}.", file=sys.stderr)
+        return (TryAgainLater if error.errno in NO_ROOM else SettingsError).exit_status, None
     except Exception:
-        traceback.print_exc()
-        sys.exit(TagsmithError.exit_status)
+        _bug()
+
+
+def _bug() -> NoReturn:
+    traceback.print_exc()
+    sys.exit(TagsmithError.exit_status)
 
 
 class CompareJobs(Callback):

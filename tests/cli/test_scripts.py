@@ -94,6 +94,7 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_
         (["train", "train.epochs=0"], 64, "train.epochs: expected at least 1 epochs, found 0"),
         (["train", "train.typo=1"], 64, "typo"),
         (["train", "data=nowhere"], 64, "data/nowhere"),
+        (["train", "experiment=nowhere"], 64, "experiment/nowhere"),
         (["train", "--unknown"], 64, "--unknown"),
         (["train", "data=jsonl", "data.train=nowhere.jsonl"], 66, "nowhere.jsonl does not exist"),
         (["train", "data=jsonl", "data.train=bad.jsonl"], 65, "bad.jsonl:2"),
@@ -151,7 +152,7 @@ def test_each_job_of_a_sweep_has_a_folder_of_its_own(script: Script, tiny: Tiny,
 def test_help_names_type_default_and_unit(script: Script) -> None:
     done = script("train", "--help")
     assert done.returncode == 0, done.stderr
-    assert "train.epochs  (whole number or null; default null)" in done.stdout
+    assert "train.epochs  (whole number | null; default null)" in done.stdout
     assert "unit: epochs" in done.stdout
     assert "data.label_delimiter  (text | null; default null)" in done.stdout
 

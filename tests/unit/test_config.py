@@ -1,10 +1,14 @@
+import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 
+from tagsmith import config
 from tagsmith.config import STAGES, explain, register, to_settings
 from tagsmith.errors import SettingsError
 from tagsmith.schema import Task
@@ -151,3 +155,28 @@ def test_an_unknown_key_in_a_yaml_names_the_file(tmp_path: Path) -> None:
         pytest.raises(ConfigCompositionException, match="train/mine"),
     ):
         compose("train", ["train=mine"])
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 75), (errno.EROFS, 64), (errno.EACCES, 64)])
+def test_a_place_that_cannot_be_written_is_no_bug(
+    number: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stage(_: object) -> None:
+        raise OSError(number, os.strerror(number), "runs/mine/evaluation.json")
+
+    monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
+    assert config._run(stage, composed("train"), TrainRun) == (status, None)
+    told = capsys.readouterr().err
+    assert "error: runs/mine/evaluation.json: " in told
+    assert "Traceback" not in told
+
+
+def test_another_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stage(_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
+    with pytest.raises(SystemExit) as left:
+        config._run(stage, composed("train"), TrainRun)
+    assert left.value.code == 70
+    assert "Traceback" in capsys.readouterr().err

@@ -287,8 +287,8 @@ def test_split_from_something_that_is_no_run_is_refused(tmp_path: Path, made: st
 @pytest.mark.parametrize(
     ("records", "task", "message"),
     [
-        ([], None, "no label, so it does not say its task"),
-        ([], Task.single_label, "no tagged document that can be used"),
+        ([], None, "no document"),
+        ([], Task.single_label, "no document"),
         ([{"text": "a"}], None, "no label"),
         (records_of("a"), None, "at least two classes, found a"),
         (records_of("aaaa"), None, "at least two classes, found a"),
