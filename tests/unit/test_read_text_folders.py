@@ -156,7 +156,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 def test_class_folders_without_any_document_are_refused(tmp_path: Path) -> None:
     (tmp_path / "sport").mkdir()
-    with pytest.raises(DataError, match="no tagged document that can be used"):
+    with pytest.raises(DataError, match="The data holds no document"):
         load(TextFoldersSettings(path=str(tmp_path)), None, 0)
 
 
