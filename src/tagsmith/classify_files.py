@@ -1,6 +1,5 @@
 """Classify a file or a folder, row by row, in bounded memory: what cannot be classified becomes a row with an error."""
 
-import errno
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify import Classifier
-from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.errors import NO_ROOM, DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.files import whole_file
 from tagsmith.progress import meter
 from tagsmith.rows import BadRow, Rows, decode, delimited, is_broken, json_lines
@@ -66,7 +65,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 progress.advance(len(chunk))
     except OSError as error:
-        kind = TryAgainLater if error.errno in (errno.ENOSPC, errno.EDQUOT) else SettingsError
+        kind = TryAgainLater if error.errno in NO_ROOM else SettingsError
         raise kind(f"output={output}: cannot be written: {error.strerror}.") from error
     return counts
 

@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tagsmith import settings as typed
-from tagsmith.errors import Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
+from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.interruption import leave_in_peace, obey_sigterm
 
 Settings = TypeVar("Settings")
@@ -35,7 +35,6 @@ Settings = TypeVar("Settings")
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 """The YAMLs of the checkout that this package is installed from (editable, as `make install` does)."""
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 """What a file system says of a place that a person has chosen, and no bug of ours."""
 

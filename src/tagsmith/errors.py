@@ -1,6 +1,10 @@
 """What a person can mend: errors that carry a clear message and an exit status, and never a traceback."""
 
+import errno
 from collections.abc import Sequence
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+"""What a file system says where there is no room left: `TryAgainLater`."""
 
 
 class TagsmithError(Exception):

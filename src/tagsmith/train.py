@@ -1,6 +1,5 @@
 """From settings to a run: documents, head, loop, evaluation."""
 
-import errno
 import json
 import logging
 import shutil
@@ -23,7 +22,7 @@ from tagsmith.checkpoint import newest_usable
 from tagsmith.data.split import draw_folds
 from tagsmith.dataset_folders import load_documents
 from tagsmith.dropout import quicken_dropout
-from tagsmith.errors import Interrupted, SettingsError, TryAgainLater, counted, listing
+from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, encode_split, evaluate_split
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
 from tagsmith.fitting import fit_recipe, pack_windows
@@ -98,7 +97,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             raise SystemExit(Interrupted.exit_status) from None
         raise Interrupted(f"the same command with run={run.path} resume=true goes on.") from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_ROOM:
             raise
         raise TryAgainLater(f"run={run.path}: {error.strerror}; make room, then go on with resume=true.") from error
     finally:

@@ -77,7 +77,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         )
         raise DataError(listing(headline, [str(problem) for problem in problems]))
     if not source.documents and not problems:
-        raise DataError("The data holds no document: the files that the data. settings name are empty.")
+        raise DataError("The data holds no document: look at what the data. settings name.")
     if task is None:
         raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
     bad = {(problem.file, problem.row) for problem in problems}
