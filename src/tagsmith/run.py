@@ -101,6 +101,10 @@ class RunFolder:
         return self.path / "predictions.jsonl"
 
     @property
+    def vectors(self) -> Path:
+        return self.path / "vectors"
+
+    @property
     def holds_run(self) -> bool:
         return self.settings.is_file()
 

@@ -19,7 +19,6 @@ from tagsmith import data, lora
 from tagsmith.amounts import with_amounts
 from tagsmith.auto import choose
 from tagsmith.checkpoint import newest_usable
-from tagsmith.data.split import draw_folds
 from tagsmith.dataset_folders import load_documents
 from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
@@ -34,6 +33,7 @@ from tagsmith.model import (
     save_architecture,
     save_weights,
 )
+from tagsmith.pretrained import folds_of
 from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, resolved_precision
 from tagsmith.reading import Reading
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
@@ -215,9 +215,7 @@ def _train(
         pack_windows(model, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
         if settings.train.recipe is Recipe.auto:
-            part = splits["train"]
-            groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
-            folds = draw_folds(part["text"], groups, tagged["train"].truth(schema), settings.train.folds, settings.seed)
+            folds = folds_of(splits["train"], schema, settings.train.folds, settings.seed)
             settings = replace(
                 settings, train=choose(model, tagged["train"], folds, schema, settings, run, accelerator)
             )

@@ -40,6 +40,10 @@ MAY_IMPORT = {
         "batches", "dataset_folders", "errors", "files", "metrics", "model", "packed", "processes", "progress",
         "reading", "run", "schema", "settings", "token_cache", "windows",
     },
+    "pretrained": {
+        "amounts", "data", "errors", "evaluate", "files", "metrics", "model", "probe", "progress", "reading", "run",
+        "schema", "settings", "token_cache",
+    },
     "tracking": {"errors", "files", "report", "run", "settings"},
     "training_log": {"checkpoint", "errors", "files", "run", "tracking", "windows"},
     "token_cache": {"files", "progress", "settings", "windows"},
@@ -51,7 +55,8 @@ MAY_IMPORT = {
     "sharding": set(),
     "train": {
         "amounts", "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting",
-        "loop", "lora", "model", "processes", "reading", "run", "schema", "settings", "sharding", "tracking",
+        "loop", "lora", "model", "pretrained", "processes", "reading", "run", "schema", "settings", "sharding",
+        "tracking",
     },
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},

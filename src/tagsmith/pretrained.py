@@ -1,0 +1,112 @@
+"""A run's documents as its encoder saw them before training, and regressions that have not seen what they score.
+
+A fine-tuned encoder knows the tags of its training documents; the pretrained one does not. What is said about training
+documents (tags that look wrong, how much more of them would help) is therefore said by regressions on its vectors.
+"""
+
+import logging
+from dataclasses import fields
+from typing import Any
+
+import datasets
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from tagsmith.amounts import probe_c
+from tagsmith.data.split import draw_folds
+from tagsmith.errors import DataError
+from tagsmith.evaluate import score
+from tagsmith.files import written_beside
+from tagsmith.metrics import indicators
+from tagsmith.model import load_pretrained
+from tagsmith.probe import fit_head
+from tagsmith.progress import meter
+from tagsmith.reading import Reading
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import CacheSettings, DataSettings, ModelSettings, Pooling
+from tagsmith.token_cache import encode_cached
+
+log = logging.getLogger("tagsmith")
+
+Floats = NDArray[np.float32]
+
+
+class PretrainedEncoder:
+    """The encoder that a run began with; it reads documents as the run does."""
+
+    def __init__(self, run: RunFolder, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator):
+        """Load it.
+
+        Raises:
+            InputMissing: it is no longer where the run took it from.
+            DataError: `settings.json` of the run is damaged.
+        """
+        settings = _model_settings(run)
+        reading = Reading.load(run.model / "reading.json")
+        model, self._tokenizer, fresh = load_pretrained(settings, DataSettings(), 1, reading.threshold)
+        self._rule, self._pad_id = reading.rule, fresh.pad_id
+        self._model = model.to(accelerator.device).eval()
+        self._run, self._batch_tokens, self._cache, self._accelerator = run, batch_tokens, cache, accelerator
+
+    def vectors(self, what: str, texts: Any) -> Floats:
+        """Vectors of documents, float32 [documents, hidden], each with mean 0 and variance 1; `what` names them."""
+        encoded = encode_cached(self._cache, what, texts, self._tokenizer, self._rule, self._pad_id)
+        return score(self._model.features, encoded, self._batch_tokens, self._accelerator, f"embedding {what}")
+
+    def vectors_of_split(self, name: str, part: datasets.Dataset) -> Floats:
+        """As `vectors`, of a split of the run, which keeps them (half precision) for the next command."""
+        path = self._run.vectors / f"{name}.npy"
+        if path.is_file():
+            try:
+                kept = np.load(path)
+                if len(kept) == len(part):
+                    return np.asarray(kept, dtype=np.float32)
+            except (OSError, ValueError):
+                log.warning(f"{path}: cannot be read; made anew.")
+        found = self.vectors(name, part["text"])
+        path.parent.mkdir(exist_ok=True)
+        with written_beside(path) as beside, beside.open("wb") as file:
+            np.save(file, found.astype(np.float16))
+        return found
+
+
+def _model_settings(run: RunFolder) -> ModelSettings:
+    stored = run.read_record()["settings"]
+    try:
+        given = {field.name: stored[f"model.{field.name}"] for field in fields(ModelSettings)}
+        return ModelSettings(**(given | {"pooling": Pooling(given["pooling"])}))
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{run.settings}: expected the settings of the encoder, found {error!r}.") from error
+
+
+def folds_of(part: datasets.Dataset, schema: Schema, folds: int, seed: int) -> NDArray[np.int64]:
+    """The fold of each document of a split, int64 [documents]; see `data.split.draw_folds`."""
+    truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+    groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
+    return draw_folds(part["text"], groups, truth, folds, seed)
+
+
+def out_of_fold(
+    vectors: Floats, truth: NDArray[np.int8], folds: NDArray[np.int64], multi_label: bool, c: float | None = None
+) -> Floats:
+    """Logits float32 [documents, classes], each of a regression on the documents of all folds but its own.
+
+    Args:
+        vectors: float32 [documents, hidden], of a `PretrainedEncoder`.
+        truth: int8 [documents, classes].
+        folds: int64 [documents].
+        c: inverse regularisation, see `probe.fit_head`; None: what suits the task.
+    """
+    logits = np.empty(truth.shape, dtype=np.float32)
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        raise ValueError("expected at least two folds")
+    with meter("regressions", len(numbers), "folds") as progress:
+        for fold in numbers:
+            inside, held_out = folds != fold, folds == fold
+            weights, bias = fit_head(vectors[inside], truth[inside], multi_label, c or probe_c(multi_label))
+            logits[held_out] = vectors[held_out] @ weights.T + bias
+            progress.advance(1)
+    return logits

@@ -1,0 +1,78 @@
+"""Documents as they were before training, and scores by regressions that have not seen them."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from tagsmith.dataset_folders import load_documents
+from tagsmith.errors import DataError, InputMissing
+from tagsmith.model import load_pretrained
+from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import CacheSettings, TrainRun
+from tagsmith.train import train
+from tagsmith.windows import encode
+
+
+@pytest.fixture
+def run(settings: Callable[..., TrainRun], single_label_file: Path) -> RunFolder:
+    return train(settings(single_label_file))[0]
+
+
+def pretrained(run: RunFolder) -> PretrainedEncoder:
+    return PretrainedEncoder(run, 512, CacheSettings(folder=None), Accelerator(cpu=True))
+
+
+def test_vectors_are_those_before_training(
+    settings: Callable[..., TrainRun], single_label_file: Path, run: RunFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    part = load_documents(run.data, Schema.load(run.schema))["train"]
+    found = pretrained(run).vectors_of_split("train", part)
+    given = settings(single_label_file)
+    model, tokenizer, reading = load_pretrained(given.model, given.data, 1, 0.5)
+    batch = encode(tokenizer, part["text"][:1], reading.rule, reading.pad_id).batch(np.arange(1))
+    expected = model.eval().features(torch.from_numpy(batch.inputs), torch.from_numpy(batch.attention_mask))
+    assert np.allclose(found[0], expected.detach().numpy()[0], atol=1e-5)
+    kept = pretrained(run).vectors_of_split("train", part)
+    assert np.allclose(kept, found, atol=5e-3)  # They are kept in half precision.
+    (run.vectors / "train.npy").write_bytes(b"no array")
+    log = logging.getLogger("tagsmith")
+    log.addHandler(caplog.handler)
+    again = pretrained(run).vectors_of_split("train", part)
+    log.removeHandler(caplog.handler)
+    assert np.array_equal(again, found)
+    assert "made anew" in caplog.text
+
+
+def test_an_encoder_that_has_gone_is_told(run: RunFolder) -> None:
+    content = run.settings.read_text(encoding="utf-8")
+    path = run.read_record()["settings"]["model.path"]
+    run.settings.write_text(content.replace(path, f"{path}-gone"), encoding="utf-8")
+    with pytest.raises(InputMissing, match="gone: expected a folder"):
+        pretrained(run)
+    run.settings.write_text(content.replace('"model.pooling": "mean"', '"model.pooling": "median"'), encoding="utf-8")
+    with pytest.raises(DataError, match="'median' is not a valid Pooling"):
+        pretrained(run)
+
+
+def test_no_document_has_a_say_in_its_own_score(run: RunFolder) -> None:
+    schema = Schema.load(run.schema)
+    part = load_documents(run.data, schema)["train"]
+    folds = folds_of(part, schema, 3, seed=0)
+    vectors = pretrained(run).vectors_of_split("train", part)
+    truth = np.eye(len(schema.classes), dtype=np.int8)[part["labels"][:]]
+    before = out_of_fold(vectors, truth, folds, schema.multi_label)
+    assert (before.argmax(axis=1) == truth.argmax(axis=1)).mean() > 0.6
+    truth[0] = np.roll(truth[0], 1)
+    after = out_of_fold(vectors, truth, folds, schema.multi_label)
+    same = folds == folds[0]
+    assert np.array_equal(before[same], after[same])
+    assert not np.array_equal(before[~same], after[~same])
+    with pytest.raises(ValueError, match="two folds"):
+        out_of_fold(vectors, truth, np.zeros_like(folds), schema.multi_label)
