@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tagsmith.evaluate import Encoded
+from tagsmith.scoring import Encoded
 from tagsmith.settings import Recipe, TrainSettings
 
 log = logging.getLogger("tagsmith")

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from numpy.typing import NDArray
 
 from tagsmith.errors import Interrupted, SettingsError, counted
-from tagsmith.evaluate import Part, figures_of, judged, score, summary
+from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.files import write_json
 from tagsmith.fitting import embed, freeze, set_head
 from tagsmith.frozen import layers_of
@@ -23,6 +23,7 @@ from tagsmith.probe import draw_documents
 from tagsmith.processes import from_main
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
+from tagsmith.scoring import Part, score
 from tagsmith.settings import Recipe, TrainRun, TrainSettings
 
 log = logging.getLogger("tagsmith")

@@ -2,159 +2,28 @@
 
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import datasets
 import numpy as np
-import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor
 
-from tagsmith.batches import scoring_batches
 from tagsmith.dataset_folders import load_documents
-from tagsmith.errors import InputMissing, counted
+from tagsmith.errors import InputMissing
 from tagsmith.files import whole_file, write_json
-from tagsmith.metrics import ClassificationFigures, decide, indicators, probabilities
+from tagsmith.metrics import ClassificationFigures, decide, probabilities
 from tagsmith.model import TextClassifier, load_classifier
-from tagsmith.packed import Packed, mean_by_group, tensors
-from tagsmith.processes import on_main
-from tagsmith.progress import meter
 from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
+from tagsmith.scoring import encode_split, score
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
-from tagsmith.token_cache import encode_cached
-from tagsmith.windows import Batch, EncodedDocuments
 
 log = logging.getLogger("tagsmith")
-datasets.disable_progress_bars()
 
 Floats = NDArray[np.float32]
-
-
-class Encoded(Protocol):
-    """Documents ready for an encoder: `windows.EncodedDocuments`, or `frozen.TokenStates` made of them."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]: ...
-
-    @property
-    def windows(self) -> NDArray[np.int64]: ...
-
-    def __len__(self) -> int: ...
-
-    def batch(self, documents: NDArray[np.int64]) -> Batch: ...
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some of the documents, at these positions, in the place of all."""
-
-    encoded: Encoded
-    documents: NDArray[np.int64]
-
-    @cached_property
-    def lengths(self) -> NDArray[np.int64]:
-        return self.encoded.lengths[self.documents]
-
-    @cached_property
-    def windows(self) -> NDArray[np.int64]:
-        return self.encoded.windows[self.documents]
-
-    def __len__(self) -> int:
-        return len(self.documents)
-
-    def batch(self, documents: NDArray[np.int64]) -> Batch:
-        return self.encoded.batch(self.documents[documents])
-
-
-def score(
-    forward: Callable[[Tensor, Tensor | Packed], Tensor],
-    encoded: Encoded,
-    batch_tokens: int,
-    accelerator: Accelerator,
-    what: str,
-    documents: NDArray[np.int64] | None = None,
-    packed: bool = False,
-) -> Floats:
-    """`forward` of documents, float32 [documents, n], the same on every process.
-
-    Args:
-        forward: from inputs and attention_mask [windows, tokens] to float [windows, n]; a document gets the
-            mean over its windows.
-        documents: positions of those that are scored; None: all of them, in their order.
-        packed: whether windows are given to `forward` packed.
-    """
-    chosen = np.arange(len(encoded)) if documents is None else documents
-    batches = scoring_batches(encoded.lengths[chosen], encoded.windows[chosen], batch_tokens)
-    mine = batches[accelerator.process_index :: accelerator.num_processes]
-    parts: list[tuple[NDArray[np.int64], Floats]] = []
-    total = sum(map(len, mine))
-
-    def scored(places: NDArray[np.int64]) -> Floats:
-        inputs, mask, document, windows = tensors(encoded.batch(chosen[places]), accelerator.device, packed)
-        values: Floats = mean_by_group(forward(inputs, mask).float(), document, windows).cpu().numpy()
-        return values
-
-    # Not inference_mode: where weights are spread, what it makes of them could not be trained on later.
-    with torch.no_grad(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
-        for places in mine:
-            parts.append((places, scored(places)))
-            progress.advance(len(places))
-        if len(mine) < len(batches[:: accelerator.num_processes]):
-            # The others are one batch ahead, and where weights are spread they wait for this process's share.
-            scored(batches[-1])
-    if accelerator.num_processes > 1:
-        parts = gather_object(parts)
-    gathered = np.concatenate([places for places, _ in parts])
-    if len(gathered) != len(chosen) or len(np.unique(gathered)) != len(chosen):
-        raise RuntimeError(f"expected a score for each of {len(chosen)} documents, gathered {len(gathered)}")
-    scores = np.empty((len(chosen), parts[0][1].shape[1]), dtype=np.float32)
-    scores[gathered] = np.concatenate([values for _, values in parts])
-    return scores
-
-
-def encode_split(
-    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema, cache: CacheSettings,
-    accelerator: Accelerator,
-) -> EncodedDocuments:  # fmt: skip
-    """The documents of a split as tokens; says which of them are longer than what is read."""
-
-    def load() -> EncodedDocuments:
-        return encode_cached(cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
-
-    # With a cache the main process goes first: it tokenises, the others find its tokens.
-    encoded = on_main(accelerator, load) if cache.folder is not None else None
-    if encoded is None:
-        encoded = load()
-    if (encoded.tokens > reading.rule.max_tokens).any():
-        log.warning(_long_documents(encoded, part["labels"][:], name, reading, schema))
-    return encoded
-
-
-def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, reading: Reading, schema: Schema) -> str:
-    """How many documents of each class are longer than a window, and what became of the rest of them."""
-    rule = reading.rule
-    truth = indicators(labels, len(schema.classes), schema.multi_label)
-    longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
-    by_class = ", ".join(
-        f"{label} {int(truth[cut, i].sum()):,} of {int(truth[:, i].sum()):,}"
-        for i, label in enumerate(schema.classes)
-        if truth[cut, i].any()
-    )
-    unread = int(encoded.unread.sum()) / int(encoded.tokens.sum())
-    told = f"{name}: longer than {rule.max_tokens} tokens: {int(longer.sum()):,} of "
-    told += f"{counted(len(encoded), 'document')}; "
-    told += f"data.long_documents={rule.long_documents}"
-    if not cut.any():
-        return f"{told} reads all of them."
-    return f"{told} leaves {unread:.0%} of all tokens unread, in documents of the classes: {by_class or 'none'}."
 
 
 def figures_of(logits: Floats, labels: Any, schema: Schema, threshold: float) -> dict[str, Any]:

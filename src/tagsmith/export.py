@@ -15,13 +15,14 @@ from tagsmith import bundle as layout
 from tagsmith.classify import Classifier
 from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import DataError, SettingsError, counted
-from tagsmith.evaluate import default_split, figures_of, score
+from tagsmith.evaluate import default_split, figures_of
 from tagsmith.files import replace_folder
 from tagsmith.metrics import decide, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.model_card import model_card
 from tagsmith.run import RunFolder, git_commit
 from tagsmith.schema import Schema
+from tagsmith.scoring import score
 from tagsmith.settings import ExportRun
 from tagsmith.tracking import add_bundle
 from tagsmith.windows import encode

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from tagsmith import lora
 from tagsmith.errors import counted
-from tagsmith.evaluate import Encoded, score
 from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.loop import TaggedSplit, fit
 from tagsmith.model import TextClassifier, freeze_embeddings
@@ -24,6 +23,7 @@ from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import from_main
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
+from tagsmith.scoring import Encoded, score
 from tagsmith.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.sharding import set_weights
 from tagsmith.windows import EncodedDocuments

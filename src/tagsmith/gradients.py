@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tagsmith.batches import cut
 from tagsmith.errors import SettingsError
-from tagsmith.evaluate import Encoded
 from tagsmith.packed import Packed, mean_by_group, moved, tensors
+from tagsmith.scoring import Encoded
 from tagsmith.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tagsmith.averages import WeightAverages
 from tagsmith.batches import training_batches
 from tagsmith.checkpoint import Progress
-from tagsmith.evaluate import Encoded, figures_of, judged, score, summary
+from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.gradients import Gradients
 from tagsmith.interruption import noted
 from tagsmith.losses import DocumentLoss
@@ -28,6 +28,7 @@ from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.saving import Checkpoints
 from tagsmith.schema import Schema
+from tagsmith.scoring import Encoded, score
 from tagsmith.settings import TrainSettings
 from tagsmith.training_log import TrainingLog
 

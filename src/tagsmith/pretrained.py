@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from tagsmith.amounts import probe_c
 from tagsmith.data.split import draw_folds
 from tagsmith.errors import DataError
-from tagsmith.evaluate import score
 from tagsmith.files import written_beside
 from tagsmith.metrics import indicators
 from tagsmith.model import load_pretrained
@@ -25,6 +24,7 @@ from tagsmith.progress import meter
 from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
+from tagsmith.scoring import score
 from tagsmith.settings import CacheSettings, DataSettings, ModelSettings, Pooling
 from tagsmith.token_cache import encode_cached
 

@@ -22,7 +22,7 @@ from tagsmith.checkpoint import newest_usable
 from tagsmith.dataset_folders import load_documents
 from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
-from tagsmith.evaluate import default_split, encode_split, evaluate_split
+from tagsmith.evaluate import default_split, evaluate_split
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
 from tagsmith.fitting import fit_recipe, pack_windows
 from tagsmith.loop import TaggedSplit
@@ -38,6 +38,7 @@ from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_la
 from tagsmith.reading import Reading
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
+from tagsmith.scoring import encode_split
 from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
 from tagsmith.sharding import shard, whole
 from tagsmith.tracking import require_mlflow, tracked

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tagsmith.amounts import default_epochs, default_rate, with_amounts
-from tagsmith.evaluate import Encoded
+from tagsmith.scoring import Encoded
 from tagsmith.settings import Recipe, TrainSettings
 
 
