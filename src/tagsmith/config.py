@@ -97,9 +97,17 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
-            except (HydraException, OmegaConfBaseException):
-                traceback.print_exc()  # HYDRA_FULL_ERROR=1 asks for it.
+            except (HydraException, OmegaConfBaseException) as error:
+                # Hydra tells these itself, but for those that it meets on the way to --help.
+                if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                    traceback.print_exc()
+                else:
+                    print(error, file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
+            except BrokenPipeError:
+                # Whoever reads has enough, such as `head`; Python would complain of it once more when it ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(0)
             except KeyboardInterrupt:
                 _leave("before it began.")
             except SystemExit as left:

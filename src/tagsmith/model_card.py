@@ -21,6 +21,7 @@ def model_card(
     """
     settings, versions = record["settings"], record["versions"]
     encoder = settings["model.path"] or settings["model.name"] or settings["model.package"]
+    made = "A logistic regression on the vectors of" if settings["train.recipe"] == "probe" else "Fine-tuned from"
     kind = "multi-label" if schema.multi_label else "single-label"
     exact = "Exact match" if schema.multi_label else "Accuracy"
     classes = "\n".join(
@@ -43,7 +44,7 @@ base_model: {json.dumps(encoder)}
 
 # {kind.capitalize()} text classifier with {counted(len(schema.classes), "class")}
 
-Fine-tuned from `{encoder}` with Tagsmith {versions["tagsmith"]}.
+{made} `{encoder}` with Tagsmith {versions["tagsmith"]}.
 
 ```python
 from tagsmith import Classifier

@@ -19,10 +19,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be read; `content` is what stands there."""
+    """A row that cannot be read; `content` is what stands there; `not_decoded`: its bytes fit no encoding named."""
 
     what: str
     content: str = ""
+    not_decoded: bool = False
 
 
 Rows = Iterator[tuple[int, dict[str, Any] | BadRow]]
@@ -97,6 +98,8 @@ def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
     """The lines of a text file, line ends kept. Bytes that no encoding reads become lone surrogates."""
     name = codecs.lookup(encoding).name
     codec, encoding = ("utf-8-sig", "utf-8") if name in ("utf-8", "utf-8-sig") else (encoding, encoding)
+    if encoding == "utf-8" and _begins_as_utf_16(path):
+        raise DataError(f"{path}: begins with the byte-order mark of UTF-16; set the encoding of this file to utf-16.")
     try:
         with path.open(encoding=codec, errors="surrogateescape", newline="") as file:
             for line in file:
@@ -108,13 +111,18 @@ def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
         raise DataError(f"{path}: not in {encoding}: {error}.") from error
 
 
+def _begins_as_utf_16(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
 def is_broken(text: str) -> bool:
     """Whether the text holds bytes that its encoding could not read, or half of a surrogate pair."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def _unreadable(text: str, encoding: str) -> BadRow | None:
-    return BadRow(f"not in {encoding}", text) if is_broken(text) else None
+    return BadRow(f"not in {encoding}", text, not_decoded=True) if is_broken(text) else None
 
 
 def decode(raw: bytes, encoding: str, fallback: str | None = None) -> str | None:

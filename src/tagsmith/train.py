@@ -123,6 +123,7 @@ def _accelerator(settings: TrainRun) -> Accelerator:
 
 def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedData | None:
     """Take the run folder and load the documents for it; None: it holds a run to go on with."""
+    refuse_or_allow(run, settings.resume, settings.overwrite)  # Before a lock file is left beside it.
     try:
         run.path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

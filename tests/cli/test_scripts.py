@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Script
+from tests.cli.conftest import ROOT, Script
 from tests.conftest import make_documents, write_jsonl
 
 Tiny = Callable[..., list[str]]
@@ -147,6 +149,20 @@ def test_each_job_of_a_sweep_has_a_folder_of_its_own(script: Script, tiny: Tiny,
     assert all(run.name.partition("_jsonl_minilm_probe")[1] for run in runs)
     for run in runs:
         assert f"run: runs/{run.name}" in done.stdout
+
+
+def test_help_for_a_choice_that_is_not_there(script: Script) -> None:
+    done = script("train", "data=jsonll", "--help")
+    assert done.returncode == 64
+    assert "Could not find 'data/jsonll'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_may_be_read_by_halves(script: Script) -> None:
+    command = f"{sys.executable} {ROOT / 'scripts' / 'train.py'} --help | head -n 1"
+    done = subprocess.run(["bash", "-c", command], cwd=script.folder, capture_output=True, text=True, timeout=100)
+    assert done.stdout == "python scripts/train.py NAME=VALUE ...\n"
+    assert done.stderr == ""
 
 
 def test_help_names_type_default_and_unit(script: Script) -> None:

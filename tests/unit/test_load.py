@@ -145,7 +145,7 @@ def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> N
         ("train.csv:4", "no label"),
         ("train.csv:5", "id '1' stands already at"),
         ("train.csv:6", "expected 3 fields, found 4"),
-        ("train.csv:7", "not in utf-8"),
+        ("train.csv:7", "not in utf-8; set data.encoding or data.fallback_encoding"),
         ("train.csv:8", "unknown class 'z'"),
         ("train.csv:9", "not a row of delimited fields"),
         ("train.csv:10", "one document tagged differently twice: a here, b at"),
@@ -177,7 +177,7 @@ def test_problems_are_told_where_no_row_says_the_task(tmp_path: Path, content: s
 
 def test_utf_16_read_as_utf_8_is_told(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes('{"text": "a", "label": "b"}\n'.encode("utf-16"))
-    with pytest.raises(DataError, match=r"train\.jsonl:1: not in utf-8"):
+    with pytest.raises(DataError, match=r"train\.jsonl: begins with the byte-order mark of UTF-16"):
         load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
 
 

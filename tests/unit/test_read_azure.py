@@ -175,7 +175,7 @@ def test_an_undeclared_class_is_a_problem_that_names_the_document(tmp_path: Path
 
 def test_text_files_that_are_not_in_the_labels_file_are_counted(tmp_path: Path) -> None:
     source = read(tmp_path, labels_file([tagged("1.txt", "A")]))
-    assert source.notes == [f"{tmp_path}: 3 text files are not in the labels file; they are left out."]
+    assert source.notes == [f"{tmp_path}: left out, because not in the labels file: 3 text files."]
     assert [document.id for document in source.documents] == ["1.txt"]
 
 

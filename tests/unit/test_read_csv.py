@@ -129,8 +129,10 @@ def test_missing_columns_are_named_with_what_is_there(tmp_path: Path, content: s
     with pytest.raises(DataError) as caught:
         read(tmp_path, content)
     path = tmp_path / "train.csv"
-    wanted = f"{path}: expected the columns text, label; missing {missing}; found {present}."
+    wanted = f"{path}: expected the columns text, label; missing {missing}; found {present}; "
     assert str(caught.value).startswith(wanted)
+    other = "set 'data.delimiter=\";\"'" if ";" in content else "name them with data.text_field=, data.label_field="
+    assert str(caught.value).endswith(f"{other}.")
 
 
 def test_the_split_column_must_be_there_too(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_all_bad_rows_are_found_in_one_reading(tmp_path: Path) -> None:
     problems = found(source)
     assert problems[:2] == ["train.csv:3: expected 2 fields, found 1", "train.csv:4: expected 2 fields, found 3"]
     assert problems[2].startswith("train.csv:5: not a row of delimited fields: ")
-    assert problems[3:] == ["train.csv:6: not in utf-8"]
+    assert problems[3:] == ["train.csv:6: not in utf-8; set data.encoding or data.fallback_encoding"]
     assert [(d.row, d.text) for d in source.documents] == [(2, "a"), (8, "e")]
 
 
@@ -164,7 +166,7 @@ def test_a_rejected_row_keeps_its_content(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_encoding_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not in utf-8"):
+    with pytest.raises(DataError, match="byte-order mark of UTF-16"):
         read(tmp_path, "text,label\nHello,x\n".encode("utf-16"))
 
 

@@ -176,8 +176,14 @@ def test_bytes_that_are_not_in_the_encoding_are_a_problem_of_their_row(tmp_path:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b'{"text": "a", "label": "x"}\n{"text": "caf\xe9", "label": "x"}\n')
     source = read_jsonl.read(JsonlSettings(train=str(path)))
-    assert found(source) == ["train.jsonl:2: not in utf-8"]
+    assert found(source) == ["train.jsonl:2: not in utf-8; set data.encoding or data.fallback_encoding"]
     assert [document.row for document in source.documents] == [1]
+
+
+def test_a_field_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    source = read(tmp_path, {"body": "a", "label": "x"}, {"text": None, "label": "x"})
+    assert found(source) == ["train.jsonl:1: no field text, found body, label; data.text_field= names another"]
+    assert [document.text for document in source.documents] == [None]  # `check` tells of it.
 
 
 def test_a_file_inside_an_installed_package_is_found_without_importing_it(

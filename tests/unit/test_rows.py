@@ -116,11 +116,11 @@ def test_a_file_broken_in_utf_16_is_an_error_that_names_it(tmp_path: Path, conte
         json_rows(tmp_path, content, "utf-16")
 
 
-def test_utf_16_read_as_utf_8_is_a_bad_row_on_every_line(tmp_path: Path) -> None:
-    rows = json_rows(tmp_path, '{"a": 1}\n{"a": 2}\n'.encode("utf-16"))
-    assert {1, 2} <= {number for number, _ in rows}
-    assert all(isinstance(row, BadRow) for _, row in rows)
-    assert rows[0][1].what == "not in utf-8"
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_read_as_utf_8_is_told_once(tmp_path: Path, encoding: str) -> None:
+    content = '\ufeff{"a": 1}\n{"a": 2}\n'.encode(encoding)
+    with pytest.raises(DataError, match=r"begins with the byte-order mark of UTF-16; set the encoding .* to utf-16"):
+        json_rows(tmp_path, content)
 
 
 def test_half_of_a_surrogate_pair_in_json_is_left_to_the_check_of_the_text(tmp_path: Path) -> None:

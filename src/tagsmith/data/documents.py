@@ -9,6 +9,7 @@ from typing import Any
 
 from tagsmith.errors import InputMissing
 from tagsmith.files import in_package
+from tagsmith.rows import BadRow
 from tagsmith.schema import Task
 from tagsmith.settings import HubSettings, TableSettings
 
@@ -72,6 +73,11 @@ class Source:
 
     def problem(self, file: str, row: int, what: str, content: object = "") -> None:
         self.problems.append(Problem(file, row, what, str(content)[:1000]))
+
+    def bad_row(self, file: str, row: int, bad: BadRow) -> None:
+        """A row of a table that cannot be read."""
+        hint = "; set data.encoding or data.fallback_encoding" if bad.not_decoded else ""
+        self.problem(file, row, bad.what + hint, bad.content)
 
 
 def locate(path: str, what: str) -> Path:
@@ -138,7 +144,11 @@ def add_record(
     identity, language, group = optional_fields(record, file, row, settings, source)
     if names is None or len(source.problems) > problems:
         return
-    text = record.get(settings.text_field)
+    if settings.text_field not in record:
+        what = f"no field {settings.text_field}, found {', '.join(record) or 'none'}; data.text_field= names another"
+        source.problem(file, row, what, record)
+        return
+    text = record[settings.text_field]
     source.documents.append(Document(file, row, text, names, split or named, identity, language, group))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tagsmith.data.documents import Document, Source, as_text, label_list, locate, not_text, split_name
-from tagsmith.errors import DataError
+from tagsmith.errors import DataError, counted
 from tagsmith.rows import decode
 from tagsmith.schema import Task
 from tagsmith.settings import AzureSettings
@@ -55,7 +55,7 @@ def read(settings: AzureSettings) -> Source:
             _add(path, folder, position, entry, task, settings, source)
     untagged = sum(text.name not in places for text in folder.glob("*.txt"))
     if untagged:
-        source.notes.append(f"{folder}: {untagged} text files are not in the labels file; they are left out.")
+        source.notes.append(f"{folder}: left out, because not in the labels file: {counted(untagged, 'text file')}.")
     return source
 
 

@@ -28,13 +28,15 @@ def _read_file(path: Path, split: str | None, settings: CsvSettings, source: Sou
     wanted = [settings.text_field, settings.label_field, *filter(None, [settings.split_field])]
     found = [] if isinstance(header, BadRow) else list(header)
     if missing := [name for name in wanted if name not in found]:
+        other = next((mark for mark in ";\t|," if len(found) == 1 and mark in found[0]), None)
+        mend = f"set 'data.delimiter=\"{other}\"'" if other else "name them with data.text_field=, data.label_field="
         raise DataError(
             f"{path}: expected the columns {', '.join(wanted)}; missing {', '.join(missing)}; "
-            f"found {', '.join(found) or 'no header line'}. Name them with data.text_field=, data.label_field=."
+            f"found {', '.join(found) or 'no header line'}; {mend}."
         )
     for number, record in rows:
         if isinstance(record, BadRow):
-            source.problem(str(path), number, record.what, record.content)
+            source.bad_row(str(path), number, record)
             continue
         tags = record[settings.label_field]
         labels = tags.split(settings.label_delimiter) if settings.label_delimiter else [tags]

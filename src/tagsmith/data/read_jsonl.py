@@ -20,7 +20,7 @@ def read(settings: JsonlSettings) -> Source:
     for path, split in split_files(settings):
         for number, record in json_lines(path, settings.encoding, settings.fallback_encoding):
             if isinstance(record, BadRow):
-                source.problem(str(path), number, record.what, record.content)
+                source.bad_row(str(path), number, record)
             elif isinstance(labels := _labels(record, settings), str):
                 source.problem(str(path), number, labels, record)
             else:
