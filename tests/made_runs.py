@@ -12,8 +12,7 @@ from tagsmith.schema import Schema, Task
 SUBJECTS = ["card", "transfer", "top up", "exchange rate", "refund", "identity", "PIN", "account", "cash", "payment"]
 ACTIONS = ["arrival", "failed", "declined", "pending", "fee charged", "not recognised", "limit", "cancelled", "lost",
            "verified", "wrong amount", "blocked", "stolen", "updated", "delayed"]  # fmt: skip
-WORDS = ("my the a why did still waiting for please tell me when will it be here again and after two days I tried to "
-         "pay with app said no money was taken from balance shop abroad yesterday could you help").split()  # fmt: skip
+WORDS = ["my", "the", "a", "why", "did", "still", "waiting", "for", "please", "tell", "me", "when", "will", "it", "be", "here", "again", "and", "after", "two", "days", "I", "tried", "to", "pay", "with", "app", "said", "no", "money", "was", "taken", "from", "balance", "shop", "abroad", "yesterday", "could", "you", "help"]  # fmt: skip
 HOSTILE = "<script>alert(1)</script> <!-- </SCRIPT  \u2028 & \"quoted\" 'so' <b>bold</b> \U0001f600 end"
 HOSTILE_CLASS = "a<b>&<script>alert(2)</script>"
 
@@ -24,12 +23,19 @@ def class_names(count: int) -> list[str]:
 
 
 def make_run(
-    folder: Path, classes: int = 5, documents: int = 400, multi_label: bool = False, seed: int = 0, hostile: bool = False
+    folder: Path,
+    classes: int = 5,
+    documents: int = 400,
+    multi_label: bool = False,
+    seed: int = 0,
+    hostile: bool = False,
+    all_wrong: bool = False,
 ) -> Path:
     """Write evaluation, predictions, analysis, guidance, training's figures, schema and settings of a run.
 
     Args:
         hostile: the first document and the last class hold what a page must not run.
+        all_wrong: every document is tagged with the class after the one that it was made for.
     """
     draw = np.random.default_rng(seed)
     names = [*class_names(classes - hostile), *[HOSTILE_CLASS] * hostile]
@@ -40,13 +46,17 @@ def make_run(
         truth |= (draw.random(truth.shape) < 0.08).astype(np.int8)
     # Classes of one subject are the ones that are confused.
     near = np.array([[a.split(":")[0] == b.split(":")[0] for b in names] for a in names], dtype=float)
-    logits = truth * 5.0 + (truth @ near > 0) * 2.2 + draw.normal(0, 1.3, truth.shape)
+    logits = truth * 5.0 + (truth @ near > 0) * 2.0 + draw.normal(0, 1.5, truth.shape)
+    hard = draw.random(documents) < 0.12
+    logits[hard] = draw.normal(0, 2.2, (int(hard.sum()), classes)) + 2.5 * (truth[hard] @ near > 0)
     if multi_label:
         scores = (1 / (1 + np.exp(-(logits - 4.2)))).astype(np.float32)
     else:
         logits = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = (logits / logits.sum(axis=1, keepdims=True)).astype(np.float32)
     predicted = decide(scores, multi_label, 0.5)
+    if all_wrong:
+        truth = np.roll(np.eye(classes, dtype=np.int8)[scores.argmax(axis=1)], 1, axis=1)
     texts = [_text(draw, names, row) for row in truth]
     if hostile:
         texts[0] = HOSTILE
@@ -128,7 +138,9 @@ def _trust(draw: Any, scores: Any, truth: Any, predicted: Any, names: list[str])
             "log_loss_before": 0.41, "log_loss_after": 0.37, "reliability": bins,
         },
         "coverage": points,
-        "operating_point": {"target_precision": 0.95, "threshold": 0.71, "coverage": 0.823, "precision": 0.954},
+        "operating_point": {"target_precision": 0.95} | next(
+            (point for point in points if (point["precision"] or 0) >= 0.95), points[-1]
+        ),
         "conformal": {
             "coverage_wanted": 0.95, "coverage_found": 0.953, "mean_set_size": 1.3,
             "set_sizes": {"0": 3, "1": 310, "2": 70, "3": 17},
@@ -137,7 +149,7 @@ def _trust(draw: Any, scores: Any, truth: Any, predicted: Any, names: list[str])
             "threshold": 0.8, "false_alarm_rate_wanted": 0.05, "false_alarm_rate_found": 0.047,
             "detection_rate": 0.71, "auroc": 0.93,
         },
-    } | ({"thresholds": thresholds} if "thresholds" not in {} and predicted.sum() != len(predicted) else {})  # fmt: skip
+    } | ({"thresholds": thresholds} if (predicted.sum(axis=1) != 1).any() else {})  # fmt: skip
 
 
 def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: list[Any], shares: Any) -> dict[str, Any]:
@@ -157,7 +169,11 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
             starts = [i for i in range(len(line["text"])) if i == 0 or line["text"][i - 1] == " "]
             chosen = draw.choice(len(starts), min(4, len(starts)), replace=False)
             explained[line["id"]] = [
-                {"start": starts[i], "end": (line["text"] + " ").index(" ", starts[i]), "weight": round(0.4 / (n + 1), 3)}
+                {
+                    "start": starts[i],
+                    "end": (line["text"] + " ").index(" ", starts[i]),
+                    "weight": round(0.4 / (n + 1), 3),
+                }
                 for n, i in enumerate(chosen)
             ]
     lengths = {
@@ -181,8 +197,8 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
             },
         },
         "baselines": {
-            "probe": {"accuracy": evaluation["accuracy"] - 0.02, "micro_f1": 0.8, "macro_f1": macro - 0.03},
-            "tfidf": {"accuracy": evaluation["accuracy"] - 0.09, "micro_f1": 0.7, "macro_f1": macro - 0.11},
+            "probe": {"accuracy": evaluation["accuracy"] - 0.02, "micro_f1": evaluation["micro"]["f1"] - 0.02, "macro_f1": macro - 0.03},
+            "tfidf": {"accuracy": evaluation["accuracy"] - 0.09, "micro_f1": evaluation["micro"]["f1"] - 0.1, "macro_f1": macro - 0.11},
         },
         "learning_curve": {
             "points": points,
@@ -215,7 +231,9 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
 
 def _guidance(names: list[str], lines: list[Any]) -> list[dict[str, Any]]:
     wrong = [line for line in lines if line["labels"] != line["predicted"]][:4] or lines[:2]
-    examples = [{**{key: line[key] for key in ("id", "text", "labels", "predicted")}, "split": "test"} for line in wrong]
+    examples = [
+        {**{key: line[key] for key in ("id", "text", "labels", "predicted")}, "split": "test"} for line in wrong
+    ]
     return [
         {
             "kind": "collision", "severity": "problem", "classes": names[:2],

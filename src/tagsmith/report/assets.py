@@ -1,4 +1,4 @@
-"""What makes the page one file: libraries inlined, data that no browser takes for markup, a policy that lets nothing else run."""
+"""What makes the page one file: libraries inlined, data that is never taken for markup, a policy for all else."""
 
 import base64
 import gzip
@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -39,6 +40,7 @@ def script(text: str) -> Script:
     return Script(Markup(text), f"sha256-{digest}")
 
 
+@cache
 def tables_script() -> Script:
     """DataTables, with jQuery and its extensions, as itables bundles them.
 
@@ -67,6 +69,7 @@ class Packed:
     hash: str
 
 
+@cache
 def packed_plotly() -> Packed:
     """plotly.js, a third of its 4.8 MB; the same bytes every time."""
     text = get_plotlyjs()

@@ -26,7 +26,7 @@ class Chart:
     Args:
         summary: what one sees, in a sentence; screen readers read it in place of the picture.
         header, rows: the numbers behind it; no header: they stand in a table of their own beside it.
-        width: least width in pixels; a narrower screen scrolls.
+        width, most_width: least and most width in pixels, 0 for any; a screen that is narrower scrolls.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Chart:
     header: Sequence[str] = ()
     rows: Sequence[Sequence[Any]] = field(default_factory=list)
     width: int = 0
+    most_width: int = 0
 
 
 def safe(text: str) -> str:
@@ -67,13 +68,14 @@ def _template(ink: str, faint: str, line: str, colours: list[str]) -> dict[str, 
             "colorway": colours,
             "xaxis": axis,
             "yaxis": axis,
-            "margin": {"l": 56, "r": 12, "t": 8, "b": 44},
+            "margin": {"l": 56, "r": 28, "t": 8, "b": 44},
             "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
             "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
             "dragmode": False,
             "hovermode": "closest",
             "bargap": 0.15,
-        }
+        },
+        "data": {"heatmap": [{"textfont": {"color": ink}}]},
     }
 
 

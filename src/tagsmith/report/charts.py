@@ -33,10 +33,10 @@ def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
         steps, values = [line["step"] for line in points], [line[key] for line in points]
         mode = "lines" if key == "loss" else "lines+markers"
         figure.add_scatter(x=steps, y=values, mode=mode, name=title, row=row, col=1)
-    figure.update_xaxes(title_text="optimiser steps", row=1 + validated, col=1)
+    figure.update_xaxes(title_text="optimiser steps", tickformat=",", row=1 + validated, col=1)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
     if validated:
-        figure.update_yaxes(title_text="share", row=2, col=1)
+        figure.update_yaxes(title_text="share", tickformat=".0%", row=2, col=1)
     figure.update_layout(height=420 if validated else 280)
     summary = f"In {losses[-1]['step']:,} steps the loss went from {losses[0]['loss']:.3f} to {losses[-1]['loss']:.3f}."
     if validated:
@@ -121,11 +121,12 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
         )
         figure.add_hline(operating_point["target_precision"], line={"color": GREY, "dash": "dot", "width": 1})
     figure.update_xaxes(title_text="handled without a person", range=[0, 1.01], tickformat=".0%")
-    figure.update_yaxes(title_text="precision", tickformat=".0%")
+    figure.update_yaxes(title_text="precision", tickformat=".1%")
     figure.update_layout(height=420)
     summary = f"All documents: {percent(points[0]['precision'])} precision. " if points else ""
     summary += (
-        f"The operating point handles {percent(operating_point['coverage'])} at {percent(operating_point['precision'])}."
+        f"The operating point handles {percent(operating_point['coverage'])} "
+        f"at {percent(operating_point['precision'])}."
         if operating_point
         else "No operating point was chosen; evaluate.target_precision= chooses one."
     )
@@ -148,7 +149,7 @@ def learning_curve(curve: Mapping[str, Any]) -> Chart:
         x=documents, y=[point["macro_f1"] for point in points], mode="lines+markers", name="macro F1",
         line={"color": "#3b82c4"}, hovertemplate="%{x:,} documents<br>macro F1 %{y:.1%}<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(title_text="training documents", rangemode="tozero")
+    figure.update_xaxes(title_text="training documents", rangemode="tozero", tickformat=",")
     figure.update_yaxes(title_text="macro F1", tickformat=".0%")
     figure.update_layout(height=340)
     first, last = points[0], points[-1]
@@ -214,7 +215,7 @@ def lengths(tokens: Mapping[str, Mapping[str, Any]]) -> Chart:
             name=split,
             hovertemplate="from %{x:,} tokens: %{customdata:,} documents, %{y:.1%}<extra>" + split + "</extra>",
         )
-    figure.update_xaxes(title_text="tokens of a document", rangemode="tozero")
+    figure.update_xaxes(title_text="tokens of a document", rangemode="tozero", tickformat=",")
     figure.update_yaxes(title_text="share of the split", tickformat=".0%", rangemode="tozero")
     figure.update_layout(height=320)
     summary = " ".join(

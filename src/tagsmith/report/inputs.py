@@ -97,7 +97,7 @@ def _read_json(path: Path, kind: type) -> Any:
 
 
 def _lines(path: Path) -> Iterator[Json]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="backslashreplace") as file:
         for number, line in enumerate(file, 1):
             try:
                 content = json.loads(line)

@@ -68,7 +68,9 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "intervals": analysis.get("intervals", {}),
         "classes": class_rows(evaluation, analysis, errors),
         "most_support": max([*support, *_train_support(analysis), 1]),
-        "matrices": matrices(errors, right, support, names, files.schema.multi_label),
+        "matrices": matrices(
+            errors, right, support, names, files.schema.multi_label, evaluation["documents"]
+        ),
         "pairs": [(pair, None if pair.true is None else int(support[pair.true])) for pair in found[:MOST_PAIRS]],
         "more_pairs": max(0, len(found) - MOST_PAIRS),
         "names": names,

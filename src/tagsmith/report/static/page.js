@@ -11,14 +11,14 @@ const make = (name, properties = {}, ...children) => {
 // Tables of the page: heads that sort, and a search where there are many rows.
 const words = { search: "Search", emptyTable: "None.", zeroRecords: "No row matches.", lengthMenu: "Rows _MENU_",
   info: "_START_ to _END_ of _TOTAL_", infoEmpty: "None", infoFiltered: "(of _MAX_)" };
-const plain = { paging: false, info: false, order: [], autoWidth: false, language: words };
-const search = { topStart: "search", topEnd: null, bottomStart: null, bottomEnd: null };
-for (const id of ["class-table", "pair-table", "gain-table"]) {
-  if (byId(id)) {
-    const rows = byId(id).tBodies[0].rows.length;
-    new DataTable(byId(id), { ...plain, searching: rows > 8, layout: rows > 8 ? search : { ...search, topStart: null } });
-  }
-}
+const pages = [25, 50, 100, { label: "all", value: -1 }];
+const standing = ["class-table", "pair-table", "gain-table"].filter(byId).map((id) => {
+  const { length } = byId(id).tBodies[0].rows;
+  const many = length > 30;
+  return new DataTable(byId(id), { order: [], autoWidth: false, language: words, searching: length > 8, paging: many,
+    info: many, lengthMenu: pages, pageLength: 25, layout: { topStart: length > 8 ? "search" : null, topEnd: many ? "pageLength" : null,
+      bottomStart: many ? "info" : null, bottomEnd: many ? "paging" : null } });
+});
 
 // The wrong documents. Text comes into the page through text nodes alone.
 const { classes, rows } = read("document-rows");
@@ -70,6 +70,7 @@ function documentCell(row) {
     make("p", { className: "narrow about" }, `${names(row.tagged)} taken for ${names(row.predicted)} (${row.sure.toFixed(2)})`)));
 }
 
+let look = () => {};
 if (byId("document-table")) {
   const column = (show, text) => (_, type, row) => (type === "display" ? show(row) : text(row));
   const cell = (pick) => column((row) => make("span", {}, pick(row)), pick);
@@ -106,7 +107,7 @@ if (byId("document-table")) {
   filters.addEventListener("change", () => table.draw());
   filters.addEventListener("submit", (event) => event.preventDefault());
   filters.addEventListener("reset", () => setTimeout(() => table.search("").draw()));
-  const look = (missed, invented) => {
+  look = (missed, invented) => {
     choices.missed.value = missed;
     choices.invented.value = invented;
     table.search("").draw();
@@ -117,6 +118,11 @@ if (byId("document-table")) {
     const button = event.target.closest("button.look");
     if (button) look(button.dataset.missed, button.dataset.invented);
   });
+}
+
+for (const paging of document.querySelectorAll(".dt-paging nav")) {
+  const { caption } = paging.closest(".dt-container").querySelector("table");
+  paging.setAttribute("aria-label", `Pages of: ${caption.textContent}`);
 }
 
 // Charts: plotly is unpacked when the first one comes near, and each is drawn when it does.
@@ -131,28 +137,43 @@ const unpack = () => (unpacked ??= (async () => {
   return globalThis.Plotly;
 })());
 async function draw(place) {
+  if (place.dataset.drawn) return;
+  place.dataset.drawn = "begun";
   const plotly = await unpack();
   const { data, layout } = read(`${place.id}-figure`);
-  const config = { responsive: true, displayModeBar: false, doubleClick: "reset" };
-  await plotly.newPlot(place, data, { ...layout, template: theme() }, config);
+  await plotly.newPlot(place, data, { ...layout, template: theme() }, { responsive: true, displayModeBar: false, doubleClick: "reset" });
+  // A cell of the matrix leads to its documents; without a pointer, the table of pairs does.
+  place.on("plotly_click", ({ points: [{ customdata }] }) => {
+    if (customdata?.length === 7 && customdata[5] !== customdata[6]) {
+      look(...customdata.slice(5).map((id) => (id < classes.length ? id : -1)));
+    }
+  });
   place.dataset.drawn = "true";
 }
 const places = [...document.querySelectorAll(".chart")];
 for (const place of places) {
   place.style.minHeight = `${place.dataset.height}px`;
   if (place.dataset.width) place.style.minWidth = `${place.dataset.width}px`;
+  if (place.dataset.most) place.style.maxWidth = `${place.dataset.most}px`;
 }
 const near = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (isIntersecting) {
-      near.unobserve(target);
-      draw(target);
-    }
-  }
+  for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target);
 }, { rootMargin: "300px" });
 places.forEach((place) => near.observe(place));
-const retheme = () => places.filter((place) => place.dataset.drawn).forEach((place) => globalThis.Plotly.relayout(place, { template: theme() }));
+// The rest when there is nothing else to do, so that a print has them.
+const idle = () => new Promise((go) => (globalThis.requestIdleCallback ?? setTimeout)(go));
+addEventListener("load", async () => {
+  for (const place of places) {
+    await idle();
+    if (place.checkVisibility()) await draw(place);
+  }
+});
+const retheme = () => places.filter((place) => place.dataset.drawn === "true").forEach((place) => globalThis.Plotly.relayout(place, { template: theme() }));
 dark.addEventListener("change", retheme);
-addEventListener("beforeprint", retheme);
-addEventListener("afterprint", retheme);
+for (const moment of ["beforeprint", "afterprint"]) {
+  addEventListener(moment, () => {
+    retheme();
+    standing.forEach((table) => table.page.len(moment === "beforeprint" ? -1 : 25).draw(false));
+  });
+}
 document.documentElement.dataset.ready = String(Math.round(performance.now()));
