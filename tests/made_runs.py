@@ -1,6 +1,7 @@
-"""Run folders as evaluation and analysis leave them, made of numbers that look like theirs: what the page is tried on."""
+"""Run folders as evaluation and analysis leave them, of made-up numbers that look like theirs: to try the page on."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from tagsmith.schema import Schema, Task
 SUBJECTS = ["card", "transfer", "top up", "exchange rate", "refund", "identity", "PIN", "account", "cash", "payment"]
 ACTIONS = ["arrival", "failed", "declined", "pending", "fee charged", "not recognised", "limit", "cancelled", "lost",
            "verified", "wrong amount", "blocked", "stolen", "updated", "delayed"]  # fmt: skip
-WORDS = ["my", "the", "a", "why", "did", "still", "waiting", "for", "please", "tell", "me", "when", "will", "it", "be", "here", "again", "and", "after", "two", "days", "I", "tried", "to", "pay", "with", "app", "said", "no", "money", "was", "taken", "from", "balance", "shop", "abroad", "yesterday", "could", "you", "help"]  # fmt: skip
+WORDS = ["my", "the", "did", "still", "waiting", "for", "please", "tell", "me", "when", "will", "it", "be", "here",
+         "again", "after", "two", "I", "tried", "to", "pay", "with", "app", "said", "no", "money", "was", "taken",
+         "from", "balance", "shop", "abroad", "yesterday", "could", "you", "help"]  # fmt: skip
 HOSTILE = "<script>alert(1)</script> <!-- </SCRIPT  \u2028 & \"quoted\" 'so' <b>bold</b> \U0001f600 end"
 HOSTILE_CLASS = "a<b>&<script>alert(2)</script>"
 
@@ -109,7 +112,7 @@ def _trust(draw: Any, scores: Any, truth: Any, predicted: Any, names: list[str])
     best, right = scores.max(axis=1), (truth == predicted).all(axis=1)
     edges = np.linspace(0, 1, 16)
     bins = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = (best > low) & (best <= high)
         some = bool(inside.any())
         bins.append(
@@ -157,7 +160,7 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
         return [max(0.0, value - width), min(1.0, value + width)]
 
     wide = {name: 0.5 / max(1, row["support"]) ** 0.5 for name, row in evaluation["classes"].items()}
-    macro = evaluation["macro"]["f1"]
+    micro, macro = evaluation["micro"]["f1"], evaluation["macro"]["f1"]
     points = [
         {"share": s, "documents": int(4000 * s), "macro_f1": macro - drop, "low": macro - drop - 0.02,
          "high": macro - drop + 0.02}
@@ -184,7 +187,7 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
         for split, scale in (("train", 12), ("test", 4))
     }  # fmt: skip
     pair = {"id": "train.jsonl:9", "other_id": "test.jsonl:4", "similarity": 0.94,
-            "text": "Why was my card payment declined in a shop?", "other_text": "Why was my card payment declined in shops?"}  # fmt: skip
+            "text": "Why was my card declined in a shop?", "other_text": "Why was my card declined there?"}  # fmt: skip
     return {
         "split": "test",
         "intervals": {
@@ -197,15 +200,15 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
             },
         },
         "baselines": {
-            "probe": {"accuracy": evaluation["accuracy"] - 0.02, "micro_f1": evaluation["micro"]["f1"] - 0.02, "macro_f1": macro - 0.03},
-            "tfidf": {"accuracy": evaluation["accuracy"] - 0.09, "micro_f1": evaluation["micro"]["f1"] - 0.1, "macro_f1": macro - 0.11},
+            "probe": {"accuracy": evaluation["accuracy"] - 0.02, "micro_f1": micro - 0.02, "macro_f1": macro - 0.03},
+            "tfidf": {"accuracy": evaluation["accuracy"] - 0.09, "micro_f1": micro - 0.1, "macro_f1": macro - 0.11},
         },
         "learning_curve": {
             "points": points,
             "classes": {
                 name: {"documents": [10, 20, 30, 40], "f1": [0.6, 0.7, 0.74, 0.77],
-                       "gain_of_50": round(float(g), 3), "low": round(float(g) - 0.02, 3), "high": round(float(g) + 0.03, 3)}
-                for name, g in zip(names, draw.uniform(0.0, 0.08, len(names)), strict=True)
+                       "gain_of_50": gain, "low": round(gain - 0.02, 3), "high": round(gain + 0.03, 3)}
+                for name, gain in zip(names, draw.uniform(0.0, 0.08, len(names)).round(3).tolist(), strict=True)
             },
         },
         "data": {

@@ -1,4 +1,4 @@
-"""The page in a real browser: it opens from a file, fetches nothing, sorts, filters, searches, opens, and looks right."""
+"""The page in a real browser: it opens from a file, fetches nothing, sorts, filters, searches, opens documents."""
 
 import json
 import os
@@ -74,7 +74,7 @@ class Page:
     def column(self, table: str, number: int) -> list[str]:
         found: list[str] = self.run(
             "return [...document.querySelectorAll(`#${arguments[0]} > tbody > tr`)].map("
-            "row => row.cells[arguments[1]].querySelector('.number')?.textContent ?? row.cells[arguments[1]].textContent.trim())",
+            "row => row.cells[arguments[1]]).map(cell => (cell.querySelector('.number') ?? cell).textContent.trim())",
             table, number,
         )  # fmt: skip
         return found
@@ -298,7 +298,8 @@ def test_a_phone_scrolls_down_alone(browser: Page, hostile: Path) -> None:
 def test_who_does_not_see_it_can_read_it(browser: Page, hostile: Path) -> None:
     browser.open(hostile)
     for selector in (".chart:not([role=img][aria-label])", "table:not(:has(caption))", "thead th:not([scope])",
-                     "input:not([aria-label], [id], label input)", "button:empty", ".scroll[tabindex]:not([aria-label], [aria-labelledby])"):  # fmt: skip
+                     "input:not([aria-label], [id], label input)", "button:empty",
+                     ".scroll[tabindex]:not([aria-label], [aria-labelledby])"):  # fmt: skip
         assert browser.run("return document.querySelectorAll(arguments[0]).length", selector) == 0, selector
     assert browser.run("return document.querySelectorAll('header, nav[aria-label], main').length") >= 3
     assert browser.run("return document.querySelectorAll('section:not([aria-labelledby])').length") == 0

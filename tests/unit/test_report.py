@@ -42,7 +42,8 @@ def test_missed_and_invented_by_hand() -> None:
     counts = missed_and_invented(lines, ["a", "b", "c"])
     assert counts.tolist() == expected
     assert pairs(counts) == [Pair(0, 1, 2), Pair(0, None, 1), Pair(1, 2, 1), Pair(1, None, 1), Pair(None, 2, 1)]
-    assert most_errors(counts[:-1, :-1], 2) == [0, 1]  # a: 2, b: 2 + 1, c: 1
+    assert most_errors(counts, 2) == [0, 1]  # a: 3, b: 2 + 2, c: 1 + 1
+    assert most_errors(counts, 1) == [1]
 
 
 def test_of_one_class_a_document_it_is_the_confusion_matrix_without_its_diagonal(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 STATIC = files("tagsmith.report") / "static"
@@ -107,6 +107,11 @@ def escaped_json(text: str) -> Markup:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
+
+
+def breakable(text: str) -> Markup:
+    """Text, escaped, that may be divided where words of a name end."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_/.:-])", text))
 
 
 def _finite(content: Any) -> Any:

@@ -86,7 +86,11 @@ def pairs(errors: Counts) -> list[Pair]:
 
 
 def most_errors(errors: Counts, most: int) -> list[int]:
-    """The classes that have part in most errors, at most `most`, by class id. `errors`: [classes, classes]."""
-    part = errors.sum(axis=0) + errors.sum(axis=1) - 2 * errors.diagonal()
+    """The classes that have part in most mistakes, at most `most`, by class id.
+
+    Args:
+        errors: as `missed_and_invented` gives them.
+    """
+    part = (errors.sum(axis=0) + errors.sum(axis=1))[:-1]
     ranked = np.argsort(-part, kind="stable")[:most]
     return sorted(int(i) for i in ranked if part[i])

@@ -32,9 +32,9 @@ def matrices(
     """
     order = order_of_classes(errors[:-1, :-1], support)
     charts = []
-    if len(names) > READABLE and (worst := set(most_errors(errors[:-1, :-1], READABLE))):
+    if len(names) > READABLE and (worst := set(most_errors(errors, READABLE))):
         chosen = [i for i in order if i in worst]
-        title = f"The {len(chosen)} classes with most confusions"
+        title = f"The {len(chosen)} classes with most mistakes"
         charts.append(_matrix("matrix-worst", title, errors, right, support, names, chosen, multi_label, documents))
     title = "All classes" if charts else "What was taken for what"
     charts.append(_matrix("matrix", title, errors, right, support, names, order, multi_label, documents))
@@ -110,7 +110,7 @@ def _told(values: Any, names: list[str], ids: list[int], counts: Any, rows: Any)
 
     None where nothing is drawn.
     """
-    told = np.isfinite(values)
+    told, shares = np.isfinite(values), np.round(counts / np.maximum(rows, 1)[:, None], 4)
     return [
         [
             [
@@ -118,7 +118,7 @@ def _told(values: Any, names: list[str], ids: list[int], counts: Any, rows: Any)
                 names[j],
                 int(counts[i, j]),
                 int(rows[i]),
-                round(counts[i, j] / max(rows[i], 1), 4),
+                float(shares[i, j]),
                 ids[i],
                 ids[j],
             ]
@@ -134,10 +134,7 @@ def _summary(errors: Counts, names: Sequence[str], multi_label: bool) -> str:
     inner = errors[:-1, :-1]
     if not inner.any():
         return "No class was taken for another one."
-    i, j = np.unravel_index(int(inner.argmax()), inner.shape)
-    what = (
-        f"{names[j]} was predicted where {names[i]} was missed"
-        if multi_label
-        else f"{names[i]} is taken for {names[j]}"
-    )
+    i, j = divmod(int(inner.argmax()), len(names))
+    missed, invented = names[i], names[j]
+    what = f"{invented} was predicted where {missed} was missed" if multi_label else f"{missed} is taken for {invented}"
     return f"Most often, {what} ({counted(int(inner[i, j]), 'document')}). All pairs stand as text in the table below."

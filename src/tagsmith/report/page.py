@@ -43,7 +43,8 @@ def page(files: RunFiles) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "interval": interval, "json": assets.json_text, "counted": counted}
+    environment.filters |= {"percent": percent, "interval": interval, "counted": counted}
+    environment.filters |= {"json": assets.json_text, "breakable": assets.breakable}
     environment.globals |= {"against": against, "severities": SEVERITIES}
     return environment.get_template("page.html.j2").render(_context(files))
 

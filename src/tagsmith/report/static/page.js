@@ -23,6 +23,8 @@ const standing = ["class-table", "pair-table", "gain-table"].filter(byId).map((i
 // The wrong documents. Text comes into the page through text nodes alone.
 const { classes, rows } = read("document-rows");
 const names = (ids) => (ids.length ? ids.map((id) => classes[id]).join(", ") : "no class");
+// A long name may be divided where its words end.
+const broken = (text) => text.split(/(?<=[_/.:-])/).flatMap((part) => [part, make("wbr")]);
 const without = (some, others) => some.filter((id) => !others.includes(id));
 for (const row of rows) {
   row.missed = without(row.tagged, row.predicted);
@@ -53,7 +55,7 @@ function opened(row) {
     const kind = [row.tagged.includes(id) && "tagged", row.predicted.includes(id) && "predicted"].filter(Boolean).join(", ");
     const bar = make("span", { className: "meter" });
     bar.style.setProperty("--share", score);
-    return make("tr", {}, make("th", { scope: "row" }, classes[id]), make("td", {}, kind),
+    return make("tr", {}, make("th", { scope: "row" }, ...broken(classes[id])), make("td", {}, kind),
       make("td", { className: "number" }, score.toFixed(3)), make("td", {}, bar));
   });
   const facts = [row.id, row.to_person && "goes to a person", row.out_of_scope !== undefined && `out of scope: ${row.out_of_scope}`,
@@ -73,7 +75,7 @@ function documentCell(row) {
 let look = () => {};
 if (byId("document-table")) {
   const column = (show, text) => (_, type, row) => (type === "display" ? show(row) : text(row));
-  const cell = (pick) => column((row) => make("span", {}, pick(row)), pick);
+  const cell = (pick) => column((row) => make("span", {}, ...broken(pick(row))), pick);
   const table = new DataTable(byId("document-table"), {
     data: rows, deferRender: true, order: [], autoWidth: false, language: words, pageLength: 25, lengthMenu: [10, 25, 100],
     layout: { topStart: "search", topEnd: "pageLength", bottomStart: "info", bottomEnd: "paging" },
