@@ -228,7 +228,7 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
             "without": {"documents": len(lines) - 1, "accuracy": evaluation["accuracy"] - 0.001,
                         "micro_f1": 0.9, "macro_f1": macro - 0.001},
         },
-        "explanations": {"by": "occlusion", "documents": explained},
+        "explanations": {"by": "occlusion", "documents": explained, "classes": dict.fromkeys(explained, names[0])},
     }  # fmt: skip
 
 
@@ -250,7 +250,8 @@ def _guidance(names: list[str], lines: list[Any]) -> list[dict[str, Any]]:
             "kind": "few_documents", "severity": "advice", "classes": names[2:3],
             "title": f"{names[2]} has 12 training documents",
             "reason": "Below 15, a class is learnt from luck; 50 are recommended.",
-            "figure": {"train": 12, "recommended": 50}, "remedy": "Tag 38 more.", "examples": [],
+            "figure": {"train": 12, "recommended": 50, "by_class": {names[2]: 12}}, "remedy": "Tag 38 more.",
+            "examples": [{"id": lines[0]["id"], "text": lines[0]["text"], "split": "test"}],
         },
         {
             "kind": "cut", "severity": "note", "classes": [], "title": "7 documents are cut",

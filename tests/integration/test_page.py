@@ -113,7 +113,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = RunFolder(make_run(tmp_path_factory.mktemp("hostile"), classes=12, documents=300, hostile=True))
+    run = RunFolder(make_run(tmp_path_factory.mktemp("hostile"), classes=12, documents=600, hostile=True))
     write_page(run)
     return run.page
 
@@ -284,6 +284,23 @@ def test_dark_and_light(browser: Page, hostile: Path) -> None:
     browser.until(
         "return getComputedStyle(document.querySelector('#reliability .ytick text')).fill === arguments[0]", inks[0]
     )
+
+
+def test_a_print_is_light_and_whole(browser: Page, hostile: Path) -> None:
+    browser.open(hostile, dark=True)
+    browser.drawn("reliability")
+    fill = "return getComputedStyle(document.querySelector('#reliability .ytick text')).fill"
+    before = browser.run(fill)
+    rows = browser.run("return JSON.parse(document.getElementById('document-rows').textContent).rows")
+    pairs = {(tuple(row["tagged"]), tuple(row["predicted"])) for row in rows}
+    assert len(pairs) > 30
+    assert len(browser.column("pair-table", 0)) == 25
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.until(f"{fill} !== arguments[0]", before)
+    assert len(browser.column("pair-table", 0)) == min(len(pairs), 50)
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    browser.until(f"{fill} === arguments[0]", before)
+    assert len(browser.column("pair-table", 0)) == 25
 
 
 def test_a_phone_scrolls_down_alone(browser: Page, hostile: Path) -> None:

@@ -15,7 +15,7 @@ from tagsmith.report.assets import content_policy, escaped_json, json_text, pack
 from tagsmith.report.confusion import Pair, missed_and_invented, most_errors, order_of_classes, pairs
 from tagsmith.report.documents import MOST_CHARACTERS, wrong_documents
 from tagsmith.report.page import write_page
-from tagsmith.report.wording import against, headline, interval, meaning, percent
+from tagsmith.report.wording import against, figure, headline, interval, meaning, percent, points
 from tagsmith.run import RunFolder
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
@@ -84,6 +84,10 @@ def test_figures_in_words() -> None:
     assert percent(0.97512) == "97.5%"
     assert interval([0.5, 0.75]) == "50.0% to 75.0%"
     assert interval(None) == ""
+    assert points(-1e-9) == "0.0"
+    assert points(-0.0123) == "-1.2"
+    assert figure({"a": 1200, "b": [0.123456, "x"]}) == "a 1,200, b 0.1235, x"
+    assert figure({str(i): i for i in range(3)}, most=2) == "0 0, 1 1 and 1 more"
     assert against(0.9, 0.875) == "2.5 points above"
     assert against(0.9, 0.95) == "5.0 points below"
     row = {"support": 20, "precision": 0.9, "recall": 0.6}
@@ -132,17 +136,21 @@ def test_the_surest_mistakes_come_first_and_offsets_stay_inside() -> None:
         line("missed", ["a"], [], a=0.05),
     ]
     marks = {"sure": [{"start": 2, "end": 4, "weight": 0.2}, {"start": 0, "end": 1, "weight": 0.5}]}
-    rows = wrong_documents(lines, ["a", "b", "c"], marks)
+    rows = wrong_documents(lines, ["a", "b", "c"], {"documents": marks, "classes": {"sure": "b", "unsure": "a"}})
     assert [row["id"] for row in rows] == ["sure", "missed", "unsure"]
     assert rows[0]["tagged"] == [0]
     assert rows[0]["predicted"] == [1]
     assert rows[0]["marks"] == [[0, 1, 0.5], [2, 4, 0.2]]
     assert rows[0]["scores"][0] == [1, 0.98]
+    assert rows[0]["explained"] == 1
+    assert "explained" not in rows[2], "it has no marks"
     assert rows[1]["predicted"] == []
     long = [line(str(i), ["a"], ["b"], text="x" * (MOST_CHARACTERS if i < 2 else 5)) for i in range(3)]
     cut = {
         row["id"]: row
-        for row in wrong_documents(long, ["a", "b", "c"], {"0": [{"start": 0, "end": MOST_CHARACTERS, "weight": 1}]})
+        for row in wrong_documents(
+            long, ["a", "b", "c"], {"documents": {"0": [{"start": 0, "end": MOST_CHARACTERS, "weight": 1}]}}
+        )
     }
     assert sum(len(row["text"]) for row in cut.values()) <= MOST_CHARACTERS
     assert len(cut["2"]["text"]) == 5
@@ -306,6 +314,12 @@ def test_what_analysis_found_nothing_for_is_told(tmp_path: Path) -> None:
     }
     run.evaluation.write_text(json.dumps(evaluation))
     run.guidance.write_text("[]")
+    write_page(run)
+    handles_nothing = {"target_precision": 0.99, "threshold": 1.1, "coverage": 0.0, "precision": None}
+    run.evaluation.write_text(json.dumps(evaluation | {"operating_point": handles_nothing}))
+    write_page(run)
+    assert "it decides by itself: 0.0% of the documents." in Elements(run.page.read_text()).text
+    run.evaluation.write_text(json.dumps(evaluation))
     write_page(run)
     text = Elements(run.page.read_text()).text
     assert "there is none for this run: learning_curve is empty" in text

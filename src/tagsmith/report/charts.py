@@ -55,8 +55,9 @@ def _thinned(rows: list[list[Any]], most: int = 100) -> list[list[Any]]:
     return rows if len(rows) <= most else [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
-def reliability(scores: Mapping[str, Any]) -> Chart:
-    """How often a score of so much is right, beside how many documents have it."""
+def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
+    """How often a score of so much is right, beside how many documents (multi-label: and classes) have it."""
+    noun = "pair" if multi_label else "document"
     bins = [one for one in scores["reliability"] if one["documents"]]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.06)
     figure.add_scatter(
@@ -65,7 +66,7 @@ def reliability(scores: Mapping[str, Any]) -> Chart:
         customdata=[one["documents"] for one in bins],
         mode="lines+markers",
         name="found",
-        hovertemplate="score %{x:.1%}<br>right %{y:.1%}<br>%{customdata:,} documents<extra></extra>",
+        hovertemplate="score %{x:.1%}<br>right %{y:.1%}<br>%{customdata:,} " + noun + "s<extra></extra>",
         row=1,
         col=1,
     )
@@ -79,23 +80,23 @@ def reliability(scores: Mapping[str, Any]) -> Chart:
         width=[one["high"] - one["low"] for one in bins],
         marker_color=GREY,
         showlegend=False,
-        hovertemplate="%{y:,} documents<extra></extra>",
+        hovertemplate="%{y:,} " + noun + "s<extra></extra>",
         row=2,
         col=1,
     )
     figure.update_xaxes(range=[0, 1], tickformat=".0%")
     figure.update_xaxes(title_text="score", row=2, col=1)
     figure.update_yaxes(title_text="right", range=[0, 1.02], tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(title_text="documents", row=2, col=1)
+    figure.update_yaxes(title_text=f"{noun}s", row=2, col=1)
     figure.update_layout(height=420)
     worst = max(bins, key=lambda one: one["documents"] * abs(one["confidence"] - one["accuracy"]), default=None)
     summary = "No document has a score." if worst is None else (
         f"Where the score is {percent(worst['confidence'])} on average, {percent(worst['accuracy'])} are right "
-        f"({counted(worst['documents'], 'document')}): the bin that weighs most in the calibration error."
+        f"({counted(worst['documents'], noun)}): the bin that weighs most in the calibration error."
     )  # fmt: skip
     rows = [[f"{percent(one['low'])} to {percent(one['high'])}", f"{one['documents']:,}", percent(one["confidence"]),
              percent(one["accuracy"])] for one in bins]  # fmt: skip
-    return Chart("reliability", "Reliability", summary, figure, ["score", "documents", "mean score", "right"], rows)
+    return Chart("reliability", "Reliability", summary, figure, ["score", f"{noun}s", "mean score", "right"], rows)
 
 
 def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, Any] | None) -> Chart:
@@ -110,6 +111,8 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
         name="by threshold",
         hovertemplate="handles %{x:.1%}<br>precision %{y:.1%}<br>threshold %{customdata:.3f}<extra></extra>",
     )
+    if operating_point and operating_point["precision"] is None:
+        operating_point = None  # It handles nothing.
     if operating_point:
         figure.add_scatter(
             x=[operating_point["coverage"]],

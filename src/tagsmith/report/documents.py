@@ -11,25 +11,33 @@ SCORES = 5
 
 
 def wrong_documents(
-    predictions: Sequence[Mapping[str, Any]], classes: Sequence[str], explanations: Mapping[str, Any]
+    predictions: Sequence[Mapping[str, Any]], classes: Sequence[str], explanations: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
     """A row for each wrongly classified document, the surest mistakes first, at most `MOST_ROWS`.
 
     Classes are ids; offsets are characters (code points) of the text, which is cut where all texts together would
     be too long for a page.
+
+    Args:
+        explanations: as `analysis.json` has them; None: there are none.
     """
+    marks, explained = ((explanations or {}).get(name, {}) for name in ("documents", "classes"))
     ids = {name: i for i, name in enumerate(classes)}
     wrong = [line for line in predictions if set(line["labels"]) != set(line["predicted"])]
     wrong.sort(key=lambda line: (-_sureness(line), line["id"]))
     wrong = wrong[:MOST_ROWS]
     longest = _longest([len(line["text"]) for line in wrong])
-    return [_row(line, ids, explanations.get(line["id"], ()), longest) for line in wrong]
+    rows = [_row(line, ids, marks.get(line["id"], ()), longest) for line in wrong]
+    for row in rows:
+        if "marks" in row and (name := explained.get(row["id"])) in ids:
+            row["explained"] = ids[name]
+    return rows
 
 
 def _sureness(line: Mapping[str, Any]) -> float:
-    """How sure a mistake was: the best score of an invented class, or how low the lowest of a missed one was."""
+    """How sure a mistake was: the best score of an invented class; where none was, how low that of a missed one is."""
     invented, missed = set(line["predicted"]) - set(line["labels"]), set(line["labels"]) - set(line["predicted"])
-    sure = [line["scores"][name] for name in invented] + [1 - line["scores"][name] for name in missed]
+    sure = [line["scores"][name] for name in invented] or [1 - line["scores"][name] for name in missed]
     return float(max(sure))
 
 

@@ -14,7 +14,7 @@ from tagsmith.report.confusion import missed_and_invented, pairs
 from tagsmith.report.documents import MOST_ROWS, wrong_documents
 from tagsmith.report.inputs import RunFiles, read_run
 from tagsmith.report.matrix import matrices
-from tagsmith.report.wording import against, headline, interval, percent
+from tagsmith.report.wording import against, figure, headline, interval, percent, points
 from tagsmith.run import RunFolder
 
 MOST_PAIRS = 50
@@ -44,6 +44,7 @@ def page(files: RunFiles) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "interval": interval, "counted": counted}
+    environment.filters |= {"points": points, "figure": figure}
     environment.filters |= {"json": assets.json_text, "breakable": assets.breakable}
     environment.globals |= {"against": against, "severities": SEVERITIES}
     return environment.get_template("page.html.j2").render(_context(files))
@@ -79,7 +80,7 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "absent_reasons": {name: _absent(files, *place) for name, place in _PLACES.items()},
         "most_examples": MOST_EXAMPLES,
         "documents": wrong_documents(
-            files.predictions, names, analysis.get("explanations", {}).get("documents", {})
+            files.predictions, names, analysis.get("explanations")
         ),
         "wrong": wrong,
         "most_rows": MOST_ROWS,
@@ -101,7 +102,7 @@ def _charts(files: RunFiles) -> dict[str, Chart | None]:
     data = analysis.get("data") or {}
     drawn: dict[str, Chart | None] = {"training": charts.training(files.training)}
     if evaluation.get("scores"):
-        drawn["reliability"] = charts.reliability(evaluation["scores"])
+        drawn["reliability"] = charts.reliability(evaluation["scores"], files.schema.multi_label)
     if evaluation.get("coverage"):
         drawn["coverage"] = charts.coverage(evaluation["coverage"], evaluation.get("operating_point"))
     if (analysis.get("learning_curve") or {}).get("points"):

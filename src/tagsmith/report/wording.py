@@ -28,12 +28,28 @@ def interval(bounds: Sequence[float] | None) -> str:
     return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
+def points(share: float) -> str:
+    """A difference of shares in percentage points; nothing is no less than nothing."""
+    return f"{round(100 * share, 1) + 0.0:.1f}"
+
+
+def figure(value: Any, most: int = 20) -> str:
+    """A figure of any kind, one by class among them, as text."""
+    if isinstance(value, Mapping):
+        told = [f"{name} {figure(one)}" for name, one in [*value.items()][:most]]
+        return ", ".join(told) + (f" and {len(value) - most} more" if len(value) > most else "")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(figure, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def against(value: float, baseline: float | None) -> str:
     """How far a share lies above or below a baseline, in percentage points."""
     if baseline is None:
         return ""
-    points = 100 * (value - baseline)
-    return f"{abs(points):.1f} points {'above' if points >= 0 else 'below'}"
+    return f"{points(abs(value - baseline))} points {'above' if value >= baseline else 'below'}"
 
 
 def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list[str]:
@@ -59,7 +75,7 @@ def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list
     ]
     if compared:
         sentences.append(f"That is {' and '.join(compared)}, trained on the same documents.")
-    if point := evaluation.get("operating_point"):
+    if (point := evaluation.get("operating_point")) and point["precision"] is not None:
         rest = f"the other {percent(1 - point['coverage'])} go to a person"
         sentences.append(
             f"It handles {percent(point['coverage'])} of the documents by itself at {percent(point['precision'])} "

@@ -21,7 +21,7 @@ const standing = ["class-table", "pair-table", "gain-table"].filter(byId).map((i
 });
 
 // The wrong documents. Text comes into the page through text nodes alone.
-const { classes, rows } = read("document-rows");
+const { classes, rows, limit } = read("document-rows");
 const names = (ids) => (ids.length ? ids.map((id) => classes[id]).join(", ") : "no class");
 // A long name may be divided where its words end.
 const broken = (text) => text.split(/(?<=[_/.:-])/).flatMap((part) => [part, make("wbr")]);
@@ -58,7 +58,8 @@ function opened(row) {
     return make("tr", {}, make("th", { scope: "row" }, ...broken(classes[id])), make("td", {}, kind),
       make("td", { className: "number" }, score.toFixed(3)), make("td", {}, bar));
   });
-  const facts = [row.id, row.to_person && "goes to a person", row.out_of_scope !== undefined && `out of scope: ${row.out_of_scope}`,
+  const facts = [row.id, row.to_person && "goes to a person", row.explained !== undefined && `marked words weighed for ${classes[row.explained]}`,
+    row.out_of_scope !== undefined && `out of scope: ${row.out_of_scope}${limit ? ` (from ${limit.toPrecision(3)} on it belongs to no class)` : ""}`,
     row.more && `${row.more} more characters in predictions.jsonl`];
   return make("div", { className: "opened" }, make("p", {}, marked(row)),
     make("table", { className: "small" }, make("caption", {}, "Scores"), make("tbody", {}, ...scores)),
@@ -130,7 +131,7 @@ for (const paging of document.querySelectorAll(".dt-paging nav")) {
 // Charts: plotly is unpacked when the first one comes near, and each is drawn when it does.
 const themes = read("themes");
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const theme = () => themes[dark.matches && !matchMedia("print").matches ? "dark" : "light"];
+const theme = (printing = false) => themes[dark.matches && !printing ? "dark" : "light"];
 let unpacked;
 const unpack = () => (unpacked ??= (async () => {
   const bytes = Uint8Array.from(atob(byId("plotly").textContent), (letter) => letter.charCodeAt(0));
@@ -170,12 +171,13 @@ addEventListener("load", async () => {
     if (place.checkVisibility()) await draw(place);
   }
 });
-const retheme = () => places.filter((place) => place.dataset.drawn === "true").forEach((place) => globalThis.Plotly.relayout(place, { template: theme() }));
-dark.addEventListener("change", retheme);
+const retheme = (printing) => places.filter((place) => place.dataset.drawn === "true").forEach((place) => globalThis.Plotly.relayout(place, { template: theme(printing) }));
+dark.addEventListener("change", () => retheme(false));
 for (const moment of ["beforeprint", "afterprint"]) {
   addEventListener(moment, () => {
-    retheme();
-    standing.forEach((table) => table.page.len(moment === "beforeprint" ? -1 : 25).draw(false));
+    const printing = moment === "beforeprint";
+    retheme(printing);
+    standing.forEach((table) => table.page.len(printing ? -1 : 25).draw(false));
   });
 }
 document.documentElement.dataset.ready = String(Math.round(performance.now()));
