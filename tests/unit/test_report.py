@@ -90,6 +90,7 @@ def test_figures_in_words() -> None:
     assert figure({str(i): i for i in range(3)}, most=2) == "0 0, 1 1 and 1 more"
     assert against(0.9, 0.875) == "2.5 points above"
     assert against(0.9, 0.95) == "5.0 points below"
+    assert against(0.9, 0.9003) == "level with"
     row = {"support": 20, "precision": 0.9, "recall": 0.6}
     found = meaning(row, train=10, usual=40, bounds=[0.5, 0.9], taken_for=("b", 5), taken_from=("c", 1))
     assert found == [

@@ -49,7 +49,8 @@ def against(value: float, baseline: float | None) -> str:
     """How far a share lies above or below a baseline, in percentage points."""
     if baseline is None:
         return ""
-    return f"{points(abs(value - baseline))} points {'above' if value >= baseline else 'below'}"
+    distance = points(abs(value - baseline))
+    return "level with" if distance == "0.0" else f"{distance} points {'above' if value > baseline else 'below'}"
 
 
 def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list[str]:
