@@ -20,6 +20,11 @@ def main(settings: EvaluateRun) -> None:
     if evaluation:
         show(per_class_table(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
+        if settings.page:
+            from tagsmith.report.page import write_page
+
+            write_page(run)
+            print(f"page: {run.page}")
 
 
 if __name__ == "__main__":

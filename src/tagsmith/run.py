@@ -101,6 +101,18 @@ class RunFolder:
         return self.path / "predictions.jsonl"
 
     @property
+    def analysis(self) -> Path:
+        return self.path / "analysis.json"
+
+    @property
+    def guidance(self) -> Path:
+        return self.path / "guidance.json"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def vectors(self) -> Path:
         return self.path / "vectors"
 

@@ -36,6 +36,10 @@ def test_the_main_job(script: Script, tiny: Tiny, tmp_path: Path) -> None:
     evaluation = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())
     assert evaluation["split"] == "train"
     assert evaluation["documents"] == 120
+    assert "page: runs/mine/report.html" in evaluated.stdout
+    page = (tmp_path / "runs/mine/report.html").read_text(encoding="utf-8")
+    assert "120 documents in the train split" in page
+    assert "The run has no metrics.jsonl" not in page
 
     exported = script("export", "run=runs/mine", "bundle=bundles/mine", fresh=True)
     assert exported.returncode == 0, exported.stderr

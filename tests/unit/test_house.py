@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "processes": {"errors", "settings"},
     "progress": set(),
     "run": {"errors"},
-    "report": {"errors"},
+    "report": {"errors", "files", "run", "schema"},
     "scoring": {
         "batches", "errors", "metrics", "packed", "processes", "progress", "reading", "schema", "settings",
         "token_cache", "windows",

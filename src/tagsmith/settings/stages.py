@@ -118,6 +118,7 @@ class EvaluateRun:
         2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
     )
     cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    page: bool = setting(True, "write the page of the run, report.html")
     cache: CacheSettings = field(default_factory=CacheSettings)
 
 

@@ -1,4 +1,4 @@
-"""What a person reads: on the terminal, and in tables elsewhere."""
+"""Tables on the terminal, and the same tables elsewhere."""
 
 import csv
 import io

@@ -1,0 +1,232 @@
+"""The charts of training, of scores and of data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from tagsmith.errors import counted
+from tagsmith.report.chart import BAND, GREY, Chart, safe, short
+from tagsmith.report.wording import percent
+
+FIGURES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "accuracy": "accuracy", "log_loss": "log loss"}
+LABELLED = 40
+"""Most classes whose names fit below an axis."""
+
+
+def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
+    """Loss of training, and the figures on validation documents where there are some, against steps."""
+    losses = [line for line in lines if line.get("loss") is not None]
+    found = {
+        name: [line for line in lines if line.get(f"validation/{name}") is not None]
+        for name in ("macro_f1", "accuracy", "log_loss")
+    }
+    if not losses:
+        return None
+    validated = bool(found["macro_f1"])
+    figure = make_subplots(rows=1 + validated, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    curves = [("training loss", losses, "loss", 1)]
+    curves += [(f"validation {FIGURES[name]}", found[name], f"validation/{name}", 1 + (name != "log_loss"))
+               for name in found if found[name]]  # fmt: skip
+    for title, points, key, row in curves:
+        steps, values = [line["step"] for line in points], [line[key] for line in points]
+        mode = "lines" if key == "loss" else "lines+markers"
+        figure.add_scatter(x=steps, y=values, mode=mode, name=title, row=row, col=1)
+    figure.update_xaxes(title_text="optimiser steps", tickformat=",", row=1 + validated, col=1)
+    figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
+    if validated:
+        figure.update_yaxes(title_text="share", tickformat=".0%", row=2, col=1)
+    figure.update_layout(height=420 if validated else 280)
+    summary = f"In {losses[-1]['step']:,} steps the loss went from {losses[0]['loss']:.3f} to {losses[-1]['loss']:.3f}."
+    if validated:
+        best = max(found["macro_f1"], key=lambda line: line["validation/macro_f1"])
+        share = percent(best["validation/macro_f1"])
+        summary += f" Macro F1 on validation documents was best at step {best['step']:,}: {share}."
+    header = ["step", *(title for title, *_ in curves)]
+    steps = sorted({line["step"] for _, points, _, _ in curves for line in points})
+    by_step = [{line["step"]: line[key] for line in points} for _, points, key, _ in curves]
+    rows = [[step, *(f"{column[step]:.4f}" if step in column else "" for column in by_step)] for step in steps]
+    return Chart("training", "Training curves", summary, figure, header, _thinned(rows))
+
+
+def _thinned(rows: list[list[Any]], most: int = 100) -> list[list[Any]]:
+    """At most so many rows, evenly taken, the last one among them."""
+    return rows if len(rows) <= most else [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
+
+
+def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
+    """How often a score of so much is right, beside how many documents (multi-label: and classes) have it."""
+    noun = "pair" if multi_label else "document"
+    bins = [one for one in scores["reliability"] if one["documents"]]
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.06)
+    figure.add_scatter(
+        x=[one["confidence"] for one in bins],
+        y=[one["accuracy"] for one in bins],
+        customdata=[one["documents"] for one in bins],
+        mode="lines+markers",
+        name="found",
+        hovertemplate="score %{x:.1%}<br>right %{y:.1%}<br>%{customdata:,} " + noun + "s<extra></extra>",
+        row=1,
+        col=1,
+    )
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="scores that mean what they say",
+        line={"color": GREY, "dash": "dot", "width": 1}, hoverinfo="skip", row=1, col=1,
+    )  # fmt: skip
+    figure.add_bar(
+        x=[(one["low"] + one["high"]) / 2 for one in bins],
+        y=[one["documents"] for one in bins],
+        width=[one["high"] - one["low"] for one in bins],
+        marker_color=GREY,
+        showlegend=False,
+        hovertemplate="%{y:,} " + noun + "s<extra></extra>",
+        row=2,
+        col=1,
+    )
+    figure.update_xaxes(range=[0, 1], tickformat=".0%")
+    figure.update_xaxes(title_text="score", row=2, col=1)
+    figure.update_yaxes(title_text="right", range=[0, 1.02], tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title_text=f"{noun}s", row=2, col=1)
+    figure.update_layout(height=420)
+    worst = max(bins, key=lambda one: one["documents"] * abs(one["confidence"] - one["accuracy"]), default=None)
+    summary = "No document has a score." if worst is None else (
+        f"Where the score is {percent(worst['confidence'])} on average, {percent(worst['accuracy'])} are right "
+        f"({counted(worst['documents'], noun)}): the bin that weighs most in the calibration error."
+    )  # fmt: skip
+    rows = [[f"{percent(one['low'])} to {percent(one['high'])}", f"{one['documents']:,}", percent(one["confidence"]),
+             percent(one["accuracy"])] for one in bins]  # fmt: skip
+    return Chart("reliability", "Reliability", summary, figure, ["score", f"{noun}s", "mean score", "right"], rows)
+
+
+def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, Any] | None) -> Chart:
+    """How precise what it handles by itself is, against how much that is."""
+    points = [point for point in points if point["precision"] is not None]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[point["coverage"] for point in points],
+        y=[point["precision"] for point in points],
+        customdata=[point["threshold"] for point in points],
+        mode="lines",
+        name="by threshold",
+        hovertemplate="handles %{x:.1%}<br>precision %{y:.1%}<br>threshold %{customdata:.3f}<extra></extra>",
+    )
+    if operating_point and operating_point["precision"] is None:
+        operating_point = None  # It handles nothing.
+    if operating_point:
+        figure.add_scatter(
+            x=[operating_point["coverage"]],
+            y=[operating_point["precision"]],
+            mode="markers",
+            marker={"size": 13, "symbol": "diamond"},
+            name="operating point",
+            hovertemplate="handles %{x:.1%} at %{y:.1%} precision<extra></extra>",
+        )
+        figure.add_hline(operating_point["target_precision"], line={"color": GREY, "dash": "dot", "width": 1})
+    figure.update_xaxes(title_text="handled without a person", range=[0, 1.01], tickformat=".0%")
+    figure.update_yaxes(title_text="precision", tickformat=".1%")
+    figure.update_layout(height=420)
+    summary = f"All documents: {percent(points[0]['precision'])} precision. " if points else ""
+    summary += (
+        f"The operating point handles {percent(operating_point['coverage'])} "
+        f"at {percent(operating_point['precision'])}."
+        if operating_point
+        else "No operating point was chosen; evaluate.target_precision= chooses one."
+    )
+    rows = [[f"{p['threshold']:.3f}", percent(p["coverage"]), percent(p["precision"])] for p in points]
+    header = ["threshold", "handled without a person", "precision"]
+    return Chart("coverage", "Coverage against precision", summary, figure, header, _thinned(rows))
+
+
+def learning_curve(curve: Mapping[str, Any]) -> Chart:
+    """Macro F1 by the share of the training documents, with its interval."""
+    points = curve["points"]
+    documents = [point["documents"] for point in points]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[*documents, *documents[::-1]],
+        y=[*(point["high"] for point in points), *(point["low"] for point in points[::-1])],
+        fill="toself", fillcolor=BAND, line={"width": 0}, mode="lines", name="95% interval", hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=documents, y=[point["macro_f1"] for point in points], mode="lines+markers", name="macro F1",
+        line={"color": "#3b82c4"}, hovertemplate="%{x:,} documents<br>macro F1 %{y:.1%}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title_text="training documents", rangemode="tozero", tickformat=",")
+    figure.update_yaxes(title_text="macro F1", tickformat=".0%")
+    figure.update_layout(height=340)
+    first, last = points[0], points[-1]
+    summary = (
+        f"With {first['documents']:,} training documents macro F1 is {percent(first['macro_f1'])}, with "
+        f"{last['documents']:,} it is {percent(last['macro_f1'])}."
+    )
+    if len(points) > 1:
+        gain = last["macro_f1"] - points[-2]["macro_f1"]
+        summary += f" The last {last['documents'] - points[-2]['documents']:,} brought {100 * gain:.1f} points."
+    rows = [[percent(p["share"]), f"{p['documents']:,}", percent(p["macro_f1"]),
+             f"{percent(p['low'])} to {percent(p['high'])}"] for p in points]  # fmt: skip
+    header = ["share", "documents", "macro F1", "95% interval"]
+    return Chart("learning-curve", "Learning curve", summary, figure, header, rows)
+
+
+def distribution(classes: Mapping[str, Mapping[str, int]], documents: Mapping[str, int]) -> Chart:
+    """The share of each split's documents that a class has, the commonest in train first."""
+    splits = list(documents)
+    first = splits[0]
+    names = sorted(classes, key=lambda name: -classes[name].get(first, 0))
+    figure = go.Figure()
+    for split in splits:
+        counts = [classes[name].get(split, 0) for name in names]
+        shares = [count / max(documents[split], 1) for count in counts]
+        style: dict[str, Any] = {
+            "x": list(range(len(names))),
+            "y": shares,
+            "customdata": [[safe(name), count] for name, count in zip(names, counts, strict=True)],
+            "name": split,
+            "hovertemplate": "%{customdata[0]}<br>" + split + ": %{y:.2%}, %{customdata[1]:,} documents<extra></extra>",
+        }
+        if split == first:
+            figure.add_bar(**style)
+        else:
+            figure.add_scatter(mode="markers", marker={"size": 7 if len(names) <= LABELLED else 5}, **style)
+    ticks = list(range(len(names))) if len(names) <= LABELLED else []
+    figure.update_xaxes(tickvals=ticks, ticktext=[short(names[i], 24) for i in ticks])
+    if not ticks:
+        figure.update_xaxes(title_text=f"{len(names)} classes, the commonest in {first} first")
+    figure.update_yaxes(title_text="share of the split", tickformat=".1%")
+    figure.update_layout(height=320 if not ticks else 380)
+    most, least = names[0], names[-1]
+    summary = (
+        f"{counted(classes[most].get(first, 0), 'document')} of {first} are of {most}, "
+        f"{classes[least].get(first, 0):,} of {least}."
+    )
+    return Chart("distribution", "Classes by split", summary, figure)
+
+
+def lengths(tokens: Mapping[str, Mapping[str, Any]]) -> Chart:
+    """How long the documents of each split are."""
+    figure = go.Figure()
+    for split, found in tokens.items():
+        edges, counts = found["edges"], found["counts"]
+        total = max(sum(counts), 1)
+        figure.add_scatter(
+            x=[edges[0], *edges],
+            y=[0, *(count / total for count in counts), 0],
+            customdata=[0, *counts, 0],
+            mode="lines",
+            line={"shape": "hv"},
+            name=split,
+            hovertemplate="from %{x:,} tokens: %{customdata:,} documents, %{y:.1%}<extra>" + split + "</extra>",
+        )
+    figure.update_xaxes(title_text="tokens of a document", rangemode="tozero", tickformat=",")
+    figure.update_yaxes(title_text="share of the split", tickformat=".0%", rangemode="tozero")
+    figure.update_layout(height=320)
+    summary = " ".join(
+        f"{split}: half have at most {found['p50']:,.0f} tokens, 95% at most {found['p95']:,.0f}, the longest "
+        f"{found['max']:,.0f}; {counted(found['cut'], 'document')} cut."
+        for split, found in tokens.items()
+    )
+    header = ["split", "median", "95th percentile", "longest", "documents cut"]
+    rows = [[split, f"{found['p50']:,.0f}", f"{found['p95']:,.0f}", f"{found['max']:,.0f}", f"{found['cut']:,}"]
+            for split, found in tokens.items()]  # fmt: skip
+    return Chart("lengths", "Lengths", summary, figure, header, rows)

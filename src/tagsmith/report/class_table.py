@@ -1,0 +1,64 @@
+"""The page's table of classes: figures with their intervals, and what they mean together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tagsmith.report.confusion import Counts
+from tagsmith.report.wording import meaning, usual_support
+
+FIGURES = ("precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A share with its 95% interval, None where it has none."""
+
+    value: float
+    bounds: Sequence[float] | None
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A row of the table."""
+
+    name: str
+    train: int | None
+    support: int
+    figures: list[Figure]
+    threshold: float | None
+    meaning: list[str]
+
+
+def class_rows(evaluation: Mapping[str, Any], analysis: Mapping[str, Any], errors: Counts) -> list[ClassRow]:
+    """A row a class, in the schema's order. `errors`: as `missed_and_invented` gives them."""
+    names = list(evaluation["classes"])
+    intervals = analysis.get("intervals", {}).get("classes", {})
+    counts = analysis.get("data", {}).get("classes", {})
+    train = [counts.get(name, {}).get("train") for name in names]
+    usual = usual_support(train)
+    thresholds = evaluation.get("thresholds") or {}
+    inner = errors[:-1, :-1]
+    rows = []
+    for i, (name, row) in enumerate(evaluation["classes"].items()):
+        bounds = intervals.get(name, {})
+        rows.append(
+            ClassRow(
+                name=name,
+                train=train[i],
+                support=row["support"],
+                figures=[Figure(row[figure], bounds.get(figure)) for figure in FIGURES],
+                threshold=thresholds.get(name, evaluation.get("threshold")),
+                meaning=meaning(
+                    row, train[i], usual, bounds.get("f1"), _most(inner[i], names), _most(inner[:, i], names)
+                ),
+            )
+        )
+    return rows
+
+
+def _most(counts: Counts, names: Sequence[str]) -> tuple[str, int] | None:
+    best = int(np.argmax(counts))
+    return (names[best], int(counts[best])) if counts[best] else None

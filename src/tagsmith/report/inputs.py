@@ -1,0 +1,108 @@
+"""What the page is made of: the files of a run, read or refused; those that are not there are told."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tagsmith.errors import DataError, InputMissing
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The content of a run's files.
+
+    Args:
+        analysis, guidance: empty where the run has none that belong to its evaluation.
+        training: a line of figures a log step; empty where none were written.
+        missing: by file name, why it is left out.
+    """
+
+    name: str
+    schema: Schema
+    record: Json
+    evaluation: Json
+    predictions: list[Json]
+    analysis: Json = field(default_factory=dict)
+    guidance: list[Json] = field(default_factory=list)
+    training: list[Json] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.schema.classes
+
+
+def read_run(run: RunFolder) -> RunFiles:
+    """Read what evaluation, analysis and training wrote.
+
+    Raises:
+        InputMissing: no run, or it was never evaluated.
+        DataError: a file is damaged, or the predictions are not those of the evaluation.
+    """
+    record, schema = run.read_record(), Schema.load(run.schema)
+    if gone := [str(path) for path in (run.evaluation, run.predictions) if not path.is_file()]:
+        raise InputMissing(f"expected {' and '.join(gone)}; scripts/evaluate.py run={run.path} writes them.")
+    evaluation = _read_json(run.evaluation, dict)
+    predictions = list(_lines(run.predictions))
+    if tuple(evaluation.get("classes", ())) != schema.classes or len(predictions) != evaluation.get("documents"):
+        raise DataError(
+            f"{run.evaluation}, {run.predictions}: expected the classes of {run.schema} and as many predictions as "
+            f"documents, found others; scripts/evaluate.py run={run.path} writes both anew."
+        )
+    missing = {}
+    remedy = f"scripts/evaluate.py run={run.path} split={evaluation['split']} writes it."
+    analysis: Json = {}
+    if not run.analysis.is_file():
+        missing[run.analysis.name] = f"The run has no {run.analysis.name}: {remedy}"
+    else:
+        analysis = _read_json(run.analysis, dict)
+        if analysis.get("split") != evaluation["split"]:
+            missing[run.analysis.name] = f"{run.analysis.name} is about another split: {remedy}"
+            analysis = {}
+    if not run.guidance.is_file():
+        missing[run.guidance.name] = f"The run has no {run.guidance.name}: {remedy}"
+    training = list(_lines(run.metrics)) if run.metrics.is_file() else []
+    if not training:
+        missing[run.metrics.name] = (
+            f"The run has no {run.metrics.name}: it took no steps that could be drawn; with train=finetune, "
+            "scripts/train.py writes it."
+        )
+    return RunFiles(
+        name=run.path.resolve().name,
+        schema=schema,
+        record=record,
+        evaluation=evaluation,
+        predictions=predictions,
+        analysis=analysis,
+        guidance=_read_json(run.guidance, list) if run.guidance.is_file() else [],
+        training=training,
+        missing=missing,
+    )
+
+
+def _read_json(path: Path, kind: type) -> Any:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected JSON, found {error!r}; restore it, or delete it.") from error
+    if not isinstance(content, kind):
+        raise DataError(f"{path}: expected a JSON {kind.__name__}, found a {type(content).__name__}; restore it.")
+    return content
+
+
+def _lines(path: Path) -> Iterator[Json]:
+    with path.open(encoding="utf-8", errors="backslashreplace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}:{number}: expected a JSON object, found {error!r}; restore it.") from error
+            if not isinstance(content, dict):
+                raise DataError(f"{path}:{number}: expected a JSON object, found {line[:60]!r}; restore it.")
+            yield content

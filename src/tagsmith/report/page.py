@@ -1,0 +1,140 @@
+"""The page of a run: one file that opens offline, made from the files that evaluation left."""
+
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tagsmith.errors import counted
+from tagsmith.files import whole_file
+from tagsmith.report import assets, charts
+from tagsmith.report.chart import TEMPLATES, Chart
+from tagsmith.report.class_table import class_rows
+from tagsmith.report.confusion import missed_and_invented, pairs
+from tagsmith.report.documents import MOST_ROWS, wrong_documents
+from tagsmith.report.inputs import RunFiles, read_run
+from tagsmith.report.matrix import matrices
+from tagsmith.report.wording import against, figure, headline, interval, percent, points
+from tagsmith.run import RunFolder
+
+MOST_PAIRS = 50
+MOST_EXAMPLES = 200
+SEVERITIES = {"problem": "Problem", "advice": "Advice", "note": "Note"}
+
+
+def write_page(run: RunFolder) -> None:
+    """Write `report.html` into the run, from its other files alone.
+
+    Raises:
+        InputMissing: no run, or it was never evaluated.
+        DataError: a file of the run is damaged.
+    """
+    text = page(read_run(run))
+    with whole_file(run.page) as file:
+        file.write(text)
+
+
+def page(files: RunFiles) -> str:
+    """The page as HTML; the same files give the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("tagsmith.report", "static"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "interval": interval, "counted": counted}
+    environment.filters |= {"points": points, "figure": figure}
+    environment.filters |= {"json": assets.json_text, "breakable": assets.breakable}
+    environment.globals |= {"against": against, "severities": SEVERITIES}
+    return environment.get_template("page.html.j2").render(_context(files))
+
+
+def _context(files: RunFiles) -> dict[str, Any]:
+    evaluation, analysis, names = files.evaluation, files.analysis, files.classes
+    errors = missed_and_invented(files.predictions, names)
+    support = np.array([row["support"] for row in evaluation["classes"].values()])
+    right = np.array([row["true_positives"] for row in evaluation["classes"].values()])
+    found = pairs(errors)
+    wrong = sum(set(line["labels"]) != set(line["predicted"]) for line in files.predictions)
+    scripts = {"tables": assets.tables_script(), "page": assets.page_script()}
+    plotly = assets.packed_plotly()
+    drawn = _charts(files)
+    return {
+        "name": files.name,
+        "files": files,
+        "evaluation": evaluation,
+        "analysis": analysis,
+        "multi_label": files.schema.multi_label,
+        "headline": headline(evaluation, analysis),
+        "intervals": analysis.get("intervals", {}),
+        "classes": class_rows(evaluation, analysis, errors),
+        "most_support": max([*support, *_train_support(analysis), 1]),
+        "matrices": matrices(
+            errors, right, support, names, files.schema.multi_label, evaluation["documents"]
+        ),
+        "pairs": [(pair, None if pair.true is None else int(support[pair.true])) for pair in found[:MOST_PAIRS]],
+        "more_pairs": max(0, len(found) - MOST_PAIRS),
+        "names": names,
+        "charts": drawn,
+        "absent_reasons": {name: _absent(files, *place) for name, place in _PLACES.items()},
+        "most_examples": MOST_EXAMPLES,
+        "documents": wrong_documents(
+            files.predictions, names, analysis.get("explanations")
+        ),
+        "wrong": wrong,
+        "most_rows": MOST_ROWS,
+        "scripts": scripts,
+        "plotly": plotly,
+        "themes": TEMPLATES,
+        "policy": assets.content_policy(plotly.hash, *(one.hash for one in scripts.values())),
+        "style": (assets.STATIC / "style.css").read_text(encoding="utf-8"),
+        "figure_json": lambda chart: assets.escaped_json(chart.figure.to_json(remove_uids=True)),
+    }  # fmt: skip
+
+
+def _train_support(analysis: dict[str, Any]) -> list[int]:
+    return [counts.get("train", 0) for counts in analysis.get("data", {}).get("classes", {}).values()]
+
+
+def _charts(files: RunFiles) -> dict[str, Chart | None]:
+    evaluation, analysis = files.evaluation, files.analysis
+    data = analysis.get("data") or {}
+    drawn: dict[str, Chart | None] = {"training": charts.training(files.training)}
+    if evaluation.get("scores"):
+        drawn["reliability"] = charts.reliability(evaluation["scores"], files.schema.multi_label)
+    if evaluation.get("coverage"):
+        drawn["coverage"] = charts.coverage(evaluation["coverage"], evaluation.get("operating_point"))
+    if (analysis.get("learning_curve") or {}).get("points"):
+        drawn["learning_curve"] = charts.learning_curve(analysis["learning_curve"])
+    if data:
+        drawn["distribution"] = charts.distribution(data["classes"], data["documents"])
+        drawn["lengths"] = charts.lengths(data["tokens"])
+    return drawn
+
+
+_PLACES = {
+    "intervals": ("analysis.json", "intervals"),
+    "learning_curve": ("analysis.json", "learning_curve"),
+    "data": ("analysis.json", "data"),
+    "near_duplicates": ("analysis.json", "near_duplicates"),
+    "explanations": ("analysis.json", "explanations"),
+    "scores": ("evaluation.json", "scores"),
+    "coverage": ("evaluation.json", "coverage"),
+    "guidance": ("guidance.json", ""),
+    "training": ("metrics.jsonl", ""),
+}
+"""Which file, and which key of it, a section is made of."""
+
+
+def _absent(files: RunFiles, file: str, key: str) -> str | None:
+    """Why a section is left out, with the command that would make it; None where it is there."""
+    if file in files.missing:
+        return files.missing[file]
+    content = {"analysis.json": files.analysis, "evaluation.json": files.evaluation}.get(file)
+    if content is None or content.get(key):
+        return None
+    command = f"scripts/evaluate.py run=... split={files.evaluation['split']}"
+    if key in content:
+        return f"{file} says that there is none for this run: {key} is empty."
+    return f"{file} holds no {key}; it was written by an older version. {command} writes it anew."

@@ -1,0 +1,183 @@
+// The page's own few lines: they hand data to DataTables and plotly, and keep the page's theme and theirs the same.
+const { default: DataTable } = globalThis.tables;
+const byId = (id) => document.getElementById(id);
+const read = (id) => JSON.parse(byId(id).textContent);
+const make = (name, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+};
+
+// Tables of the page: heads that sort, and a search where there are many rows.
+const words = { search: "Search", emptyTable: "None.", zeroRecords: "No row matches.", lengthMenu: "Rows _MENU_",
+  info: "_START_ to _END_ of _TOTAL_", infoEmpty: "None", infoFiltered: "(of _MAX_)" };
+const pages = [25, 50, 100, { label: "all", value: -1 }];
+const standing = ["class-table", "pair-table", "gain-table"].filter(byId).map((id) => {
+  const { length } = byId(id).tBodies[0].rows;
+  const many = length > 30;
+  return new DataTable(byId(id), { order: [], autoWidth: false, language: words, searching: length > 8, paging: many,
+    info: many, lengthMenu: pages, pageLength: 25, layout: { topStart: length > 8 ? "search" : null, topEnd: many ? "pageLength" : null,
+      bottomStart: many ? "info" : null, bottomEnd: many ? "paging" : null } });
+});
+
+// The wrong documents. Text comes into the page through text nodes alone.
+const { classes, rows, limit } = read("document-rows");
+const names = (ids) => (ids.length ? ids.map((id) => classes[id]).join(", ") : "no class");
+// A long name may be divided where its words end.
+const broken = (text) => text.split(/(?<=[_/.:-])/).flatMap((part) => [part, make("wbr")]);
+const without = (some, others) => some.filter((id) => !others.includes(id));
+for (const row of rows) {
+  row.missed = without(row.tagged, row.predicted);
+  row.invented = without(row.predicted, row.tagged);
+}
+
+// Offsets count code points, as Python does.
+function marked(row, most = Infinity) {
+  const letters = Array.from(row.text);
+  const end = Math.min(letters.length, most);
+  const strongest = Math.max(...(row.marks ?? []).map(([, , weight]) => weight));
+  const parts = make("span", { className: "text" });
+  let at = 0;
+  for (const [from, to, weight] of row.marks ?? []) {
+    if (from < at || from >= end || weight <= 0) continue;
+    parts.append(letters.slice(at, from).join(""));
+    const mark = make("mark", { title: `score falls by ${weight} without it` }, letters.slice(from, Math.min(to, end)).join(""));
+    mark.style.setProperty("--weight", weight / strongest);
+    parts.append(mark);
+    at = Math.min(to, end);
+  }
+  parts.append(letters.slice(at, end).join("") + (end < letters.length ? "…" : ""));
+  return parts;
+}
+
+function opened(row) {
+  const scores = row.scores.map(([id, score]) => {
+    const kind = [row.tagged.includes(id) && "tagged", row.predicted.includes(id) && "predicted"].filter(Boolean).join(", ");
+    const bar = make("span", { className: "meter" });
+    bar.style.setProperty("--share", score);
+    return make("tr", {}, make("th", { scope: "row" }, ...broken(classes[id])), make("td", {}, kind),
+      make("td", { className: "number" }, score.toFixed(3)), make("td", {}, bar));
+  });
+  const facts = [row.id, row.to_person && "goes to a person", row.explained !== undefined && `marked words weighed for ${classes[row.explained]}`,
+    row.out_of_scope !== undefined && `out of scope: ${row.out_of_scope}${limit ? ` (from ${limit.toPrecision(3)} on it belongs to no class)` : ""}`,
+    row.more && `${row.more} more characters in predictions.jsonl`];
+  return make("div", { className: "opened" }, make("p", {}, marked(row)),
+    make("table", { className: "small" }, make("caption", {}, "Scores"), make("tbody", {}, ...scores)),
+    make("p", { className: "about" }, facts.filter(Boolean).join(" · ")));
+}
+
+function documentCell(row) {
+  const button = make("button", { type: "button", className: "open" }, make("span", { className: "hidden" }, `Open ${row.id}`));
+  button.setAttribute("aria-expanded", "false");
+  return make("div", { className: "document" }, button, make("div", {}, marked(row, 220),
+    make("p", { className: "narrow about" }, `${names(row.tagged)} taken for ${names(row.predicted)} (${row.sure.toFixed(2)})`)));
+}
+
+let look = () => {};
+if (byId("document-table")) {
+  const column = (show, text) => (_, type, row) => (type === "display" ? show(row) : text(row));
+  const cell = (pick) => column((row) => make("span", {}, ...broken(pick(row))), pick);
+  const table = new DataTable(byId("document-table"), {
+    data: rows, deferRender: true, order: [], autoWidth: false, language: words, pageLength: 25, lengthMenu: [10, 25, 100],
+    layout: { topStart: "search", topEnd: "pageLength", bottomStart: "info", bottomEnd: "paging" },
+    columns: [
+      { render: column(documentCell, (row) => `${row.text} ${row.id}`), orderable: false },
+      { render: cell((row) => names(row.tagged)), className: "class" },
+      { render: cell((row) => names(row.predicted)), className: "class" },
+      { render: column((row) => make("span", {}, row.sure.toFixed(3)), (row) => row.sure), className: "number", type: "num" },
+    ],
+  });
+  byId("document-table").addEventListener("click", (event) => {
+    const button = event.target.closest("button.open");
+    if (!button) return;
+    const row = table.row(button.closest("tr"));
+    const shown = row.child.isShown();
+    if (shown) row.child.hide();
+    else row.child(opened(row.data())).show();
+    button.setAttribute("aria-expanded", String(!shown));
+  });
+
+  const choices = { missed: byId("missed"), invented: byId("invented") };
+  for (const [kind, select] of Object.entries(choices)) {
+    const found = new Map();
+    for (const row of rows) for (const id of row[kind].length ? row[kind] : [-1]) found.set(id, (found.get(id) ?? 0) + 1);
+    const ids = [...found.keys()].sort((a, b) => (a < 0 ? 1 : b < 0 ? -1 : a - b));
+    select.append(...ids.map((id) => new Option(`${id < 0 ? "none" : classes[id]} (${found.get(id)})`, id)));
+  }
+  const fits = (select, ids) => select.value === "" || (select.value === "-1" ? !ids.length : ids.includes(Number(select.value)));
+  table.search.fixed("pair", (_, row) => fits(choices.missed, row.missed) && fits(choices.invented, row.invented));
+  const filters = byId("filters");
+  filters.addEventListener("change", () => table.draw());
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("reset", () => setTimeout(() => table.search("").draw()));
+  look = (missed, invented) => {
+    choices.missed.value = missed;
+    choices.invented.value = invented;
+    table.search("").draw();
+    byId("documents-title").scrollIntoView();
+    byId("documents-title").focus({ preventScroll: true });
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.look");
+    if (button) look(button.dataset.missed, button.dataset.invented);
+  });
+}
+
+for (const paging of document.querySelectorAll(".dt-paging nav")) {
+  const { caption } = paging.closest(".dt-container").querySelector("table");
+  paging.setAttribute("aria-label", `Pages of: ${caption.textContent}`);
+}
+
+// Charts: plotly is unpacked when the first one comes near, and each is drawn when it does.
+const themes = read("themes");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const theme = (printing = false) => themes[dark.matches && !printing ? "dark" : "light"];
+let unpacked;
+const unpack = () => (unpacked ??= (async () => {
+  const bytes = Uint8Array.from(atob(byId("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  document.head.append(make("script", { textContent: await new Response(stream).text() }));
+  return globalThis.Plotly;
+})());
+async function draw(place) {
+  if (place.dataset.drawn) return;
+  place.dataset.drawn = "begun";
+  const plotly = await unpack();
+  const { data, layout } = read(`${place.id}-figure`);
+  await plotly.newPlot(place, data, { ...layout, template: theme() }, { responsive: true, displayModeBar: false, doubleClick: "reset" });
+  // A cell of the matrix leads to its documents; without a pointer, the table of pairs does.
+  place.on("plotly_click", ({ points: [{ customdata }] }) => {
+    if (customdata?.length === 7 && customdata[5] !== customdata[6]) {
+      look(...customdata.slice(5).map((id) => (id < classes.length ? id : -1)));
+    }
+  });
+  place.dataset.drawn = "true";
+}
+const places = [...document.querySelectorAll(".chart")];
+for (const place of places) {
+  place.style.minHeight = `${place.dataset.height}px`;
+  if (place.dataset.width) place.style.minWidth = `${place.dataset.width}px`;
+  if (place.dataset.most) place.style.maxWidth = `${place.dataset.most}px`;
+}
+const near = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target);
+}, { rootMargin: "300px" });
+places.forEach((place) => near.observe(place));
+// The rest when there is nothing else to do, so that a print has them.
+const idle = () => new Promise((go) => (globalThis.requestIdleCallback ?? setTimeout)(go));
+addEventListener("load", async () => {
+  for (const place of places) {
+    await idle();
+    if (place.checkVisibility()) await draw(place);
+  }
+});
+const retheme = (printing) => places.filter((place) => place.dataset.drawn === "true").forEach((place) => globalThis.Plotly.relayout(place, { template: theme(printing) }));
+dark.addEventListener("change", () => retheme(false));
+for (const moment of ["beforeprint", "afterprint"]) {
+  addEventListener(moment, () => {
+    const printing = moment === "beforeprint";
+    retheme(printing);
+    standing.forEach((table) => table.page.len(printing ? -1 : 25).draw(false));
+  });
+}
+document.documentElement.dataset.ready = String(Math.round(performance.now()));

@@ -1,0 +1,133 @@
+"""Figures in words: the page's headline, and what the figures of a class mean together."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from tagsmith.errors import counted
+
+FEW, RECOMMENDED = 15, 50
+"""Training documents of a class: below the first it is learnt from luck, from the second on it is well supplied."""
+OUT_OF_BALANCE = 3.0
+"""How many times more, or fewer, training documents than the median class make a class over- or under-represented."""
+TAKEN_FOR = 0.05
+"""Share of a class's documents from which what they are taken for is named."""
+WIDE = 0.3
+"""Width of an F1 interval from which on it decides nothing."""
+LEANING = 0.15
+"""Distance of precision and recall from which on a class counts as predicted too often, or too seldom."""
+
+
+def percent(share: float) -> str:
+    """A share as text: 0.9751 is 97.5%."""
+    return f"{100 * share:.1f}%"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """A 95% interval of shares as text, empty where there is none."""
+    return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points; nothing is no less than nothing."""
+    return f"{round(100 * share, 1) + 0.0:.1f}"
+
+
+def figure(value: Any, most: int = 20) -> str:
+    """A figure of any kind, one by class among them, as text."""
+    if isinstance(value, Mapping):
+        told = [f"{name} {figure(one)}" for name, one in [*value.items()][:most]]
+        return ", ".join(told) + (f" and {len(value) - most} more" if len(value) > most else "")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(figure, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def against(value: float, baseline: float | None) -> str:
+    """How far a share lies above or below a baseline, in percentage points."""
+    if baseline is None:
+        return ""
+    distance = points(abs(value - baseline))
+    return "level with" if distance == "0.0" else f"{distance} points {'above' if value > baseline else 'below'}"
+
+
+def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list[str]:
+    """The run in a few sentences: how many documents are right, how sure that is, whether training was worth it."""
+    multi_label = "confusion_matrices" in evaluation
+    documents, classes = evaluation["documents"], len(evaluation["classes"])
+    found = analysis.get("intervals", {})
+    right = round(evaluation["accuracy"] * documents)
+    sure = f" (95% interval {interval(found['accuracy'])})" if "accuracy" in found else ""
+    what = "get exactly their classes" if multi_label else "get their class"
+    sentences = [
+        f"Of {counted(documents, 'document')} in the {evaluation['split']} split, with {counted(classes, 'class')}, "
+        f"{right:,} {what}: {percent(evaluation['accuracy'])}{sure}."
+    ]
+    macro = evaluation["macro"]["f1"]
+    sure = f" (95% interval {interval(found['macro_f1'])})" if "macro_f1" in found else ""
+    sentences.append(f"Macro F1, in which every class counts the same, is {percent(macro)}{sure}.")
+    names = {"probe": "a regression on the encoder before training", "tfidf": "TF-IDF"}
+    compared = [
+        f"{against(macro, figures['macro_f1'])} {names[name]} ({percent(figures['macro_f1'])})"
+        for name, figures in analysis.get("baselines", {}).items()
+        if figures and name in names
+    ]
+    if compared:
+        sentences.append(f"That is {' and '.join(compared)}, trained on the same documents.")
+    if (point := evaluation.get("operating_point")) and point["precision"] is not None:
+        rest = f"the other {percent(1 - point['coverage'])} go to a person"
+        sentences.append(
+            f"It handles {percent(point['coverage'])} of the documents by itself at {percent(point['precision'])} "
+            f"precision (wanted: {percent(point['target_precision'])}); {rest}."
+        )
+    return sentences
+
+
+def usual_support(support: Sequence[int | None]) -> float | None:
+    """The median of the classes' training documents; None where they are not known."""
+    known = [count for count in support if count is not None]
+    return float(median(known)) if known else None
+
+
+def meaning(
+    row: Mapping[str, Any],
+    train: int | None,
+    usual: float | None,
+    bounds: Sequence[float] | None,
+    taken_for: tuple[str, int] | None,
+    taken_from: tuple[str, int] | None,
+) -> list[str]:
+    """What the figures of one class mean together, most important first; never empty.
+
+    Args:
+        row: its figures, as `evaluation.json` has them.
+        train: its training documents.
+        usual: the median of all classes' training documents.
+        bounds: the 95% interval of its F1.
+        taken_for: the class that its documents are most often taken for, and how many of them are.
+        taken_from: the class whose documents are most often taken for this one, and how many of them are.
+    """
+    found, support = [], row["support"]
+    if not support:
+        found.append("no document of it was scored: its figures say nothing")
+    if train is not None and train < FEW:
+        found.append(f"learnt from {counted(train, 'document')} only")
+    if train is not None and usual:
+        if train * OUT_OF_BALANCE < usual:
+            found.append(f"under-represented: the median class has {usual:,.0f} training documents")
+        elif train > OUT_OF_BALANCE * usual:
+            found.append(f"over-represented: the median class has {usual:,.0f} training documents")
+    if taken_for and taken_for[1] > 1 and taken_for[1] >= TAKEN_FOR * support:
+        found.append(f"taken for {taken_for[0]} ({taken_for[1]:,} of {support:,})")
+    if taken_from and taken_from[1] > 1 and taken_from[1] >= TAKEN_FOR * max(support, 1):
+        found.append(f"{taken_from[0]} is taken for it ({taken_from[1]:,})")
+    leaning = row["precision"] - row["recall"]
+    if support and leaning > LEANING:
+        found.append("predicted too seldom: what is predicted is mostly right, much is missed")
+    elif support and leaning < -LEANING:
+        found.append("predicted too often: little is missed, much is wrong")
+    if support and bounds is not None and bounds[1] - bounds[0] > WIDE:
+        found.append(f"{counted(support, 'document')} decide little: its F1 may be {interval(bounds)}")
+    return found or ["nothing stands out"]
