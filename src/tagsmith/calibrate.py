@@ -1,6 +1,7 @@
 """From a run to its decision rule: scores that mean what they say, thresholds, what goes to a person."""
 
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -283,5 +284,9 @@ def _out_of_fold(
             quicken_dropout(model.encoder)
         pack_windows(model, encoded, accelerator)
         held = by_folds(model, train, folds, schema, made, settings.scope_documents, run, accelerator)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(run.comparison, ignore_errors=True)
+        shutil.rmtree(run.frozen_states, ignore_errors=True)
     log.info(f"{counted(len(train.ids), 'document')} held out, each once, in {time.monotonic() - started:,.0f} s")
     return held

@@ -17,8 +17,14 @@ from sklearn.linear_model import LogisticRegression
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-BORROWED = 20.0
-"""Positives of all classes together that each class's own are joined by: with fewer own ones it follows the others."""
+BORROWED = 10.0
+"""Positives of all classes together that join each class's own: with fewer own ones it follows the others.
+
+Measured on nlupp_hotels (905 training documents, 40 classes, out of fold; fitted on a part, judged on the rest, 20
+draws). Log loss as the model gives it 0.0468, one temperature 0.0412; a scale and a shift a class fitted on a half, with
+0, 5, 20, 50 borrowed: 0.0418, 0.0362, 0.0370, 0.0382; on 136 documents with 5, 10, 20, 40: 0.0386, 0.0390, 0.0396,
+0.0403.
+"""
 
 BINS = 15
 """Bins of equal width, of the calibration error and of the reliability diagram."""

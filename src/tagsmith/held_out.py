@@ -94,7 +94,7 @@ def by_folds(
             found = _score_fold(trained, encoded, train, folds, fold, settings, most, accelerator)
             kept.keep(fold, *found)
             model.load_state_dict(before)
-            bar.advance(1)
+            bar.advance(1, f"fold {fold + 1} is done")
             seconds = (time.monotonic() - started) * (missing[-1] - fold)
             log.info(
                 f"fold {fold + 1} of {len(numbers)} is done" + (f"; about {seconds:,.0f} s left" if seconds else "")
