@@ -56,9 +56,8 @@ def decision_text(evaluation: Mapping[str, Any]) -> str:
     lines = [f"scores: calibrated, {_errors(scores)}"]
     if (point := evaluation["operating_point"]) is not None:
         if point["precision"] is None:
-            lines.append(
-                f"sends every document to a person: none is known to be right in {point['target_precision']:.0%}"
-            )
+            wanted = f"{point['target_precision']:.1%}"
+            lines.append(f"sends every document to a person: no score is known to give {wanted} precision")
         else:
             lines.append(
                 f"handles {point['coverage']:.1%} of documents by itself at {point['precision']:.1%} precision "

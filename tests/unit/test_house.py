@@ -84,7 +84,7 @@ MAY_IMPORT = {
         "processes", "reading", "recorded", "run", "schema", "scope", "scoring", "settings", "thresholds", "windows",
     },
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
-    "model_card": {"errors", "schema"},
+    "model_card": {"errors", "report", "schema"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
         "train", "windows",

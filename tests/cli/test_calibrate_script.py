@@ -16,7 +16,7 @@ def test_from_training_to_decisions(script: Script, tiny: Callable[..., list[str
     assert trained.returncode == 0, trained.stderr
     assert "scores are not calibrated: scripts/calibrate.py run=r does that, in about" in trained.stderr
     assert "scores: as the model gives them, expected calibration error" in trained.stdout
-    done = script("calibrate", "run=r", "folds=2", "cpu=true", "false_alarms=0.1", 'costs=["tools>food=2"]', fresh=True)
+    done = script("calibrate", "run=r", "folds=2", "cpu=true", "false_alarms=0.1", 'costs=["tools>food=2"]')
     assert done.returncode == 0, done.stderr
     assert "calibrated on 120 training documents held out by folds: expected calibration error" in done.stdout
     assert "fold 1 of 2 is done; about" in done.stderr
