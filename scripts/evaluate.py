@@ -12,13 +12,14 @@ def main(settings: EvaluateRun) -> None:
     from rich import print as show
 
     from tagsmith.evaluate import evaluate_run
-    from tagsmith.report import per_class_table
+    from tagsmith.report import decision_text, per_class_table
     from tagsmith.run import RunFolder
 
     run = RunFolder(Path(settings.run))
     evaluation = evaluate_run(settings, run)
     if evaluation:
         show(per_class_table(evaluation))
+        print(decision_text(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
         if settings.page:
             from tagsmith.report.page import write_page

@@ -10,12 +10,13 @@ def main(settings: TrainRun) -> float | None:
     from rich import print as show
 
     from tagsmith.compare import judged
-    from tagsmith.report import per_class_table
+    from tagsmith.report import decision_text, per_class_table
     from tagsmith.train import train
 
     run, evaluation = train(settings)
     if evaluation:
         show(per_class_table(evaluation))
+        print(decision_text(evaluation))
         print(f"run: {run.path}")
     return judged(run, settings.objective.value) if settings.objective else None
 

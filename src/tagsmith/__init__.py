@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tagsmith.classify import Classifier
+    from tagsmith.classify import Classifier, Prediction
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "Prediction"]
 
 
 def __getattr__(name: str) -> Any:
     # On first use, so that importing a part of the package does not load onnxruntime.
-    if name == "Classifier":
-        from tagsmith.classify import Classifier
+    if name in __all__:
+        from tagsmith import classify
 
-        return Classifier
+        return getattr(classify, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,21 +9,19 @@ from typing import Any, cast
 
 import numpy as np
 from accelerate import Accelerator
-from accelerate.utils import set_seed
 from numpy.typing import NDArray
 
-from tagsmith.errors import Interrupted, SettingsError, counted
+from tagsmith.errors import DataError, Interrupted, SettingsError, counted
 from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.files import write_json
-from tagsmith.fitting import embed, freeze, set_head
+from tagsmith.fitting import embed, fit_fold, set_head
 from tagsmith.frozen import layers_of
-from tagsmith.loop import TaggedSplit, fit
+from tagsmith.loop import TaggedSplit
 from tagsmith.model import TextClassifier
-from tagsmith.probe import draw_documents
 from tagsmith.processes import from_main
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.scoring import Part, score
+from tagsmith.scoring import score
 from tagsmith.settings import Recipe, TrainRun, TrainSettings
 
 log = logging.getLogger("tagsmith")
@@ -132,28 +130,13 @@ def _train_fold(
     settings: TrainRun, run: RunFolder, accelerator: Accelerator,
 ) -> float:  # fmt: skip
     """Train on all folds but one, return how good it is on that one."""
-    inside, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-    # Neither a validation nor a checkpoint of its own: what is kept is the score.
-    recipe = replace(
-        candidate.settings(settings.train), early_stopping_patience=None, tensorboard=False, mlflow=None,
-        validate_every=None, checkpoint_every=None, checkpoint_minutes=None,
-    )  # fmt: skip
-    scratch = RunFolder(run.comparison)
-    scratch.path.mkdir(exist_ok=True)
-    if accelerator.is_main_process:
-        scratch.metrics.unlink(missing_ok=True)
-    batch_tokens = settings.evaluate.batch_tokens
-    set_seed(settings.seed, device_specific=True)
-    trained, inputs = freeze(model, {"train": train}, recipe, batch_tokens, run, accelerator)
-    encoded = inputs["train"].encoded
-    part = TaggedSplit(Part(encoded, inside), _of(train.labels, inside), _of(train.ids, inside))
-    drawn = draw_documents(part.labels, recipe.probe_documents, settings.seed)
-    features = embed(trained, part.encoded, batch_tokens, accelerator, drawn)
-    set_head(trained, features, part.truth(schema)[drawn], schema, recipe, accelerator)
+    held_out = np.flatnonzero(folds == fold)
+    settings = replace(settings, train=candidate.settings(settings.train))
     try:
-        fit(model, trained, part, None, schema, recipe, settings.seed, batch_tokens, scratch, None, accelerator)
+        trained, encoded = fit_fold(model, train, folds, fold, schema, settings, run, accelerator)
     except Interrupted:
         raise Interrupted(f"recipes were compared; the same command with run={run.path} resume=true goes on.") from None
+    batch_tokens = settings.evaluate.batch_tokens
     logits = score(trained.eval(), encoded, batch_tokens, accelerator, f"scoring fold {fold + 1}", held_out)
     accelerator.free_memory()
     return _judge(logits, train, held_out, schema, settings)
@@ -164,6 +147,21 @@ def _judge(
 ) -> float:
     figures = figures_of(logits, _of(train.labels, held_out), schema, settings.evaluate.threshold)
     return judged(summary(figures), settings.train.best_metric)
+
+
+def chosen(run: RunFolder, given: TrainSettings) -> TrainSettings:
+    """The settings of the recipe that a finished comparison has chosen: the probe, where there was nothing to choose.
+
+    Raises:
+        DataError: what the comparison wrote is damaged.
+    """
+    try:
+        known = json.loads(run.choice.read_text(encoding="utf-8")) if run.choice.is_file() else {}
+        found = [Candidate(**about) for about in known.values()]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{run.choice}: expected what train=auto has found, found {error!r}; restore it.") from error
+    best = next((candidate for candidate in found if candidate.chosen), Candidate(None, 0.0))
+    return best.settings(given)
 
 
 def _best(candidates: dict[str, Candidate], given: TrainSettings) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 
 from tagsmith import bundle as layout
 from tagsmith.batches import scoring_batches
+from tagsmith.decision_rule import Decisions
 from tagsmith.errors import DataError, counted
 from tagsmith.schema import Schema
 from tagsmith.windows import encode
@@ -21,6 +23,33 @@ Floats = NDArray[np.float32]
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+RUNNERS_UP = 3
+"""Classes beside the predicted ones that a prediction names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is decided about a document.
+
+    Attributes:
+        label: its class (single-label); None: multi-label.
+        labels: its classes; of single-label the one.
+        score: how likely the decision is right: the score of the class; multi-label: of all classes together.
+        runners_up: the most likely of the other classes with their scores, best first.
+        to_person: the decision is too uncertain, or the document belongs to none of the classes: a person decides.
+        set: the classes that may be, best first; they hold the right ones as often as was wanted. None: not calibrated.
+        out_of_scope: distance to the nearest training document, 0 to 2; None: not measured.
+    """
+
+    label: str | None
+    labels: tuple[str, ...]
+    score: float
+    runners_up: tuple[tuple[str, float], ...]
+    to_person: bool
+    set: tuple[str, ...] | None
+    out_of_scope: float | None
 
 
 class Classifier:
@@ -35,12 +64,13 @@ class Classifier:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, bundle: str | Path, *, threads: int | None = None) -> "Classifier":
+    def load(cls, bundle: str | Path, *, threads: int | None = None, out_of_scope: bool = True) -> "Classifier":
         """Check a bundle against its manifest and load it.
 
         Args:
             bundle: its folder.
             threads: of one call; None: as many as there are cores.
+            out_of_scope: whether documents of none of the classes are looked for, where the bundle knows how.
 
         Raises:
             InputMissing: there is no bundle.
@@ -49,15 +79,20 @@ class Classifier:
         folder = Path(bundle)
         layout.check(folder)
         schema = Schema.load(folder / layout.SCHEMA)
-        decision = layout.Decision.load(folder / layout.DECISION, schema)
+        decision = layout.Decision.load(folder, schema)
+        if not out_of_scope:
+            decision = replace(decision, rule=replace(decision.rule, scope=None))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or _cores()
         # Idle threads that spin take the cores from the tokenizer and from everything else on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(folder / layout.GRAPH, options, providers=["CPUExecutionProvider"])
-        width = session.get_outputs()[0].shape[-1]
-        if width != len(schema.classes):
-            raise DataError(f"{folder}: the schema has {counted(len(schema.classes), 'class')}, the graph {width}.")
+        widths = {output.name: output.shape[-1] for output in session.get_outputs()}
+        if widths["logits"] != len(schema.classes):
+            known = counted(len(schema.classes), "class")
+            raise DataError(f"{folder}: the schema has {known}, the graph {widths['logits']}.")
+        if (scope := decision.rule.scope) is not None and widths.get(layout.EMBEDDING) != scope.references.shape[1]:
+            raise DataError(f"{folder}: {layout.SCOPE} does not fit the graph, whose outputs are {widths}.")
         return cls(session, Tokenizer.from_file(str(folder / layout.TOKENIZER)), schema, decision)
 
     @property
@@ -66,7 +101,15 @@ class Classifier:
         return list(self.schema.classes)
 
     def logits(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
-        """Logits, float32 [documents, classes], in the order of the texts.
+        """Logits, float32 [documents, classes], in the order of the texts; arguments and Raises as of `predict`."""
+        return self._run(texts, batch_tokens, ["logits"])[0]
+
+    def predict_proba(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
+        """Scores from 0 to 1, float32 [documents, classes]: calibrated, where the bundle is; as of `predict`."""
+        return self.decision.rule.scores(self.logits(texts, batch_tokens))
+
+    def predict(self, texts: Sequence[str], batch_tokens: int = 2048) -> list[Prediction]:
+        """What is decided about each document, in the order of the texts.
 
         Args:
             texts: documents of any length; how long ones are read is part of the bundle.
@@ -75,39 +118,61 @@ class Classifier:
         Raises:
             TypeError: `texts` is one string, or one of them is no string.
         """
+        scores, decisions = self.decide(texts, batch_tokens)
+        return self.predictions(scores, decisions)
+
+    def decide(self, texts: Sequence[str], batch_tokens: int = 2048) -> tuple[Floats, Decisions]:
+        """Scores float32 [documents, classes] and decisions as arrays; arguments and Raises as of `predict`."""
+        wanted = ["logits"] if self.decision.rule.scope is None else ["logits", layout.EMBEDDING]
+        logits, *vectors = self._run(texts, batch_tokens, wanted)
+        scores = self.decision.rule.scores(logits)
+        return scores, self.decision.rule.decide(scores, *vectors)
+
+    def predictions(self, scores: Floats, decisions: Decisions) -> list[Prediction]:
+        """What `decide` gave, a `Prediction` a document."""
+        names, multi_label = self.schema.classes, self.schema.multi_label
+        # Predicted classes first, then the others, the best first.
+        order = np.argsort(-scores - 2 * decisions.predicted, axis=1, kind="stable")
+        sorted_scores = np.take_along_axis(scores, order, axis=1).tolist()
+        counts = decisions.predicted.sum(axis=1).tolist()
+        shown = order[:, : max(counts, default=0) + RUNNERS_UP].tolist()
+        sets = [None] * len(counts) if decisions.sets is None else self._sets(scores, decisions.sets)
+        distances = [None] * len(counts) if decisions.distances is None else decisions.distances.tolist()
+        found = []
+        for i, (row, count) in enumerate(zip(shown, counts, strict=True)):
+            labels = tuple(names[j] for j in row[:count])
+            others = zip(row[count : count + RUNNERS_UP], sorted_scores[i][count:], strict=False)
+            found.append(
+                Prediction(
+                    label=None if multi_label else labels[0],
+                    labels=labels,
+                    score=float(decisions.confidence[i]),
+                    runners_up=tuple((names[j], score) for j, score in others),
+                    to_person=bool(decisions.to_person[i]),
+                    set=sets[i],
+                    out_of_scope=distances[i],
+                )
+            )
+        return found
+
+    def _sets(self, scores: Floats, sets: NDArray[np.bool_]) -> list[tuple[str, ...]]:
+        """The names of the classes in each set, the best first."""
+        document, place = np.nonzero(np.take_along_axis(sets, order := np.argsort(-scores, axis=1), axis=1))
+        names = [self.schema.classes[j] for j in order[document, place].tolist()]
+        ends = np.cumsum(sets.sum(axis=1)).tolist()
+        return [tuple(names[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def _run(self, texts: Sequence[str], batch_tokens: int, wanted: list[str]) -> list[Floats]:
+        """These outputs of the graph, float32 [documents, n] each: the mean over a document's windows."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise TypeError("expected a list of strings")
-        logits = np.empty((len(texts), len(self.schema.classes)), dtype=np.float32)
+        widths = {output.name: output.shape[-1] for output in self._session.get_outputs()}
+        found = [np.empty((len(texts), widths[name]), dtype=np.float32) for name in wanted]
         encoded = encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
         for documents in scoring_batches(encoded.lengths, encoded.windows, batch_tokens):
             batch = encoded.batch(documents)
             inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
-            (windows,) = self._session.run(["logits"], inputs)
             first = np.cumsum(batch.windows) - batch.windows
-            logits[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]
-        return logits
-
-    def predict_proba(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
-        """Scores from 0 to 1, float32 [documents, classes]: softmax (single-label) or sigmoid (multi-label)."""
-        return self.scores(self.logits(texts, batch_tokens))
-
-    def predict(self, texts: Sequence[str], batch_tokens: int = 2048) -> list[str] | list[list[str]]:
-        """The class of each document (single-label), or the list of its classes (multi-label)."""
-        return self.decide(self.predict_proba(texts, batch_tokens))
-
-    def scores(self, logits: Floats) -> Floats:
-        """Scores float32 [documents, classes] of logits of that shape."""
-        if self.schema.multi_label:
-            # exp of a negative number alone: it cannot overflow.
-            small = np.exp(-np.abs(logits))
-            return np.asarray(np.where(logits >= 0, 1 / (1 + small), small / (1 + small)), dtype=np.float32)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
-
-    def decide(self, scores: Floats) -> list[str] | list[list[str]]:
-        """Classes of scores [documents, classes]; see `predict`."""
-        names = self.schema.classes
-        if self.schema.multi_label:
-            above = scores >= np.asarray(self.decision.thresholds, dtype=np.float32)
-            return [[names[i] for i in np.flatnonzero(row)] for row in above]
-        return [names[i] for i in scores.argmax(axis=1)]
+            for values, windows in zip(found, self._session.run(wanted, inputs), strict=True):
+                values[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]
+        return found

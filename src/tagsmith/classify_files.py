@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tagsmith.classify import Classifier
+from tagsmith.classify import Classifier, Prediction
 from tagsmith.errors import NO_ROOM, DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.files import whole_file
 from tagsmith.progress import meter
@@ -36,7 +36,8 @@ def classify_files(settings: ClassifyRun) -> Counts:
     """Write one JSON line for each input row, in the order of the input.
 
     A line has `row` (the number of the line on which the row ends) or `file`, the row's `id` where it has one, and
-    `label` (single-label) or `labels`, and `scores`; or `error`.
+    `label` (single-label) or `labels`, `to_person`, `set` and `out_of_scope` where the bundle knows them, and `scores`;
+    or `error`.
 
     Raises:
         InputMissing: no input or no bundle.
@@ -54,7 +55,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
     if output.exists() and not settings.overwrite:
         raise SettingsError(f"output={output}: exists; overwrite=true replaces it.")
     rows = _rows(source, settings)
-    classifier = Classifier.load(settings.bundle)
+    classifier = Classifier.load(settings.bundle, out_of_scope=settings.out_of_scope)
     counts = Counts()
     try:
         with whole_file(output) as file, meter("classifying", None, "rows") as progress:
@@ -71,15 +72,26 @@ def classify_files(settings: ClassifyRun) -> Counts:
 
 
 def _classify(classifier: Classifier, rows: list[Row]) -> Iterator[dict[str, Any]]:
-    scores = classifier.predict_proba([row.text for row in rows])
-    decided = classifier.decide(scores)
-    field = "labels" if classifier.schema.multi_label else "label"
+    scores, decisions = classifier.decide([row.text for row in rows])
+    predictions = classifier.predictions(scores, decisions)
     for i, row in enumerate(rows):
         if row.error is not None:
             yield {**row.key, "error": row.error}
         else:
             named = {name: round(float(s), 6) for name, s in zip(classifier.classes, scores[i], strict=True)}
-            yield {**row.key, field: decided[i], "scores": named}
+            yield {**row.key, **_decided(predictions[i]), "scores": named}
+
+
+def _decided(prediction: Prediction) -> dict[str, Any]:
+    """What a line says of a prediction; nothing of what the bundle does not know."""
+    single = prediction.label is not None
+    line: dict[str, Any] = {"label": prediction.label} if single else {"labels": list(prediction.labels)}
+    line["to_person"] = prediction.to_person
+    if prediction.set is not None:
+        line["set"] = list(prediction.set)
+    if prediction.out_of_scope is not None:
+        line["out_of_scope"] = round(prediction.out_of_scope, 6)
+    return line
 
 
 def _rows(source: Path, settings: ClassifyRun) -> Iterator[Row]:

@@ -41,6 +41,7 @@ NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 STAGES: dict[str, type] = {
     "train": typed.TrainRun,
     "evaluate": typed.EvaluateRun,
+    "calibrate": typed.CalibrateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
     "check_kills": typed.CheckKills,

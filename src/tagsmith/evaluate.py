@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith.dataset_folders import load_documents
-from tagsmith.errors import InputMissing
+from tagsmith.decision_figures import decision_figures
+from tagsmith.decision_rule import RESTORE_RULE, DecisionRule, Decisions
+from tagsmith.errors import DataError, InputMissing
 from tagsmith.files import whole_file, write_json
-from tagsmith.metrics import ClassificationFigures, decide, probabilities
+from tagsmith.metrics import ClassificationFigures, figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.scoring import encode_split, score
+from tagsmith.scope import Scope
+from tagsmith.scoring import encode_split, logits_and_vectors, score
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
+from tagsmith.windows import encode
 
 log = logging.getLogger("tagsmith")
 
@@ -30,19 +34,19 @@ def figures_of(logits: Floats, labels: Any, schema: Schema, threshold: float) ->
     """The figures of logits [documents, classes] against the labels (ids, or lists of ids)."""
     metric = ClassificationFigures(schema.task.value, keep_in_memory=True)
     scores = probabilities(logits, schema.multi_label)
-    figures: dict[str, Any] = metric.compute(
+    found: dict[str, Any] = metric.compute(
         predictions=scores, references=labels, classes=list(schema.classes), threshold=threshold
     )
-    return figures
+    return found
 
 
-def summary(figures: dict[str, Any]) -> dict[str, float]:
+def summary(found: dict[str, Any]) -> dict[str, float]:
     """The figures by which one classifier is better than another, by the names of `BestMetric`."""
     return {
-        "macro_f1": figures["macro"]["f1"],
-        "micro_f1": figures["micro"]["f1"],
-        "accuracy": figures["accuracy"],
-        "log_loss": figures["log_loss"],
+        "macro_f1": found["macro"]["f1"],
+        "micro_f1": found["micro"]["f1"],
+        "accuracy": found["accuracy"],
+        "log_loss": found["log_loss"],
     }
 
 
@@ -59,7 +63,7 @@ def evaluate_split(
     reading: Reading,
     schema: Schema,
     batch_tokens: int,
-    threshold: float,
+    rule: DecisionRule,
     cache: CacheSettings,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
@@ -67,6 +71,7 @@ def evaluate_split(
 
     Args:
         model: on its device.
+        rule: what makes scores and decisions of logits, see `rule_of_run`.
 
     Raises:
         InputMissing: the run has no such split.
@@ -77,29 +82,83 @@ def evaluate_split(
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
     encoded = encode_split(part, split, tokenizer, reading, schema, cache, accelerator)
-    logits = score(model.eval(), encoded, batch_tokens, accelerator, f"scoring {split}")
+    vectors, foreign = None, None
+    if rule.scope is None:
+        logits = score(model.eval(), encoded, batch_tokens, accelerator, f"scoring {split}")
+    else:
+        logits, vectors = logits_and_vectors(model, encoded, batch_tokens, accelerator, f"scoring {split}")
+        foreign = _foreign_distances(run, rule.scope, model, tokenizer, reading, batch_tokens, accelerator)
     if not accelerator.is_main_process:
         return {}
-    evaluation = {"split": split, "threshold": threshold if schema.multi_label else None}
-    evaluation |= figures_of(logits, part["labels"], schema, threshold)
-    _write_predictions(run, part, probabilities(logits, schema.multi_label), schema, threshold)
+    scores = rule.scores(logits)
+    decisions = rule.decide(scores, vectors)
+    evaluation = {"split": split} | evaluation_of(rule, logits, decisions, foreign, part["labels"][:], schema)
+    _write_predictions(run, part, scores, decisions, schema)
     write_json(run.evaluation, evaluation)
     return evaluation
 
 
+def evaluation_of(
+    rule: DecisionRule, logits: Floats, decisions: Decisions, foreign: Floats | None, labels: Any, schema: Schema
+) -> dict[str, Any]:
+    """All figures of documents about which a rule has decided; arguments as of `decision_figures`.
+
+    Args:
+        labels: ids, or lists of ids.
+    """
+    one = schema.multi_label and len(set(rule.thresholds)) == 1
+    truth = indicators(labels, len(schema.classes), schema.multi_label)
+    scores = rule.scores(logits)
+    return {
+        "threshold": rule.thresholds[0] if one else None,
+        **figures(scores, truth, list(schema.classes), schema.multi_label, 0.5, decisions.predicted),
+        **decision_figures(rule, logits, decisions, foreign, truth, schema),
+    }
+
+
+def rule_of_run(run: RunFolder, schema: Schema, threshold: float) -> DecisionRule:
+    """The rule that a run keeps; where it keeps none, the plain one.
+
+    Raises:
+        DataError: it cannot be read or does not fit the schema.
+    """
+    if not run.decision.is_file():
+        return DecisionRule.plain(schema, threshold)
+    try:
+        content = json.loads(run.decision.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{run.decision}: expected a decision rule, found {error!r}; {RESTORE_RULE}.") from error
+    return DecisionRule.from_dict(content, schema, run.decision, run.references)
+
+
+def _foreign_distances(
+    run: RunFolder, scope: Scope, model: TextClassifier, tokenizer: Tokenizer, reading: Reading, batch_tokens: int,
+    accelerator: Accelerator,
+) -> Floats | None:  # fmt: skip
+    """Distances float32 [texts] of the texts of none of the classes that the run was given; None: it was given none."""
+    if not run.out_of_scope.is_file():
+        return None
+    texts = [json.loads(line)["text"] for line in run.out_of_scope.read_text(encoding="utf-8").splitlines()]
+    encoded = encode(tokenizer, texts, reading.rule, reading.pad_id)
+    found = score(model.features, encoded, batch_tokens, accelerator, "scoring texts that are out of scope")
+    return scope.distances(found)
+
+
 def _write_predictions(
-    run: RunFolder, part: datasets.Dataset, scores: Floats, schema: Schema, threshold: float
+    run: RunFolder, part: datasets.Dataset, scores: Floats, decisions: Decisions, schema: Schema
 ) -> None:
-    predicted = decide(scores, schema.multi_label, threshold)
     with whole_file(run.predictions) as file:
+        distances = decisions.distances
         for i, record in enumerate(part):
             labels = record["labels"] if schema.multi_label else [record["labels"]]
             line = {
                 "id": record["id"],
                 "text": record["text"],
                 "labels": schema.names(labels),
-                "predicted": schema.names(np.flatnonzero(predicted[i])),
+                "predicted": schema.names(np.flatnonzero(decisions.predicted[i])),
                 "scores": {name: round(float(s), 6) for name, s in zip(schema.classes, scores[i], strict=True)},
+                "to_person": bool(decisions.to_person[i]),
+                "out_of_scope": round(float(distances[i]), 6) if distances is not None else None,
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -120,11 +179,13 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     schema = Schema.load(run.schema)
     model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
     split = settings.split.value if settings.split else default_split(load_documents(run.data, schema))
-    threshold = settings.threshold if settings.threshold is not None else reading.threshold
+    rule = rule_of_run(run, schema, reading.threshold)
+    if settings.threshold is not None:
+        rule = rule.with_threshold(settings.threshold)
     accelerator = Accelerator(cpu=settings.cpu)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
     return evaluate_split(
-        run, split, model.to(accelerator.device), tokenizer, reading, schema, settings.batch_tokens, threshold,
+        run, split, model.to(accelerator.device), tokenizer, reading, schema, settings.batch_tokens, rule,
         settings.cache, accelerator,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,25 +10,29 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.export import Dim
 
 from tagsmith import bundle as layout
 from tagsmith.classify import Classifier
 from tagsmith.dataset_folders import load_documents
+from tagsmith.decision_rule import DecisionRule, Decisions
 from tagsmith.errors import DataError, SettingsError, counted
-from tagsmith.evaluate import default_split, figures_of
+from tagsmith.evaluate import default_split, evaluation_of, rule_of_run
 from tagsmith.files import replace_folder
-from tagsmith.metrics import decide, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.model_card import model_card
 from tagsmith.run import RunFolder, git_commit
 from tagsmith.schema import Schema
-from tagsmith.scoring import score
+from tagsmith.scoring import logits_and_vectors
 from tagsmith.settings import ExportRun
 from tagsmith.tracking import add_bundle
 from tagsmith.windows import encode
 
 log = logging.getLogger("tagsmith")
+
+Floats = NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Largest difference of a score between the trained model and the bundle."""
@@ -62,20 +67,21 @@ def export(settings: ExportRun) -> Path:
     split = default_split(splits)
     part = splits[split]
     encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
-    trained = score(model.eval(), encoded, settings.batch_tokens, accelerator, f"scoring {split}")
-    evaluation = {"split": split} | figures_of(trained, part["labels"], schema, reading.threshold)
+    rule = rule_of_run(run, schema, reading.threshold)
+    logits, vectors = logits_and_vectors(model, encoded, settings.batch_tokens, accelerator, f"scoring {split}")
+    decisions = rule.decide(rule.scores(logits), vectors)
+    evaluation = {"split": split} | evaluation_of(rule, logits, decisions, None, part["labels"][:], schema)
 
     def write(folder: Path) -> None:
         (folder / layout.GRAPH).parent.mkdir()
-        write_graph(folder / layout.GRAPH, model)
+        write_graph(folder / layout.GRAPH, model, embedding=rule.scope is not None)
         tokenizer.save(str(folder / layout.TOKENIZER))
         schema.save(folder / layout.SCHEMA)
-        thresholds = (reading.threshold,) * len(schema.classes)
-        layout.Decision(reading.rule, reading.pad_id, thresholds).save(folder / layout.DECISION)
+        layout.Decision(reading.rule, reading.pad_id, rule).save(folder)
         card = model_card(schema, evaluation, record, {name: len(rows) for name, rows in splits.items()})
         (folder / layout.CARD).write_text(card, encoding="utf-8")
         layout.write_manifest(folder, _about(run))
-        parity = prove(folder, part["text"], trained, schema, reading.threshold, settings.batch_tokens)
+        parity = prove(folder, part["text"], rule, rule.scores(logits), decisions, settings.batch_tokens)
         tested = counted(len(part), f"{split} document")
         log.info(f"parity over {tested}: largest score difference {parity:.1e}, no label differs")
 
@@ -85,8 +91,20 @@ def export(settings: ExportRun) -> Path:
     return bundle
 
 
-def write_graph(path: Path, model: TextClassifier) -> None:
-    """The ONNX graph of encoder, pooling and head, with windows and tokens of any number."""
+class _WithVectors(nn.Module):
+    """Logits and vectors of windows."""
+
+    def __init__(self, model: TextClassifier):
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        vectors = self.model.features(inputs, attention_mask)
+        return self.model.head(vectors), vectors
+
+
+def write_graph(path: Path, model: TextClassifier, embedding: bool = False) -> None:
+    """The ONNX graph of encoder, pooling and head, with windows and tokens of any number; `embedding`: vectors too."""
     device = next(model.parameters()).device
     ids = torch.ones(2, 16, dtype=torch.int64, device=device)
     mask = torch.ones_like(ids)
@@ -99,11 +117,11 @@ def write_graph(path: Path, model: TextClassifier) -> None:
         warnings.filterwarnings("ignore", category=FutureWarning)  # of torch's own parts, about each other
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # It misses torchvision, which no text needs.
         torch.onnx.export(
-            model.eval(),
+            (_WithVectors(model) if embedding else model).eval(),
             (ids, mask),
             path,
             input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
+            output_names=["logits", layout.EMBEDDING] if embedding else ["logits"],
             dynamic_shapes={"inputs": names, "attention_mask": names},
             dynamo=True,
             external_data=False,
@@ -111,29 +129,36 @@ def write_graph(path: Path, model: TextClassifier) -> None:
         )
 
 
-def prove(folder: Path, texts: list[str], trained: Any, schema: Schema, threshold: float, batch_tokens: int) -> float:
+def prove(
+    folder: Path, texts: Sequence[str], rule: DecisionRule, scores: Floats, decisions: Decisions, batch_tokens: int
+) -> float:
     """The largest score difference between the bundle, from text to score, and the trained model.
 
     Args:
-        trained: logits of the trained model, float32 [documents, classes].
+        rule: of the run.
+        scores: of the trained model, float32 [documents, classes].
+        decisions: about them.
 
     Raises:
-        DataError: a score differs by more than `TOLERANCE`, or a label differs.
+        DataError: a score or a distance differs by more than `TOLERANCE`, or a decision does. A document that stands on
+            the edge of its scope, by no more than that, may fall on either side.
     """
     classifier = Classifier.load(folder)
-    expected = probabilities(trained, schema.multi_label)
-    found = classifier.predict_proba(list(texts), batch_tokens)
-    difference = float(np.abs(found - expected).max())
-    labels = int(
-        (decide(found, schema.multi_label, threshold) != decide(expected, schema.multi_label, threshold))
-        .any(axis=1)
-        .sum()
-    )
-    if difference > TOLERANCE or labels:
+    found, decided = classifier.decide(list(texts), batch_tokens)
+    difference = float(np.abs(found - scores).max())
+    labels = (decided.predicted != decisions.predicted).any(axis=1)
+    others = decided.to_person != decisions.to_person
+    if decided.sets is not None and decisions.sets is not None:
+        others |= (decided.sets != decisions.sets).any(axis=1)
+    apart = 0.0
+    if rule.scope is not None and decided.distances is not None and decisions.distances is not None:
+        apart = float(np.abs(decided.distances - decisions.distances).max())
+        others &= np.abs(decisions.distances - rule.scope.limit) > TOLERANCE
+    if max(difference, apart) > TOLERANCE or labels.any() or others.any():
         raise DataError(
             f"The bundle does not give the scores of the trained model: the largest difference is {difference:.2e} "
-            f"(allowed: {TOLERANCE:g}), other labels: {labels:,} of "
-            f"{counted(len(texts), 'document')}. Nothing was written."
+            f"(allowed: {TOLERANCE:g}), of distances {apart:.2e}; other labels: {int(labels.sum()):,}, "
+            f"other decisions: {int(others.sum()):,} of {counted(len(texts), 'document')}. Nothing was written."
         )
     return difference
 

@@ -47,7 +47,12 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON, whole or not at all."""
     with whole_file(path) as file:
-        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        file.write(json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """Indented JSON with a line end, as `write_json` writes it."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:

@@ -45,34 +45,66 @@ def pack_windows(model: TextClassifier, encoded: Encoded, accelerator: Accelerat
 
 def fit_recipe(
     model: TextClassifier, tagged: dict[str, TaggedSplit], schema: Schema, settings: TrainRun, run: RunFolder,
-    start: Path | None, accelerator: Accelerator,
-) -> None:  # fmt: skip
+    start: Path | None, accelerator: Accelerator, documents: NDArray[np.int64] | None = None,
+    figures: RunFolder | None = None,
+) -> tuple[TextClassifier, Encoded]:  # fmt: skip
     """Set the weights of the model to what the recipe makes of the training documents.
 
     Args:
         settings: their `train` section is that of `amounts.with_amounts`.
         tagged: the splits `train` and, where there is one, `validation`, encoded as `EncodedDocuments`.
         start: the checkpoint to go on from; None: from the beginning.
+        documents: positions of the training documents that it sees; None: all.
+        figures: where figures and checkpoints go; None: into the run.
+
+    Returns:
+        What computes logits (the model, or its upper part), and the training documents as its input.
     """
     set_seed(settings.seed, device_specific=True)  # Whatever has drawn random numbers before.
     trained, tagged = freeze(model, tagged, settings.train, settings.evaluate.batch_tokens, run, accelerator)
-    recipe, train = settings.train.recipe, tagged["train"]
+    recipe, everything = settings.train.recipe, tagged["train"]
+    train = everything if documents is None else everything.part(documents)
     if start is None:
         most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
         drawn = draw_documents(train.labels, most, settings.seed)
         features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
         set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator)
     if recipe is Recipe.probe:
-        return
+        return trained, everything.encoded
     started = time.monotonic()
     adapters = lora.add_adapters(trained, settings.train.lora) if recipe is Recipe.lora else None
     fit(
         model, trained, train, tagged.get("validation"), schema, settings.train, settings.seed,
-        settings.evaluate.batch_tokens, run, start, accelerator,
+        settings.evaluate.batch_tokens, figures or run, start, accelerator,
     )  # fmt: skip
     if adapters is not None:
         lora.merge(adapters)
     log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
+    return trained, everything.encoded
+
+
+def fit_fold(
+    model: TextClassifier, train: TaggedSplit, folds: NDArray[np.int64], fold: int, schema: Schema, settings: TrainRun,
+    run: RunFolder, accelerator: Accelerator,
+) -> tuple[TextClassifier, Encoded]:  # fmt: skip
+    """As `fit_recipe`, on all training documents but those of one fold; what is kept of it is what it returns.
+
+    Args:
+        folds: int64 [documents], the fold in which each training document is held out.
+    """
+    # Neither a validation nor a checkpoint of its own.
+    recipe = replace(
+        settings.train, early_stopping_patience=None, tensorboard=False, mlflow=None, validate_every=None,
+        checkpoint_every=None, checkpoint_minutes=None,
+    )  # fmt: skip
+    scratch = RunFolder(run.comparison)
+    scratch.path.mkdir(exist_ok=True)
+    if accelerator.is_main_process:
+        scratch.metrics.unlink(missing_ok=True)
+    return fit_recipe(
+        model, {"train": train}, schema, replace(settings, train=recipe), run, None, accelerator,
+        np.flatnonzero(folds != fold), scratch,
+    )  # fmt: skip
 
 
 def freeze(

@@ -28,7 +28,7 @@ from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.saving import Checkpoints
 from tagsmith.schema import Schema
-from tagsmith.scoring import Encoded, score
+from tagsmith.scoring import Encoded, Part, score
 from tagsmith.settings import TrainSettings
 from tagsmith.training_log import TrainingLog
 
@@ -42,6 +42,12 @@ class TaggedSplit:
     encoded: Encoded
     labels: list[Any]
     ids: Sequence[str]
+
+    def part(self, documents: NDArray[np.int64]) -> "TaggedSplit":
+        """Some of the documents, at these positions."""
+        places = documents.tolist()
+        labels, ids = [self.labels[i] for i in places], [self.ids[i] for i in places]
+        return TaggedSplit(Part(self.encoded, documents), labels, ids)
 
     def truth(self, schema: Schema) -> NDArray[np.int8]:
         """Which classes each document has, int8 [documents, classes]."""

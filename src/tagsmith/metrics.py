@@ -45,7 +45,10 @@ def indicators(labels: Any, classes: int, multi_label: bool) -> NDArray[np.int8]
     return matrix
 
 
-def figures(scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_label: bool, threshold: float) -> Any:
+def figures(
+    scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_label: bool, threshold: float,
+    predicted: NDArray[np.int8] | None = None,
+) -> Any:  # fmt: skip
     """All figures of one split, ready for JSON.
 
     Where a denominator is 0, the figure is 0. Macro is the mean over the classes that occur in the truth or in
@@ -55,15 +58,16 @@ def figures(scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_l
     Args:
         scores: float32 [documents, classes].
         truth: int8 [documents, classes].
+        predicted: int8 [documents, classes]; None: what `decide` makes of the scores.
 
     Returns:
         documents, accuracy (multi-label: exact match), hamming_loss, log_loss; micro, macro and weighted, each
         with precision, recall, f1; classes: name -> figures; and `confusion_matrix` (single-label, [true][predicted])
         or `confusion_matrices` (multi-label, name -> [[TN, FP], [FN, TP]]).
     """
-    predicted = decide(scores, multi_label, threshold)
+    predicted = decide(scores, multi_label, threshold) if predicted is None else predicted
     hamming_loss = float((truth != predicted).mean())
-    loss = _log_loss(scores, truth, multi_label)
+    loss = mean_log_loss(scores, truth, multi_label)
     if len(classes) == 1:
         # scikit-learn takes a single column for two classes; an empty second one changes no figure.
         truth, predicted = (np.hstack([matrix, np.zeros_like(matrix)]) for matrix in (truth, predicted))
@@ -107,8 +111,11 @@ def figures(scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_l
     return result
 
 
-def _log_loss(scores: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
-    """Mean over the documents, in nats; multi-label: mean over documents and classes."""
+def mean_log_loss(scores: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
+    """Log loss of scores against truth, both [documents, classes], in nats.
+
+    The mean over the documents; multi-label: over documents and classes.
+    """
     if not multi_label:
         shares = scores.astype(np.float64)
         shares /= shares.sum(axis=1, keepdims=True)  # They sum to 1 within float32, which is not close enough.

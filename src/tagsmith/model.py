@@ -77,6 +77,11 @@ class TextClassifier(nn.Module):
         # A layer norm without affine parameters, so that a stock encoder with one more layer can express the model.
         return functional.layer_norm(pooled, pooled.shape[-1:], eps=1e-12)
 
+    def logits_and_vectors(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
+        """Both side by side, float [windows, classes + hidden], for the price of one; arguments as of `features`."""
+        vectors = self.features(inputs, attention_mask)
+        return torch.cat([self.head(vectors), vectors], dim=1)
+
     def forward(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
         """Logits of windows, float [windows, classes]; arguments as of `features`."""
         logits: Tensor = self.head(self.features(inputs, attention_mask))

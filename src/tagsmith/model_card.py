@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tagsmith.errors import counted
+from tagsmith.report import decision_text
 from tagsmith.schema import Schema
 
 
@@ -63,6 +64,10 @@ Measured on {counted(evaluation["documents"], "document")} of the {split} split.
 {classes}
 {averages}
 
+## Scores
+
+{_scores(evaluation)}
+
 ## Training
 
 Seed {settings.get("seed")}, recipe `{settings.get("train.recipe")}`; the run's `settings.json` has every setting.
@@ -70,9 +75,19 @@ Trained on {record["started"]} with torch {versions["torch"]} and transformers {
 
 ## Limits
 
-It knows the classes above and no others: a document that belongs to none of them gets scores all the same.
+It knows the classes above and no others: a document that belongs to none of them gets scores all the
+same{_unless(evaluation)}.
 The figures hold for documents like those of the {split} split.
 """
+
+
+def _scores(evaluation: Mapping[str, Any]) -> str:
+    """What the scores are worth, a line of a list each."""
+    return "\n".join(f"- {line}" for line in decision_text(evaluation).splitlines())
+
+
+def _unless(evaluation: Mapping[str, Any]) -> str:
+    return ", with a distance to the training documents beside them" if evaluation["out_of_scope"] else ""
 
 
 def _cell(text: str) -> str:

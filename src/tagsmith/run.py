@@ -117,6 +117,26 @@ class RunFolder:
         return self.path / "vectors"
 
     @property
+    def decision(self) -> Path:
+        return self.path / "decision.json"
+
+    @property
+    def references(self) -> Path:
+        return self.path / "scope.npy"
+
+    @property
+    def folds(self) -> Path:
+        return self.path / "folds"
+
+    @property
+    def out_of_fold(self) -> Path:
+        return self.path / "out_of_fold.jsonl"
+
+    @property
+    def out_of_scope(self) -> Path:
+        return self.path / "out_of_scope.jsonl"
+
+    @property
     def holds_run(self) -> bool:
         return self.settings.is_file()
 

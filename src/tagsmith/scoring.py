@@ -18,6 +18,7 @@ from torch import Tensor
 from tagsmith.batches import scoring_batches
 from tagsmith.errors import counted
 from tagsmith.metrics import indicators
+from tagsmith.model import TextClassifier
 from tagsmith.packed import Packed, mean_by_group, tensors
 from tagsmith.processes import on_main
 from tagsmith.progress import meter
@@ -113,6 +114,16 @@ def score(
     scores = np.empty((len(chosen), parts[0][1].shape[1]), dtype=np.float32)
     scores[gathered] = np.concatenate([values for _, values in parts])
     return scores
+
+
+def logits_and_vectors(
+    model: TextClassifier, encoded: Encoded, batch_tokens: int, accelerator: Accelerator, what: str,
+    documents: NDArray[np.int64] | None = None,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Logits float32 [documents, classes] and vectors float32 [documents, hidden]; arguments as of `score`."""
+    both = score(model.eval().logits_and_vectors, encoded, batch_tokens, accelerator, what, documents)
+    classes = model.head.out_features
+    return both[:, :classes], both[:, classes:]
 
 
 def encode_split(

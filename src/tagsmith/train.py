@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,11 +19,13 @@ from tokenizers import Tokenizer
 from tagsmith import data, lora
 from tagsmith.amounts import with_amounts
 from tagsmith.auto import choose
+from tagsmith.calibrate import calibrate, check_costs, forget
 from tagsmith.checkpoint import newest_usable
 from tagsmith.dataset_folders import load_documents
+from tagsmith.decision_rule import DecisionRule
 from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
-from tagsmith.evaluate import default_split, evaluate_split
+from tagsmith.evaluate import default_split, evaluate_split, rule_of_run
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
 from tagsmith.fitting import fit_recipe, pack_windows
 from tagsmith.loop import TaggedSplit
@@ -39,7 +42,7 @@ from tagsmith.reading import Reading
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split
-from tagsmith.settings import Precision, Recipe, TrainRun, as_dict
+from tagsmith.settings import CalibrateRun, Precision, Recipe, TrainRun, as_dict
 from tagsmith.sharding import shard, whole
 from tagsmith.tracking import require_mlflow, tracked
 
@@ -137,6 +140,7 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         require_same(run, _settings_of_run(settings))
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)
+    check_costs(settings.calibrate, tagged.schema)
     if settings.train.early_stopping_patience is not None and "validation" not in tagged.splits:
         raise SettingsError(
             "train.early_stopping_patience: there is no validation split to judge by; "
@@ -158,7 +162,9 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
         "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard", "train.mlflow",
         "train.mlflow_experiment", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
-    return {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
+    kept = {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
+    # What is decided from scores leaves the weights as they are; `decision.json` says what it was made with.
+    return {name: value for name, value in kept.items() if not name.startswith("calibrate.")}
 
 
 def _create(
@@ -173,6 +179,10 @@ def _create(
         inside = RunFolder(folder)
         tagged.splits.save_to_disk(inside.data)
         tagged.schema.save(inside.schema)
+        if tagged.out_of_scope:
+            with whole_file(inside.out_of_scope) as file:
+                for text in tagged.out_of_scope:
+                    file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
         save_architecture(inside.model, model, tokenizer, reading)
         if tagged.rejected:
             with whole_file(inside.rejected) as file:
@@ -199,6 +209,8 @@ def _train(
     else:
         model.to(accelerator.device)
     if not run.weights.is_file():
+        on_main(accelerator, lambda: forget(run))
+        started = time.monotonic()
         if accelerator.device.type == "cpu":
             quicken_dropout(model.encoder)
         names = ["train"]
@@ -224,24 +236,33 @@ def _train(
         fit_recipe(model, tagged, schema, settings, run, start, accelerator)
         weights = whole(model.state_dict(), keep=accelerator.is_main_process)
         on_main(accelerator, lambda: save_weights(run.weights, weights))
+        if "validation" not in splits:
+            seconds = (CalibrateRun.folds - 1) * (time.monotonic() - started)
+            log.info(
+                f"scores are not calibrated: scripts/calibrate.py run={run.path} does that, in about {seconds:,.0f} s"
+            )
     if accelerator.is_main_process:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)
         shutil.rmtree(run.comparison, ignore_errors=True)
     load_weights(run.weights, model)
 
-    def evaluated(split: str) -> dict[str, Any]:
+    def evaluated(split: str, rule: DecisionRule) -> dict[str, Any]:
         return evaluate_split(
-            run, split, model, tokenizer, reading, schema, scoring_tokens, reading.threshold, settings.cache,
-            accelerator,
-        )  # fmt: skip
+            run, split, model, tokenizer, reading, schema, scoring_tokens, rule, settings.cache, accelerator
+        )
+
+    if "validation" in splits and not from_main(run.decision.is_file(), accelerator):
+        calibrate(run, schema, splits, model, tokenizer, reading, settings.calibrate, scoring_tokens, None, accelerator)
+        accelerator.wait_for_everyone()
 
     last = default_split(splits)
     figures: dict[str, Any] = {}
     if settings.objective is not None:
-        figures = evaluated("validation")
+        # Thresholds were chosen on these documents: jobs are judged by scores as the model gives them.
+        figures = evaluated("validation", DecisionRule.plain(schema, reading.threshold))
         on_main(accelerator, lambda: write_json(run.validation, figures))
-    return figures if figures and last == "validation" else evaluated(last)
+    return evaluated(last, rule_of_run(run, schema, reading.threshold))
 
 
 def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:

@@ -55,7 +55,9 @@ def test_a_batch_of_one_equals_a_batch_of_many(settings: Make, single_label_file
     assert together.dtype == np.float32
     assert together.shape == (60, 3)
     assert np.abs(together - alone).max() < 1e-5
-    assert classifier.predict(texts) == [classifier.classes[i] for i in together.argmax(axis=1)]
+    assert [found.label for found in classifier.predict(texts)] == [
+        classifier.classes[i] for i in together.argmax(axis=1)
+    ]
     assert classifier.predict_proba([]).shape == (0, 3)
 
 
@@ -83,12 +85,12 @@ def test_a_bundle_that_gives_other_scores_is_refused(
     run, _ = train(settings(single_label_file))
     write_graph = export_module.write_graph
 
-    def write_another(path: Path, model: export_module.TextClassifier) -> None:
+    def write_another(path: Path, model: export_module.TextClassifier, embedding: bool) -> None:
         import torch
 
         with torch.no_grad():
             model.head.bias[0] += 0.1
-        write_graph(path, model)
+        write_graph(path, model, embedding)
 
     monkeypatch.setattr(export_module, "write_graph", write_another)
     with pytest.raises(DataError, match="largest difference"):
@@ -148,7 +150,7 @@ import sys
 for name in ("torch", "transformers", "datasets", "hydra", "omegaconf", "sklearn", "rich", "evaluate", "accelerate"):
     sys.modules[name] = None
 from tagsmith import Classifier
-print(Classifier.load({str(bundle)!r}).predict(["the cat and the dog"])[0])
+print(Classifier.load({str(bundle)!r}).predict(["the cat and the dog"])[0].label)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -45,7 +45,8 @@ def test_merged_adapters_leave_a_plain_encoder(
     _, probed = train(settings(single_label_file, "probe", recipe=Recipe.probe))
     found = losses(run)
     assert sum(found[-5:]) < 0.9 * sum(found[:5])
-    assert evaluation["log_loss"] < probed["log_loss"]
+    # As the models give them: a temperature from 24 documents says little.
+    assert evaluation["scores"]["log_loss_before"] < probed["scores"]["log_loss_before"]
     moved = changed(run, encoder)
     # Six linear layers in each of the two; embeddings, biases and norms stay.
     assert len(moved) == 12

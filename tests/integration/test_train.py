@@ -35,7 +35,7 @@ def test_a_run_holds_what_it_promises(settings: Make, single_label_file: Path) -
     hits = sum(line["labels"] == line["predicted"] for line in lines)
     assert hits / 30 == pytest.approx(evaluation["accuracy"])
     for line in lines:
-        assert set(line) == {"id", "text", "labels", "predicted", "scores"}
+        assert set(line) == {"id", "text", "labels", "predicted", "scores", "to_person", "out_of_scope"}
         assert sum(line["scores"].values()) == pytest.approx(1, abs=1e-4)
     assert not run.checkpoints.exists()
     recorded = json.loads(run.settings.read_text())

@@ -71,6 +71,7 @@ def test_every_stage_composes(stage: str) -> None:
     given = {
         "evaluate": ["run=r"],
         "export": ["run=r", "bundle=b"],
+        "calibrate": ["run=r"],
         "train": [],
         "bench_train": [],
         "bench_scale": [],

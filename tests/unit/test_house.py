@@ -7,7 +7,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
-WITHOUT_TORCH = {"errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify"}
+WITHOUT_TORCH = {
+    "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "scope",
+}  # fmt: skip
 """Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
 LIGHT = {"numpy", "onnxruntime", "tokenizers"}
@@ -37,11 +39,12 @@ MAY_IMPORT = {
     "run": {"errors"},
     "report": {"errors", "files", "run", "schema"},
     "scoring": {
-        "batches", "errors", "metrics", "packed", "processes", "progress", "reading", "schema", "settings",
+        "batches", "errors", "metrics", "model", "packed", "processes", "progress", "reading", "schema", "settings",
         "token_cache", "windows",
     },
     "evaluate": {
-        "dataset_folders", "errors", "files", "metrics", "model", "reading", "run", "schema", "scoring", "settings",
+        "dataset_folders", "decision_figures", "decision_rule", "errors", "files", "metrics", "model", "reading", "run",
+        "schema", "scope", "scoring", "settings", "windows",
     },
     "pretrained": {
         "amounts", "data", "errors", "files", "metrics", "model", "probe", "progress", "reading", "run", "schema",
@@ -57,22 +60,38 @@ MAY_IMPORT = {
     "saving": {"averages", "checkpoint", "errors", "interruption", "model", "settings", "sharding", "training_log"},
     "sharding": set(),
     "train": {
-        "amounts", "auto", "checkpoint", "data", "dataset_folders", "dropout", "errors", "evaluate", "files", "fitting",
-        "loop", "lora", "model", "pretrained", "processes", "reading", "run", "schema", "scoring", "settings",
-        "sharding", "tracking",
+        "amounts", "auto", "calibrate", "checkpoint", "data", "dataset_folders", "decision_rule", "dropout", "errors",
+        "evaluate", "files", "fitting", "loop", "lora", "model", "pretrained", "processes", "reading", "run", "schema",
+        "scoring", "settings", "sharding", "tracking",
     },
-    "bundle": {"errors", "files", "schema", "windows"},
+    "bundle": {"decision_rule", "errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
-    "classify": {"batches", "bundle", "errors", "schema", "windows"},
+    "classify": {"batches", "bundle", "decision_rule", "errors", "schema", "windows"},
+    "scope": {"errors"},
+    "decision_rule": {"errors", "schema", "scope"},
+    "calibration": set(),
+    "thresholds": set(),
+    "conformal": set(),
+    "decision_figures": {"calibration", "conformal", "decision_rule", "metrics", "schema", "scope", "thresholds"},
+    "recorded": {"errors", "run", "settings"},
+    "held_out": {
+        "errors", "files", "fitting", "loop", "model", "pretrained", "probe", "processes", "progress", "run", "schema",
+        "scope", "scoring", "settings",
+    },
+    "calibrate": {
+        "amounts", "auto", "calibration", "conformal", "dataset_folders", "decision_figures", "decision_rule",
+        "dropout", "errors", "files", "fitting", "held_out", "loop", "metrics", "model", "pretrained", "probe",
+        "processes", "reading", "recorded", "run", "schema", "scope", "scoring", "settings", "thresholds", "windows",
+    },
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
-    "model_card": {"errors", "schema"},
+    "model_card": {"errors", "report", "schema"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
         "train", "windows",
     },
     "export": {
-        "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
-        "schema", "scoring", "settings", "tracking", "windows",
+        "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "model", "model_card",
+        "run", "schema", "scoring", "settings", "tracking", "windows",
     },
     "frozen": {"batches", "errors", "model", "packed", "processes", "progress", "windows"},
     "lora": {"errors", "model", "settings"},
@@ -82,8 +101,8 @@ MAY_IMPORT = {
     "optimizer": {"amounts", "checkpoint", "errors", "model", "settings"},
     "dropout": set(),
     "auto": {
-        "errors", "evaluate", "files", "fitting", "frozen", "loop", "model", "probe", "processes", "run", "schema",
-        "scoring", "settings",
+        "errors", "evaluate", "files", "fitting", "frozen", "loop", "model", "processes", "run", "schema", "scoring",
+        "settings",
     },
     "fitting": {
         "errors", "frozen", "loop", "lora", "model", "packed", "probe", "processes", "run", "schema", "scoring",

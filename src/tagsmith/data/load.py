@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.check import check, same_text
 from tagsmith.data.documents import Document, Problem, Source
+from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import DataError, InputMissing, counted, listing
@@ -48,12 +49,14 @@ class TaggedData:
             (ClassLabel, or List of ClassLabel), and `language` and `group` where any document has one.
         rejected: rows that were left out because of `data.on_bad_row=skip`.
         notes: remarks for the person, one line each.
+        out_of_scope: texts of none of the classes, to test on.
     """
 
     splits: datasets.DatasetDict
     schema: Schema
     rejected: list[Problem]
     notes: list[str]
+    out_of_scope: list[str] = field(default_factory=list)
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
@@ -94,7 +97,8 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     notes = source.notes + notes + _class_notes(documents, schema)
     if bad:
         notes.append(f"Left out: {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
-    return TaggedData(_dataset_dict(documents, schema), schema, problems, notes)
+    foreign = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
+    return TaggedData(_dataset_dict(documents, schema), schema, problems, notes, foreign)
 
 
 def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int8]:

@@ -39,6 +39,51 @@ def per_class_text(evaluation: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
+def calibrated_text(about: Mapping[str, Any]) -> str:
+    """What a decision rule was made from, in a line; see `calibrate.rule_of`."""
+    found = about["held_out"]
+    kind = "validation documents" if about["from"] == "validation" else "training documents held out by folds"
+    return f"calibrated on {about['documents']:,} {kind}: {_errors(found)}"
+
+
+def decision_text(evaluation: Mapping[str, Any]) -> str:
+    """What scores are worth and how far they reach, a line each."""
+    if (scores := evaluation.get("scores")) is None:
+        return ""
+    if not scores["calibrated"]:
+        error = f"expected calibration error {scores['ece_before']:.4f}"
+        return f"scores: as the model gives them, {error}; scripts/calibrate.py calibrates them"
+    lines = [f"scores: calibrated, {_errors(scores)}"]
+    if (point := evaluation["operating_point"]) is not None:
+        if point["precision"] is None:
+            wanted = f"{point['target_precision']:.1%}"
+            lines.append(f"sends every document to a person: no score is known to give {wanted} precision")
+        else:
+            lines.append(
+                f"handles {point['coverage']:.1%} of documents by itself at {point['precision']:.1%} precision "
+                f"(wanted: {point['target_precision']:.1%}), sends the rest to a person"
+            )
+    if (sets := evaluation["conformal"]) is not None:
+        lines.append(
+            f"sets of {sets['mean_set_size']:.2f} classes hold all right ones in {sets['coverage_found']:.1%} "
+            f"(wanted: {sets['coverage_wanted']:.1%})"
+        )
+    if (scope := evaluation["out_of_scope"]) is not None:
+        told = f"out of scope: {scope['false_alarm_rate_found']:.1%} false alarms "
+        told += f"(wanted: {scope['false_alarm_rate_wanted']:.1%})"
+        if scope["detection_rate"] is not None:
+            told += f", {scope['detection_rate']:.1%} of the foreign texts found, AUROC {scope['auroc']:.3f}"
+        lines.append(told)
+    return "\n".join(lines)
+
+
+def _errors(found: Mapping[str, Any]) -> str:
+    return (
+        f"expected calibration error {found['ece_before']:.4f} -> {found['ece_after']:.4f}, "
+        f"log loss {found['log_loss_before']:.4f} -> {found['log_loss_after']:.4f}"
+    )
+
+
 def confusion_csv(evaluation: Mapping[str, Any]) -> str:
     """What was taken for what, as a table: [true][predicted], or (multi-label) a row of four counts a class."""
     if (tables := evaluation.get("confusion_matrices")) is not None:

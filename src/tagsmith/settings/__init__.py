@@ -5,6 +5,7 @@ take its own section.
 """
 
 from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchScaleRun, BenchTrainRun
+from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import (
     AzureSettings,
     CsvSettings,
@@ -22,6 +23,7 @@ from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
 from tagsmith.settings.stages import (
     CacheSettings,
+    CalibrateRun,
     CheckKills,
     ClassifyRun,
     EvaluateRun,
@@ -42,6 +44,8 @@ __all__ = [
     "BenchTrainRun",
     "BestMetric",
     "CacheSettings",
+    "CalibrateRun",
+    "CalibrateSettings",
     "CheckKills",
     "ClassWeights",
     "ClassifyRun",
@@ -51,6 +55,7 @@ __all__ = [
     "EvaluateSettings",
     "ExportRun",
     "FileSettings",
+    "HeldOutFrom",
     "HubSettings",
     "JsonlSettings",
     "LongDocuments",

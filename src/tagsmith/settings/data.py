@@ -56,6 +56,9 @@ class DataSettings:
         low=0,
         high=0.9,
     )
+    out_of_scope: str | None = setting(
+        None, "texts of none of the classes (a line each in .txt; .jsonl, .csv or .tsv), to test on; never trained on"
+    )
     split_from: str | None = setting(None, "an earlier run whose test and validation documents are used again")
     max_tokens: int | None = setting(
         None, "longest window that is read; null: what the model's settings say", unit="tokens", low=8

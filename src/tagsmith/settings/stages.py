@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from tagsmith.schema import Task
+from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
 from tagsmith.settings.fields import REQUIRED, setting
 from tagsmith.settings.recipe import BestMetric, TrainSettings
@@ -90,6 +91,7 @@ class TrainRun:
     model: ModelSettings = field(default_factory=ModelSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    calibrate: CalibrateSettings = field(default_factory=CalibrateSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
 
     def problems(self) -> Iterator[str]:
@@ -123,6 +125,24 @@ class EvaluateRun:
 
 
 @dataclass
+class CalibrateRun(CalibrateSettings):
+    """Settings of `scripts/calibrate.py`: where the scores come from, and what is decided from them."""
+
+    run: str = setting(REQUIRED, "folder of the run")
+    from_: HeldOutFrom | None = setting(
+        None,
+        "validation: documents of the validation split; out_of_fold: training documents, each scored by a model that "
+        "was trained by the same recipe on the other folds; null: validation where there is such a split",
+    )
+    folds: int = setting(5, "parts of the training documents, each held out once", unit="folds", low=2, high=20)
+    batch_tokens: int = setting(
+        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+    )
+    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    cache: CacheSettings = field(default_factory=CacheSettings)
+
+
+@dataclass
 class ExportRun:
     """Settings of `scripts/export.py`."""
 
@@ -145,6 +165,7 @@ class ClassifyRun:
     delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
     encoding: str = setting("utf-8", "encoding of the input")
     overwrite: bool = setting(False, "replace the output file where it exists")
+    out_of_scope: bool = setting(True, "look for documents of none of the classes, where the bundle knows how")
     batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
 
     def problems(self) -> Iterator[str]:

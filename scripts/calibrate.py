@@ -1,0 +1,22 @@
+"""A trained run to scores that mean what they say, thresholds, and what goes to a person."""
+
+from tagsmith.config import script
+from tagsmith.settings import CalibrateRun
+
+
+@script("calibrate")
+def main(settings: CalibrateRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    from pathlib import Path
+
+    from tagsmith.calibrate import calibrate_run
+    from tagsmith.report import calibrated_text
+    from tagsmith.run import RunFolder
+
+    if about := calibrate_run(settings):
+        print(calibrated_text(about))
+        print(f"decision: {RunFolder(Path(settings.run)).decision}; scripts/evaluate.py run={settings.run} tests it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Bundles of earlier formats, made by the code of their time, keep loading and say what they said."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tagsmith.classify import Classifier
+from tagsmith.errors import DataError
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@pytest.mark.parametrize("kind", ["single", "multi"])
+def test_format_1(kind: str, tmp_path: Path) -> None:
+    folder = FIXTURES / "format_1" / kind
+    assert json.loads((folder / "manifest.json").read_text())["format"] == 1
+    expected = json.loads((FIXTURES / "format_1" / "expected.json").read_text())[kind]
+    classifier = Classifier.load(folder)
+    assert np.abs(classifier.predict_proba(expected["texts"]) - np.array(expected["scores"])).max() < 1e-5
+    found = classifier.predict(expected["texts"])
+    if kind == "single":
+        assert [one.label for one in found] == expected["predicted"]
+    else:
+        assert [sorted(one.labels) for one in found] == [sorted(labels) for labels in expected["predicted"]]
+    assert {(one.to_person, one.set, one.out_of_scope) for one in found} == {(False, None, None)}
+    shutil.copytree(folder, tmp_path / "touched")
+    (tmp_path / "touched" / "scope.npy").write_bytes(b"")
+    with pytest.raises(DataError, match=r"scope\.npy: foreign"):
+        Classifier.load(tmp_path / "touched")
