@@ -101,6 +101,14 @@ class RunFolder:
         return self.path / "predictions.jsonl"
 
     @property
+    def analysis(self) -> Path:
+        return self.path / "analysis.json"
+
+    @property
+    def guidance(self) -> Path:
+        return self.path / "guidance.json"
+
+    @property
     def vectors(self) -> Path:
         return self.path / "vectors"
 
