@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -37,6 +39,20 @@ def per_class_text(evaluation: Mapping[str, Any]) -> str:
     text = io.StringIO()
     Console(file=text, width=120).print(per_class_table(evaluation))
     return text.getvalue()
+
+
+def guidance_text(path: Path, most: int = 5) -> str:
+    """The first lines of a `guidance.json`, with what to do about each, as plain text."""
+    lines = json.loads(path.read_text(encoding="utf-8"))
+    told: list[str] = []
+    for i, line in enumerate(lines[:most]):
+        told.append(f"{line['severity']}: {line['title']}")
+        if line["remedy"] not in [before["remedy"] for before in lines[:i]]:  # Of lines of one kind, told once.
+            told.append(f"    {line['remedy']}")
+    more = max(0, len(lines) - most)
+    return "\n".join(
+        ["what to do next:", *told, f"{f'and {more} more, ' if more else ''}with reasons and examples: {path}"]
+    )
 
 
 def confusion_csv(evaluation: Mapping[str, Any]) -> str:
