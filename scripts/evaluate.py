@@ -12,7 +12,7 @@ def main(settings: EvaluateRun) -> None:
     from rich import print as show
 
     from tagsmith.evaluate import evaluate_run
-    from tagsmith.report import per_class_table
+    from tagsmith.report import guidance_text, per_class_table
     from tagsmith.run import RunFolder
 
     run = RunFolder(Path(settings.run))
@@ -20,6 +20,8 @@ def main(settings: EvaluateRun) -> None:
     if evaluation:
         show(per_class_table(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
+        if settings.analyse:
+            print(guidance_text(run.guidance))
 
 
 if __name__ == "__main__":

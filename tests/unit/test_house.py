@@ -40,8 +40,15 @@ MAY_IMPORT = {
         "batches", "errors", "metrics", "packed", "processes", "progress", "reading", "schema", "settings",
         "token_cache", "windows",
     },
+    "tfidf": set(),
+    "guidance": {"errors"},
+    "analysis": {
+        "amounts", "data", "dataset_folders", "errors", "files", "guidance", "metrics", "model", "pretrained", "probe",
+        "processes", "progress", "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "windows",
+    },
     "evaluate": {
-        "dataset_folders", "errors", "files", "metrics", "model", "reading", "run", "schema", "scoring", "settings",
+        "analysis", "dataset_folders", "errors", "files", "metrics", "model", "reading", "run", "schema", "scoring",
+        "settings",
     },
     "pretrained": {
         "amounts", "data", "errors", "files", "metrics", "model", "probe", "progress", "reading", "run", "schema",
@@ -68,7 +75,7 @@ MAY_IMPORT = {
     "model_card": {"errors", "schema"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
-        "train", "windows",
+        "tfidf", "train", "windows",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",
