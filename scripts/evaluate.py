@@ -12,7 +12,7 @@ def main(settings: EvaluateRun) -> None:
     from rich import print as show
 
     from tagsmith.evaluate import evaluate_run
-    from tagsmith.report import decision_text, per_class_table
+    from tagsmith.report import decision_text, guidance_text, per_class_table
     from tagsmith.run import RunFolder
 
     run = RunFolder(Path(settings.run))
@@ -21,6 +21,8 @@ def main(settings: EvaluateRun) -> None:
         show(per_class_table(evaluation))
         print(decision_text(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
+        if settings.analyse:
+            print(guidance_text(run.guidance))
         if settings.page:
             from tagsmith.report.page import write_page
 

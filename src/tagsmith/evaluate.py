@@ -185,7 +185,26 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     accelerator = Accelerator(cpu=settings.cpu)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
-    return evaluate_split(
+    if accelerator.is_main_process:
+        for path in (run.analysis, run.guidance):
+            path.unlink(missing_ok=True)  # They are about an earlier evaluation.
+    evaluation = evaluate_split(
         run, split, model.to(accelerator.device), tokenizer, reading, schema, settings.batch_tokens, rule,
         settings.cache, accelerator,
     )  # fmt: skip
+    if settings.analyse:
+        # Imported here: training, which evaluates too, does without it.
+        from tagsmith.analysis.analyse import analyse_run
+
+        analyse_run(
+            settings.analysis,
+            run,
+            model,
+            tokenizer,
+            reading,
+            schema,
+            settings.batch_tokens,
+            settings.cache,
+            accelerator,
+        )
+    return evaluation

@@ -13,7 +13,9 @@ from tests.cli.forked import run_script
 ROOT = Path(__file__).parents[2]
 
 
-PRELOADED = ["tagsmith.train", "tagsmith.evaluate", "tagsmith.export", "tagsmith.classify_files"]
+PRELOADED = [
+    "tagsmith.train", "tagsmith.evaluate", "tagsmith.analysis.analyse", "tagsmith.export", "tagsmith.classify_files",
+]  # fmt: skip
 """What takes seconds to import; a process forked from one that has them starts at once."""
 
 

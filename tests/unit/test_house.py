@@ -42,9 +42,15 @@ MAY_IMPORT = {
         "batches", "errors", "metrics", "model", "packed", "processes", "progress", "reading", "schema", "settings",
         "token_cache", "windows",
     },
+    "tfidf": set(),
+    "guidance": {"errors"},
+    "analysis": {
+        "amounts", "data", "dataset_folders", "errors", "files", "guidance", "metrics", "model", "pretrained", "probe",
+        "processes", "progress", "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "windows",
+    },
     "evaluate": {
-        "dataset_folders", "decision_figures", "decision_rule", "errors", "files", "metrics", "model", "reading", "run",
-        "schema", "scope", "scoring", "settings", "windows",
+        "analysis", "dataset_folders", "decision_figures", "decision_rule", "errors", "files", "metrics", "model",
+        "reading", "run", "schema", "scope", "scoring", "settings", "windows",
     },
     "pretrained": {
         "amounts", "data", "errors", "files", "metrics", "model", "probe", "progress", "reading", "run", "schema",
@@ -87,7 +93,7 @@ MAY_IMPORT = {
     "model_card": {"errors", "report", "schema"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
-        "train", "windows",
+        "tfidf", "train", "windows",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "model", "model_card",

@@ -1,15 +1,10 @@
-"""The contender `tfidf_svm`: weighted words and word pairs, and a linear support vector machine a class."""
+"""The contender `tfidf_svm`: see `tagsmith.tfidf`."""
 
 import time
 
-import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
-
 from tagsmith.bench.contest import Contest, Outcome, outcome
 from tagsmith.bench.documents import read
+from tagsmith.tfidf import fit_and_predict
 
 
 def run(contest: Contest) -> Outcome:
@@ -18,11 +13,6 @@ def run(contest: Contest) -> Outcome:
     started = time.perf_counter()
     texts, truth = read(contest.train, schema)
     test_texts, test_truth = read(contest.test, schema)
-    machine = LinearSVC(random_state=contest.settings.seed)
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    pipeline = make_pipeline(words, OneVsRestClassifier(machine) if schema.multi_label else machine)
-    pipeline.fit(texts, truth if schema.multi_label else truth.argmax(axis=1))
-    found = np.asarray(pipeline.predict(test_texts))
+    predicted = fit_and_predict(texts, truth, test_texts, schema.multi_label, contest.settings.seed)
     seconds = time.perf_counter() - started
-    predicted = found.reshape(test_truth.shape) if schema.multi_label else np.eye(test_truth.shape[1])[found]
-    return outcome(seconds, None, None, predicted.astype(np.int8), test_truth, schema)
+    return outcome(seconds, None, None, predicted, test_truth, schema)

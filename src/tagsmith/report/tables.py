@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -81,6 +83,20 @@ def _errors(found: Mapping[str, Any]) -> str:
     return (
         f"expected calibration error {found['ece_before']:.4f} -> {found['ece_after']:.4f}, "
         f"log loss {found['log_loss_before']:.4f} -> {found['log_loss_after']:.4f}"
+    )
+
+
+def guidance_text(path: Path, most: int = 5) -> str:
+    """The first lines of a `guidance.json`, with what to do about each, as plain text."""
+    lines = json.loads(path.read_text(encoding="utf-8"))
+    told: list[str] = []
+    for i, line in enumerate(lines[:most]):
+        told.append(f"{line['severity']}: {line['title']}")
+        if line["remedy"] not in [before["remedy"] for before in lines[:i]]:  # Of lines of one kind, told once.
+            told.append(f"    {line['remedy']}")
+    more = max(0, len(lines) - most)
+    return "\n".join(
+        ["what to do next:", *told, f"{f'and {more} more, ' if more else ''}with reasons and examples: {path}"]
     )
 
 

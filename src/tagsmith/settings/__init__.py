@@ -4,6 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
+from tagsmith.settings.analysis import AnalysisSettings
 from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import (
@@ -39,6 +40,7 @@ __all__ = [
     "CONTENDERS",
     "RECIPES",
     "REQUIRED",
+    "AnalysisSettings",
     "AzureSettings",
     "BenchScaleRun",
     "BenchTrainRun",

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from tagsmith.schema import Task
+from tagsmith.settings.analysis import AnalysisSettings
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
 from tagsmith.settings.fields import REQUIRED, setting
@@ -120,6 +121,8 @@ class EvaluateRun:
         2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
     )
     cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    analyse: bool = setting(True, "look into the figures and write analysis.json and guidance.json; takes seconds")
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     page: bool = setting(True, "write the page of the run, report.html")
     cache: CacheSettings = field(default_factory=CacheSettings)
 

@@ -1,0 +1,257 @@
+"""From an evaluated run to `analysis.json` and `guidance.json`: each part of the analysis, once, in its turn."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tagsmith.analysis.baselines import beside, probe_predictions, tfidf_predictions
+from tagsmith.analysis.intervals import class_intervals, overall, overall_intervals
+from tagsmith.analysis.learning_curve import learning_curve, predictions_by_share
+from tagsmith.analysis.lengths import class_counts, lengths
+from tagsmith.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
+from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
+from tagsmith.analysis.predictions import Predictions, read_predictions
+from tagsmith.data.split import draw_folds
+from tagsmith.dataset_folders import load_documents
+from tagsmith.errors import InputMissing, counted
+from tagsmith.files import write_json
+from tagsmith.guidance.guidance import Facts, guidance
+from tagsmith.metrics import indicators, probabilities
+from tagsmith.model import TextClassifier
+from tagsmith.pretrained import PretrainedEncoder
+from tagsmith.probe import draw_documents
+from tagsmith.processes import on_main
+from tagsmith.reading import Reading
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.scoring import score
+from tagsmith.settings import AnalysisSettings, CacheSettings
+from tagsmith.token_cache import encode_cached
+from tagsmith.windows import encode
+
+log = logging.getLogger("tagsmith")
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class Analysis:
+    """The parts of the analysis of an evaluated run; what scores documents must be called by all processes."""
+
+    def __init__(
+        self, settings: AnalysisSettings, run: RunFolder, evaluation: dict[str, Any], schema: Schema, batch_tokens: int,
+        cache: CacheSettings, accelerator: Accelerator,
+    ):  # fmt: skip
+        """Read what the evaluation wrote.
+
+        Raises:
+            DataError: a file of the run is damaged.
+        """
+        self.settings, self.run, self.schema = settings, run, schema
+        self.batch_tokens, self.cache, self.accelerator = batch_tokens, cache, accelerator
+        self.evaluation, self.split = evaluation, evaluation["split"]
+        self.splits = load_documents(run.data, schema)
+        self.predictions: Predictions = read_predictions(run.predictions, schema)
+        self.truths = {
+            name: indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+            for name, part in self.splits.items()
+        }
+
+    def intervals(self) -> dict[str, Any]:
+        """How sure the figures are."""
+        known, said = self.predictions.truth, self.predictions.predicted
+        tp, fp, fn = ((a & b).sum(axis=0, dtype=int) for a, b in ((known, said), (1 - known, said), (known, 1 - said)))
+        found: dict[str, Any] = dict(overall_intervals(known, said, self.settings.resamples, self.settings.seed))
+        found["classes"] = {
+            name: class_intervals(int(tp[i]), int(fp[i]), int(fn[i])) for i, name in enumerate(self.schema.classes)
+        }
+        return found
+
+    def data(self, tokenizer: Tokenizer, reading: Reading) -> dict[str, Any]:
+        """How many documents there are, and how long."""
+        tokens = {}
+        for name, part in self.splits.items():
+            encoded = encode_cached(self.cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+            tokens[name] = lengths(encoded.tokens, encoded.unread)
+        return {
+            "classes": class_counts(self.truths, self.schema.classes),
+            "documents": {name: len(part) for name, part in self.splits.items()},
+            "tokens": tokens,
+        }
+
+    def drawn(self) -> dict[str, Ints]:
+        """Positions of the documents, by split, that the baselines and the learning curve are made with."""
+        return {
+            name: draw_documents(self.splits[name]["labels"][:], self.settings.most_documents, self.settings.seed)
+            for name in {"train": 0, self.split: 0}
+        }
+
+    def vectors(self, drawn: dict[str, Ints]) -> dict[str, Floats] | None:
+        """Vectors before training of the documents drawn; None where the encoder is no longer there."""
+        try:
+            encoder = PretrainedEncoder(self.run, self.batch_tokens, self.cache, self.accelerator)
+        except InputMissing as error:
+            log.warning(f"analysis: no probe and no learning curve: {error}")
+            return None
+        found = {}
+        for name, places in drawn.items():
+            part = self.splits[name]
+            whole = len(places) == len(part)
+            vectors = (
+                encoder.vectors_of_split(name, part) if whole else encoder.vectors(name, part.select(places)["text"])
+            )
+            # As they are kept for the next command, which is to find the same.
+            found[name] = vectors.astype(np.float16).astype(np.float32)
+        return found
+
+    def baselines_and_curve(self, drawn: dict[str, Ints], vectors: dict[str, Floats] | None) -> dict[str, Any]:
+        """`baselines` and `learning_curve`; of training documents a fifth is held out for the curve."""
+        settings, multi_label, split = self.settings, self.schema.multi_label, self.split
+        threshold = self.evaluation["threshold"] or 0.5
+        part = self.splits["train"].select(drawn["train"])
+        known = self.truths["train"][drawn["train"]]
+        groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
+        held_out = split == "train"
+        folds = draw_folds(part["text"][:], groups, known, 5 if held_out else 4, settings.seed)
+        baselines: dict[str, Any] = {"probe": None, "tfidf": None}
+        if held_out:
+            inside = folds < 4
+            truth, places = known[~inside], None
+        else:
+            inside = np.ones(len(known), dtype=bool)
+            places = drawn[split]
+            truth = self.predictions.truth[places]
+
+        def compare(predicted: NDArray[np.int8]) -> dict[str, Any]:
+            ours = self.predictions.predicted[places]
+            return beside(truth, ours, predicted, len(known), settings.resamples, settings.seed)
+
+        if places is not None:
+            texts = [self.predictions.rows[i]["text"] for i in places]
+            found = tfidf_predictions(part["text"][:], known, texts, multi_label, settings.seed)
+            baselines["tfidf"] = compare(found) if found is not None else None
+        if vectors is None or not inside.any() or not len(truth):
+            return {"baselines": baselines, "learning_curve": None}
+        given, tags = vectors["train"][inside], known[inside]
+        new = vectors["train"][~inside] if held_out else vectors[split]
+
+        def predict(chosen: NDArray[np.bool_]) -> NDArray[np.int8]:
+            return probe_predictions(given[chosen], tags[chosen], new, multi_label, threshold)
+
+        whole = predict(np.ones(len(given), dtype=bool))
+        if not held_out:
+            baselines["probe"] = compare(whole)
+        curve = None
+        if len(np.unique(folds[inside])) == 4:
+            by_share = predictions_by_share(folds[inside], predict, whole, settings.curve_draws)
+            trained, tagged = (
+                [int(count) for count in matrix.sum(axis=0, dtype=int)] for matrix in (tags, self.truths["train"])
+            )
+            curve = learning_curve(
+                by_share, truth, len(tags), trained, tagged, self.schema.classes, settings.resamples // 2, settings.seed
+            )
+        return {"baselines": baselines, "learning_curve": curve}
+
+    def near_duplicates(self) -> dict[str, Any]:
+        """What documents have in common, and the figures without those that the model has nearly seen."""
+        sizes = {name: len(part) for name, part in self.splits.items()}
+        chosen = compared(sizes, self.split, self.settings.compared_documents, self.settings.seed)
+        if (count := sum(map(len, chosen.values()))) < sum(sizes.values()):
+            total = counted(sum(sizes.values()), "document")
+            log.info(f"analysis: near-duplicates are looked for among {count:,} of {total}")
+        sides = [
+            Side(name, record["id"], record["text"], tuple(self._names(record["labels"])))
+            for name in sorted(chosen, key=HELD_OUT_FIRST.index)
+            for record in self.splits[name].select(chosen[name])
+        ]
+        found = near_duplicates(sides, self.settings.similarity)
+        near = {line["id"] for line in found["across"] if line["split"] == self.split}
+        kept = np.asarray([row["id"] not in near for row in self.predictions.rows])
+        without = None
+        if near and kept.any():
+            figures = overall(self.predictions.truth[kept], self.predictions.predicted[kept])
+            without = {"documents": int(kept.sum()), **figures}
+        found |= {name: found[name][:MOST_LISTED] for name in ("across", "differently_tagged")}
+        return {**found, "compared": {name: len(places) for name, places in chosen.items()}, "without": without}
+
+    def _names(self, labels: Any) -> list[str]:
+        return self.schema.names(labels if self.schema.multi_label else [labels])
+
+    def explanations(self, model: TextClassifier, tokenizer: Tokenizer, reading: Reading) -> dict[str, Any]:
+        """The words that weighed most in mistakes."""
+        settings, rows = self.settings, self.predictions.rows
+        asked = mistakes(self.predictions.truth, self.predictions.predicted, self.predictions.scores)
+        asked = asked[: settings.explained_documents]
+        texts = [rows[i]["text"] for i, _ in asked]
+        tokens = [min(int(n), reading.rule.max_tokens) for n in encode(tokenizer, texts, reading.rule, 0).tokens]
+        parts = [len(words(tokenizer, text, settings.explained_words)) for text in texts]
+        asked = asked[: affordable(tokens, parts, settings.explained_tokens)]
+
+        def scores(variants: list[str]) -> Floats:
+            encoded = encode(tokenizer, variants, reading.rule, reading.pad_id)
+            logits = score(model.eval(), encoded, self.batch_tokens, self.accelerator, "explaining mistakes")
+            return probabilities(logits, self.schema.multi_label)
+
+        questions = [Question(rows[i]["text"], label) for i, label in asked]
+        found = explain(questions, tokenizer, scores, settings.explained_words)
+        ids = [rows[i]["id"] for i, _ in asked]
+        return {
+            "by": "occlusion",
+            "mistakes": int(self.predictions.wrong.sum()),
+            "classes": {name: self.schema.classes[label] for name, (_, label) in zip(ids, asked, strict=True)},
+            "documents": dict(zip(ids, found, strict=True)),
+        }
+
+
+def analyse_run(
+    settings: AnalysisSettings, run: RunFolder, model: TextClassifier, tokenizer: Tokenizer, reading: Reading,
+    schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Write `analysis.json` and `guidance.json` beside an evaluation; return the latter, on the main process.
+
+    Args:
+        model: on its device.
+
+    Raises:
+        DataError: a file of the run is damaged.
+    """
+    started = time.monotonic()
+    accelerator.wait_for_everyone()  # The main process has written the predictions that all now read.
+    evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
+    parts = Analysis(settings, run, evaluation, schema, batch_tokens, cache, accelerator)
+    took: dict[str, float] = {}
+
+    def timed(name: str, part: Callable[[], Any]) -> Any:
+        begun = time.monotonic()
+        found = part()
+        took[name] = time.monotonic() - begun
+        return found
+
+    data = timed("lengths", lambda: parts.data(tokenizer, reading))
+    drawn = parts.drawn()
+    vectors = timed("vectors", lambda: parts.vectors(drawn))
+    explanations = timed("explanations", lambda: parts.explanations(model, tokenizer, reading))
+
+    def arithmetic() -> list[dict[str, Any]]:
+        analysis: dict[str, Any] = {"split": parts.split, "intervals": timed("intervals", parts.intervals)}
+        analysis |= timed("baselines and learning curve", lambda: parts.baselines_and_curve(drawn, vectors))
+        analysis |= {"data": data, "near_duplicates": timed("near-duplicates", parts.near_duplicates)}
+        analysis["explanations"] = explanations
+        recipe = run.read_record()["settings"].get("train.recipe")
+        facts = Facts(str(run.path), recipe, reading.rule.as_dict(), schema.classes, schema.multi_label)
+        lines = guidance(evaluation, analysis, parts.predictions.rows, facts)
+        write_json(run.analysis, analysis)
+        write_json(run.guidance, lines)
+        return lines
+
+    lines = on_main(accelerator, arithmetic) or []
+    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in took.items())
+    log.info(f"analysis: {time.monotonic() - started:.0f} s ({told})")
+    return lines

@@ -1,0 +1,115 @@
+"""Which words of a document weighed most: the drop of a class's score when they are hidden.
+
+Li, Monroe and Jurafsky, Understanding Neural Networks through Representation Erasure, arXiv 1612.08220.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tagsmith.windows import without_limits
+
+Floats = NDArray[np.float32]
+
+MOST_SHOWN = 8
+"""Words of a document that are told."""
+
+LEAST_WEIGHT = 0.0005
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a document: which words speak for a class.
+
+    Attributes:
+        text: of the document.
+        label: id of the class.
+    """
+
+    text: str
+    label: int
+
+
+def mistakes(truth: NDArray[np.int8], predicted: NDArray[np.int8], scores: Floats) -> list[tuple[int, int]]:
+    """Documents with a wrong class and that class, the surest mistakes first.
+
+    Of several classes that a document should not have, the surest one. Of a document that only lacks classes, the one
+    that the model holds least likely: it comes after those.
+    """
+    invented = np.where((predicted == 1) & (truth == 0), scores, -1.0)
+    missed = np.where((predicted == 0) & (truth == 1), 1 - scores, -1.0)
+    found = []
+    for i in np.flatnonzero((truth != predicted).any(axis=1)):
+        table = invented if invented[i].max() >= 0 else missed
+        found.append((table is missed, -float(table[i].max()), int(i), int(table[i].argmax())))
+    return [(i, label) for _, _, i, label in sorted(found)]
+
+
+def words(tokenizer: Tokenizer, text: str, most: int) -> list[tuple[int, int]]:
+    """Where the words of a text stand, as (start, end) of its characters; beyond `most`, neighbours are one part.
+
+    What a word is, the tokenizer says, so that it holds for writing without spaces too.
+    """
+    encoding = without_limits(tokenizer).encode(text, add_special_tokens=False)
+    spans: dict[Any, tuple[int, int]] = {}
+    for i, (word, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
+        key = word if word is not None else ("token", i)
+        before = spans.get(key, (start, end))
+        spans[key] = (min(before[0], start), max(before[1], end))
+    bare = [(start, end) for start, end in (_stripped(text, *span) for span in spans.values()) if start < end]
+    bare.sort()
+    size = -(-len(bare) // most) if bare else 1
+    return [(bare[i][0], bare[min(i + size, len(bare)) - 1][1]) for i in range(0, len(bare), size)]
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space that some tokenizers count among a word."""
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - (len(part) - len(part.rstrip()))
+
+
+def explain(
+    questions: Sequence[Question],
+    tokenizer: Tokenizer,
+    score: Callable[[list[str]], Floats],
+    most_words: int,
+) -> list[list[dict[str, Any]]]:
+    """The weightiest words for each question, the weightiest first, as start, end and weight.
+
+    Args:
+        score: from texts to scores float32 [texts, classes].
+        most_words: parts of a document that are hidden in turn.
+
+    Returns:
+        Of each question at most `MOST_SHOWN` parts; a weight is the drop of the class's score without the part.
+        Parts that do not speak for the class are not among them.
+    """
+    if not questions:
+        return []
+    spans = [words(tokenizer, question.text, most_words) for question in questions]
+    texts = [
+        text
+        for question, parts in zip(questions, spans, strict=True)
+        for text in (question.text, *(question.text[:start] + question.text[end:] for start, end in parts))
+    ]
+    scores = score(texts)
+    explained, at = [], 0
+    for question, parts in zip(questions, spans, strict=True):
+        whole, hidden = scores[at, question.label], scores[at + 1 : at + 1 + len(parts), question.label]
+        at += 1 + len(parts)
+        weights = whole - hidden
+        order = [i for i in np.argsort(-weights, kind="stable")[:MOST_SHOWN] if weights[i] >= LEAST_WEIGHT]
+        explained.append(
+            [{"start": parts[i][0], "end": parts[i][1], "weight": round(float(weights[i]), 4)} for i in order]
+        )
+    return explained
+
+
+def affordable(tokens: Sequence[int], parts: Sequence[int], budget: int) -> int:
+    """How many of the first documents `budget` tokens suffice for: each is read once a part and once whole."""
+    spent = np.cumsum([length * (1 + count) for length, count in zip(tokens, parts, strict=True)])
+    return int((spent <= budget).sum())

@@ -1,0 +1,67 @@
+"""What an evaluation wrote a line a document, as arrays."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagsmith.errors import DataError
+from tagsmith.schema import Schema
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The lines of a `predictions.jsonl`.
+
+    Attributes:
+        rows: the lines as they stand.
+        truth, predicted: int8 [documents, classes].
+        scores: float32 [documents, classes].
+    """
+
+    rows: list[dict[str, Any]]
+    truth: NDArray[np.int8]
+    predicted: NDArray[np.int8]
+    scores: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def texts(self) -> list[str]:
+        return [row["text"] for row in self.rows]
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """bool [documents], where not exactly the classes of the document are predicted."""
+        different: NDArray[np.bool_] = (self.truth != self.predicted).any(axis=1)
+        return different
+
+
+def read_predictions(path: Path, schema: Schema) -> Predictions:
+    """Read what an evaluation wrote.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        places = schema.label2id
+        truth, predicted = (_indicators([row[name] for row in rows], places) for name in ("labels", "predicted"))
+        scores = np.asarray([[row["scores"][name] for name in schema.classes] for row in rows], dtype=np.float32)
+        if not all(isinstance(row["id"], str) and isinstance(row["text"], str) for row in rows):
+            raise TypeError("an id or a text that is none")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: expected a line a document, found {error!r}; evaluate the run again.") from error
+    return Predictions(rows, truth, predicted, scores.reshape(len(rows), len(schema.classes)))
+
+
+def _indicators(names: list[list[str]], places: dict[str, int]) -> NDArray[np.int8]:
+    matrix = np.zeros((len(names), len(places)), dtype=np.int8)
+    for row, found in zip(matrix, names, strict=True):
+        row[[places[name] for name in found]] = 1
+    return matrix

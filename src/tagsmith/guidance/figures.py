@@ -1,0 +1,149 @@
+"""Lines about the figures: how sure they are, what they are to be compared with, what would raise them."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tagsmith.errors import counted
+from tagsmith.guidance.lines import Facts, Line, Severity, named
+
+WIDE = 0.2
+"""Width of an interval of F1 from which it decides nothing."""
+
+WORTH_IT = 0.01
+"""Gain of F1 by 50 documents below which a class is not named."""
+
+MOST_CLASSES = 10
+
+
+def trained_on(analysis: Mapping[str, Any]) -> Iterator[Line]:
+    """Figures of documents that the model was trained on."""
+    if analysis["split"] == "train":
+        yield Line(
+            "trained_on",
+            Severity.problem,
+            "These figures are of documents that the model was trained on.",
+            "It may know them by heart: figures of new documents are lower, and no baseline can stand beside these.",
+            "Evaluate a split that was held out (split=test); where there is none, train with data.test_share=0.2.",
+        )
+
+
+def wide_interval(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
+    """Classes whose F1 is not known well enough, and how many documents would settle it."""
+    wide = {}
+    for name in facts.classes:
+        support, f1 = evaluation["classes"][name]["support"], analysis["intervals"]["classes"][name]["f1"]
+        if not support or f1 is None or f1[1] - f1[0] <= WIDE:
+            continue
+        # The width of an interval goes with one over the root of the number of documents.
+        needed = math.ceil(support * ((f1[1] - f1[0]) / WIDE) ** 2)
+        wide[name] = {"low": f1[0], "high": f1[1], "support": support, "needed": needed}
+    if wide:
+        names = sorted(wide, key=lambda name: (wide[name]["low"] - wide[name]["high"], name))
+        worst, split = wide[names[0]], analysis["split"]
+        more = sum(row["needed"] - row["support"] for row in wide.values())
+        yield Line(
+            "wide_interval",
+            Severity.advice,
+            f"The F1 of {counted(len(names), 'class')} is not known to within {WIDE}: {named(names)}.",
+            f"{names[0]}: between {worst['low']:.2f} and {worst['high']:.2f} (95 %), by "
+            f"{counted(worst['support'], 'document')} in {split}. Two models are not told apart by such a figure.",
+            f"Tag about {counted(more, 'more document')} for {split} ({names[0]}: "
+            f"{worst['needed'] - worst['support']:,}), or do not judge by single classes.",
+            names,
+            {"classes": len(names), "more_documents": more, "by_class": wide},
+            size=len(names),
+        )
+
+
+def behind_baseline(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
+    """Simpler ways that reach as much."""
+    about = {
+        "probe": ("the probe (a regression on the encoder before training)", "train=probe"),
+        "tfidf": ("TF-IDF with a linear support vector machine", None),
+    }
+    for name, (what, recipe) in about.items():
+        found = analysis["baselines"].get(name)
+        # A run of the probe is what it would be compared with.
+        if found is None or (name == "probe" and facts.recipe == "probe"):
+            continue
+        leads = [found["lead"][figure] for figure in ("macro_f1", "micro_f1")]
+        if any(lead["interval"][0] > 0 for lead in leads):
+            continue
+        lead, f1 = leads[0], found["macro_f1"]
+        low, high = lead["interval"]
+        behind = all(lead["found"] <= 0 for lead in leads)
+        simpler = (
+            f"Take it: {recipe} trains in a fraction of the time." if recipe else "A larger encoder may know more."
+        )
+        yield Line(
+            "behind_baseline",
+            Severity.problem if behind else Severity.advice,
+            f"The model is {'no better than' if behind else 'not surely better than'} {what}.",
+            f"Macro F1 {f1 + lead['found']:.4f} against {f1:.4f}, a difference of {lead['found']:+.4f} (95 %: "
+            f"{low:+.4f} to {high:+.4f}, by a bootstrap of both on the same documents).",
+            f"Look at the tags first, then try train=auto, which compares recipes by cross-validation. {simpler}",
+            (),
+            {
+                "macro_f1": f1 + lead["found"], "baseline_macro_f1": f1, "difference": lead["found"], "low": low,
+                "high": high, "baseline_accuracy": found["accuracy"],
+            },
+            size=-lead["found"],
+        )  # fmt: skip
+
+
+def not_calibrated(evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
+    """Scores that do not say how often they are right."""
+    if not (evaluation.get("scores") or {}).get("calibrated"):
+        yield Line(
+            "not_calibrated",
+            Severity.note,
+            "The scores are not calibrated.",
+            "A score of 0.9 need not mean that 9 of 10 such documents are right, so no share of documents can be left "
+            "to the model by its score.",
+            f"python scripts/calibrate.py run={facts.run}",
+        )
+
+
+def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
+    """Classes that gain most by more documents."""
+    curve = analysis["learning_curve"]
+    if not curve or not curve["classes"]:
+        return
+    gains = {name: found for name, found in curve["classes"].items() if found["gain_of_50"] >= WORTH_IT}
+    names = sorted(gains, key=lambda name: (-gains[name]["gain_of_50"], name))[:MOST_CLASSES]
+    points = curve["points"]
+    rise = f"Macro F1 of the probe: {_points(points)}."
+    if not names:
+        yield Line(
+            "learning_curve",
+            Severity.note,
+            f"No class is likely to gain {WORTH_IT} of F1 by 50 more documents of it.",
+            f"{rise} More documents of the same kind bring little.",
+            "Mend tags and classes instead (see the lines on collisions and on documents tagged differently).",
+            figure={"macro_f1": points[-1]["macro_f1"]},
+        )
+        return
+    best = gains[names[0]]
+    sure = [name for name in names if gains[name]["low"] > 0]
+    yield Line(
+        "learning_curve",
+        Severity.advice if sure else Severity.note,
+        f"More documents help most in {named(names)}.",
+        f"{rise} By its learning curve 50 more documents of {names[0]} bring {best['gain_of_50']:+.3f} of its F1 "
+        f"(95 %: {best['low']:+.3f} to {best['high']:+.3f})"
+        f"{'' if sure else '; for no class is it sure that they bring anything'}.",
+        f"Tag these classes first; python scripts/improve.py run={facts.run} pool=untagged.jsonl puts untagged "
+        "documents in the order in which they help.",
+        names,
+        {
+            "macro_f1": points[-1]["macro_f1"],
+            "by_class": {
+                name: {key: gains[name][key] for key in ("gain_of_50", "low", "high")} for name in names
+            },
+        },
+    )  # fmt: skip
+
+
+def _points(points: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{point['macro_f1']:.3f} with {point['documents']:,}" for point in points) + " documents"

@@ -1,0 +1,104 @@
+"""A line of guidance, and in which order lines are told."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+SHOWN_NAMES = 3
+"""Classes that a title names; the line lists all of them."""
+
+SHOWN_EXAMPLES = 6
+
+
+class Severity(Enum):
+    """Whether figures cannot be relied on, something would make them better, or it is good to know."""
+
+    problem = "problem"
+    advice = "advice"
+    note = "note"
+
+
+KINDS = (
+    "trained_on",
+    "absent_from_test",
+    "behind_baseline",
+    "near_duplicates",
+    "differently_tagged",
+    "collision",
+    "few_documents",
+    "documents_cut",
+    "learning_curve",
+    "wide_interval",
+    "imbalance",
+    "other_mix",
+    "not_calibrated",
+)
+"""Of lines of one severity, those of an earlier kind come first: what makes figures wrong, then what makes them low."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the lines need to know of a run beside its figures.
+
+    Attributes:
+        run: its folder, as a person named it.
+        recipe: `train.recipe`; None where the run does not say.
+        rule: the fields of its `windows.WindowRule`.
+        classes: in the order of the schema.
+        multi_label: whether a document has any number of classes.
+    """
+
+    run: str
+    recipe: str | None
+    rule: Mapping[str, Any]
+    classes: Sequence[str]
+    multi_label: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that a person should know, and what to do about it.
+
+    Attributes:
+        kind: one of `KINDS`.
+        classes: those that it is about, the most concerned first.
+        figure: numbers, and `by_class` with numbers of each class.
+        examples: documents, with id, text, labels, split, and predicted where they were evaluated.
+        size: how much it matters among lines of its kind; not written.
+    """
+
+    kind: str
+    severity: Severity
+    title: str
+    reason: str
+    remedy: str
+    classes: Sequence[str] = ()
+    figure: Mapping[str, Any] = field(default_factory=dict)
+    examples: Sequence[Mapping[str, Any]] = ()
+    size: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        content = asdict(self) | {"severity": self.severity.value, "classes": list(self.classes)}
+        del content["size"]
+        return content
+
+
+def in_order(lines: Iterable[Line]) -> list[Line]:
+    """The most important first; the same lines always in the same order."""
+    severities = list(Severity)
+    return sorted(
+        lines, key=lambda line: (severities.index(line.severity), KINDS.index(line.kind), -line.size, line.title)
+    )
+
+
+def named(names: Sequence[str], most: int = SHOWN_NAMES) -> str:
+    """Names for a sentence: `a, b, c and 4 more`."""
+    if len(names) <= most + 1:
+        return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def example(row: Mapping[str, Any], split: str) -> dict[str, Any]:
+    """A line of `predictions.jsonl` as an example."""
+    return {name: row[name] for name in ("id", "text", "labels", "predicted")} | {"split": split}
