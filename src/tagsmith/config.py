@@ -43,9 +43,11 @@ STAGES: dict[str, type] = {
     "evaluate": typed.EvaluateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
+    "improve": typed.ImproveRun,
     "check_kills": typed.CheckKills,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
+    "bench_improve": typed.BenchImproveRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {

@@ -105,6 +105,18 @@ class RunFolder:
         return self.path / "vectors"
 
     @property
+    def decision(self) -> Path:
+        return self.path / "decision.json"
+
+    @property
+    def out_of_fold(self) -> Path:
+        return self.path / "out_of_fold.jsonl"
+
+    @property
+    def improve(self) -> Path:
+        return self.path / "improve"
+
+    @property
     def holds_run(self) -> bool:
         return self.settings.is_file()
 

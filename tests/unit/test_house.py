@@ -61,14 +61,19 @@ MAY_IMPORT = {
         "loop", "lora", "model", "pretrained", "processes", "reading", "run", "schema", "scoring", "settings",
         "sharding", "tracking",
     },
+    "improve": {
+        "amounts", "data", "dataset_folders", "errors", "files", "metrics", "model", "pretrained", "probe", "progress",
+        "reading", "rows", "run", "schema", "scoring", "settings", "token_cache", "untagged",
+    },
+    "untagged": {"errors", "rows"},
     "bundle": {"errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
     "classify": {"batches", "bundle", "errors", "schema", "windows"},
-    "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
+    "classify_files": {"classify", "errors", "files", "progress", "settings", "untagged"},
     "model_card": {"errors", "schema"},
     "bench": {
-        "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
-        "train", "windows",
+        "amounts", "batches", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes",
+        "reading", "run", "schema", "scoring", "settings", "token_cache", "train", "windows",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "errors", "evaluate", "files", "metrics", "model", "model_card", "run",

@@ -18,6 +18,7 @@ from tagsmith.settings.data import (
     TextFoldersSettings,
 )
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
+from tagsmith.settings.improve import STRATEGIES, BenchImproveRun, ImproveRun
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
 from tagsmith.settings.stages import (
@@ -37,7 +38,9 @@ __all__ = [
     "CONTENDERS",
     "RECIPES",
     "REQUIRED",
+    "STRATEGIES",
     "AzureSettings",
+    "BenchImproveRun",
     "BenchScaleRun",
     "BenchTrainRun",
     "BestMetric",
@@ -52,6 +55,7 @@ __all__ = [
     "ExportRun",
     "FileSettings",
     "HubSettings",
+    "ImproveRun",
     "JsonlSettings",
     "LongDocuments",
     "LoraSettings",
