@@ -13,7 +13,7 @@ from tests.cli.forked import run_script
 ROOT = Path(__file__).parents[2]
 
 
-PRELOADED = ["tagsmith.train", "tagsmith.evaluate", "tagsmith.export", "tagsmith.classify_files"]
+PRELOADED = ["tagsmith.train", "tagsmith.evaluate", "tagsmith.export", "tagsmith.classify_files", "tagsmith.improve"]
 """What takes seconds to import; a process forked from one that has them starts at once."""
 
 

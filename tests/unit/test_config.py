@@ -71,6 +71,8 @@ def test_every_stage_composes(stage: str) -> None:
     given = {
         "evaluate": ["run=r"],
         "export": ["run=r", "bundle=b"],
+        "improve": ["run=r"],
+        "bench_improve": [],
         "train": [],
         "bench_train": [],
         "bench_scale": [],

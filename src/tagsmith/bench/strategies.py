@@ -57,8 +57,10 @@ def random(now: Situation, count: int, seed: int) -> Ints:
 
 
 def margin(now: Situation, count: int, seed: int) -> Ints:
-    """Those with the least margin between the best two classes (multi-label: most decisions expected wrong)."""
-    return np.argsort(-uncertainty(now.scores, now.multi_label), kind="stable")[:count]
+    """Those with the least margin between the best two classes (multi-label: most wrong decisions expected)."""
+    likely_wrong = np.minimum(now.scores, 1 - now.scores).sum(axis=1)
+    unsure = likely_wrong if now.multi_label else uncertainty(now.scores, False)
+    return np.argsort(-unsure, kind="stable")[:count]
 
 
 def entropy(now: Situation, count: int, seed: int) -> Ints:

@@ -109,8 +109,8 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
         judged = means[:, 1 if multi_label else 0]
         goal = float(judged[-1]) if name == "random" else goal
         enough = next((size for size, figure in zip(sizes, judged, strict=True) if goal and figure >= goal), None)
-        columns = [[round(float(value), 4) for value in column] for column in means.T]
-        yield Curve(name, settings.seeds, sizes, *columns, enough)
+        accuracy, micro_f1, macro_f1 = ([round(float(value), 4) for value in column] for column in means.T)
+        yield Curve(name, settings.seeds, sizes, accuracy, micro_f1, macro_f1, enough)
     if settings.wrong_share:
         yield find_turned(
             vectors.train, vectors.truth, vectors.texts, vectors.folds, settings.wrong_share, multi_label, settings.seed
@@ -121,14 +121,17 @@ def _embed(tagged: data.TaggedData, settings: BenchImproveRun) -> _Vectors:
     model, tokenizer, reading = load_pretrained(settings.model, settings.data, 1, settings.evaluate.threshold)
     accelerator = Accelerator(cpu=settings.cpu)
     model = model.to(accelerator.device).eval()
-    found: list[Any] = []
-    for name in ("train", "test"):
+
+    def seen(name: str) -> tuple[Floats, Tags]:
         part = tagged.splits[name]
         encoded = encode_cached(settings.cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
-        found.append(score(model.features, encoded, settings.evaluate.batch_tokens, accelerator, f"embedding {name}"))
-        found.append(indicators(part["labels"][:], len(tagged.schema.classes), tagged.schema.multi_label))
+        tokens, what = settings.evaluate.batch_tokens, f"embedding {name}"
+        tags = indicators(part["labels"][:], len(tagged.schema.classes), tagged.schema.multi_label)
+        return score(model.features, encoded, tokens, accelerator, what), tags
+
     train = tagged.splits["train"]
-    return _Vectors(*found, folds_of(train, tagged.schema, 5, settings.seed), train["text"][:])
+    folds = folds_of(train, tagged.schema, 5, settings.seed)
+    return _Vectors(*seen("train"), *seen("test"), folds, train["text"][:])
 
 
 def _simulate(
@@ -140,7 +143,7 @@ def _simulate(
     found: list[tuple[float, float, float]] = []
     while True:
         weights, bias = fit_head(of.train[tagged], of.truth[tagged], multi_label, probe_c(multi_label))
-        logits = of.test @ weights.T + bias
+        logits = np.asarray(of.test @ weights.T + bias, dtype=np.float32)
         predicted = decide(probabilities(logits, multi_label), multi_label, 0.5)
         sizes.append(len(tagged))
         found.append(_figures(of.test_truth, predicted))

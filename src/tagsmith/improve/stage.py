@@ -147,7 +147,7 @@ def _suspect(
     if (fine_tuned := kept_out_of_fold(run, part, schema)) is not None:
         # Each in the units in which it says most: fine-tuned models are far surer than regressions.
         scales = [best_scale(each, truth, schema.multi_label) for each in (logits, fine_tuned)]
-        logits = (logits * scales[0] + fine_tuned * scales[1]) / 2
+        logits = np.asarray((logits * scales[0] + fine_tuned * scales[1]) / 2, dtype=np.float32)
         by += " and fine-tuned models out of fold, in equal parts"
     doubt = doubts(logits, truth, schema.multi_label)
     texts = part["text"][:]

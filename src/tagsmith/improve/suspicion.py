@@ -132,10 +132,10 @@ def with_near_copies(
     return result
 
 
-def same_characters(one: str, other: str, most: int = 2000) -> float:
+def same_characters(one: str, other: str, most: int = 500) -> float:
     """Share of the characters that two texts have in common in the same order, from 0 to 1, of their first `most`."""
-    parts = (" ".join(text.casefold().split())[:most] for text in (one, other))
-    return difflib.SequenceMatcher(None, *parts, autojunk=False).ratio()
+    first, second = (" ".join(text.casefold().split())[:most] for text in (one, other))
+    return float(difflib.SequenceMatcher(None, first, second, autojunk=False).ratio())
 
 
 def count_wrong(logits: Floats, truth: NDArray[np.int8], multi_label: bool) -> int:
