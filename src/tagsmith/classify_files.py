@@ -8,20 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify import Classifier, Prediction
-from tagsmith.errors import NO_ROOM, DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.errors import NO_ROOM, InputMissing, SettingsError, TryAgainLater
 from tagsmith.files import whole_file
 from tagsmith.progress import meter
-from tagsmith.rows import BadRow, Rows, decode, delimited, is_broken, json_lines
 from tagsmith.settings import ClassifyRun
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One input: what tells it apart (its id, its file name) and its text, or what is wrong with it."""
-
-    key: dict[str, Any]
-    text: str = ""
-    error: str | None = None
+from tagsmith.untagged import Untagged, untagged_rows
 
 
 @dataclass
@@ -71,7 +62,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
     return counts
 
 
-def _classify(classifier: Classifier, rows: list[Row]) -> Iterator[dict[str, Any]]:
+def _classify(classifier: Classifier, rows: list[Untagged]) -> Iterator[dict[str, Any]]:
     scores, decisions = classifier.decide([row.text for row in rows])
     predictions = classifier.predictions(scores, decisions)
     for i, row in enumerate(rows):
@@ -94,51 +85,5 @@ def _decided(prediction: Prediction) -> dict[str, Any]:
     return line
 
 
-def _rows(source: Path, settings: ClassifyRun) -> Iterator[Row]:
-    kind, text_field = source.suffix.lower(), settings.text_field
-    if source.is_dir():
-        return _text_files(source, settings.encoding)
-    if kind == ".jsonl":
-        return _records(json_lines(source, settings.encoding), text_field)
-    if kind not in (".csv", ".tsv"):
-        raise SettingsError(f"input={source}: expected a .jsonl, .csv or .tsv file, or a folder of .txt files.")
-    rows = delimited(source, settings.delimiter or ("\t" if kind == ".tsv" else ","), settings.encoding)
-    _, header = next(rows)
-    if isinstance(header, BadRow) or text_field not in header:
-        found = "no header line" if isinstance(header, BadRow) or not header else ", ".join(header)
-        raise DataError(f"{source}: expected the column {text_field}, found {found}; name it with text_field=.")
-    return _records(rows, text_field)
-
-
-def _text_files(folder: Path, encoding: str) -> Iterator[Row]:
-    paths = sorted(folder.rglob("*.txt"))
-    if not paths:
-        raise DataError(f"input={folder}: holds no .txt file.")
-    for path in paths:
-        key = {"file": path.relative_to(folder).as_posix()}
-        try:
-            text = decode(path.read_bytes(), encoding)
-        except OSError as error:
-            yield Row(key, error=f"cannot be read: {error.strerror}")
-            continue
-        yield Row(key, error=f"not in {encoding}") if text is None else _row(key, text, "text")
-
-
-def _records(rows: Rows, text_field: str) -> Iterator[Row]:
-    for number, record in rows:
-        if isinstance(record, BadRow):
-            yield Row({"row": number}, error=record.what)
-            continue
-        key = {"row": number, "id": record["id"]} if record.get("id") is not None else {"row": number}
-        if text_field in record:
-            yield _row(key, record[text_field], text_field)
-        else:
-            yield Row(key, error=f"no field {text_field}; found {', '.join(record)}")
-
-
-def _row(key: dict[str, Any], text: Any, field: str) -> Row:
-    if not isinstance(text, str):
-        return Row(key, error=f"expected text as {field}, found {type(text).__name__}")
-    if not text.strip():
-        return Row(key, error=f"{field} is empty")
-    return Row(key, error=f"{field} is no Unicode text") if is_broken(text) else Row(key, text)
+def _rows(source: Path, settings: ClassifyRun) -> Iterator[Untagged]:
+    return untagged_rows(source, "input", settings.text_field, settings.delimiter, settings.encoding)

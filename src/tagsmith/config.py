@@ -8,14 +8,12 @@ import functools
 import inspect
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast, get_args, get_origin
+from typing import Any, NoReturn, TypeVar, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -44,9 +42,11 @@ STAGES: dict[str, type] = {
     "calibrate": typed.CalibrateRun,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
+    "improve": typed.ImproveRun,
     "check_kills": typed.CheckKills,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
+    "bench_improve": typed.BenchImproveRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {
@@ -236,65 +236,12 @@ def _strays(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str
 
 
 def explain(stage: str) -> str:
-    """The text of `--help`: the choices, and every setting with its type, default, unit and range.
+    """The text of `--help`.
 
     Defaults are those of the settings and of `configs/STAGE.yaml`; what a chosen YAML puts in their place is shown
     by `--cfg job`.
     """
-    lines = [f"python scripts/{stage}.py NAME=VALUE ..."]
-    primary = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{stage}.yaml"))
-    for kind in _kinds(STAGES[stage]):
-        lines += ["", *_explain_section(kind, "", cast(dict[str, Any], primary))]
-    for item in fields(STAGES[stage]):
-        sections = SECTIONS.get(item.name)
-        if sections is not None:
-            choices = sorted(path.stem for path in (CONFIGS / item.name).glob("*.yaml"))
-            lines += ["", f"{item.name}={'|'.join(choices)}"]
-        shown: list[type] = []
-        for section in sections.values() if sections is not None else [item.type]:
-            shown += [kind for kind in _kinds(section) if kind not in shown] if is_dataclass(section) else []
-        for kind in shown:
-            lines += ["", *_explain_section(kind, f"{item.name}.")]
-            for row in fields(kind):
-                if is_dataclass(row.type):
-                    lines += ["", *_explain_section(cast(type, row.type), f"{item.name}.{row.name}.")]
-    return "\n".join(lines)
-
-
-def _kinds(kind: Any) -> list[type]:
-    """A dataclass and those that it inherits from, the most general first."""
-    return [base for base in reversed(kind.__mro__) if hasattr(base, "__dataclass_fields__")]
-
-
-def _explain_section(kind: type, prefix: str, defaults: dict[str, Any] | None = None) -> list[str]:
-    own = [row for row in fields(kind) if row.name in kind.__annotations__ and row.metadata]
-    title = (inspect.getdoc(kind) or "").splitlines()[0]
-    return [title, *(line for row in own for line in _explain_setting(prefix + row.name, row, defaults or {}))]
-
-
-def _explain_setting(name: str, row: Any, defaults: dict[str, Any]) -> list[str]:
-    meta, default = row.metadata, defaults.get(name, typed.default_of(row))
-    if isinstance(default, str):  # `DATA` stands for what was chosen as data=.
-        default = re.sub(r"\$\{hydra:runtime\.choices\.(\w+)\}", lambda match: match[1].upper(), default)
-    shown = "required" if default == typed.REQUIRED else f"default {_as_typed(default)}"
-    low, high = meta["low"], meta["high"]
-    bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
-    facts = [meta["help"], f"unit: {meta['unit']}" if meta["unit"] else "", " and ".join(filter(None, bounds))]
-    return [f"  {name}  ({_type_name(row.type)}; {shown})", "      " + "; ".join(filter(None, facts))]
-
-
-def _as_typed(value: Any) -> Any:
-    """A value as a person types it on the command line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return value.value if isinstance(value, Enum) else repr(value) if value in ("", ",") else value
-
-
-def _type_name(kind: Any) -> str:
-    if args := get_args(kind):
-        if get_origin(kind) in (list, dict):
-            return f"{get_origin(kind).__name__} of {', '.join(map(_type_name, args))}"
-        return " | ".join("null" if part is type(None) else _type_name(part) for part in args)
-    if issubclass(kind, Enum):
-        return " | ".join(member.value for member in kind)
-    return {str: "text", int: "whole number", float: "number", bool: "true | false"}[kind]
+    primary = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{stage}.yaml")))
+    choices = {name: sorted(path.stem for path in (CONFIGS / name).glob("*.yaml")) for name in SECTIONS}
+    sections = {name: list(kinds.values()) for name, kinds in SECTIONS.items()}
+    return typed.explained(f"python scripts/{stage}.py NAME=VALUE ...", STAGES[stage], primary, sections, choices)

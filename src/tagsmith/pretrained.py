@@ -56,7 +56,7 @@ class PretrainedEncoder:
         return score(self._model.features, encoded, self._batch_tokens, self._accelerator, f"embedding {what}")
 
     def vectors_of_split(self, name: str, part: datasets.Dataset) -> Floats:
-        """As `vectors`, of a split of the run, which keeps them (half precision) for the next command."""
+        """As `vectors`, of a split of the run, which keeps them for the next command: in half precision, at once."""
         path = self._run.vectors / f"{name}.npy"
         if path.is_file():
             try:
@@ -65,11 +65,11 @@ class PretrainedEncoder:
                     return np.asarray(kept, dtype=np.float32)
             except (OSError, ValueError):
                 log.warning(f"{path}: cannot be read; made anew.")
-        found = self.vectors(name, part["text"])
+        found = self.vectors(name, part["text"]).astype(np.float16)
         path.parent.mkdir(exist_ok=True)
         with written_beside(path) as beside, beside.open("wb") as file:
-            np.save(file, found.astype(np.float16))
-        return found
+            np.save(file, found)
+        return found.astype(np.float32)
 
 
 def _model_settings(run: RunFolder) -> ModelSettings:

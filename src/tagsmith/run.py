@@ -137,6 +137,10 @@ class RunFolder:
         return self.path / "out_of_scope.jsonl"
 
     @property
+    def improve(self) -> Path:
+        return self.path / "improve"
+
+    @property
     def holds_run(self) -> bool:
         return self.settings.is_file()
 

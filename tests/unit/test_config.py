@@ -72,6 +72,8 @@ def test_every_stage_composes(stage: str) -> None:
         "evaluate": ["run=r"],
         "export": ["run=r", "bundle=b"],
         "calibrate": ["run=r"],
+        "improve": ["run=r"],
+        "bench_improve": [],
         "train": [],
         "bench_train": [],
         "bench_scale": [],

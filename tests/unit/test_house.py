@@ -89,11 +89,16 @@ MAY_IMPORT = {
         "dropout", "errors", "files", "fitting", "held_out", "loop", "metrics", "model", "pretrained", "probe",
         "processes", "reading", "recorded", "run", "schema", "scope", "scoring", "settings", "thresholds", "windows",
     },
-    "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
+    "improve": {
+        "amounts", "data", "dataset_folders", "errors", "files", "metrics", "model", "pretrained", "probe", "progress",
+        "reading", "rows", "run", "schema", "scoring", "settings", "token_cache", "untagged",
+    },
+    "untagged": {"errors", "rows"},
+    "classify_files": {"classify", "errors", "files", "progress", "settings", "untagged"},
     "model_card": {"errors", "report", "schema"},
     "bench": {
-        "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
-        "tfidf", "train", "windows",
+        "amounts", "batches", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes",
+        "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "train", "windows",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "model", "model_card",

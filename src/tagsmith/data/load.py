@@ -16,6 +16,7 @@ from tagsmith.data.check import check, same_text
 from tagsmith.data.documents import Document, Problem, Source
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
+from tagsmith.data.tagged import PersonsTags, apply_tags, check_against, read_tagged
 from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import DataError, InputMissing, counted, listing
 from tagsmith.schema import Schema, Task, ordered_classes
@@ -74,6 +75,8 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
     problems = source.problems + check(source.documents, task, declared)
+    tags = _persons_tags(settings, source, task, declared, problems)
+    problems += tags.problems
     if problems and settings.on_bad_row is OnBadRow.error:
         headline = (
             f"{counted(len(problems), 'problem')} in the tagged data (data.on_bad_row=skip leaves such rows out):"
@@ -91,7 +94,13 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     _require_classes(schema)
     earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
     indicators = _indicators(documents, schema)
+    usable = documents
     documents, notes = assign(documents, indicators, settings.test_share, settings.validation_share, seed, earlier)
+    if settings.tagged:
+        # After the splits are drawn: a tag of a person moves no other document from one split to another.
+        by_person = [document for document in tags.documents if (document.file, document.row) not in bad]
+        documents, told = apply_tags(by_person, usable, documents)
+        notes += [told, *([f"data.tagged: {counted(tags.waiting, 'line')} without a tag."] if tags.waiting else [])]
     _require_enough(documents, schema)
     _name(documents)
     notes = source.notes + notes + _class_notes(documents, schema)
@@ -99,6 +108,20 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         notes.append(f"Left out: {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
     foreign = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
     return TaggedData(_dataset_dict(documents, schema), schema, problems, notes, foreign)
+
+
+def _persons_tags(
+    settings: DataSettings, source: Source, task: Task | None, declared: Sequence[str] | None, problems: list[Problem]
+) -> PersonsTags:
+    """What `data.tagged` holds; a class that is neither declared nor that of a usable document is a problem."""
+    if not settings.tagged:
+        return PersonsTags()
+    bad = {(problem.file, problem.row) for problem in problems}
+    usable = [document for document in source.documents if (document.file, document.row) not in bad]
+    known = declared if declared is not None else {name for document in usable for name in document.labels}
+    tags = read_tagged(settings.tagged, task, known)
+    tags.problems += check_against(tags.documents, usable)
+    return tags
 
 
 def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int8]:

@@ -19,7 +19,9 @@ from tagsmith.settings.data import (
     TableSettings,
     TextFoldersSettings,
 )
+from tagsmith.settings.explain import explained
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
+from tagsmith.settings.improve import STRATEGIES, BenchImproveRun, ImproveRun
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
 from tagsmith.settings.stages import (
@@ -40,8 +42,10 @@ __all__ = [
     "CONTENDERS",
     "RECIPES",
     "REQUIRED",
+    "STRATEGIES",
     "AnalysisSettings",
     "AzureSettings",
+    "BenchImproveRun",
     "BenchScaleRun",
     "BenchTrainRun",
     "BestMetric",
@@ -59,6 +63,7 @@ __all__ = [
     "FileSettings",
     "HeldOutFrom",
     "HubSettings",
+    "ImproveRun",
     "JsonlSettings",
     "LongDocuments",
     "LoraSettings",
@@ -75,6 +80,7 @@ __all__ = [
     "TrainSettings",
     "as_dict",
     "default_of",
+    "explained",
     "problems",
     "setting",
     "walk",

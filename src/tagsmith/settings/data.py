@@ -49,6 +49,11 @@ class DataSettings:
     on_bad_row: OnBadRow = setting(
         OnBadRow.error, "error: stop and list every bad row; skip: leave them out and write them to the run"
     )
+    tagged: list[str] | None = setting(
+        None,
+        "files of scripts/improve.py in which a person has filled in `tag`: these tags replace those of training "
+        "documents, or add training documents",
+    )
     test_share: float = setting(0.2, "share of the documents drawn as test split where none is given", low=0, high=0.9)
     validation_share: float = setting(
         0.0,

@@ -1,0 +1,24 @@
+"""Ways to choose what to tag next beside each other, and wrong tags that are looked for: JSON lines, then a table."""
+
+from tagsmith.config import script
+from tagsmith.settings import BenchImproveRun
+
+
+@script("bench_improve")
+def main(settings: BenchImproveRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    import json
+
+    from rich.console import Console
+
+    from tagsmith.bench.tagging import measure, tagging_table
+
+    results = []
+    for result in measure(settings):
+        print(json.dumps(result.as_dict()), flush=True)
+        results.append(result)
+    Console(width=max(Console().width, 160)).print(tagging_table(results))
+
+
+if __name__ == "__main__":
+    main()

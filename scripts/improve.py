@@ -1,0 +1,28 @@
+"""What to do next: tags of training documents that look wrong, and which documents of a pool to tag."""
+
+from pathlib import Path
+
+from tagsmith.config import script
+from tagsmith.settings import ImproveRun
+
+
+@script("improve")
+def main(settings: ImproveRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    from rich.console import Console
+
+    from tagsmith.improve import improve_run, tables
+    from tagsmith.run import RunFolder
+
+    run = RunFolder(Path(settings.run))
+    found = improve_run(settings, run)
+    # Six columns do not fit the 80 characters that rich takes a file or a pipe to have.
+    console = Console(width=max(Console().width, 130))
+    for table in tables(found.summary, found.queues):
+        console.print(table)
+    for name in (*found.queues, "summary.json"):
+        print(f"{run.improve / name}")
+
+
+if __name__ == "__main__":
+    main()

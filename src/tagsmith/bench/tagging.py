@@ -1,0 +1,215 @@
+"""Simulations of a person who tags: how many documents it takes, and how many wrong tags are found again.
+
+The documents go through the encoder once; what learns from the tags is the regression on their vectors.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from rich.table import Table
+from sklearn.metrics import f1_score
+
+from tagsmith import data
+from tagsmith.amounts import probe_c
+from tagsmith.bench.strategies import Situation, strategies
+from tagsmith.errors import SettingsError, counted
+from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
+from tagsmith.metrics import decide, indicators, probabilities
+from tagsmith.model import load_pretrained
+from tagsmith.pretrained import folds_of, out_of_fold
+from tagsmith.probe import fit_head
+from tagsmith.scoring import score
+from tagsmith.settings import STRATEGIES, BenchImproveRun
+from tagsmith.token_cache import encode_cached
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Tags = NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One strategy: figures on the test documents with so many documents tagged, means over the seeds.
+
+    Attributes:
+        documents: tagged, rising.
+        accuracy, micro_f1, macro_f1: one a number of documents.
+        enough: tagged documents that give what random choice gives at the end, by the figure of the task (accuracy;
+            multi-label: micro F1); None: more than there were, or random choice was not measured.
+    """
+
+    strategy: str
+    seeds: int
+    documents: list[int]
+    accuracy: list[float]
+    micro_f1: list[float]
+    macro_f1: list[float]
+    enough: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": "what to tag next", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Wrong tags: how many were turned, and which share of them stands in the first 1.2 times as many of the queue."""
+
+    documents: int
+    turned: int
+    looked_at: int
+    recall: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"kind": "suspected tags", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    train: Floats
+    truth: Tags
+    test: Floats
+    test_truth: Tags
+    folds: Ints
+    texts: list[str]
+
+
+def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
+    """Simulate each strategy, then look for turned tags; results as they come.
+
+    Raises:
+        SettingsError: there is no test split, or too few training documents.
+        InputMissing, DataError: see `data.load` and `model.load_pretrained`.
+    """
+    require_cleanlab()
+    tagged = data.load(settings.data, settings.task, settings.seed)
+    multi_label = tagged.schema.multi_label
+    if "test" not in tagged.splits:
+        raise SettingsError("data.test_share=0: there is no test split to judge by; draw one, or name one.")
+    most = len(tagged.splits["train"])
+    start = settings.start if settings.start is not None else 3 * len(tagged.schema.classes)
+    if not start < settings.documents <= most:
+        raise SettingsError(
+            f"start, documents: expected start < documents <= {most:,} training documents, found {start:,} and "
+            f"{settings.documents:,}."
+        )
+    vectors = _embed(tagged, settings)
+    known = strategies(settings.audit_share)
+    named = settings.strategies if settings.strategies is not None else list(STRATEGIES)
+    goal = None
+    for name in sorted(named, key=lambda each: each != "random"):
+        runs = [
+            _simulate(vectors, name, known, start, settings.batch, settings.documents, settings.seed + i, multi_label)
+            for i in range(settings.seeds)
+        ]
+        sizes, means = runs[0][0], np.mean([figures for _, figures in runs], axis=0)
+        judged = means[:, 1 if multi_label else 0]
+        goal = float(judged[-1]) if name == "random" else goal
+        enough = next((size for size, figure in zip(sizes, judged, strict=True) if goal and figure >= goal), None)
+        accuracy, micro_f1, macro_f1 = ([round(float(value), 4) for value in column] for column in means.T)
+        yield Curve(name, settings.seeds, sizes, accuracy, micro_f1, macro_f1, enough)
+    if settings.wrong_share:
+        yield find_turned(
+            vectors.train, vectors.truth, vectors.texts, vectors.folds, settings.wrong_share, multi_label, settings.seed
+        )
+
+
+def _embed(tagged: data.TaggedData, settings: BenchImproveRun) -> _Vectors:
+    model, tokenizer, reading = load_pretrained(settings.model, settings.data, 1, settings.evaluate.threshold)
+    accelerator = Accelerator(cpu=settings.cpu)
+    model = model.to(accelerator.device).eval()
+
+    def seen(name: str) -> tuple[Floats, Tags]:
+        part = tagged.splits[name]
+        encoded = encode_cached(settings.cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+        tokens, what = settings.evaluate.batch_tokens, f"embedding {name}"
+        tags = indicators(part["labels"][:], len(tagged.schema.classes), tagged.schema.multi_label)
+        return score(model.features, encoded, tokens, accelerator, what), tags
+
+    train = tagged.splits["train"]
+    folds = folds_of(train, tagged.schema, 5, settings.seed)
+    return _Vectors(*seen("train"), *seen("test"), folds, train["text"][:])
+
+
+def _simulate(
+    of: _Vectors, name: str, known: Any, start: int, batch: int, end: int, seed: int, multi_label: bool
+) -> tuple[list[int], list[tuple[float, float, float]]]:
+    """Numbers of tagged documents, and accuracy, micro F1 and macro F1 on the test documents with each."""
+    tagged = np.random.default_rng(seed).permutation(len(of.train))[:start]
+    sizes: list[int] = []
+    found: list[tuple[float, float, float]] = []
+    while True:
+        weights, bias = fit_head(of.train[tagged], of.truth[tagged], multi_label, probe_c(multi_label))
+        logits = np.asarray(of.test @ weights.T + bias, dtype=np.float32)
+        predicted = decide(probabilities(logits, multi_label), multi_label, 0.5)
+        sizes.append(len(tagged))
+        found.append(_figures(of.test_truth, predicted))
+        if len(tagged) >= end:
+            return sizes, found
+        left = np.setdiff1d(np.arange(len(of.train)), tagged)
+        scores = probabilities(np.asarray(of.train[left] @ weights.T + bias, dtype=np.float32), multi_label)
+        now = Situation(of.train, tagged, left, scores, of.truth[tagged].sum(axis=0), multi_label)
+        chosen = known[name](now, min(batch, end - len(tagged)), seed * 1_000_003 + len(tagged))
+        tagged = np.concatenate([tagged, left[chosen]])
+
+
+def _figures(truth: Tags, predicted: Tags) -> tuple[float, float, float]:
+    occurring = np.flatnonzero(truth.any(axis=0) | predicted.any(axis=0))
+    accuracy = float((truth == predicted).all(axis=1).mean())
+    micro = f1_score(truth, predicted, average="micro", zero_division=0)
+    return accuracy, float(micro), float(f1_score(truth, predicted, average="macro", labels=occurring, zero_division=0))
+
+
+def turn_tags(truth: Tags, share: float, multi_label: bool, seed: int) -> tuple[Tags, Ints]:
+    """Tags of which a share of the documents' were made wrong, and the positions of these documents, rising.
+
+    Single-label: another class, at random. Multi-label: one class dropped or one added, each as often as the
+    other where there is one to drop.
+    """
+    random = np.random.default_rng(seed)
+    turned = np.sort(random.permutation(len(truth))[: round(share * len(truth))])
+    wrong = truth.copy()
+    for i in turned:
+        has, lacks = np.flatnonzero(truth[i] == 1), np.flatnonzero(truth[i] == 0)
+        if not multi_label:
+            wrong[i, has[0]] = 0
+            wrong[i, random.choice(lacks)] = 1
+        elif len(has) and (random.random() < 0.5 or not len(lacks)):
+            wrong[i, random.choice(has)] = 0
+        else:
+            wrong[i, random.choice(lacks)] = 1
+    return wrong, turned
+
+
+def find_turned(
+    vectors: Floats, truth: Tags, texts: Sequence[str], folds: Ints, share: float, multi_label: bool, seed: int
+) -> Found:
+    """Turn tags, and look for them where `scripts/improve.py` would have a person look first."""
+    wrong, turned = turn_tags(truth, share, multi_label, seed)
+    doubt = doubts(out_of_fold(vectors, wrong, folds, multi_label, PROBE_C), wrong, multi_label)
+    found = with_near_copies(suspicions(doubt, wrong, multi_label), vectors, texts, wrong)
+    order = sorted(range(len(found)), key=lambda i: (-found[i].odds, i))[: round(1.2 * share * len(truth))]
+    return Found(len(truth), len(turned), len(order), round(float(np.isin(turned, order).mean()), 4))
+
+
+def tagging_table(results: Sequence[Curve | Found], columns: int = 6) -> Table:
+    """A row a strategy: the figure of its task at some numbers of tagged documents, and how many are enough."""
+    curves = [result for result in results if isinstance(result, Curve)]
+    notes = [
+        f"suspected tags: {result.turned:,} of {counted(result.documents, 'document')} turned, "
+        f"{result.recall:.1%} of them in the first {result.looked_at:,}"
+        for result in results
+        if isinstance(result, Found)
+    ]
+    table = Table(title="what to tag next", title_justify="left", title_style="bold", caption="\n".join(notes))
+    sizes = curves[0].documents
+    shown = sorted({round(i) for i in np.linspace(0, len(sizes) - 1, columns)})
+    for name in ("strategy", *(f"{sizes[i]:,}" for i in shown), "enough"):
+        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
+    for curve in curves:
+        figures = [f"{curve.accuracy[i]:.3f} / {curve.micro_f1[i]:.3f} / {curve.macro_f1[i]:.3f}" for i in shown]
+        table.add_row(curve.strategy, *figures, f"{curve.enough:,}" if curve.enough is not None else "-")
+    return table

@@ -1,0 +1,83 @@
+"""The files in which a person tags: their lines, and what of them is shown on the terminal."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tagsmith.errors import SettingsError, counted
+from tagsmith.files import whole_file
+from tagsmith.rows import BadRow, json_lines
+
+SUSPECTED, NEXT, SUGGESTED = "suspected_tags.jsonl", "tag_next.jsonl", "suggested_tags.jsonl"
+
+Line = dict[str, Any]
+
+
+def refuse_to_lose(folder: Path, overwrite: bool) -> None:
+    """Raises: SettingsError where the folder holds tags that a person has filled in, unless they may be replaced."""
+    filled = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        rows = (record for _, record in json_lines(path))
+        count = sum(not isinstance(record, BadRow) and record.get("tag") is not None for record in rows)
+        if count:
+            filled[path] = count
+    if filled and not overwrite:
+        found = ", ".join(f"{path} ({counted(count, 'tag')})" for path, count in filled.items())
+        raise SettingsError(
+            f"A person has filled in tags: {found}. Train with data.tagged= and improve that run, move the files "
+            "elsewhere, or replace them with overwrite=true."
+        )
+
+
+def tag_of(classes: Sequence[str], multi_label: bool) -> Any:
+    """Classes as `tag` and `suggested` hold them: a list (multi-label), or one text."""
+    return list(classes) if multi_label else classes[0]
+
+
+def write_lines(path: Path, lines: Iterable[Line]) -> None:
+    """Write JSON lines, whole or not at all."""
+    with whole_file(path) as file:
+        for line in lines:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def queue_table(title: str, lines: Sequence[Line], columns: Sequence[str], most: int = 10) -> Table:
+    """The first lines of a queue, a row each; of a text its beginning."""
+    table = Table(title=title, title_justify="left", title_style="bold", min_width=min(len(title), 100))
+    for name in (*columns, "text"):
+        table.add_column(name, overflow="ellipsis" if name == "text" else "fold", no_wrap=name == "text")
+    for line in lines[:most]:
+        table.add_row(*(Text(_shown(line[name])) for name in columns), Text(" ".join(line["text"].split())[:60]))
+    return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def tables(summary: dict[str, Any], queues: dict[str, list[Line]]) -> list[Table]:
+    """What a person reads on the terminal: the beginning of each queue, and above it what the summary says of it."""
+    shown = []
+    if SUSPECTED in queues:
+        gain = summary["gain"]
+        about = f"{counted(summary['suspected']['documents'], 'document')} with suspected tags"
+        if gain["macro_f1"] is not None and summary["suspected"]["documents"]:
+            about += (
+                f"; correcting them brings macro F1 {gain['macro_f1']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+            )
+        lines = [line for line in queues[SUSPECTED] if line["suspected"]]
+        shown.append(queue_table(about, lines, ("score", "id", "labels", "suggested")))
+    if NEXT in queues:
+        reasons = ", ".join(f"{count:,} {name}" for name, count in summary["tag_next"]["reasons"].items())
+        about = f"{counted(summary['tag_next']['documents'], 'document')} to tag next: {reasons or 'none'}"
+        shown.append(queue_table(about, queues[NEXT], ("score", "id", "reason", "suggested")))
+    if SUGGESTED in queues:
+        about = f"{counted(summary['suggested']['documents'], 'suggestion')} for the other documents"
+        shown.append(queue_table(about, queues[SUGGESTED], ("score", "id", "suggested")))
+    return shown

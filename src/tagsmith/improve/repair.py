@@ -1,0 +1,147 @@
+"""What correcting the suspected tags would bring: regressions on the given and on the corrected tags, side by side."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagsmith.amounts import probe_c
+from tagsmith.metrics import decide, probabilities
+from tagsmith.pretrained import out_of_fold
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+FLEXIBLE = 10.0
+"""Fine-tuning learns more of the wrong tags than the regression does, and less than one with so many times its C.
+
+banking77 with 10 % of its tags turned, macro F1 gained on test by correcting the first 12 % of the queue: the
+regression 0.014, fine-tuning 0.028, a regression with ten times the C 0.040.
+"""
+
+MOST_DOCUMENTS = 20_000
+"""Documents on which the gain is estimated, drawn at random where there are more."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Macro F1 after less macro F1 before, with the ends of its 95 % interval."""
+
+    macro_f1: float
+    low: float
+    high: float
+
+
+def expected_gain(
+    vectors: Floats,
+    given: NDArray[np.int8],
+    repaired: NDArray[np.int8],
+    suspected: NDArray[np.bool_],
+    folds: Ints,
+    multi_label: bool,
+    probe: bool,
+    test_documents: int,
+    seed: int,
+) -> dict[str, Any]:
+    """What training anew on repaired tags brings: macro_f1, low, high and the method, ready for JSON.
+
+    Args:
+        probe: whether the recipe is the regression; another one learns more of what is wrong, see `FLEXIBLE`.
+
+    See `gain_of_repair` for the others.
+    """
+    if not suspected.any():
+        return {"macro_f1": 0.0, "low": 0.0, "high": 0.0, "method": "no tag is suspected"}
+    if suspected.all():
+        return {"macro_f1": None, "low": None, "high": None, "method": "all documents are suspected: none can judge"}
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(given))[:MOST_DOCUMENTS])
+    c = probe_c(multi_label)
+    strengths = (c,) if probe else (c, c * FLEXIBLE**0.5, c * FLEXIBLE)
+    gains = [
+        gain_of_repair(
+            vectors[drawn], given[drawn], repaired[drawn], suspected[drawn], folds[drawn], multi_label, strength,
+            test_documents, seed,
+        )
+        for strength in strengths
+    ]  # fmt: skip
+    method = (
+        f"regressions (C={', '.join(f'{strength:.3g}' for strength in strengths)}) on the given tags and with the "
+        f"suggestions for the suspected ones taken, in {len(np.unique(folds))} folds, judged by the "
+        f"{int((~suspected[drawn]).sum()):,} training documents that are not suspected; 95 % interval of a bootstrap "
+        f"for {test_documents:,} test documents"
+    )
+    if not probe:
+        method += "; fine-tuning learns more of the wrong tags than the first of these regressions, less than the last"
+    middle = gains[len(gains) // 2].macro_f1
+    low, high = min(gain.low for gain in gains), max(gain.high for gain in gains)
+    return {"macro_f1": round(middle, 6), "low": round(low, 6), "high": round(high, 6), "method": method}
+
+
+def gain_of_repair(
+    vectors: Floats,
+    given: NDArray[np.int8],
+    repaired: NDArray[np.int8],
+    suspected: NDArray[np.bool_],
+    folds: Ints,
+    multi_label: bool,
+    c: float,
+    test_documents: int,
+    seed: int,
+) -> Gain:
+    """What repaired tags bring on documents that are not suspected, in folds.
+
+    Each fold's documents are scored by a regression on the given tags of the other folds and by one on their repaired
+    tags. Suspected documents judge neither: their right tags are not known.
+
+    Args:
+        vectors: float32 [documents, hidden].
+        given, repaired: int8 [documents, classes].
+        suspected: bool [documents].
+        folds: int64 [documents].
+        c: inverse regularisation, see `probe.fit_head`.
+        test_documents: on so many the gain will be looked for: the interval is wide enough for their chance too.
+    """
+    before = decide(probabilities(out_of_fold(vectors, given, folds, multi_label, c), multi_label), multi_label, 0.5)
+    after = decide(probabilities(out_of_fold(vectors, repaired, folds, multi_label, c), multi_label), multi_label, 0.5)
+    judges = ~suspected
+    return paired_gain(given[judges], before[judges], after[judges], test_documents, seed)
+
+
+def paired_gain(
+    truth: NDArray[np.int8], before: NDArray[np.int8], after: NDArray[np.int8], test_documents: int, seed: int,
+    draws: int = 1000,
+) -> Gain:  # fmt: skip
+    """The gain in macro F1 between two predictions of the same documents, all int8 [documents, classes].
+
+    The interval is that of a bootstrap over documents. What is seen on n documents and what will be seen on m others
+    differ by the chance of both, whose variance is that of a sample of n m / (n + m): so many are drawn.
+    """
+    documents = len(truth)
+    size = max(1, round(documents * test_documents / (documents + test_documents)))
+    random = np.random.default_rng(seed)
+    counted = [_outcomes(truth, predicted) for predicted in (before, after)]
+    once = np.ones((1, documents), dtype=np.float32)
+    found = float(np.diff([_macro_f1(once, outcomes)[0] for outcomes in counted])[0])
+    differences: list[Floats] = []
+    at_once = max(1, 20_000_000 // documents)
+    for start in range(0, draws, at_once):
+        drawn = random.multinomial(size, np.full(documents, 1 / documents), size=min(at_once, draws - start))
+        weights = drawn.astype(np.float32)
+        differences.append(_macro_f1(weights, counted[1]) - _macro_f1(weights, counted[0]))
+    low, high = np.percentile(np.concatenate(differences), [2.5, 97.5])
+    return Gain(found, float(low), float(high))
+
+
+def _outcomes(truth: NDArray[np.int8], predicted: NDArray[np.int8]) -> tuple[Floats, Floats]:
+    """True positives, and false positives and negatives together, float32 [documents, classes]."""
+    return (truth & predicted).astype(np.float32), (truth ^ predicted).astype(np.float32)
+
+
+def _macro_f1(weights: Floats, outcomes: tuple[Floats, Floats]) -> Floats:
+    """Macro F1 of each draw, [draws], over the classes that occur in it; weights [draws, documents] are how often."""
+    hits, errors = (weights @ outcome for outcome in outcomes)
+    occurs = hits + errors > 0
+    f1 = np.divide(2 * hits, 2 * hits + errors, out=np.zeros_like(hits), where=occurs)
+    return np.asarray(f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1), dtype=np.float32)

@@ -1,0 +1,131 @@
+"""What the models of a run say of documents: of those they were trained on, and of new ones."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import datasets
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax
+
+from tagsmith.amounts import probe_c
+from tagsmith.errors import DataError
+from tagsmith.metrics import probabilities
+from tagsmith.model import load_classifier
+from tagsmith.probe import fit_head
+from tagsmith.rows import BadRow, json_lines
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.scoring import score
+from tagsmith.settings import CacheSettings
+from tagsmith.token_cache import encode_cached
+
+log = logging.getLogger("tagsmith")
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """New documents as a model sees them.
+
+    Attributes:
+        scores: float32 [documents, classes].
+        thresholds: float32 [classes], the score from which a class is predicted (multi-label).
+        by: which model it is.
+    """
+
+    scores: Floats
+    thresholds: Floats
+    by: str
+
+
+def decision_of(run: RunFolder, schema: Schema) -> dict[str, Floats] | None:
+    """`scale`, `shift` and `thresholds` [classes] of the run's `decision.json`; None where there is none.
+
+    Raises:
+        DataError: it is damaged, or does not fit the schema.
+    """
+    if not run.decision.is_file():
+        return None
+    try:
+        content = json.loads(run.decision.read_text(encoding="utf-8"))
+        found = {name: np.asarray(content[name], dtype=np.float32) for name in ("scale", "shift", "thresholds")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found, problem = {}, repr(error)
+    else:
+        problem = "other lengths" if any(part.shape != (len(schema.classes),) for part in found.values()) else ""
+    if problem:
+        raise DataError(
+            f"{run.decision}: expected scale, shift and thresholds of {len(schema.classes)} classes, found {problem}; "
+            "make it anew with scripts/calibrate.py, or remove it."
+        )
+    return found
+
+
+def by_model(
+    run: RunFolder, schema: Schema, decision: dict[str, Floats], texts: list[str], batch_tokens: int,
+    cache: CacheSettings, accelerator: Accelerator,
+) -> Scored:  # fmt: skip
+    """Texts by the trained model of the run, its scores calibrated by `decision`.
+
+    Raises:
+        InputMissing: the run has no trained weights.
+    """
+    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
+    model = model.to(accelerator.device).eval()
+    encoded = encode_cached(cache, "the pool", texts, tokenizer, reading.rule, reading.pad_id)
+    logits = score(model, encoded, batch_tokens, accelerator, "scoring the pool")
+    scaled = logits * decision["scale"] + decision["shift"]
+    return Scored(probabilities(scaled, schema.multi_label), decision["thresholds"], "the model, calibrated")
+
+
+def by_regression(
+    vectors: Floats, train_vectors: Floats, truth: NDArray[np.int8], scale: float, threshold: float, multi_label: bool
+) -> Scored:
+    """Vectors [documents, hidden] by a regression on the training documents, its logits times `scale`."""
+    weights, bias = fit_head(train_vectors, truth, multi_label, probe_c(multi_label))
+    scores = probabilities(np.asarray(vectors @ weights.T + bias, dtype=np.float32) * scale, multi_label)
+    thresholds = np.full(truth.shape[1], threshold, dtype=np.float32)
+    return Scored(scores, thresholds, "a regression, calibrated on training documents out of fold")
+
+
+def best_scale(logits: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
+    """By which logits [documents, classes] are multiplied for the least log loss, from 0.05 to 20.
+
+    Temperature scaling: Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599.
+    """
+
+    def loss(log_scale: float) -> float:
+        scaled = logits.astype(np.float64) * np.exp(log_scale)
+        if not multi_label:
+            return float(-log_softmax(scaled, axis=1)[truth == 1].sum())
+        right = np.maximum(expit(np.where(truth == 1, scaled, -scaled)), 1e-12)
+        return float(-np.log(right).sum())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
+
+
+def kept_out_of_fold(run: RunFolder, part: datasets.Dataset, schema: Schema) -> Floats | None:
+    """Logits float32 [documents, classes] of `out_of_fold.jsonl`; None where there is none, or it is of other tags."""
+    if not run.out_of_fold.is_file():
+        return None
+    labels = part["labels"][:] if schema.multi_label else [[label] for label in part["labels"][:]]
+    wanted = dict(zip(part["id"][:], (sorted(schema.names(tags)) for tags in labels), strict=True))
+    found: dict[str, Any] = {}
+    for _, record in json_lines(run.out_of_fold):
+        if isinstance(record, BadRow) or record.get("id") not in wanted:
+            break
+        if sorted(record.get("labels", ())) != wanted[record["id"]]:
+            break
+        if len(record.get("logits", ())) != len(schema.classes):
+            break
+        found[record["id"]] = record["logits"]
+    if len(found) < len(wanted):
+        log.warning(f"{run.out_of_fold}: not of these training documents and tags; not used.")
+        return None
+    return np.asarray([found[name] for name in wanted], dtype=np.float32)

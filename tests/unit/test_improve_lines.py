@@ -1,0 +1,116 @@
+"""The queues' files: what a line says, what accepting all suggestions does, and that no person's tag is lost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tagsmith.errors import DataError, SettingsError
+from tagsmith.improve.acquisition import Chosen, Reason
+from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
+from tagsmith.improve.pool import Candidate
+from tagsmith.improve.queues import queue_table, refuse_to_lose, tables, write_lines
+from tagsmith.improve.scores import best_scale, decision_of
+from tagsmith.improve.suspicion import Suspicion
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema, Task
+
+ONE = Schema(("a", "b"), Task.single_label)
+MANY = Schema(("a", "b", "c"), Task.multi_label)
+
+
+def test_what_is_not_suspected_has_its_own_tags_as_suggestion() -> None:
+    found = [Suspicion(-2.0, (1,)), Suspicion(1.0, (0,), (0, 0.9))]
+    scores = np.asarray([[0.8, 0.2], [0.7, 0.3]], dtype=np.float32)
+    truth = np.asarray([[1, 0], [0, 1]], dtype=np.int8)
+    lines = suspected_lines(found, [1, 0], 1, scores, truth, ["x", "y"], ["text x", "text y"], ONE)
+    assert [(line["id"], line["labels"], line["suggested"], line["suspected"]) for line in lines] == [
+        ("y", ["b"], "a", True),
+        ("x", ["a"], "a", False),
+    ]
+    assert lines[0]["score"] > 0.5 > lines[1]["score"]
+    assert all(line["tag"] is None for line in lines)
+    assert lines[0]["why"] == "models that have not seen it give a 0.700, b 0.300; x is nearly the same and tagged a"
+    assert lines[0]["near_copy"] == {"id": "x", "text": "text x", "labels": ["a"], "similarity": 0.9}
+
+
+def test_multi_label_suggestions_are_lists_and_the_reason_names_what_would_change() -> None:
+    truth = np.asarray([[1, 0, 0]], dtype=np.int8)
+    scores = np.asarray([[0.1, 0.9, 0.2]], dtype=np.float32)
+    line = suspected_lines([Suspicion(2.2, (1,))], [0], 1, scores, truth, ["x"], ["text"], MANY)[0]
+    assert line["suggested"] == ["b"]
+    assert "a 0.100, and it is tagged so" in line["why"]
+    assert "b 0.900, and it is not tagged so" in line["why"]
+
+
+def test_lines_to_tag_fall_evenly_from_one_and_say_why() -> None:
+    candidates = [Candidate("p", "text p"), Candidate("q", "text q", "thread")]
+    scores = np.asarray([[0.6, 0.4], [0.2, 0.8]], dtype=np.float32)
+    queue = [Chosen(1, Reason.rare_class, 1), Chosen(0, Reason.audit)]
+    lines = next_lines(queue, scores, np.zeros(2, np.float32), candidates, ONE)
+    assert [(line["id"], line["score"], line["reason"]) for line in lines] == [
+        ("q", 1.0, "rare_class"),
+        ("p", 0.5, "audit"),
+    ]
+    assert lines[0]["rare_class"] == "b"
+    assert lines[0]["group"] == "thread"
+    assert "group" not in lines[1]
+    assert lines[1]["uncertainty"] == pytest.approx(0.8)
+    assert (lines[0]["suggested"], lines[0]["tag"]) == ("b", None)
+    assert list(lines[0]["scores"]) == ["b", "a"]
+
+
+def test_suggestions_stand_by_how_likely_they_are_right_as_a_whole() -> None:
+    candidates = [Candidate(name, name) for name in "pqr"]
+    scores = np.asarray([[0.6, 0.1, 0.1], [0.9, 0.4, 0.1], [0.1, 0.1, 0.1]], dtype=np.float32)
+    lines = suggested_lines([0, 1, 2], scores, np.asarray([0.5, 0.3, 0.5], np.float32), candidates, MANY)
+    assert [(line["id"], line["suggested"]) for line in lines] == [("r", []), ("p", ["a"]), ("q", ["a", "b"])]
+    assert [line["score"] for line in lines] == pytest.approx([0.9**3, 0.6 * 0.9 * 0.9, 0.9 * 0.4 * 0.9], abs=1e-5)
+
+
+def test_files_with_tags_of_a_person_are_not_replaced_unasked(tmp_path: Path) -> None:
+    refuse_to_lose(tmp_path / "none", overwrite=False)
+    write_lines(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": None}, {"id": "b"}])
+    refuse_to_lose(tmp_path, overwrite=False)
+    write_lines(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": "food"}, {"id": "b", "tag": []}])
+    with pytest.raises(SettingsError, match=r"tag_next\.jsonl \(2 tags\)"):
+        refuse_to_lose(tmp_path, overwrite=False)
+    refuse_to_lose(tmp_path, overwrite=True)
+
+
+def test_the_terminal_shows_the_beginning_of_a_text_alone() -> None:
+    lines = [{"id": "a", "score": 1.0, "labels": [], "text": "word " * 100}] * 30
+    table = queue_table("title", lines, ("score", "id", "labels"))
+    assert table.row_count == 10
+    cells = list(table.columns[3].cells)
+    assert max(len(str(cell)) for cell in cells) <= 60
+    assert str(next(iter(table.columns[2].cells))) == "none"
+    summary = {"suspected": {"documents": 0}, "gain": {"macro_f1": 0.0, "low": 0.0, "high": 0.0}}
+    assert [table.title for table in tables(summary, {"suspected_tags.jsonl": []})] == [
+        "0 documents with suspected tags"
+    ]
+
+
+def test_a_scale_is_found_again() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(4000, 3)).astype(np.float32) * 2
+    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = np.stack([random.multinomial(1, row / row.sum()) for row in likely.astype(np.float64)]).astype(np.int8)
+    assert best_scale(logits * 4, truth, False) == pytest.approx(1 / 4, rel=0.1)
+    several = (random.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.int8)
+    assert best_scale(logits / 3, several, True) == pytest.approx(3, rel=0.1)
+
+
+def test_a_decision_that_is_damaged_is_told(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert decision_of(run, ONE) is None
+    whole = {"scale": [2, 2], "shift": [0, 0], "thresholds": [0.5, 0.5]}
+    run.decision.write_text(json.dumps(whole))
+    found = decision_of(run, ONE)
+    assert found is not None
+    assert found["scale"].tolist() == [2, 2]
+    for broken in ("{", json.dumps({**whole, "scale": [1]}), json.dumps({"scale": [1, 1]}), json.dumps([1])):
+        run.decision.write_text(broken)
+        with pytest.raises(DataError, match="expected scale, shift and thresholds of 2 classes"):
+            decision_of(run, ONE)
