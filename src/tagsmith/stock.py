@@ -1,4 +1,4 @@
-"""The model as a stock sequence classifier of transformers: a folder that needs no code of ours, and gives the same scores.
+"""The model as a stock sequence classifier of transformers: a folder that needs no code of ours.
 
 A stock classifier gives its head the first token's state; ours takes the mean of all states, normalised to mean 0 and
 variance 1. One more layer of the encoder's own kind makes the one of the other. Its query and key weights are zero, so
@@ -20,11 +20,11 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import nn
 
 from tagsmith.errors import SettingsError
 from tagsmith.files import write_json
-from tagsmith.model import TextClassifier, first_position
+from tagsmith.model import TextClassifier
 from tagsmith.reading import Reading
 from tagsmith.schema import Schema
 from tagsmith.settings import Pooling
@@ -82,8 +82,8 @@ def refusal(kind: str, reading: Reading) -> str | None:
     """
     if reading.rule.long_documents != "head":
         return (
-            f"data.long_documents={reading.rule.long_documents}: a stock classifier of transformers reads the head of a "
-            "document alone; train with data.long_documents=head"
+            f"data.long_documents={reading.rule.long_documents}: a stock classifier of transformers reads the head "
+            "of a document alone; train with data.long_documents=head"
         )
     if kind == MODERNBERT:
         return None
@@ -92,8 +92,8 @@ def refusal(kind: str, reading: Reading) -> str | None:
         return f"an encoder of the kind {kind} has not been expressed as a stock classifier; expected one of {known}"
     if reading.pooling is Pooling.mean and not ARCHITECTURES[kind].even:
         return (
-            f"a stock classifier of the kind {kind} cannot take the mean of all token states, for its attention is never "
-            "even; train with model.pooling=cls, or leave transformers out of export.formats"
+            f"a stock classifier of the kind {kind} cannot take the mean of all token states, for its attention is "
+            "never even; train with model.pooling=cls, or leave transformers out of export.formats"
         )
     return None
 
@@ -202,7 +202,9 @@ def write_stock(folder: Path, model: TextClassifier, tokenizer: Tokenizer, schem
     tokenizer.save(str(folder / "tokenizer.json"))
     write_tokenizer_config(folder, tokenizer, reading)
     # Where text-embeddings-inference looks for the longest input; without it, it takes all positions for tokens.
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": reading.rule.max_tokens, "do_lower_case": False})
+    write_json(
+        folder / "sentence_bert_config.json", {"max_seq_length": reading.rule.max_tokens, "do_lower_case": False}
+    )
 
 
 def write_tokenizer_config(folder: Path, tokenizer: Tokenizer, reading: Reading) -> None:

@@ -18,6 +18,7 @@ from tagsmith.settings.data import (
     TableSettings,
     TextFoldersSettings,
 )
+from tagsmith.settings.export import ExportSettings, GoldenFrom
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
@@ -54,7 +55,9 @@ __all__ = [
     "EvaluateRun",
     "EvaluateSettings",
     "ExportRun",
+    "ExportSettings",
     "FileSettings",
+    "GoldenFrom",
     "HeldOutFrom",
     "HubSettings",
     "JsonlSettings",
