@@ -19,8 +19,12 @@ from tagsmith.files import whole_file
 from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
-Decide = Callable[[list[str]], tuple[Floats, Decisions]]
-"""From texts to scores [texts, classes] and decisions."""
+Decide = Callable[[list[str], int], tuple[Floats, Decisions]]
+"""From texts, and the most tokens that are read at once, to scores [texts, classes] and decisions."""
+BATCH_TOKENS = {False: 2048, True: 1}
+"""By whether the graph is quantized: it rounds all values of a batch by the largest of them, so that a score depends on
+what is read beside its text (of 200 documents of banking77 one by 0.24, while 2 labels differed). Texts alone have one
+answer."""
 
 TOLERANCE = {False: 1e-3, True: 0.03}
 """Largest difference of a score or a distance, by whether the graph is quantized.
@@ -64,8 +68,8 @@ def inputs(schema: Schema, max_tokens: int, documents: Sequence[str] | None) -> 
 
 def write(path: Path, texts: list[str], schema: Schema, model: Decide, quantized: Decide | None = None) -> None:
     """Write `golden.jsonl` of what the graphs of a bundle say."""
-    answers = _answers(*model(texts), schema)
-    others = _answers(*quantized(texts), schema) if quantized else None
+    answers = _answers(*model(texts, BATCH_TOKENS[False]), schema)
+    others = _answers(*quantized(texts, BATCH_TOKENS[True]), schema) if quantized else None
     with whole_file(path) as file:
         for i, text in enumerate(texts):
             line = {"text": text} | answers[i] | ({"quantized": others[i]} if others else {})
@@ -92,7 +96,7 @@ def check(
         expected = [line["quantized"] if quantized else line for line in lines]
         scores = np.array([[one["scores"][name] for name in schema.classes] for one in expected], dtype=np.float32)
         distances = [one["out_of_scope"] for one in expected]
-        found, decisions = decide([line["text"] for line in lines])
+        found, decisions = decide([line["text"] for line in lines], BATCH_TOKENS[quantized])
         # The decision is compared on the expected scores: the found ones may stand on the other side of an edge.
         again = _answers(scores, rule.decide(scores), schema)
         for i, (one, other) in enumerate(zip(expected, again, strict=True)):

@@ -174,8 +174,9 @@ def _scores(schema: Schema, evaluation: Mapping[str, Any]) -> str:
 
 
 def _formats(facts: Facts) -> str:
+    js = "; transformers.js, but for the last token of long documents"
     usage = {
-        "onnx": "`onnx/model.onnx`: `Classifier.load(FOLDER)`; transformers.js",
+        "onnx": "`onnx/model.onnx`: `Classifier.load(FOLDER)`" + ("" if "transformers.js" in facts.left_out else js),
         "onnx_quantized": "`onnx/model_quantized.onnx`: `Classifier.load(FOLDER, quantized=True)`",
         "transformers": '`transformers/`: `pipeline("text-classification", "FOLDER/transformers", truncation=True)`',
     }

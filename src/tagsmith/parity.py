@@ -63,7 +63,8 @@ class Certificate:
 
     def describe(self) -> str:
         """For a person, in one line."""
-        labels = f"{self.labels_differ:,} labels differ" if self.labels_differ else "no label differs"
+        several = f"{counted(self.labels_differ, 'label')} {'differs' if self.labels_differ == 1 else 'differ'}"
+        labels = several if self.labels_differ else "no label differs"
         tested = counted(self.documents, f"{self.split} document")
         lost = f", {100 * self.macro_f1_lost:.2f} points of macro F1 lost" if self.labels_differ else ""
         return f"parity over {tested}: largest score difference {self.largest_score_difference:.1e}, {labels}{lost}"

@@ -21,6 +21,7 @@ from tagsmith.files import digest
 from tagsmith.model import load_classifier
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
+from tagsmith.scope import Scope, unit_rows
 from tagsmith.scoring import score
 from tagsmith.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
 from tagsmith.settings import TrainSettings as Training
@@ -35,7 +36,7 @@ ALL = ExportSettings(formats=["onnx", "transformers"], quantize=True, golden=Gol
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
-    """A run with a decision rule that scales and shifts, and sends documents to a person."""
+    """A run with a decision rule that scales and shifts, sends documents to a person, and knows a scope."""
     folder = tmp_path_factory.mktemp("runs")
     data = write_jsonl(folder / "train.jsonl", make_documents(150, multi_label=True))
     settings = TrainRun(
@@ -46,8 +47,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
     )
     made, _ = train(settings)
     rule = {"scale": [1.5, 0.8, 1.1], "shift": [0.2, -0.1, 0.05], "thresholds": [0.45, 0.52, 0.6]}
-    about = {"from": "validation", "target": 0.9, "coverage": None, "false_alarms": None}
-    made.decision.write_text(json.dumps({**rule, "abstain_below": 0.5, "about": about}))
+    about = {"from": "validation", "target": 0.9, "coverage": None, "false_alarms": 0.1}
+    others = {"abstain_below": 0.5, "out_of_scope_beyond": 0.7, "about": about}
+    made.decision.write_text(json.dumps({**rule, **others}))
+    references = np.random.default_rng(0).normal(size=(20, 32)).astype(np.float32)
+    Scope(unit_rows(references), 0.7).save(made.references)
     return made.path
 
 
@@ -94,6 +98,7 @@ def test_the_manifest_holds_what_is_there_and_its_certificates(whole: Path, run:
         assert entry["bytes"] == (whole / name).stat().st_size
     parity = manifest["parity"]
     assert set(parity) == {"onnx", "onnx_quantized", "transformers"}
+    assert parity["onnx"]["largest_distance_difference"] < 1e-4
     for name in ("onnx", "transformers"):
         assert parity[name]["labels_differ"] == 0
         assert parity[name]["largest_score_difference"] < 1e-4
@@ -119,6 +124,9 @@ def test_every_reader_of_the_weights_gives_the_calibrated_scores(whole: Path, ru
     assert config["problem_type"] == "multi_label_classification"
     assert config["transformers.js_config"] == {"dtype": "fp32"}
     assert np.abs(1 / (1 + np.exp(-classifier.logits(texts))) - scores).max() < 1e-6
+    unscoped = Classifier.load(whole, out_of_scope=False)
+    assert unscoped.decision.rule.scope is None
+    assert (unscoped.predict_proba(texts) == scores).all()
     quantized = Classifier.load(whole, quantized=True).predict_proba(texts)
     assert 0 < np.abs(quantized - scores).max() < 0.2
 
@@ -151,8 +159,8 @@ def test_the_model_card_is_one_that_the_hub_reads(whole: Path) -> None:
 
 
 FILES = [
-    layout.GRAPH, layout.QUANTIZED, layout.TOKENIZER, layout.SCHEMA, layout.DECISION, layout.GOLDEN, layout.CARD,
-    layout.CONFIG, "tokenizer_config.json", "transformers/config.json", "transformers/model.safetensors",
+    layout.GRAPH, layout.QUANTIZED, layout.TOKENIZER, layout.SCHEMA, layout.DECISION, layout.SCOPE, layout.GOLDEN,
+    layout.CARD, layout.CONFIG, "tokenizer_config.json", "transformers/config.json", "transformers/model.safetensors",
     "transformers/tokenizer.json", "transformers/tokenizer_config.json", "transformers/sentence_bert_config.json",
 ]  # fmt: skip
 
@@ -176,7 +184,7 @@ def test_a_changed_byte_or_a_missing_file_is_named(bundle: Path, name: str) -> N
         Classifier.load(bundle)
 
 
-@pytest.mark.parametrize("name", ["scope.npy", "notes.txt", "onnx/model_fp16.onnx", "transformers/pytorch_model.bin"])
+@pytest.mark.parametrize("name", ["scope2.npy", "notes.txt", "onnx/model_fp16.onnx", "transformers/pytorch_model.bin"])
 def test_a_foreign_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).write_bytes(b"x")
     with pytest.raises(DataError, match=f"{name}: foreign"):
@@ -276,6 +284,9 @@ def other_tokenizer(bundle: Path) -> None:
         (lambda bundle: change_decision(bundle, thresholds=[0.001] * 3), "expected labels"),
         (lambda bundle: change_decision(bundle, abstain_below=1.0), "expected to_person"),
         (lambda bundle: change_decision(bundle, scale=[3.0] * 3), "a score differs"),
+        (lambda bundle: change_decision(bundle, out_of_scope_beyond=0.01), "expected to_person"),
+        (lambda bundle: Scope(np.eye(32, dtype=np.float32), 0.7).save(bundle / layout.SCOPE), "expected the distance"),
+        (lambda bundle: Scope(np.eye(8, dtype=np.float32), 0.7).save(bundle / layout.SCOPE), "does not fit the graph"),
         (lambda bundle: change_decision(bundle, window_rule={"max_tokens": 4}), "a score differs"),
         (lambda bundle: change_decision(bundle, window_rule={"tokens": 4}), "decision.json: expected"),
         (lambda bundle: change_decision(bundle, thresholds=[0.5]), "thresholds for each of 3 classes"),

@@ -40,12 +40,9 @@ def made(folder: Path, kind: str, pooling: Pooling) -> tuple[TextClassifier, Tok
 
 EXPRESSED = [
     ("bert", Pooling.mean, Task.single_label),
-    ("bert", Pooling.mean, Task.multi_label),
     ("bert", Pooling.cls, Task.single_label),
     ("roberta", Pooling.mean, Task.single_label),
     ("xlm-roberta", Pooling.mean, Task.multi_label),
-    ("xlm-roberta", Pooling.cls, Task.multi_label),
-    ("camembert", Pooling.cls, Task.single_label),
     ("electra", Pooling.mean, Task.single_label),
     ("distilbert", Pooling.mean, Task.multi_label),
     ("distilbert", Pooling.cls, Task.single_label),

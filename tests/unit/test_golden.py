@@ -21,7 +21,7 @@ REFERENCES = np.eye(4, dtype=np.float32)
 def model(rule: DecisionRule, change: float = 0.0) -> golden.Decide:
     """Scores and vectors that follow from the text alone."""
 
-    def decide(texts: list[str]) -> tuple[golden.Floats, Decisions]:
+    def decide(texts: list[str], batch_tokens: int) -> tuple[golden.Floats, Decisions]:
         draws = [np.random.default_rng(sum(map(ord, text))) for text in texts]
         scores = np.array([draw.uniform(0.1, 0.9, 3) for draw in draws], dtype=np.float32) + np.float32(change)
         vectors = np.array([draw.normal(size=4) for draw in draws], dtype=np.float32)

@@ -34,7 +34,7 @@ def test_one_label_differs() -> None:
     assert found.micro_f1_lost == pytest.approx(0.25)
     assert not found.same
     assert found.describe() == (
-        "parity over 4 test documents: largest score difference 4.0e-01, 1 labels differ, 26.67 points of macro F1 lost"
+        "parity over 4 test documents: largest score difference 4.0e-01, 1 label differs, 26.67 points of macro F1 lost"
     )
 
 
