@@ -77,12 +77,14 @@ def write(path: Path, texts: list[str], schema: Schema, model: Decide, quantized
 
 
 def check(
-    path: Path, schema: Schema, rule: DecisionRule, decide: Decide, quantized: bool = False, thorough: bool = True
-) -> int:
+    path: Path, schema: Schema, rule: DecisionRule, decide: Decide, quantized: bool = False, thorough: bool = True,
+    tolerance: float | None = None,
+) -> int:  # fmt: skip
     """Compare what a loaded bundle says with what it should; returns the number of inputs.
 
     Args:
         thorough: all inputs; else the short ones.
+        tolerance: largest difference of a score or a distance; None: see `TOLERANCE`.
 
     Raises:
         DataError: an answer differs (all are listed), or the file cannot be read.
@@ -109,7 +111,7 @@ def check(
             ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: expected texts with their scores and decisions, found {error!r}.") from error
-    tolerance = TOLERANCE[quantized]
+    tolerance = TOLERANCE[quantized] if tolerance is None else tolerance
     apart = np.abs(found - scores).max(axis=1)
     problems += [
         f"line {i + 1}: a score differs by {apart[i]:.2g} (allowed: {tolerance:g})"

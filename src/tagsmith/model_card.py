@@ -9,11 +9,13 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from tagsmith.errors import counted
 from tagsmith.parity import Certificate
+from tagsmith.report import decision_text
 from tagsmith.schema import Schema
 from tagsmith.windows import WindowRule
 
 FEW = 15
 """Training documents below which a class is named among the limits."""
+ELSEWHERE = "thresholds, and what goes to a person, they do not know: these are in `decision.json`"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,11 @@ Measured on {counted(evaluation["documents"], "document")} of the {split} split.
 |---|---|---|---|---|
 {classes}
 {averages}
-{_scores(schema, evaluation)}
+
+## Scores
+
+{_scores(evaluation)}
+
 ## Formats
 
 Each was compared with the trained model over the whole {split} split.
@@ -151,26 +157,14 @@ def _metadata(title: str, evaluation: Mapping[str, Any], encoder: str | None) ->
     return data.to_yaml().strip()
 
 
-def _scores(schema: Schema, evaluation: Mapping[str, Any]) -> str:
-    """What scores and decisions are worth."""
-    found, told = evaluation["scores"], []
-    if found["calibrated"]:
-        told.append(
-            f"Scores are calibrated: their error (ECE) is {found['ece_after']:.4f}, before {found['ece_before']:.4f}."
-        )
-    else:
-        told.append("Scores are as the model gives them, not calibrated.")
-    if schema.multi_label:
-        thresholds = ", ".join(f"`{name}` {value:.3f}" for name, value in evaluation["thresholds"].items())
-        told.append(f"A class is predicted from this score up: {thresholds}.")
-    if point := evaluation.get("operating_point"):
-        precision = f"{point['precision']:.4f}" if point["precision"] is not None else "undefined"
-        told.append(
-            f"Below a confidence of {point['threshold']:.4f} a person decides; of the rest, {point['coverage']:.1%} of "
-            f"the documents, {precision} are right."
-        )
-    told.append("Other libraries give the same scores; thresholds and what goes to a person are in `decision.json`.")
-    return "\n" + "\n".join(told) + "\n"
+def _scores(evaluation: Mapping[str, Any]) -> str:
+    """What the scores are worth, a line of a list each."""
+    told = decision_text(evaluation).splitlines()
+    if thresholds := evaluation.get("thresholds"):
+        named = ", ".join(f"{_cell(name)} {value:.3f}" for name, value in thresholds.items())
+        told.append(f"a class is predicted from this score up: {named}")
+    told.append(f"other libraries give the same scores; {ELSEWHERE}")
+    return "\n".join(f"- {line}" for line in told)
 
 
 def _formats(facts: Facts) -> str:
@@ -194,7 +188,7 @@ def _limits(evaluation: Mapping[str, Any], facts: Facts) -> list[str]:
     told = [
         "It knows the classes above and no others"
         + (
-            "; documents far from all training documents go to a person."
+            "; a document that is far from all training documents goes to a person."
             if evaluation.get("out_of_scope")
             else ": a document that belongs to none of them gets scores all the same."
         ),

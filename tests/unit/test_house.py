@@ -91,7 +91,7 @@ MAY_IMPORT = {
         "processes", "reading", "recorded", "run", "schema", "scope", "scoring", "settings", "thresholds", "windows",
     },
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
-    "model_card": {"errors", "parity", "schema", "windows"},
+    "model_card": {"errors", "parity", "report", "schema", "windows"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
         "train", "windows",
