@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith import bundle as layout
+from tagsmith import golden
 from tagsmith.batches import scoring_batches
 from tagsmith.decision_rule import Decisions
-from tagsmith.errors import DataError, counted
+from tagsmith.errors import DataError, InputMissing, counted
 from tagsmith.schema import Schema
 from tagsmith.windows import encode
 
@@ -64,36 +65,66 @@ class Classifier:
         self._tokenizer = tokenizer
 
     @classmethod
-    def load(cls, bundle: str | Path, *, threads: int | None = None, out_of_scope: bool = True) -> "Classifier":
-        """Check a bundle against its manifest and load it.
+    def load(
+        cls, bundle: str | Path, *, quantized: bool = False, threads: int | None = None, out_of_scope: bool = True
+    ) -> "Classifier":
+        """Check a bundle against its manifest, load it, and check short ones of its golden answers.
 
         Args:
             bundle: its folder.
+            quantized: take the graph in whole numbers of 8 bits.
             threads: of one call; None: as many as there are cores.
             out_of_scope: whether documents of none of the classes are looked for, where the bundle knows how.
 
         Raises:
-            InputMissing: there is no bundle.
-            DataError: a file of it is changed, missing or foreign, or its parts do not fit each other.
+            InputMissing: there is no bundle, or no quantized graph in it.
+            DataError: a file of it is changed, missing or foreign, its parts do not fit each other, or it gives other
+                answers than when it was exported.
         """
         folder = Path(bundle)
-        layout.check(folder)
+        manifest = layout.check(folder)
+        if quantized and layout.QUANTIZED not in manifest["files"]:
+            raise InputMissing(f"{folder}: has no {layout.QUANTIZED}; export the run with export.quantize=true.")
+        loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads)
+        if layout.GOLDEN in manifest["files"]:
+            rule = loaded.decision.rule
+            golden.check(folder / layout.GOLDEN, loaded.schema, rule, loaded.decide, quantized, thorough=False)
+        if not out_of_scope:
+            loaded.decision = replace(loaded.decision, rule=replace(loaded.decision.rule, scope=None))
+        return loaded
+
+    @classmethod
+    def open_unchecked(cls, folder: Path, *, quantized: bool = False, threads: int | None = None) -> "Classifier":
+        """Load a bundle without its manifest, as `load` does after the check; arguments as of `load`.
+
+        Raises:
+            DataError: its parts cannot be read or do not fit each other.
+        """
         schema = Schema.load(folder / layout.SCHEMA)
         decision = layout.Decision.load(folder, schema)
-        if not out_of_scope:
-            decision = replace(decision, rule=replace(decision.rule, scope=None))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or _cores()
         # Idle threads that spin take the cores from the tokenizer and from everything else on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(folder / layout.GRAPH, options, providers=["CPUExecutionProvider"])
+        graph = folder / (layout.QUANTIZED if quantized else layout.GRAPH)
+        try:
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises nothing narrower.
+            raise DataError(f"{graph}: expected a graph that onnxruntime loads: {error}") from error
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / layout.TOKENIZER))
+        except Exception as error:  # tokenizers raises nothing narrower.
+            raise DataError(f"{folder / layout.TOKENIZER}: expected a tokenizer: {error}") from error
         widths = {output.name: output.shape[-1] for output in session.get_outputs()}
-        if widths["logits"] != len(schema.classes):
+        if widths.get("logits") != len(schema.classes):
             known = counted(len(schema.classes), "class")
-            raise DataError(f"{folder}: the schema has {known}, the graph {widths['logits']}.")
+            raise DataError(f"{folder}: the schema has {known}, the graph {widths.get('logits')}.")
+        made_for = session.get_modelmeta().custom_metadata_map.get(layout.SCHEMA_HASH, schema.hash)
+        if made_for != schema.hash:
+            raise DataError(f"{folder}: the graph was made for another schema, of the hash {made_for}.")
         if (scope := decision.rule.scope) is not None and widths.get(layout.EMBEDDING) != scope.references.shape[1]:
             raise DataError(f"{folder}: {layout.SCOPE} does not fit the graph, whose outputs are {widths}.")
-        return cls(session, Tokenizer.from_file(str(folder / layout.TOKENIZER)), schema, decision)
+        return cls(session, tokenizer, schema, decision)
 
     @property
     def classes(self) -> list[str]:

@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
-    "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "scope",
+    "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "golden", "scope",
+    "verify",
 }  # fmt: skip
 """Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
@@ -70,9 +71,15 @@ MAY_IMPORT = {
         "evaluate", "files", "fitting", "loop", "lora", "model", "pretrained", "processes", "reading", "run", "schema",
         "scoring", "settings", "sharding", "tracking",
     },
-    "bundle": {"decision_rule", "errors", "files", "schema", "windows"},
+    "bundle": {"decision_rule", "errors", "files", "schema", "verify", "windows"},
+    "golden": {"decision_rule", "errors", "files", "schema"},
+    "graph": {"bundle", "model", "schema"},
+    "parity": {"decision_rule", "errors", "metrics", "schema"},
+    "quantize": set(),
+    "stock": {"errors", "files", "model", "reading", "schema", "settings"},
+    "verify": {"bundle", "classify", "errors", "golden"},
     "kills": {"errors", "run", "settings", "train"},
-    "classify": {"batches", "bundle", "decision_rule", "errors", "schema", "windows"},
+    "classify": {"batches", "bundle", "decision_rule", "errors", "golden", "schema", "windows"},
     "scope": {"errors"},
     "decision_rule": {"errors", "schema", "scope"},
     "calibration": set(),
@@ -95,14 +102,15 @@ MAY_IMPORT = {
     },
     "untagged": {"errors", "rows"},
     "classify_files": {"classify", "errors", "files", "progress", "settings", "untagged"},
-    "model_card": {"errors", "report", "schema"},
+    "model_card": {"errors", "parity", "report", "schema", "windows"},
     "bench": {
         "amounts", "batches", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes",
         "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "train", "windows",
     },
     "export": {
-        "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "model", "model_card",
-        "run", "schema", "scoring", "settings", "tracking", "windows",
+        "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "golden", "graph",
+        "metrics", "model", "model_card", "parity", "quantize", "reading", "run", "schema", "scoring", "settings",
+        "stock", "tracking", "verify", "windows",
     },
     "frozen": {"batches", "errors", "model", "packed", "processes", "progress", "windows"},
     "lora": {"errors", "model", "settings"},

@@ -20,6 +20,7 @@ from tagsmith.settings.data import (
     TextFoldersSettings,
 )
 from tagsmith.settings.explain import explained
+from tagsmith.settings.export import ExportSettings, GoldenFrom
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.improve import STRATEGIES, BenchImproveRun, ImproveRun
 from tagsmith.settings.lora import LoraSettings
@@ -60,7 +61,9 @@ __all__ = [
     "EvaluateRun",
     "EvaluateSettings",
     "ExportRun",
+    "ExportSettings",
     "FileSettings",
+    "GoldenFrom",
     "HeldOutFrom",
     "HubSettings",
     "ImproveRun",

@@ -10,6 +10,7 @@ from tagsmith.schema import Task
 from tagsmith.settings.analysis import AnalysisSettings
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
+from tagsmith.settings.export import ExportSettings
 from tagsmith.settings.fields import REQUIRED, setting
 from tagsmith.settings.recipe import BestMetric, TrainSettings
 
@@ -155,6 +156,7 @@ class ExportRun:
     batch_tokens: int = setting(
         2048, "most that is scored at once for the proof", unit="tokens, padding included", low=16
     )
+    export: ExportSettings = field(default_factory=ExportSettings)
 
 
 @dataclass
