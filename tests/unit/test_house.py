@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
     "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "scope",
+    "truncation",
 }  # fmt: skip
 """Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
@@ -66,7 +67,8 @@ MAY_IMPORT = {
     },
     "bundle": {"decision_rule", "errors", "files", "schema", "windows"},
     "kills": {"errors", "run", "settings", "train"},
-    "classify": {"batches", "bundle", "decision_rule", "errors", "schema", "windows"},
+    "classify": {"batches", "bundle", "decision_rule", "errors", "files", "schema", "truncation", "windows"},
+    "truncation": {"windows"},
     "scope": {"errors"},
     "decision_rule": {"errors", "schema", "scope"},
     "calibration": set(),
