@@ -24,7 +24,7 @@ from tagsmith.windows import EncodedDocuments, encode, without_limits
 Floats = NDArray[np.float32]
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -252,7 +252,7 @@ def _session(graph: Path, threads: int | None, providers: list[str]) -> onnxrunt
             "those of a GPU come with onnxruntime-gpu in the place of onnxruntime."
         )
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or _cores()
+    options.intra_op_num_threads = threads or cores()
     # Idle threads that spin take the cores from the tokenizer and from everything else on the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=list(dict.fromkeys([*providers, CPU])))

@@ -85,7 +85,10 @@ MAY_IMPORT = {
         "dropout", "errors", "files", "fitting", "held_out", "loop", "metrics", "model", "pretrained", "probe",
         "processes", "reading", "recorded", "run", "schema", "scope", "scoring", "settings", "thresholds", "windows",
     },
-    "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
+    "classify_files": {"classify", "errors", "inputs", "journal", "progress", "settings", "workers"},
+    "inputs": {"errors", "rows"},
+    "journal": {"errors", "files"},
+    "workers": {"classify", "errors", "inputs"},
     "model_card": {"errors", "schema"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",

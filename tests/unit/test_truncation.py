@@ -11,8 +11,8 @@ from tagsmith.truncation import CHARACTERS, ids_as_read
 from tagsmith.windows import WindowRule, encode
 
 PIECES = ["the", "cat", "##s", "##e", "a", "b", "##a", "##b", "e", "s", ",", ".", "中", "文", "##", "i", "##i"]
-NASTY = [*"abesi,.中文ÉéİßΣς", " ", " ", " ", "\n", "\t", "\u00a0", "\u3000", "\u200b", "\x00", "\u0301", "\u0327", "\ufeff",
-         "the", "cats", "[SEP]", "[PAD]", "a" * 101, "🙂"]  # fmt: skip
+NASTY = [*"abesi,.中文ÉéİßΣς", " ", " ", " ", "\n", "\t", "\u00a0", "\u3000", "\u200b", "\x00", "\u0301", "\u0327",
+         "\ufeff", "the", "cats", "[SEP]", "[PAD]", "a" * 101, "🙂"]  # fmt: skip
 
 
 def bert(*added: str) -> Tokenizer:
