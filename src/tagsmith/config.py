@@ -45,6 +45,7 @@ STAGES: dict[str, type] = {
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
     "check_kills": typed.CheckKills,
+    "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
 }

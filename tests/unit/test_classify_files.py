@@ -48,9 +48,10 @@ def interrupt(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, after: int
 
         return replace(given, rows=rows())
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="resume=true goes on"):
-        patch.setattr(module, "open_input", interrupted)
+    monkeypatch.setattr(module, "open_input", interrupted)
+    with pytest.raises(Interrupted, match="resume=true goes on"):
         classify_files(settings)
+    monkeypatch.setattr(module, "open_input", open_input)
     assert not Path(settings.output).exists()
 
 

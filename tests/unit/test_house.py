@@ -94,6 +94,9 @@ MAY_IMPORT = {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",
         "train", "windows",
     },
+    "bench_classify": {
+        "classify", "errors", "inputs", "model", "reading", "run", "schema", "settings", "windows", "bundle",
+    },
     "export": {
         "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "model", "model_card",
         "run", "schema", "scoring", "settings", "tracking", "windows",

@@ -4,7 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
-from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchScaleRun, BenchTrainRun
+from tagsmith.settings.bench import CLASSIFIERS, CONTENDERS, RECIPES, BenchClassifyRun, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import (
     AzureSettings,
@@ -36,10 +36,12 @@ from tagsmith.settings.stages import (
 )
 
 __all__ = [
+    "CLASSIFIERS",
     "CONTENDERS",
     "RECIPES",
     "REQUIRED",
     "AzureSettings",
+    "BenchClassifyRun",
     "BenchScaleRun",
     "BenchTrainRun",
     "BestMetric",
