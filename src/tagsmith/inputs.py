@@ -92,11 +92,17 @@ def _records(rows: Rows, text_field: str) -> Iterator[Row]:
 
 
 def _row(place: int, key: dict[str, Any], text: Any, field: str) -> Row:
+    problem = text_problem(text, field)
+    return Row(place, key, text) if problem is None else Row(place, key, error=problem)
+
+
+def text_problem(text: Any, field: str) -> str | None:
+    """Why a value cannot be classified; None: it can."""
     if not isinstance(text, str):
-        return Row(place, key, error=f"expected text as {field}, found {type(text).__name__}")
+        return f"expected text as {field}, found {type(text).__name__}"
     if not text.strip():
-        return Row(place, key, error=f"{field} is empty")
-    return Row(place, key, error=f"{field} is no Unicode text") if is_broken(text) else Row(place, key, text)
+        return f"{field} is empty"
+    return f"{field} is no Unicode text" if is_broken(text) else None
 
 
 def _parquet(path: Path, text_field: str) -> Input:

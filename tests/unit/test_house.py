@@ -88,6 +88,8 @@ MAY_IMPORT = {
     "classify_files": {"classify", "errors", "inputs", "journal", "progress", "settings", "workers"},
     "inputs": {"errors", "rows"},
     "journal": {"errors", "files"},
+    "columns": {"classify", "inputs"},
+    "ray": {"classify", "columns", "errors"},
     "workers": {"classify", "errors", "inputs"},
     "model_card": {"errors", "schema"},
     "bench": {

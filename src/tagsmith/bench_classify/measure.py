@@ -61,6 +61,7 @@ def peak_memory() -> float:
 
 
 def main(spec: Path, result: Path) -> None:
+    """Measure what the file `spec` says, and write the figures to the file `result`."""
     content = json.loads(spec.read_text(encoding="utf-8"))
     task = Task(**content["task"])
     figures = measure(content["name"], task, content["texts"], content["short"], content["calls"], STARTED)
