@@ -73,6 +73,7 @@ def test_every_stage_composes(stage: str) -> None:
         "export": ["run=r", "bundle=b"],
         "calibrate": ["run=r"],
         "train": [],
+        "bench_classify": ["bundle=b", "input=i"],
         "bench_train": [],
         "bench_scale": [],
         "check_kills": [],
