@@ -71,10 +71,10 @@ def classify_files(settings: ClassifyRun) -> Counts:
     if output.exists() and not settings.overwrite and not settings.resume:
         raise SettingsError(f"output={output}: exists; overwrite=true replaces it.")
     threads = cores_each(settings.processes)
-    given = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
     classifier = Classifier.load(
         settings.bundle, threads=threads, out_of_scope=settings.out_of_scope, providers=settings.providers
     )
+    given = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
     try:
         with Journal(output) as journal:
             return _classify(settings, journal, classifier, given)

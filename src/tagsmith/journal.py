@@ -39,10 +39,12 @@ class Journal:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "Journal":
-        """Raises: TryAgainLater, another process writes this file."""
+        """Raises: TryAgainLater, another process writes this file; OSError, no file can be made there."""
         try:
             self._lock.acquire()
         except Timeout:
+            # A folder in which no file can be made looks the same to the lock; this tells the two apart.
+            Path(self._lock.lock_file).open("ab").close()
             raise TryAgainLater(f"output={self.path}: another process is writing it.") from None
         for left in self.path.parent.glob(f".{glob.escape(self.progress.name)}.*.tmp"):
             left.unlink()

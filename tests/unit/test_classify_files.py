@@ -121,3 +121,9 @@ def test_the_number_of_processes_changes_nothing(settings: ClassifyRun, tmp_path
     classify_files(settings)
     classify_files(replace(settings, output=str(tmp_path / "two.jsonl"), processes=2))
     assert (tmp_path / "two.jsonl").read_bytes() == Path(settings.output).read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which nobody can make a file")
+def test_a_place_that_cannot_be_written_is_told(settings: ClassifyRun) -> None:
+    with pytest.raises(SettingsError, match=r"output=/proc/t\.jsonl: cannot be written"):
+        classify_files(replace(settings, output="/proc/t.jsonl"))

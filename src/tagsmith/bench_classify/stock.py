@@ -22,11 +22,11 @@ def write_stock(run: RunFolder, folder: Path) -> None:
     classes = list(Schema.load(run.schema).classes)
     model, tokenizer, reading = load_classifier(run.model, len(classes))
     pad = tokenizer.id_to_token(reading.pad_id)
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=without_limits(tokenizer), pad_token=pad)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=without_limits(tokenizer), pad_token=pad)  # type: ignore[no-untyped-call]
     encoder = folder / "encoder"
     model.encoder.save_pretrained(encoder)
-    head = {name: value.detach().numpy() for name, value in model.head.named_parameters()}
-    np.savez(encoder / "head.npz", **head)
+    weight, bias = (value.detach().numpy() for value in (model.head.weight, model.head.bias))
+    np.savez(encoder / "head.npz", weight=weight, bias=bias)
     labels = dict(enumerate(classes))
     stock = AutoModelForSequenceClassification.from_pretrained(
         encoder, id2label=labels, label2id={name: i for i, name in labels.items()}
