@@ -181,12 +181,21 @@ class Classifier:
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
 
+    def outputs(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> tuple[Floats, Floats | None]:
+        """Logits [documents, classes] and the encoder's vectors [documents, hidden] of what `encoded` gave, float32.
+
+        None for the vectors where documents of none of the classes are not looked for.
+        """
+        if self.decision.rule.scope is None:
+            return self._run(encoded, batch_tokens, ["logits"])[0], None
+        logits, vectors = self._run(encoded, batch_tokens, ["logits", layout.EMBEDDING])
+        return logits, vectors
+
     def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> tuple[Floats, Decisions]:
         """`decide`, of what `encoded` gave."""
-        wanted = ["logits"] if self.decision.rule.scope is None else ["logits", layout.EMBEDDING]
-        logits, *vectors = self._run(encoded, batch_tokens, wanted)
+        logits, vectors = self.outputs(encoded, batch_tokens)
         scores = self.decision.rule.scores(logits)
-        return scores, self.decision.rule.decide(scores, *vectors)
+        return scores, self.decision.rule.decide(scores, vectors)
 
     def predictions(self, scores: Floats, decisions: Decisions) -> list[Prediction]:
         """What `decide` gave, a `Prediction` a document."""

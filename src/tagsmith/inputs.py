@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.errors import DataError, SettingsError
-from tagsmith.rows import BadRow, Rows, decode, delimited, is_broken, json_lines
+from tagsmith.rows import BadRow, Rows, decode, delimited, json_lines, text_problem
 
 KINDS = "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files"
 
@@ -94,15 +94,6 @@ def _records(rows: Rows, text_field: str) -> Iterator[Row]:
 def _row(place: int, key: dict[str, Any], text: Any, field: str) -> Row:
     problem = text_problem(text, field)
     return Row(place, key, text) if problem is None else Row(place, key, error=problem)
-
-
-def text_problem(text: Any, field: str) -> str | None:
-    """Why a value cannot be classified; None: it can."""
-    if not isinstance(text, str):
-        return f"expected text as {field}, found {type(text).__name__}"
-    if not text.strip():
-        return f"{field} is empty"
-    return f"{field} is no Unicode text" if is_broken(text) else None
 
 
 def _parquet(path: Path, text_field: str) -> Input:

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
     "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "scope",
-    "truncation",
+    "truncation", "columns",
 }  # fmt: skip
 """Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
@@ -88,7 +88,7 @@ MAY_IMPORT = {
     "classify_files": {"classify", "errors", "inputs", "journal", "progress", "settings", "workers"},
     "inputs": {"errors", "rows"},
     "journal": {"errors", "files"},
-    "columns": {"classify", "inputs"},
+    "columns": {"classify", "rows"},
     "ray": {"classify", "columns", "errors"},
     "workers": {"classify", "errors", "inputs"},
     "model_card": {"errors", "schema"},
