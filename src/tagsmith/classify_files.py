@@ -6,6 +6,7 @@ document may differ in their last digits with its company in a batch.
 
 import hashlib
 import json
+import pickle
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from tagsmith.inputs import Input, Row, open_input
 from tagsmith.journal import Journal
 from tagsmith.progress import meter
 from tagsmith.settings import ClassifyRun
-from tagsmith.workers import cores_each, in_processes
+from tagsmith.workers import Work, cores_each, in_processes
 
 SHOWN = 5
 """Errors that are told where no row could be classified."""
@@ -74,10 +75,14 @@ def classify_files(settings: ClassifyRun) -> Counts:
     classifier = Classifier.load(
         settings.bundle, threads=threads, out_of_scope=settings.out_of_scope, providers=settings.providers
     )
+    bundle = classifier.bundle_sha256
+    # Where others classify, the one that was loaded here has done its work: the bundle is whole.
+    work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
+    del classifier
     given = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
     try:
         with Journal(output) as journal:
-            return _classify(settings, journal, classifier, given)
+            return _classify(settings, journal, bundle, work, given)
     except KeyboardInterrupt:
         raise Interrupted(f"the same command with output={output} resume=true goes on.") from None
     except OSError as error:
@@ -88,9 +93,9 @@ def classify_files(settings: ClassifyRun) -> Counts:
         raise SettingsError(f"output={output}: cannot be written: {error.strerror}.") from error
 
 
-def _classify(settings: ClassifyRun, journal: Journal, classifier: Classifier, given: Input) -> Counts:
+def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work: Work, given: Input) -> Counts:
     about = {
-        "bundle": classifier.bundle_sha256,
+        "bundle": bundle,
         "text_field": settings.text_field,
         "delimiter": settings.delimiter,
         "encoding": settings.encoding,
@@ -129,7 +134,7 @@ def _classify(settings: ClassifyRun, journal: Journal, classifier: Classifier, g
 
     chunks = iter(lambda: list(islice(given.rows, settings.batch_documents)), [])
     with meter("classifying", given.places, "rows", done=place) as progress:
-        for rows, lines in in_processes(classifier, chunks, settings.batch_tokens, settings.processes):
+        for rows, lines in in_processes(work, chunks, settings.processes):
             journal.append(lines.content)
             counts.classified += lines.classified
             counts.errors += lines.errors

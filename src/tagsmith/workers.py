@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
@@ -29,6 +30,14 @@ class Lines:
     content: bytes
     classified: int
     errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a chunk goes through: a Classifier, pickled where others load it, and `batch_tokens` of `decide`."""
+
+    classifier: Classifier | bytes
+    batch_tokens: int
 
 
 def lines(classifier: Classifier, rows: list[Row], batch_tokens: int) -> Lines:
@@ -58,28 +67,23 @@ def _decided(prediction: Prediction) -> dict[str, Any]:
     return line
 
 
-def in_processes(
-    classifier: Classifier, chunks: Iterable[list[Row]], batch_tokens: int, processes: int
-) -> Iterator[tuple[list[Row], Lines]]:
+def in_processes(work: Work, chunks: Iterable[list[Row]], processes: int) -> Iterator[tuple[list[Row], Lines]]:
     """Each chunk with its lines, in the order of the chunks; few of them are in memory.
-
-    Args:
-        classifier: where there are several processes, each loads its own from the same folder.
 
     Raises:
         TryAgainLater: a process was killed.
     """
-    if processes == 1:
+    if isinstance(work.classifier, Classifier):
         for chunk in chunks:
-            yield chunk, lines(classifier, chunk, batch_tokens)
+            yield chunk, lines(work.classifier, chunk, work.batch_tokens)
         return
     # Not forked: threads of onnxruntime and of the tokenizer do not live through that.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _start, (classifier, cores_each(processes)))
+    pool = ProcessPoolExecutor(processes, context, _start, (work.classifier, cores_each(processes)))
     waiting: deque[tuple[list[Row], Future[Lines]]] = deque()
     try:
         for chunk in chunks:
-            waiting.append((chunk, pool.submit(_lines, chunk, batch_tokens)))
+            waiting.append((chunk, pool.submit(_lines, chunk, work.batch_tokens)))
             if len(waiting) >= processes + AHEAD:
                 rows, future = waiting.popleft()
                 yield rows, future.result()
@@ -103,10 +107,10 @@ def cores_each(processes: int) -> int:
 _classifier: Classifier | None = None
 
 
-def _start(classifier: Classifier, threads: int) -> None:
+def _start(classifier: bytes, threads: int) -> None:
     """Make a process ready."""
     global _classifier
-    _classifier = classifier
+    _classifier = pickle.loads(classifier)
     # The tokenizer takes all cores otherwise, in every process; it reads this at its first text.
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     # Ctrl-C reaches all processes of a terminal; the first one tells the others.
