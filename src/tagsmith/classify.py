@@ -1,9 +1,10 @@
 """Text in, classes and scores out, from a bundle: onnxruntime, tokenizers and numpy, and nothing else."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -15,15 +16,13 @@ from tagsmith import golden
 from tagsmith.batches import scoring_batches
 from tagsmith.decision_rule import Decisions
 from tagsmith.errors import DataError, InputMissing, counted
+from tagsmith.files import digest
 from tagsmith.schema import Schema
-from tagsmith.windows import encode
+from tagsmith.session import CPU, open_session
+from tagsmith.truncation import ids_as_read
+from tagsmith.windows import EncodedDocuments, encode, without_limits
 
 Floats = NDArray[np.float32]
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 RUNNERS_UP = 3
@@ -54,7 +53,10 @@ class Prediction:
 
 
 class Classifier:
-    """A loaded bundle; `Classifier.load(folder)` makes one."""
+    """A loaded bundle; `Classifier.load(folder)` makes one.
+
+    Several threads may share it. Pickled, for processes or other machines, it is its folder and how it was loaded.
+    """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer, schema: Schema, decision: layout.Decision
@@ -62,39 +64,62 @@ class Classifier:
         self.schema = schema
         self.decision = decision
         self._session = session
-        self._tokenizer = tokenizer
+        # Now, and never again: a change would meet the calls of other threads.
+        self._tokenizer = without_limits(tokenizer)
+        self._to_ids = ids_as_read(tokenizer, decision.window_rule)
+        self._widths = {output.name: output.shape[-1] for output in session.get_outputs()}
+        self._loaded: tuple[Any, ...] | None = None
 
     @classmethod
     def load(
-        cls, bundle: str | Path, *, quantized: bool = False, threads: int | None = None, out_of_scope: bool = True
+        cls,
+        bundle: str | Path,
+        *,
+        quantized: bool = False,
+        threads: int | None = None,
+        out_of_scope: bool = True,
+        providers: Sequence[str] | None = None,
     ) -> "Classifier":
         """Check a bundle against its manifest, load it, and check short ones of its golden answers.
+
 
         Args:
             bundle: its folder.
             quantized: take the graph in whole numbers of 8 bits.
             threads: of one call; None: as many as there are cores.
             out_of_scope: whether documents of none of the classes are looked for, where the bundle knows how.
+            providers: what onnxruntime computes on, the first first: ["CUDAExecutionProvider"] with onnxruntime-gpu in
+                the place of onnxruntime; what that cannot compute, the CPU does. None: the CPU.
 
         Raises:
             InputMissing: there is no bundle, or no quantized graph in it.
             DataError: a file of it is changed, missing or foreign, its parts do not fit each other, or it gives other
                 answers than when it was exported.
+            SettingsError: onnxruntime has no such provider, or it cannot be used on this machine.
         """
         folder = Path(bundle)
         manifest = layout.check(folder)
         if quantized and layout.QUANTIZED not in manifest["files"]:
             raise InputMissing(f"{folder}: has no {layout.QUANTIZED}; export the run with export.quantize=true.")
-        loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads)
+        loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads, providers=providers)
         if layout.GOLDEN in manifest["files"]:
             rule = loaded.decision.rule
-            golden.check(folder / layout.GOLDEN, loaded.schema, rule, loaded.decide, quantized, thorough=False)
+            # A GPU multiplies with fewer digits (TF32).
+            tolerance = golden.TOLERANCE[True] if providers else None
+            path = folder / layout.GOLDEN
+            golden.check(path, loaded.schema, rule, loaded.decide, quantized, thorough=False, tolerance=tolerance)
         if not out_of_scope:
             loaded.decision = replace(loaded.decision, rule=replace(loaded.decision.rule, scope=None))
+        digest_of_manifest = digest(folder / layout.MANIFEST)
+        settings = (quantized, threads, out_of_scope, tuple(providers or [CPU]))
+        loaded._loaded = (folder.resolve(), digest_of_manifest, *settings)
         return loaded
 
     @classmethod
-    def open_unchecked(cls, folder: Path, *, quantized: bool = False, threads: int | None = None) -> "Classifier":
+    def open_unchecked(
+        cls, folder: Path, *, quantized: bool = False, threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ) -> "Classifier":  # fmt: skip
         """Load a bundle without its manifest, as `load` does after the check; arguments as of `load`.
 
         Raises:
@@ -102,20 +127,14 @@ class Classifier:
         """
         schema = Schema.load(folder / layout.SCHEMA)
         decision = layout.Decision.load(folder, schema)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _cores()
-        # Idle threads that spin take the cores from the tokenizer and from everything else on the machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         graph = folder / (layout.QUANTIZED if quantized else layout.GRAPH)
-        try:
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises nothing narrower.
-            raise DataError(f"{graph}: expected a graph that onnxruntime loads: {error}") from error
+        session = open_session(graph, threads, list(providers or [CPU]))
         try:
             tokenizer = Tokenizer.from_file(str(folder / layout.TOKENIZER))
         except Exception as error:  # tokenizers raises nothing narrower.
             raise DataError(f"{folder / layout.TOKENIZER}: expected a tokenizer: {error}") from error
-        widths = {output.name: output.shape[-1] for output in session.get_outputs()}
+        found = cls(session, tokenizer, schema, decision)
+        widths = found._widths
         if widths.get("logits") != len(schema.classes):
             known = counted(len(schema.classes), "class")
             raise DataError(f"{folder}: the schema has {known}, the graph {widths.get('logits')}.")
@@ -124,7 +143,17 @@ class Classifier:
             raise DataError(f"{folder}: the graph was made for another schema, of the hash {made_for}.")
         if (scope := decision.rule.scope) is not None and widths.get(layout.EMBEDDING) != scope.references.shape[1]:
             raise DataError(f"{folder}: {layout.SCOPE} does not fit the graph, whose outputs are {widths}.")
-        return cls(session, tokenizer, schema, decision)
+        return found
+
+    @property
+    def bundle_sha256(self) -> str | None:
+        """SHA-256 of the manifest, which holds those of all files: what tells bundles apart. None: not from `load`."""
+        return None if self._loaded is None else str(self._loaded[1])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._loaded is None:
+            raise TypeError("a Classifier that was not made by Classifier.load cannot be pickled")
+        return _load_again, (type(self), *self._loaded)
 
     @property
     def classes(self) -> list[str]:
@@ -133,7 +162,7 @@ class Classifier:
 
     def logits(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
         """Logits, float32 [documents, classes], in the order of the texts; arguments and Raises as of `predict`."""
-        return self._run(texts, batch_tokens, ["logits"])[0]
+        return self._run(self._as_read(texts), batch_tokens, ["logits"])[0]
 
     def predict_proba(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
         """Scores from 0 to 1, float32 [documents, classes]: calibrated, where the bundle is; as of `predict`."""
@@ -152,12 +181,49 @@ class Classifier:
         scores, decisions = self.decide(texts, batch_tokens)
         return self.predictions(scores, decisions)
 
+    def classify_stream(
+        self, texts: Iterable[str], *, batch_tokens: int = 2048, window: int = 1024
+    ) -> Iterator[Prediction]:
+        """`predict` over documents without end, in their order: `window` of them are in memory, sorted by length.
+
+        The first prediction of a window comes when all of it is read; a smaller one answers sooner and pads more.
+        """
+        if isinstance(texts, str):
+            raise TypeError("expected strings, found one string")
+        if window < 1:
+            raise ValueError(f"window: expected at least 1, found {window}")
+        rest = iter(texts)
+        chunks = iter(lambda: list(islice(rest, window)), [])
+        return (found for chunk in chunks for found in self.predict(chunk, batch_tokens))
+
     def decide(self, texts: Sequence[str], batch_tokens: int = 2048) -> tuple[Floats, Decisions]:
         """Scores float32 [documents, classes] and decisions as arrays; arguments and Raises as of `predict`."""
-        wanted = ["logits"] if self.decision.rule.scope is None else ["logits", layout.EMBEDDING]
-        logits, *vectors = self._run(texts, batch_tokens, wanted)
+        return self.decide_encoded(self._as_read(texts), batch_tokens)
+
+    def encoded(self, texts: Sequence[str]) -> EncodedDocuments:
+        """The texts as the encoder reads them, and how many tokens they have and how many of these are not read.
+
+        Raises:
+            TypeError: as of `predict`.
+        """
+        _check_strings(texts)
+        return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
+
+    def outputs(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> tuple[Floats, Floats | None]:
+        """Logits [documents, classes] and the encoder's vectors [documents, hidden] of what `encoded` gave, float32.
+
+        None for the vectors where documents of none of the classes are not looked for.
+        """
+        if self.decision.rule.scope is None:
+            return self._run(encoded, batch_tokens, ["logits"])[0], None
+        logits, vectors = self._run(encoded, batch_tokens, ["logits", layout.EMBEDDING])
+        return logits, vectors
+
+    def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> tuple[Floats, Decisions]:
+        """`decide`, of what `encoded` gave."""
+        logits, vectors = self.outputs(encoded, batch_tokens)
         scores = self.decision.rule.scores(logits)
-        return scores, self.decision.rule.decide(scores, *vectors)
+        return scores, self.decision.rule.decide(scores, vectors)
 
     def predictions(self, scores: Floats, decisions: Decisions) -> list[Prediction]:
         """What `decide` gave, a `Prediction` a document."""
@@ -193,13 +259,14 @@ class Classifier:
         ends = np.cumsum(sets.sum(axis=1)).tolist()
         return [tuple(names[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
-    def _run(self, texts: Sequence[str], batch_tokens: int, wanted: list[str]) -> list[Floats]:
+    def _as_read(self, texts: Sequence[str]) -> EncodedDocuments:
+        """As `encoded`, but that tokens which are not read are not all counted."""
+        _check_strings(texts)
+        return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id, self._to_ids)
+
+    def _run(self, encoded: EncodedDocuments, batch_tokens: int, wanted: list[str]) -> list[Floats]:
         """These outputs of the graph, float32 [documents, n] each: the mean over a document's windows."""
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError("expected a list of strings")
-        widths = {output.name: output.shape[-1] for output in self._session.get_outputs()}
-        found = [np.empty((len(texts), widths[name]), dtype=np.float32) for name in wanted]
-        encoded = encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
+        found = [np.empty((len(encoded), self._widths[name]), dtype=np.float32) for name in wanted]
         for documents in scoring_batches(encoded.lengths, encoded.windows, batch_tokens):
             batch = encoded.batch(documents)
             inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
@@ -207,3 +274,23 @@ class Classifier:
             for values, windows in zip(found, self._session.run(wanted, inputs), strict=True):
                 values[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]
         return found
+
+
+def _check_strings(texts: Sequence[str]) -> None:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("expected a list of strings")
+
+
+def _load_again(
+    kind: type[Classifier], folder: Path, manifest: str, quantized: bool, threads: int | None, out_of_scope: bool,
+    providers: tuple[str, ...],
+) -> Classifier:  # fmt: skip
+    """What a pickled Classifier becomes.
+
+    Raises:
+        DataError: the folder holds another bundle by now; and what `Classifier.load` raises.
+    """
+    found = kind.load(folder, quantized=quantized, threads=threads, out_of_scope=out_of_scope, providers=providers)
+    if found.bundle_sha256 != manifest:
+        raise DataError(f"{folder}: holds another bundle than when the Classifier was pickled.")
+    return found

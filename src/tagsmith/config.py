@@ -44,6 +44,7 @@ STAGES: dict[str, type] = {
     "classify": typed.ClassifyRun,
     "improve": typed.ImproveRun,
     "check_kills": typed.CheckKills,
+    "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
     "bench_improve": typed.BenchImproveRun,

@@ -121,6 +121,15 @@ def is_broken(text: str) -> bool:
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
+def text_problem(text: Any, field: str) -> str | None:
+    """Why a value cannot be classified; None: it can."""
+    if not isinstance(text, str):
+        return f"expected text as {field}, found {type(text).__name__}"
+    if not text.strip():
+        return f"{field} is empty"
+    return f"{field} is no Unicode text" if is_broken(text) else None
+
+
 def _unreadable(text: str, encoding: str) -> BadRow | None:
     return BadRow(f"not in {encoding}", text, not_decoded=True) if is_broken(text) else None
 

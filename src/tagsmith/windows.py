@@ -4,7 +4,7 @@ A document is a list of windows, a window a list of token ids with the encoder's
 A short document has one window. Everything here is numpy and tokenizers, so that inference needs nothing else.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -153,34 +153,61 @@ def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 def without_limits(tokenizer: Tokenizer) -> Tokenizer:
     """Switch off the tokenizer's own truncation and padding.
 
-    Files often carry values of their own that would cut a document silently.
+    Files often carry values of their own that would cut a document silently. A tokenizer without limits is left as it
+    is, so that several threads may share it.
     """
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    if tokenizer.truncation is not None:
+        tokenizer.no_truncation()
+    if tokenizer.padding is not None:
+        tokenizer.no_padding()
     return tokenizer
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int) -> EncodedDocuments:
-    """Tokenise `texts` (all cores) and cut them into windows, in memory."""
-    return EncodedDocuments(pad_id, joined(encode_chunks(tokenizer, texts, rule)))
+def room_for(tokenizer: Tokenizer, rule: WindowRule) -> int:
+    """Tokens of a document that a window has room for, beside the special ones."""
+    before, after = special_tokens(tokenizer)
+    return rule.max_tokens - len(before) - len(after)
+
+
+ToIds = Callable[[Sequence[str]], list[list[int]]]
+"""Texts to the ids of their tokens, without special ones."""
+
+
+def ids_by(tokenizer: Tokenizer) -> ToIds:
+    """All ids of each text, by all cores."""
+
+    def to_ids(texts: Sequence[str]) -> list[list[int]]:
+        return [found.ids for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    return to_ids
+
+
+def encode(
+    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int, to_ids: ToIds | None = None
+) -> EncodedDocuments:
+    """Tokenise `texts` (all cores) and cut them into windows, in memory; `to_ids` as of `encode_chunks`."""
+    return EncodedDocuments(pad_id, joined(encode_chunks(tokenizer, texts, rule, to_ids=to_ids)))
 
 
 def encode_chunks(
-    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, at_once: int = 1000
+    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, at_once: int = 1000, to_ids: ToIds | None = None
 ) -> Iterator[Tokens]:
-    """Tokenise `texts` (all cores), so many at once, and cut them into windows."""
+    """Tokenise `texts` (all cores), so many at once, and cut them into windows.
+
+    `to_ids` stands in for the tokenizer where documents need not be tokenised whole (`truncation.ids_as_read`).
+    """
     without_limits(tokenizer)
     before, after = special_tokens(tokenizer)
     around = len(before) + len(after)
     room = rule.max_tokens - around
+    to_ids = to_ids or ids_by(tokenizer)
     for start in range(0, len(texts), at_once):
         ids: list[int] = []
         window_lengths: list[int] = []
         windows: list[int] = []
         tokens: list[int] = []
         unread: list[int] = []
-        for encoding in tokenizer.encode_batch_fast(list(texts[start : start + at_once]), add_special_tokens=False):
-            document = encoding.ids
+        for document in to_ids(texts[start : start + at_once]):
             tokens.append(len(document) + around)
             if len(document) <= room:  # Most documents: one window that holds all.
                 ids += before

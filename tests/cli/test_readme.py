@@ -65,6 +65,8 @@ def test_every_command_of_the_readme(
             # The same folder may be named by two examples; the second one replaces it.
             overrides += [*tiny(**{"model.path": encoder}), *(["overwrite=true"] if run in seen else [])]
             seen.add(run)
+        if name == "bench_classify.py":
+            overrides += ["contenders=[tagsmith]", "repetitions=1", "calls=3", "short_characters=500"]
         if name == "bench_train.py":
             overrides += [*tiny(**{"model.path": encoder}), "contenders=[tfidf_svm]", "draws=1"]
         done = script(name.removesuffix(".py"), *overrides)

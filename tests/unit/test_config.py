@@ -75,6 +75,7 @@ def test_every_stage_composes(stage: str) -> None:
         "improve": ["run=r"],
         "bench_improve": [],
         "train": [],
+        "bench_classify": ["bundle=b", "input=i"],
         "bench_train": [],
         "bench_scale": [],
         "check_kills": [],

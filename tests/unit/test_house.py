@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
     "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "golden", "scope",
-    "verify",
+    "verify", "session", "truncation", "columns",
 }  # fmt: skip
 """Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
@@ -79,7 +79,11 @@ MAY_IMPORT = {
     "stock": {"errors", "files", "model", "reading", "schema", "settings"},
     "verify": {"bundle", "classify", "errors", "golden"},
     "kills": {"errors", "run", "settings", "train"},
-    "classify": {"batches", "bundle", "decision_rule", "errors", "golden", "schema", "windows"},
+    "classify": {
+        "batches", "bundle", "decision_rule", "errors", "files", "golden", "schema", "session", "truncation", "windows",
+    },
+    "session": {"errors"},
+    "truncation": {"windows"},
     "scope": {"errors"},
     "decision_rule": {"errors", "schema", "scope"},
     "calibration": set(),
@@ -97,15 +101,22 @@ MAY_IMPORT = {
         "processes", "reading", "recorded", "run", "schema", "scope", "scoring", "settings", "thresholds", "windows",
     },
     "improve": {
-        "amounts", "data", "dataset_folders", "errors", "files", "metrics", "model", "pretrained", "probe", "progress",
-        "reading", "rows", "run", "schema", "scoring", "settings", "token_cache", "untagged",
+        "amounts", "data", "dataset_folders", "errors", "files", "inputs", "metrics", "model", "pretrained", "probe",
+        "progress", "reading", "rows", "run", "schema", "scoring", "settings", "token_cache",
     },
-    "untagged": {"errors", "rows"},
-    "classify_files": {"classify", "errors", "files", "progress", "settings", "untagged"},
     "model_card": {"errors", "parity", "report", "schema", "windows"},
+    "classify_files": {"classify", "errors", "inputs", "journal", "progress", "settings", "workers"},
+    "inputs": {"errors", "rows"},
+    "journal": {"errors", "files"},
+    "columns": {"classify", "rows"},
+    "ray": {"classify", "columns", "errors"},
+    "workers": {"classify", "errors", "inputs", "session"},
     "bench": {
         "amounts", "batches", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes",
         "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "train", "windows",
+    },
+    "bench_classify": {
+        "classify", "errors", "inputs", "model", "reading", "run", "schema", "settings", "windows", "bundle",
     },
     "export": {
         "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "golden", "graph",

@@ -1,4 +1,4 @@
-"""Untagged documents, however many: those among which the next ones to tag are looked for."""
+"""Row documents, however many: those among which the next ones to tag are looked for."""
 
 import hashlib
 import heapq
@@ -9,8 +9,8 @@ from typing import Any
 
 from tagsmith.data.check import same_text
 from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.inputs import Row, open_input
 from tagsmith.progress import meter
-from tagsmith.untagged import Untagged, untagged_rows
 
 MOST_TOLD = 1000
 """Bad rows that are kept to be told; the others are counted."""
@@ -59,12 +59,12 @@ def read_pool(
 
     Raises:
         InputMissing: there is no such file or folder.
-        SettingsError, DataError: see `untagged_rows`; none of its rows can be used.
+        SettingsError, DataError: see `inputs.open_input`; none of its rows can be used.
     """
     if not path.exists():
         raise InputMissing(f"pool={path}: does not exist (looked for it from {Path.cwd()}).")
     pool = Pool()
-    rows = untagged_rows(path, "pool", text_field, delimiter, encoding)
+    rows = open_input(path, text_field, delimiter, encoding, setting="pool").rows
     drawn = _draw(_usable(rows, path.name, known_texts, pool), most, seed)
     if not drawn and not pool.known:
         raise DataError(listing(f"pool={path}: holds no document that can be used.", pool.problems))
@@ -79,9 +79,7 @@ def read_pool(
     return pool
 
 
-def _usable(
-    rows: Iterable[Untagged], source: str, known_texts: Collection[str], pool: Pool
-) -> Iterable[tuple[str, Untagged]]:
+def _usable(rows: Iterable[Row], source: str, known_texts: Collection[str], pool: Pool) -> Iterable[tuple[str, Row]]:
     """Rows with where they stand (`pool.jsonl:17`, or the name of a file); the others are counted."""
     with meter("reading the pool", None, "rows") as progress:
         for row in rows:
@@ -104,14 +102,14 @@ def _wrong_id(value: Any) -> str | None:
     return None if usable else f"expected text or a number as id, found {value!r}"[:100]
 
 
-def _draw(rows: Iterable[tuple[str, Untagged]], most: int, seed: int) -> list[tuple[str, Untagged]]:
+def _draw(rows: Iterable[tuple[str, Row]], most: int, seed: int) -> list[tuple[str, Row]]:
     """`most` rows at random, in their order; the same ones whatever that order is.
 
     Those whose seeded digests of the text are the least: equal texts have equal digests, so that they count once, and
     nothing but the rows drawn so far is remembered.
     """
     heap: list[tuple[int, int]] = []
-    kept: dict[int, tuple[int, str, Untagged]] = {}
+    kept: dict[int, tuple[int, str, Row]] = {}
     salt = seed.to_bytes(8, "little")
     for number, (place, row) in enumerate(rows):
         text = same_text(row.text).encode()

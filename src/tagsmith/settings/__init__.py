@@ -5,7 +5,7 @@ take its own section.
 """
 
 from tagsmith.settings.analysis import AnalysisSettings
-from tagsmith.settings.bench import CONTENDERS, RECIPES, BenchScaleRun, BenchTrainRun
+from tagsmith.settings.bench import CLASSIFIERS, CONTENDERS, RECIPES, BenchClassifyRun, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import (
     AzureSettings,
@@ -40,12 +40,14 @@ from tagsmith.settings.stages import (
 )
 
 __all__ = [
+    "CLASSIFIERS",
     "CONTENDERS",
     "RECIPES",
     "REQUIRED",
     "STRATEGIES",
     "AnalysisSettings",
     "AzureSettings",
+    "BenchClassifyRun",
     "BenchImproveRun",
     "BenchScaleRun",
     "BenchTrainRun",

@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 
 from tagsmith.schema import Task
 from tagsmith.settings.data import DataSettings
-from tagsmith.settings.fields import setting
+from tagsmith.settings.fields import REQUIRED, setting
 from tagsmith.settings.recipe import Recipe, TrainSettings
 from tagsmith.settings.stages import EvaluateSettings, ModelSettings
 
 RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
 """Tagsmith's own contenders: one a recipe."""
+
+CLASSIFIERS = ("tagsmith", "onnxruntime", "pipeline", "sentence_transformers")
+"""What `scripts/bench_classify.py` knows to measure."""
 
 CONTENDERS = (*RECIPES, "trainer", "trainer_tuned", "setfit", "tfidf_svm")
 
@@ -59,3 +62,32 @@ class BenchScaleRun:
     steps: int = setting(200, "training ends after so many", unit="steps", low=2)
     model: str = setting("minilm", "the encoder, as in model= of scripts/train.py")
     overrides: list[str] | None = setting(None, 'further settings of scripts/train.py, each as "NAME=VALUE"')
+
+
+@dataclass
+class BenchClassifyRun:
+    """Settings of `scripts/bench_classify.py`."""
+
+    bundle: str = setting(REQUIRED, "folder of the bundle")
+    input: str = setting(REQUIRED, "documents, as of scripts/classify.py")
+    run: str | None = setting(
+        None, "the run that the bundle is of, for the encoder's weights; null: contenders that need torch are left out"
+    )
+    stock: str | None = setting(
+        None, "folder that transformers.pipeline loads; null: the run's encoder with a head that has learnt nothing"
+    )
+    contenders: list[str] | None = setting(None, f"who is measured, of {', '.join(CLASSIFIERS)}; null: all of them")
+    documents: int = setting(1000, "so many of the input, drawn at random", unit="documents", low=1)
+    calls: int = setting(200, "calls with one short text", unit="calls", low=1)
+    short_characters: int = setting(80, "longest text that is short", unit="characters", low=1)
+    repetitions: int = setting(3, "turns of all contenders; figures are medians", low=1)
+    threads: int | None = setting(
+        None, "threads of a contender's call; null: what it takes by itself", unit="threads", low=1
+    )
+    text_field: str = setting("text", "field of the text in a .jsonl, .csv, .tsv or .parquet file")
+    seed: int = setting(0, "seed of the draw", low=0, high=2**31 - 1)
+
+    def problems(self) -> Iterator[str]:
+        named = self.contenders if self.contenders is not None else list(CLASSIFIERS)
+        if not named or set(named) - set(CLASSIFIERS) or len(set(named)) < len(named):
+            yield f"contenders: expected null or different ones of {', '.join(CLASSIFIERS)}; found {self.contenders}"

@@ -164,16 +164,29 @@ class ClassifyRun:
     """Settings of `scripts/classify.py`."""
 
     bundle: str = setting(REQUIRED, "folder of the bundle")
-    input: str = setting(REQUIRED, "a .jsonl, .csv or .tsv file, or a folder of .txt files")
+    input: str = setting(REQUIRED, "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files")
     output: str = setting(REQUIRED, "the .jsonl file to write, a line for each input row, in its order")
-    text_field: str = setting("text", "field of the text in a .jsonl, .csv or .tsv file")
+    text_field: str = setting("text", "field of the text in a .jsonl, .csv, .tsv or .parquet file")
     delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
     encoding: str = setting("utf-8", "encoding of the input")
-    overwrite: bool = setting(False, "replace the output file where it exists")
+    overwrite: bool = setting(False, "replace the output file where it exists, and what was left of one")
+    resume: bool = setting(False, "go on with what an interrupted command has left; if there is nothing, begin")
+    checkpoint_seconds: float = setting(
+        2.0, "time after which what is written is made certain; a kill costs as much", unit="seconds", low=0
+    )
+    processes: int = setting(1, "processes that classify, each with its share of the cores", unit="processes", low=1)
+    providers: list[str] | None = setting(
+        None, "what onnxruntime computes on, such as [CUDAExecutionProvider] with onnxruntime-gpu; null: the CPU"
+    )
     out_of_scope: bool = setting(True, "look for documents of none of the classes, where the bundle knows how")
     batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
+    batch_tokens: int = setting(
+        2048, "most that goes through the encoder at once", unit="tokens, padding included", low=16
+    )
 
     def problems(self) -> Iterator[str]:
+        if self.resume and self.overwrite:
+            yield "resume, overwrite: expected at most one of them, found both"
         if wrong := encoding_problem(self.encoding):
             yield f"encoding: {wrong}"
         if self.delimiter is not None and (wrong := delimiter_problem(self.delimiter)):

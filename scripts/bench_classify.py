@@ -1,0 +1,24 @@
+"""The Classifier beside other ways to classify with the same encoder: a line of JSON a measurement, then one table."""
+
+from tagsmith.config import script
+from tagsmith.settings import BenchClassifyRun
+
+
+@script("bench_classify")
+def main(settings: BenchClassifyRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered at once.
+    import json
+
+    from rich.console import Console
+
+    from tagsmith.bench_classify.compare import compare, table
+
+    measurements = []
+    for measurement in compare(settings):
+        print(json.dumps(measurement.as_dict()), flush=True)
+        measurements.append(measurement)
+    Console(width=max(Console().width, 110)).print(table(measurements))
+
+
+if __name__ == "__main__":
+    main()

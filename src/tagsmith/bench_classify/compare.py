@@ -1,0 +1,173 @@
+"""Every contender in turn, each in a fresh interpreter, on the same documents."""
+
+import json
+import logging
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from tagsmith import bundle as layout
+from tagsmith.bench_classify.contenders import Task, missing
+from tagsmith.errors import DataError, InputMissing
+from tagsmith.inputs import open_input
+from tagsmith.schema import Schema
+from tagsmith.settings import CLASSIFIERS, BenchClassifyRun
+
+log = logging.getLogger("tagsmith")
+
+SHORT = 20
+"""Different short texts."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One turn of a contender; figures are None where it was skipped.
+
+    Attributes:
+        first_answer: seconds from before the imports to the first answer.
+        p50, p99: milliseconds of a call with one short text.
+        documents_per_second: all documents in one call.
+        processor_seconds: of that call, all threads together: what a busy machine distorts least.
+        peak_memory: MiB of the process.
+        agreement: share of the documents with the most likely class that the first contender gives them; None where
+            the head has learnt nothing.
+        skipped: why there is no measurement.
+    """
+
+    contender: str
+    repetition: int
+    documents: int
+    first_answer: float | None = None
+    p50: float | None = None
+    p99: float | None = None
+    documents_per_second: float | None = None
+    processor_seconds: float | None = None
+    peak_memory: float | None = None
+    agreement: float | None = None
+    skipped: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
+    """Measure, as the measurements come: all contenders take their turn, then all again.
+
+    Raises:
+        InputMissing, DataError: no bundle, no documents, or none that is short; or what `inputs.open_input` raises.
+    """
+    folder, source = Path(settings.bundle), Path(settings.input)
+    layout.check(folder)
+    decision = layout.Decision.load(folder, Schema.load(folder / layout.SCHEMA))
+    if not source.exists():
+        raise InputMissing(f"input={source}: does not exist (looked for it from {Path.cwd()}).")
+    given = open_input(source, settings.text_field, None, "utf-8")
+    all_texts = [row.text for row in given.rows if row.error is None]
+    short = [text for text in all_texts if len(text) <= settings.short_characters]
+    if not short:
+        found = min(map(len, all_texts), default=0)
+        raise DataError(
+            f"input={source}: expected a text of at most short_characters={settings.short_characters}; "
+            f"of {len(all_texts):,} documents the shortest has {found}."
+        )
+    draw = random.Random(settings.seed)
+    texts = draw.sample(all_texts, min(settings.documents, len(all_texts)))
+    short = draw.sample(short, min(SHORT, len(short)))
+    with tempfile.TemporaryDirectory(prefix="tagsmith_bench_") as name:
+        scratch = Path(name)
+        stock, encoder = settings.stock or "", ""
+        if settings.run is not None:
+            log.info(f"the encoder of {settings.run}, for libraries of others")
+            _interpreter("tagsmith.bench_classify.stock", settings.run, str(scratch))
+            stock, encoder = stock or str(scratch / "stock"), str(scratch / "encoder")
+        task = Task(str(folder), stock, encoder, decision.window_rule.max_tokens, settings.threads)
+        first: list[int] = []
+        for repetition in range(1, settings.repetitions + 1):
+            for contender in settings.contenders or CLASSIFIERS:
+                about = Measurement(contender, repetition, len(texts))
+                if reason := missing(contender, task):
+                    yield Measurement(contender, repetition, len(texts), skipped=reason)
+                    continue
+                log.info(f"{repetition} of {settings.repetitions}: {contender}, {len(texts):,} documents")
+                spec = {
+                    "name": contender, "task": asdict(task), "texts": texts, "short": short, "calls": settings.calls
+                }  # fmt: skip
+                (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
+                _interpreter("tagsmith.bench_classify.measure", str(scratch / "spec.json"), str(scratch / "found.json"))
+                found = json.loads((scratch / "found.json").read_text(encoding="utf-8"))
+                first = first or found["classes"]
+                learnt = contender != "pipeline" or settings.stock is not None
+                yield _measurement(about, found, first if learnt else None)
+
+
+def _measurement(about: Measurement, found: dict[str, Any], first: list[int] | None) -> Measurement:
+    singles = [1000 * seconds for seconds in found["singles"]]
+    same = None if first is None else sum(a == b for a, b in zip(found["classes"], first, strict=True)) / len(first)
+    return Measurement(
+        about.contender,
+        about.repetition,
+        about.documents,
+        first_answer=round(found["first_answer"], 3),
+        p50=round(percentile(singles, 50), 2),
+        p99=round(percentile(singles, 99), 2),
+        documents_per_second=round(about.documents / found["seconds"], 1),
+        processor_seconds=round(found["processor_seconds"], 3),
+        peak_memory=round(found["peak_memory"], 1),
+        agreement=None if same is None else round(same, 4),
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` percent of the values do not exceed."""
+    place = -(-len(values) * share // 100)
+    return sorted(values)[max(0, int(place) - 1)]
+
+
+def _interpreter(module: str, *words: str) -> None:
+    """Run a module in a fresh interpreter; what it prints goes to standard error.
+
+    Raises:
+        RuntimeError: it failed; it has said why.
+    """
+    done = subprocess.run([sys.executable, "-m", module, *words], stdout=sys.stderr.fileno(), check=False)
+    if done.returncode:
+        raise RuntimeError(f"{module} left with {done.returncode}")
+
+
+COLUMNS = {
+    "first answer, s": ("first_answer", ".2f"),
+    "p50, ms": ("p50", ".2f"),
+    "p99, ms": ("p99", ".2f"),
+    "documents/s": ("documents_per_second", ",.0f"),
+    "processor s": ("processor_seconds", ".1f"),
+    "MiB": ("peak_memory", ",.0f"),
+    "same class": ("agreement", ".1%"),
+}
+
+
+def table(measurements: Sequence[Measurement]) -> Table:
+    """A row a contender: medians of its turns."""
+    reasons = {f"{row.contender}: skipped: {row.skipped}" for row in measurements if row.skipped}
+    caption = Text("\n".join(sorted(reasons))) if reasons else None
+    title = f"{measurements[0].documents:,} documents"
+    shown = Table(title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left")
+    shown.add_column("contender", no_wrap=True)
+    for name in COLUMNS:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for contender in dict.fromkeys(row.contender for row in measurements):
+        cells = []
+        for attribute, form in COLUMNS.values():
+            values = [getattr(row, attribute) for row in measurements if row.contender == contender]
+            known = [value for value in values if value is not None]
+            cells.append(format(statistics.median(known), form) if known else "-")
+        shown.add_row(contender, *cells)
+    return shown

@@ -1,0 +1,40 @@
+"""`python -m tagsmith.bench_classify.stock RUN FOLDER`: a run's encoder as the libraries of others load it.
+
+FOLDER/stock is an `AutoModelForSequenceClassification` of that encoder with as many classes and a head that has learnt
+nothing: it has to do the same work, what it answers means nothing. FOLDER/encoder is the encoder alone, with the run's
+head in head.npz.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+from tagsmith.model import load_classifier
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.windows import without_limits
+
+
+def write_stock(run: RunFolder, folder: Path) -> None:
+    """Write both folders."""
+    classes = list(Schema.load(run.schema).classes)
+    model, tokenizer, reading = load_classifier(run.model, len(classes))
+    pad = tokenizer.id_to_token(reading.pad_id)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=without_limits(tokenizer), pad_token=pad)  # type: ignore[no-untyped-call]
+    encoder = folder / "encoder"
+    model.encoder.save_pretrained(encoder)
+    weight, bias = (value.detach().numpy() for value in (model.head.weight, model.head.bias))
+    np.savez(encoder / "head.npz", weight=weight, bias=bias)
+    labels = dict(enumerate(classes))
+    stock = AutoModelForSequenceClassification.from_pretrained(
+        encoder, id2label=labels, label2id={name: i for i, name in labels.items()}
+    )
+    stock.save_pretrained(folder / "stock")
+    for place in (encoder, folder / "stock"):
+        wrapped.save_pretrained(place)
+
+
+if __name__ == "__main__":
+    write_stock(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -1,0 +1,129 @@
+"""What an interrupted command has left, and what must be the same to go on with it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagsmith import classify_files as module
+from tagsmith.classify_files import classify_files
+from tagsmith.errors import DataError, Interrupted, SettingsError
+from tagsmith.inputs import Input, Row, open_input
+from tagsmith.settings import ClassifyRun
+from tests.conftest import make_documents
+
+BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> ClassifyRun:
+    write(tmp_path / "new.jsonl", [{"text": record["text"]} for record in make_documents(200, multi_label=True)])
+    return ClassifyRun(
+        bundle=str(BUNDLES / "multi"),
+        input=str(tmp_path / "new.jsonl"),
+        output=str(tmp_path / "out.jsonl"),
+        batch_documents=16,
+        checkpoint_seconds=0,
+    )
+
+
+def write(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def interrupt(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """A command to which SIGINT comes when so many rows were read."""
+
+    def interrupted(*words: Any) -> Input:
+        given = open_input(*words)
+
+        def rows() -> Iterator[Row]:
+            for row in given.rows:
+                if row.place > after:
+                    raise KeyboardInterrupt
+                yield row
+
+        return replace(given, rows=rows())
+
+    monkeypatch.setattr(module, "open_input", interrupted)
+    with pytest.raises(Interrupted, match="resume=true goes on"):
+        classify_files(settings)
+    monkeypatch.setattr(module, "open_input", open_input)
+    assert not Path(settings.output).exists()
+
+
+def test_it_goes_on_where_it_was(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = replace(settings, output=str(tmp_path / "whole.jsonl"))
+    counts = classify_files(whole)
+    assert (counts.classified, counts.errors) == (200, 0)
+    interrupt(settings, monkeypatch, 100)
+    again = replace(settings, resume=True)
+    interrupt(again, monkeypatch, 150)
+    assert json.loads((tmp_path / ".out.jsonl.partial.json").read_text())["state"]["classified"] == 144
+    assert classify_files(again) == counts
+    assert Path(settings.output).read_bytes() == Path(whole.output).read_bytes()
+    assert classify_files(again) == counts  # There is nothing left to do.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.jsonl", "whole.jsonl"]
+
+
+def test_rows_that_came_meanwhile_are_classified_too(
+    settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    interrupt(settings, monkeypatch, 199)
+    with Path(settings.input).open("a") as file:
+        file.write('{"text": "a cat"}\n')
+    assert classify_files(replace(settings, resume=True)).classified == 201
+    classify_files(replace(settings, output=str(tmp_path / "whole.jsonl")))
+    assert Path(settings.output).read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_other_rows_are_not_gone_on_with(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(settings, monkeypatch, 100)
+    lines = Path(settings.input).read_text().splitlines(keepends=True)
+    Path(settings.input).write_text("".join(['{"text": "another"}\n', *lines[1:]]))
+    with pytest.raises(DataError, match="its first 96 rows are not those that were classified before"):
+        classify_files(replace(settings, resume=True))
+    with pytest.raises(SettingsError, match="resume=true goes on with that"):
+        classify_files(settings)
+    assert classify_files(replace(settings, overwrite=True)).classified == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("text_field", "body", r"text_field=body \(was text\)"),
+        ("batch_documents", 17, r"batch_documents=17 \(was 16\)"),
+        ("bundle", str(BUNDLES / "single"), "bundle="),
+    ],
+)
+def test_other_settings_are_not_gone_on_with(
+    settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, told: str
+) -> None:
+    interrupt(settings, monkeypatch, 100)
+    with pytest.raises(SettingsError, match=told):
+        classify_files(replace(settings, resume=True, **{name: value}))
+
+
+@pytest.mark.parametrize("records", [5 * [{"text": "a cat"}], 200 * [{"text": "", "id": 3}], 201 * [{"text": "a cat"}]])
+def test_the_output_of_another_input_is_not_taken_for_its_own(
+    settings: ClassifyRun, tmp_path: Path, records: list[dict[str, Any]]
+) -> None:
+    classify_files(settings)
+    write(tmp_path / "other.jsonl", records)
+    with pytest.raises(SettingsError, match="is not of this input"):
+        classify_files(replace(settings, input=str(tmp_path / "other.jsonl"), resume=True))
+
+
+def test_the_number_of_processes_changes_nothing(settings: ClassifyRun, tmp_path: Path) -> None:
+    classify_files(settings)
+    classify_files(replace(settings, output=str(tmp_path / "two.jsonl"), processes=2))
+    assert (tmp_path / "two.jsonl").read_bytes() == Path(settings.output).read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which nobody can make a file")
+def test_a_place_that_cannot_be_written_is_told(settings: ClassifyRun) -> None:
+    with pytest.raises(SettingsError, match=r"output=/proc/t\.jsonl: cannot be written"):
+        classify_files(replace(settings, output="/proc/t.jsonl"))

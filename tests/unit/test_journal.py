@@ -1,0 +1,124 @@
+"""A journal ends with the same bytes, wherever it is killed."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tagsmith.errors import DataError, SettingsError, TryAgainLater
+from tagsmith.journal import Journal
+
+ABOUT = {"bundle": "a"}
+PIECES = [f"piece {i}\n".encode() for i in range(6)]
+CHANGES = {"open", "os.rename", "os.remove", "os.truncate"}
+
+
+def work(path: Path) -> None:
+    """Write the pieces, every other time making certain what is written."""
+    with Journal(path) as journal:
+        if journal.interrupted:
+            journal.go_on(ABOUT)
+        else:
+            journal.begin()
+        written = journal.state.get("written", 0)
+        for i in range(written, 0 if journal.done else len(PIECES)):
+            journal.append(PIECES[i])
+            if i % 2:
+                journal.commit({"written": i + 1}, ABOUT)
+        journal.finish({"written": len(PIECES)}, ABOUT)
+
+
+def killed_at(path: Path, operation: int) -> None:
+    """Be killed just before the n-th change of a file."""
+    seen = 0
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        if event in CHANGES and path.name in str(arguments[0]):
+            seen += 1
+            if seen == operation:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    work(path)
+
+
+def run(path: Path, operation: int) -> int | None:
+    process = multiprocessing.get_context("fork").Process(target=killed_at, args=(path, operation))
+    process.start()
+    process.join(30)
+    return process.exitcode
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+def test_a_kill_before_any_operation_loses_nothing(tmp_path: Path) -> None:
+    operation, kills = 1, 0
+    while True:
+        folder = tmp_path / str(operation)
+        folder.mkdir()
+        path = folder / "out.jsonl"
+        if run(path, operation) == 0:
+            break
+        kills += 1
+        assert not path.exists() or path.read_bytes() == b"".join(PIECES)
+        if not path.exists() or Journal(path).interrupted:
+            run(path, operation // 2 + 1)  # Once more, elsewhere.
+            if not path.exists() or Journal(path).interrupted:
+                work(path)
+        assert path.read_bytes() == b"".join(PIECES)
+        assert [left.name for left in folder.iterdir() if "lock" not in left.name] == ["out.jsonl"]
+        operation += 1
+    assert kills > 12
+
+
+def interrupted(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.begin()
+        journal.append(b"certain\n")
+        journal.commit({"rows": 1}, ABOUT)
+        journal.append(b"lost")
+
+
+def test_what_is_not_certain_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    interrupted(path)
+    with Journal(path) as journal:
+        journal.go_on(ABOUT)
+        assert journal.state == {"rows": 1}
+        journal.append(b"next\n")
+        journal.finish({"rows": 2}, ABOUT)
+    assert path.read_bytes() == b"certain\nnext\n"
+    assert [left.name for left in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_nothing_certain_leaves_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out.jsonl") as journal:
+        journal.begin()
+        journal.append(b"lost")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"Certain\n", b"certai"])
+def test_a_damaged_part_is_not_gone_on_with(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "out.jsonl"
+    interrupted(path)
+    Journal(path).partial.write_bytes(damage)
+    with Journal(path) as journal, pytest.raises(DataError, match="is not what was written"):
+        journal.go_on(ABOUT)
+
+
+def test_other_settings_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    interrupted(path)
+    with Journal(path) as journal, pytest.raises(SettingsError, match=r"found bundle=b \(was a\)"):
+        journal.go_on({"bundle": "b"})
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with Journal(path), pytest.raises(TryAgainLater, match="another process"), Journal(path):
+        pass
