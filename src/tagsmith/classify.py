@@ -13,7 +13,7 @@ from tagsmith import bundle as layout
 from tagsmith.batches import scoring_batches
 from tagsmith.errors import DataError, counted
 from tagsmith.schema import Schema
-from tagsmith.windows import encode
+from tagsmith.windows import EncodedDocuments, encode
 
 Floats = NDArray[np.float32]
 
@@ -75,10 +75,21 @@ class Classifier:
         Raises:
             TypeError: `texts` is one string, or one of them is no string.
         """
+        return self.logits_of(self.encoded(texts), batch_tokens)
+
+    def encoded(self, texts: Sequence[str]) -> EncodedDocuments:
+        """The texts as the encoder reads them, with how many tokens they have and how many are not read.
+
+        Raises:
+            TypeError: `texts` is one string, or one of them is no string.
+        """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise TypeError("expected a list of strings")
-        logits = np.empty((len(texts), len(self.schema.classes)), dtype=np.float32)
-        encoded = encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
+        return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
+
+    def logits_of(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> Floats:
+        """Logits, float32 [documents, classes], of what `encoded` gave; see `logits`."""
+        logits = np.empty((len(encoded), len(self.schema.classes)), dtype=np.float32)
         for documents in scoring_batches(encoded.lengths, encoded.windows, batch_tokens):
             batch = encoded.batch(documents)
             inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "probe": set(),
     "settings": {"schema"},
     "compare": {"errors", "files", "run"},
-    "config": {"compare", "errors", "interruption", "settings"},
+    "config": {"compare", "errors", "interruption", "settings", "stderr_log"},
+    "stderr_log": set(),
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
     "amounts": {"scoring", "settings"},
     "packed": {"windows"},
@@ -65,6 +66,7 @@ MAY_IMPORT = {
     "kills": {"errors", "run", "settings", "train"},
     "classify": {"batches", "bundle", "errors", "schema", "windows"},
     "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
+    "serve": {"bundle", "classify", "errors", "files", "schema", "settings"},
     "model_card": {"errors", "schema"},
     "bench": {
         "batches", "data", "errors", "metrics", "model", "probe", "processes", "reading", "run", "schema", "settings",

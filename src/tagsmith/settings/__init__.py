@@ -20,6 +20,7 @@ from tagsmith.settings.data import (
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
+from tagsmith.settings.serve import ServeRun, ServeSettings
 from tagsmith.settings.stages import (
     CacheSettings,
     CheckKills,
@@ -61,6 +62,8 @@ __all__ = [
     "Pooling",
     "Precision",
     "Recipe",
+    "ServeRun",
+    "ServeSettings",
     "Split",
     "TableSettings",
     "TextFoldersSettings",

@@ -12,6 +12,8 @@ REQUIRED = "???"
 def setting(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
     """A dataclass field with its explanation, its unit and the inclusive range of its value."""
     metadata = {"help": help, "unit": unit, "low": low, "high": high}
+    if default == {}:
+        return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 

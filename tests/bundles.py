@@ -1,0 +1,68 @@
+"""Bundles made on the spot, without training: a graph in which every word of a topic votes for its class."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tagsmith.bundle import CARD, DECISION, GRAPH, SCHEMA, TOKENIZER, Decision, write_manifest
+from tagsmith.schema import Schema, Task
+from tagsmith.windows import WindowRule
+from tests.conftest import FILLERS, TOPICS, make_tokenizer
+
+VOTE = 2.0
+"""What one word adds to the logit of its class."""
+
+
+def make_bundle(
+    folder: Path,
+    multi_label: bool = False,
+    vote: float = VOTE,
+    max_tokens: int = 64,
+    reference: dict[str, Any] | None = None,
+) -> Path:
+    """Write a bundle that Classifier loads; logits are the sums of votes, -1 for each class where it is multi-label."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    (folder / "onnx").mkdir(parents=True)
+    size = make_tokenizer(folder)
+    (folder / "tokenizer_config.json").unlink()
+    classes = sorted(TOPICS)
+    votes = np.zeros((size, len(classes)), dtype=np.float32)
+    first = 4 + len(FILLERS)
+    for topic, words in TOPICS.items():
+        votes[first : first + len(words), classes.index(topic)] = vote
+        first += len(words)
+    votes[2] = -1.0 if multi_label else 0.0  # [CLS], which every window has once.
+    nodes = [
+        helper.make_node("Gather", ["votes", "input_ids"], ["each"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
+        helper.make_node("Mul", ["each", "wide"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "tokens"], ["logits"], keepdims=0),
+    ]
+    places: list[Any] = ["windows", "tokens"]
+    graph = helper.make_graph(
+        nodes,
+        "votes",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, places) for name in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["windows", len(classes)])],
+        [
+            numpy_helper.from_array(votes, "votes"),
+            numpy_helper.from_array(np.array([2]), "last"),
+            numpy_helper.from_array(np.array([1]), "tokens"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / GRAPH)
+    Schema(tuple(classes), Task.multi_label if multi_label else Task.single_label).save(folder / SCHEMA)
+    Decision(WindowRule(max_tokens), 0, (0.5,) * len(classes)).save(folder / DECISION)
+    if reference is not None:
+        content = json.loads((folder / DECISION).read_text())
+        (folder / DECISION).write_text(json.dumps(content | {"reference": reference}))
+    (folder / CARD).write_text("# votes\n")
+    assert (folder / TOKENIZER).is_file()
+    write_manifest(folder, {})
+    return folder
