@@ -21,8 +21,12 @@ def make_bundle(
     vote: float = VOTE,
     max_tokens: int = 64,
     reference: dict[str, Any] | None = None,
+    start: float | None = None,
 ) -> Path:
-    """Write a bundle that Classifier loads; logits are the sums of votes, -1 for each class where it is multi-label."""
+    """Write a bundle that Classifier loads.
+
+    Logits are the sums of votes from `start` on: -1 where it is multi-label, 0 where it is not.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -35,7 +39,7 @@ def make_bundle(
     for topic, words in TOPICS.items():
         votes[first : first + len(words), classes.index(topic)] = vote
         first += len(words)
-    votes[2] = -1.0 if multi_label else 0.0  # [CLS], which every window has once.
+    votes[2] = start if start is not None else -1.0 if multi_label else 0.0  # [CLS], once in every window.
     nodes = [
         helper.make_node("Gather", ["votes", "input_ids"], ["each"]),
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
