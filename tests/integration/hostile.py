@@ -80,7 +80,7 @@ def hostile(draw: random.Random) -> tuple[str, bytes, dict[str, str]]:
         )
     else:
         body = json.dumps(good).encode(draw.choice(["utf-16", "utf-32", "utf-8-sig"]))
-        headers["Content-Type"] = draw.choice(["text/plain", "application/json; charset=utf-7", "\t", "x" * 500])
+        headers["Content-Type"] = draw.choice(["text/plain", "application/json; charset=utf-7", "/", "x" * 500])
     if draw.random() < 0.1:
         headers[draw.choice(["Content-Encoding", "X-Forwarded-Host", "Accept", "x-ms-client-request-id"])] = (
             draw.choice(["gzip", "evil.example", "", "a" * 3000])
