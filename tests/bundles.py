@@ -1,4 +1,7 @@
-"""Bundles made on the spot, without training: a graph in which every word of a topic votes for its class."""
+"""Bundles made on the spot, without training: a graph in which every word of a topic votes for its class.
+
+They are of format 1, written by hand: what comes later keeps loading them.
+"""
 
 import json
 from pathlib import Path
@@ -6,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tagsmith.bundle import CARD, DECISION, GRAPH, SCHEMA, TOKENIZER, Decision, write_manifest
+from tagsmith.files import digest
 from tagsmith.schema import Schema, Task
-from tagsmith.windows import WindowRule
 from tests.conftest import FILLERS, TOPICS, make_tokenizer
 
 VOTE = 2.0
@@ -60,13 +62,21 @@ def make_bundle(
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, folder / GRAPH)
-    Schema(tuple(classes), Task.multi_label if multi_label else Task.single_label).save(folder / SCHEMA)
-    Decision(WindowRule(max_tokens), 0, (0.5,) * len(classes)).save(folder / DECISION)
+    onnx.save(model, folder / "onnx" / "model.onnx")
+    schema = Schema(tuple(classes), Task.multi_label if multi_label else Task.single_label)
+    schema.save(folder / "schema.json")
+    decision: dict[str, Any] = {
+        "window_rule": {"max_tokens": max_tokens, "long_documents": "head", "overlap": 32, "max_windows": 8},
+        "pad_id": 0,
+        "thresholds": [0.5] * len(classes),
+        "window_pooling": "mean_logits",
+    }
     if reference is not None:
-        content = json.loads((folder / DECISION).read_text())
-        (folder / DECISION).write_text(json.dumps(content | {"reference": reference}))
-    (folder / CARD).write_text("# votes\n")
-    assert (folder / TOKENIZER).is_file()
-    write_manifest(folder, {})
+        decision["reference"] = reference
+    (folder / "decision.json").write_text(json.dumps(decision))
+    (folder / "README.md").write_text("# votes\n")
+    names = ("onnx/model.onnx", "tokenizer.json", "schema.json", "decision.json", "README.md")
+    files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+    manifest = {"format": 1, "schema_hash": schema.hash, "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder

@@ -11,7 +11,7 @@ import requests
 import uvicorn
 
 from tagsmith.serve.app import Service
-from tagsmith.serve.service import listen
+from tagsmith.serve.service import config_of, listen
 from tagsmith.settings import ServeSettings
 
 KEY = "a-key-of-the-tests"
@@ -43,7 +43,7 @@ def serving(deployments: dict[str, Path], keys: Sequence[str] = (KEY,), **settin
     changed = {"project": "news", "jobs": None, "watch_seconds": 0.0, "threads": 1, **settings}
     service = Service(ServeSettings(deployments={n: str(p) for n, p in deployments.items()}, **changed), keys)
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, access_log=False, lifespan="on"))
+    server = uvicorn.Server(config_of(service))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve(sockets=[listener])), daemon=True)
     thread.start()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +17,8 @@ import requests
 
 from tests.bundles import make_bundle
 from tests.cli.conftest import ROOT, Script
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @contextmanager
@@ -38,11 +42,12 @@ def test_the_command_of_the_readme_its_signals_and_its_log(tmp_path: Path) -> No
     (tmp_path / "bundles").mkdir()
     make_bundle(tmp_path / "bundles" / "v3")
     make_bundle(tmp_path / "bundles" / "v4", vote=3.0)
-    deployments = "serve.deployments={production: bundles/v3, staging: bundles/v4}"
+    (command,) = re.findall(r"^python scripts/serve.py (.+)$", README, flags=re.MULTILINE)
     headers = {"Authorization": "Bearer second"}
-    with running(
-        tmp_path, "serve.project=news", deployments, "serve.watch_seconds=0", TAGSMITH_API_KEYS="first, second"
-    ) as (process, url):
+    with running(tmp_path, *shlex.split(command), "serve.watch_seconds=0", TAGSMITH_API_KEYS="first, second") as (
+        process,
+        url,
+    ):
         assert requests.get(f"{url}info").status_code == 401
         found = requests.post(f"{url}predict", json={"inputs": "a secret cat"}, headers=headers).json()
         assert found[0]["label"] == "animals"

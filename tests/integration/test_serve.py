@@ -1,5 +1,6 @@
 """The service over HTTP: keys, limits, errors, what is in flight, bundles that change."""
 
+import contextlib
 import json
 import logging
 import socket
@@ -89,6 +90,7 @@ def test_a_key_opens_and_nothing_else_does(served: Served) -> None:
         {},
         {"Ocp-Apim-Subscription-Key": "wrong"},
         {"Ocp-Apim-Subscription-Key": ""},
+        {"Ocp-Apim-Subscription-Key": "wrong", "Authorization": f"Bearer {KEY}"},
         {"Authorization": f"Basic {KEY}"},
         {"Authorization": "Bearer"},
         {"Ocp-Apim-Subscription-Key": b"\xff\xfe"},
@@ -235,6 +237,33 @@ def test_a_request_that_takes_too_long_is_given_up(bundles: dict[str, Path]) -> 
             client.sendall(head.encode() + b"\r\n{")
             assert client.recv(100).startswith(b"HTTP/1.1 408")
         slow.go_on.set()
+
+
+def test_a_head_has_bounds_too(bundles: dict[str, Path]) -> None:
+    """Without them, anybody fills the memory with headers, or holds connections for ever, and needs no key for it."""
+    with serving({"production": bundles["production"]}, max_seconds=0.5) as running:
+        for words in (b"GET /health HTTP/1.1\r\nX-A: ", b"GET /"):
+            with socket.create_connection(("127.0.0.1", running.port)) as client:
+                client.settimeout(10)
+                client.sendall(words)
+                with pytest.raises(OSError):  # noqa: PT011
+                    client.sendall(b"a" * (64 << 20))
+        for words in (b"", b"GET /health HTTP/1.1\r\n"):
+            with socket.create_connection(("127.0.0.1", running.port)) as client:
+                client.settimeout(10)
+                client.sendall(words)
+                with contextlib.suppress(ConnectionResetError):
+                    assert client.recv(100) == b""
+        whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", running.port)) as client:
+            for _ in range(20):  # One connection, many requests: the bounds are those of each.
+                client.sendall(whole)
+                answer = b""
+                while not answer.endswith(b'{"status":"ok"}'):
+                    part = client.recv(10_000)
+                    assert part
+                    answer += part
+                assert answer.startswith(b"HTTP/1.1 200")
 
 
 def test_a_bundle_is_replaced_while_requests_are_in_flight(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tagsmith.settings import ServeSettings
 PLACE = "/language/analyze-text/jobs"
 
 VERSION = parameter("api-version", {"type": "string", "enum": list(azure.VERSIONS)}, required=True)
-COUNT = {"type": "integer", "minimum": 0}
+COUNT = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 PAGE = [
     parameter("showStats", {"type": "string", "enum": ["true", "True", "false", "False"]}),
     *(parameter(name, COUNT) for name in ("top", "skip", "$top", "$skip")),

@@ -7,6 +7,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from tagsmith.serve.gate import OPEN
+
 _BODIES: dict[str, type[BaseModel]] = {}
 
 ERROR = {
@@ -62,5 +64,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
             "bearer": {"type": "http", "scheme": "bearer"},
         }
         description["security"] = [{"key": []}, {"bearer": []}]
+        for place in OPEN & description["paths"].keys():
+            for method in description["paths"][place].keys() & {"get"}:
+                description["paths"][place][method]["security"] = []
         app.openapi_schema = description
     return app.openapi_schema

@@ -42,7 +42,8 @@ async def body_of(request: Request, settings: ServeSettings) -> bytes:
                 else:
                     parts.clear()
     except TimeoutError:
-        raise Refused(408, f"The body did not arrive within {settings.max_seconds:g} s.") from None
+        late = f"The body did not arrive within {settings.max_seconds:g} s."
+        raise Refused(408, late, headers={"Connection": "close"}) from None
     except ClientDisconnect:
         raise gone() from None
     if size > most:

@@ -14,6 +14,8 @@ import uvicorn
 from tagsmith.errors import SettingsError
 from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
+from tagsmith.serve.protocol import HEAD, bounded
+from tagsmith.serve.requests import DISCARDED
 from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
@@ -38,18 +40,28 @@ def serve(settings: ServeSettings) -> None:
     with listener:
         service = Service(settings, keys)
         log_as_json()
-        config = uvicorn.Config(
-            service.app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Who asks is in no log, and links to jobs follow the Host header or serve.public_url.
-            proxy_headers=False,
-            timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
-            h11_max_incomplete_event_size=64 << 10,
-        )
-        asyncio.run(_run(_Server(config), service, listener))
+        config = config_of(service)
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_run(_Server(config), service, listener))
     log.info("left")
+
+
+def config_of(service: Service) -> uvicorn.Config:
+    """How the server runs the app."""
+    settings = service.settings
+    most = int(settings.max_body_mib * (1 << 20)) + DISCARDED + 2 * HEAD
+    return uvicorn.Config(
+        service.app,
+        http=bounded(most, settings.max_seconds),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Who asks is in no log, and links to jobs follow the Host header or serve.public_url.
+        proxy_headers=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+    )
 
 
 def api_keys(text: str) -> list[str]:
