@@ -5,15 +5,15 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD = 64 << 10
-"""Bytes of a request's first line and headers; what lies beyond it by less than one read may pass."""
+HEAD = 512 << 10
+"""Most bytes that may have come before a head is whole; above that of one read, which may hold a body as well."""
 
 
 def bounded(most: int, seconds: float) -> type[HttpToolsProtocol]:
     """A protocol that hangs up on a request of more than `most` bytes, or whose head takes longer than `seconds`."""
 
     class Bounded(HttpToolsProtocol):
-        _in_head = True
+        _limit: int | None = None  # Of the request that is arriving; None between requests.
         _received = 0
         _late: asyncio.TimerHandle | None = None
 
@@ -26,26 +26,25 @@ def bounded(most: int, seconds: float) -> type[HttpToolsProtocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            self._received += len(data)
-            if self._received > (HEAD if self._in_head else most):
+            super().data_received(data)
+            self._received = self._received + len(data) if self._limit is not None else 0
+            if self._limit is not None and self._received > self._limit:
                 self._close()
-            else:
-                super().data_received(data)
 
         def on_message_begin(self) -> None:
-            self._in_head, self._received = True, 0
+            self._limit, self._received = HEAD, 0
             if self._late is None:
                 self._late = self.loop.call_later(seconds, self._close)
             super().on_message_begin()
 
         def on_headers_complete(self) -> Any:
             self._in_time()
-            self._in_head = False
+            self._limit = most
             return super().on_headers_complete()
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
-            self._in_head, self._received = True, 0
+            self._limit = None
 
         def _close(self) -> None:
             self.transport.abort()
