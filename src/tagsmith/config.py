@@ -6,7 +6,6 @@ Nothing behind it knows Hydra or OmegaConf.
 import errno
 import functools
 import inspect
-import logging
 import os
 import sys
 import traceback
@@ -27,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tagsmith import settings as typed
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.interruption import leave_in_peace, obey_sigterm
+from tagsmith.stderr_log import log_to_stderr
 
 Settings = TypeVar("Settings")
 
@@ -43,6 +43,7 @@ STAGES: dict[str, type] = {
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
     "improve": typed.ImproveRun,
+    "serve": typed.ServeRun,
     "check_kills": typed.CheckKills,
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
@@ -68,7 +69,10 @@ def register() -> None:
     for group, choices in {"run": STAGES, **SECTIONS}.items():
         for name, kind in choices.items():
             place, _, last = f"settings/{group}/{name}".rstrip("/").rpartition("/")
-            store.store(group=place, name=last, node=kind)
+            node = OmegaConf.structured(kind)
+            if kind is typed.ServeRun:  # Its names are a person's choice; Hydra refuses new ones elsewhere.
+                OmegaConf.set_struct(node.serve.deployments, False)
+            store.store(group=place, name=last, node=node)
     OmegaConf.register_new_resolver("explain", explain, replace=True)
 
 
@@ -129,7 +133,7 @@ def _run(stage: Callable[[Any], Any], config: DictConfig, kind: type) -> tuple[i
 
     A person's mistake becomes one message, a bug keeps its traceback.
     """
-    _log_to_stderr()
+    log_to_stderr()
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.MULTIRUN:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
@@ -181,27 +185,6 @@ def _leave(message: str) -> NoReturn:
     leave_in_peace()
     print(f"interrupted: {message}", file=sys.stderr)
     sys.exit(Interrupted.exit_status)
-
-
-class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to what sys.stderr is at that moment: a live progress bar puts itself in its place."""
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, _: Any) -> None:
-        pass
-
-
-def _log_to_stderr() -> None:
-    log = logging.getLogger("tagsmith")
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    handler = _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else "%(asctime)s %(message)s"))
-    log.handlers = [handler]
 
 
 def to_settings(config: DictConfig, kind: type[Settings]) -> Settings:

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "probe": set(),
     "settings": {"schema"},
     "compare": {"errors", "files", "run"},
-    "config": {"compare", "errors", "interruption", "settings"},
+    "config": {"compare", "errors", "interruption", "settings", "stderr_log"},
+    "stderr_log": set(),
     "data": {"dataset_folders", "errors", "files", "rows", "schema", "settings"},
     "amounts": {"scoring", "settings"},
     "packed": {"windows"},
@@ -111,6 +112,7 @@ MAY_IMPORT = {
     "columns": {"classify", "rows"},
     "ray": {"classify", "columns", "errors"},
     "workers": {"classify", "errors", "inputs", "session"},
+    "serve": {"bundle", "classify", "errors", "files", "schema", "settings"},
     "bench": {
         "amounts", "batches", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes",
         "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "train", "windows",

@@ -25,6 +25,7 @@ from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, se
 from tagsmith.settings.improve import STRATEGIES, BenchImproveRun, ImproveRun
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
+from tagsmith.settings.serve import ServeRun, ServeSettings
 from tagsmith.settings.stages import (
     CacheSettings,
     CalibrateRun,
@@ -78,6 +79,8 @@ __all__ = [
     "Pooling",
     "Precision",
     "Recipe",
+    "ServeRun",
+    "ServeSettings",
     "Split",
     "TableSettings",
     "TextFoldersSettings",

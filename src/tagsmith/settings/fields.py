@@ -12,7 +12,7 @@ REQUIRED = "???"
 def setting(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
     """A dataclass field with its explanation, its unit and the inclusive range of its value."""
     metadata = {"help": help, "unit": unit, "low": low, "high": high}
-    if isinstance(default, list):
+    if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 

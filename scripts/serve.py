@@ -1,0 +1,16 @@
+"""Serve exported bundles over HTTP."""
+
+from tagsmith.config import script
+from tagsmith.settings import ServeRun
+
+
+@script("serve")
+def main(settings: ServeRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for onnxruntime.
+    from tagsmith.serve.service import serve
+
+    serve(settings.serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Asynchronous jobs in one SQLite file, so that they survive a restart.
+
+The documents' texts stay in the file until their job is done, and no longer.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagsmith.errors import DataError, SettingsError, TryAgainLater
+
+LAYOUT = 1
+"""Version of the table; a file of another one is refused."""
+
+WAITING, RUNNING, CANCELLING = "notStarted", "running", "cancelling"
+SUCCEEDED, PARTLY, FAILED, CANCELLED = "succeeded", "partiallyCompleted", "failed", "cancelled"
+UNFINISHED = (WAITING, RUNNING, CANCELLING)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job; times are seconds since 1970.
+
+    Attributes:
+        request: what was asked for (display name, tasks, document ids; the texts too, until it is done).
+        result: `tasks` and `errors` of a job that is done.
+    """
+
+    id: str
+    status: str
+    request: dict[str, Any]
+    result: dict[str, Any] | None
+    created: float
+    updated: float
+    expires: float
+
+
+class JobFull(Exception):
+    """More jobs are not done than may be."""
+
+
+class JobStore:
+    """The file; every method is one transaction, and may be called from any thread.
+
+    Raises:
+        TryAgainLater: another service holds the file.
+        SettingsError: the file cannot be written.
+        DataError: it holds something else.
+    """
+
+    def __init__(self, path: Path | None, most: int, seconds: float):
+        self._most, self._seconds = most, seconds
+        self._lock = threading.Lock()
+        if path is not None:
+            try:
+                path.touch(mode=0o600)  # Documents of others lie in it for a while.
+            except OSError as error:
+                raise SettingsError(f"serve.jobs={path}: cannot be written: {error.strerror}.") from error
+        try:
+            self._file = sqlite3.connect(path or ":memory:", timeout=1.0, check_same_thread=False)
+            self._file.executescript(
+                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                "PRAGMA secure_delete = ON;"
+            )
+            self._prepare(path)
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise TryAgainLater(
+                    f"serve.jobs={path}: another service has it open; give this one its own."
+                ) from error
+            raise SettingsError(f"serve.jobs={path}: cannot be used: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            raise DataError(
+                f"serve.jobs={path}: holds no jobs of this service ({error}); name another file."
+            ) from error
+
+    def _prepare(self, path: Path | None) -> None:
+        (version,) = self._file.execute("PRAGMA user_version").fetchone()
+        if version not in (0, LAYOUT):
+            raise DataError(f"serve.jobs={path}: layout {version}, expected {LAYOUT}; name another file.")
+        with self._transaction() as file:
+            file.execute(
+                "CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL,"
+                " status TEXT NOT NULL, request TEXT NOT NULL, documents TEXT, result TEXT, created REAL NOT NULL,"
+                " updated REAL NOT NULL, expires REAL NOT NULL, sent_as TEXT UNIQUE)"
+            )
+            # Whoever ran these has left: they begin anew, or end.
+            file.execute("UPDATE jobs SET status = ? WHERE status = ?", (WAITING, RUNNING))
+            file.execute("UPDATE jobs SET status = ?, documents = NULL WHERE status = ?", (CANCELLED, CANCELLING))
+            file.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._file:
+            yield self._file
+
+    def add(self, request: dict[str, Any], documents: list[dict[str, Any]], sent_as: str | None) -> str:
+        """Store a new job, return its id; one that was sent before (`sent_as` equal) is that job again.
+
+        Raises:
+            JobFull: too many jobs are not done.
+        """
+        now, name = time.time(), str(uuid.uuid4())
+        with self._transaction() as file:
+            if sent_as is not None:
+                known = file.execute("SELECT id FROM jobs WHERE sent_as = ?", (sent_as,)).fetchone()
+                if known is not None:
+                    return str(known[0])
+            (unfinished,) = file.execute(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}", UNFINISHED).fetchone()
+            if unfinished >= self._most:
+                raise JobFull
+            file.execute(
+                "INSERT INTO jobs (id, status, request, documents, created, updated, expires, sent_as)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (name, WAITING, json.dumps(request), json.dumps(documents), now, now, now + self._seconds, sent_as),
+            )
+        return name
+
+    def get(self, name: str) -> Job | None:
+        """A job, without its documents; None: unknown or expired."""
+        with self._transaction() as file:
+            row = file.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ? AND expires > ?", (name, time.time()))
+            found = row.fetchone()
+        return _job(found) if found is not None else None
+
+    def take(self) -> tuple[Job, list[dict[str, Any]]] | None:
+        """The job that has waited longest, from now on running, and its documents; None: none waits."""
+        with self._transaction() as file:
+            row = file.execute(
+                f"SELECT {_COLUMNS}, documents FROM jobs WHERE status = ? ORDER BY number LIMIT 1", (WAITING,)
+            ).fetchone()
+            if row is None:
+                return None
+            file.execute("UPDATE jobs SET status = ?, updated = ? WHERE id = ?", (RUNNING, time.time(), row[0]))
+        return _job(row[:-1]), json.loads(row[-1])
+
+    def give_back(self, name: str) -> None:
+        """Let a job that was taken wait again: the service leaves before it is done."""
+        with self._transaction() as file:
+            file.execute("UPDATE jobs SET status = ? WHERE id = ? AND status = ?", (WAITING, name, RUNNING))
+
+    def finish(self, name: str, status: str, result: dict[str, Any]) -> None:
+        """Store what came of a job and remove its texts; one that was cancelled meanwhile stays so."""
+        with self._transaction() as file:
+            file.execute(
+                "UPDATE jobs SET status = CASE status WHEN ? THEN ? ELSE ? END, result = ?, documents = NULL,"
+                " updated = ? WHERE id = ?",
+                (CANCELLING, CANCELLED, status, json.dumps(result), time.time(), name),
+            )
+
+    def cancel(self, name: str) -> str | None:
+        """Cancel a job that is not done; the status that it had before, None where there is none."""
+        with self._transaction() as file:
+            row = file.execute("SELECT status FROM jobs WHERE id = ? AND expires > ?", (name, time.time())).fetchone()
+            if row is None:
+                return None
+            if row[0] == WAITING:
+                file.execute(
+                    "UPDATE jobs SET status = ?, documents = NULL, updated = ? WHERE id = ?",
+                    (CANCELLED, time.time(), name),
+                )
+            elif row[0] == RUNNING:
+                file.execute("UPDATE jobs SET status = ?, updated = ? WHERE id = ?", (CANCELLING, time.time(), name))
+        return str(row[0])
+
+    def cancelling(self, name: str) -> bool:
+        """Whether a job that runs has been cancelled, or has expired."""
+        job = self.get(name)
+        return job is None or job.status == CANCELLING
+
+    def unfinished(self) -> int:
+        """How many jobs are not done."""
+        with self._transaction() as file:
+            (count,) = file.execute(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}", UNFINISHED).fetchone()
+        return int(count)
+
+    def forget_expired(self) -> int:
+        """Remove jobs whose time is over; how many."""
+        with self._transaction() as file:
+            return file.execute("DELETE FROM jobs WHERE expires <= ? AND status <> ?", (time.time(), RUNNING)).rowcount
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+
+
+_COLUMNS = "id, status, request, result, created, updated, expires"
+_UNFINISHED = "status IN (?, ?, ?)"
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    name, status, request, result, *times = row
+    return Job(name, status, json.loads(request), json.loads(result) if result else None, *times)

@@ -1,0 +1,71 @@
+"""The service's description of itself: bodies and errors as OpenAPI, beside the routes that read them by hand."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from tagsmith.serve.gate import OPEN
+
+_BODIES: dict[str, type[BaseModel]] = {}
+
+ERROR = {
+    "type": "object",
+    "required": ["error", "error_type"],
+    "properties": {"error": {"type": "string"}, "error_type": {"type": "string"}},
+}
+AZURE_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message"],
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+        }
+    },
+}
+
+
+def _errors(schema: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": schema}}
+    return {status: {"description": "See the message.", "content": content} for status in statuses}
+
+
+ERRORS = _errors(ERROR, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503)
+AZURE_ERRORS = _errors(AZURE_ERROR, 400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
+
+
+def body(kind: type[BaseModel]) -> dict[str, Any]:
+    """The request body of a route that reads it by hand."""
+    _BODIES[kind.__name__] = kind
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def parameter(name: str, schema: dict[str, Any], required: bool = False) -> dict[str, Any]:
+    """A parameter of the query."""
+    return {"name": name, "in": "query", "required": required, "schema": schema}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The whole description."""
+    if app.openapi_schema is None:
+        description = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        _, models = models_json_schema(
+            [(kind, "validation") for kind in _BODIES.values()], ref_template="#/components/schemas/{model}"
+        )
+        components = description.setdefault("components", {})
+        components.setdefault("schemas", {}).update(models.get("$defs", {}))
+        components["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "Ocp-Apim-Subscription-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        description["security"] = [{"key": []}, {"bearer": []}]
+        for place in OPEN & description["paths"].keys():
+            for method in description["paths"][place].keys() & {"get"}:
+                description["paths"][place][method]["security"] = []
+        app.openapi_schema = description
+    return app.openapi_schema

@@ -1,0 +1,130 @@
+"""The Open Inference Protocol, version 2, as KServe's and Triton's clients speak it; a model is a deployment.
+
+Input `text` BYTES [documents]; outputs `label` BYTES [documents] (a class, or a JSON list of classes), `scores` FP32
+[documents, classes], `predicted` BOOL [documents, classes], `to_person` BOOL [documents].
+"""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tagsmith.serve.answers import Answer
+from tagsmith.serve.deployments import Deployment, Deployments, Model
+from tagsmith.serve.openapi import ERRORS, body
+from tagsmith.serve.problems import Refused, as_json
+from tagsmith.serve.requests import answered, body_of, check_texts, parse
+from tagsmith.serve.tensors import Array, Infer, response, split, texts_of
+from tagsmith.settings import ServeSettings
+
+INPUT = "text"
+JSON_HEADER = "Inference-Header-Content-Length"
+JSON: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "As asked for."}
+}
+TENSORS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {}, "application/octet-stream": {}}, "description": "Tensors."}
+}
+
+
+def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+    def find(name: str, wanted: str | None) -> Deployment:
+        deployment = deployments.by_name.get(name)
+        if deployment is None:
+            raise Refused(404, f"There is no such model; there are {', '.join(deployments.by_name)}.")
+        if wanted is not None and wanted != deployment.model.version:
+            raise Refused(404, f"{name}: there is no such version; there is {deployment.model.version}.")
+        return deployment
+
+    @router.get("", responses={**JSON, **ERRORS})
+    async def server() -> Response:
+        return as_json({"name": "tagsmith", "version": version("tagsmith"), "extensions": ["binary_tensor_data"]})
+
+    @router.get("/health/live", responses=JSON)
+    async def live() -> Response:
+        return as_json({"live": True})
+
+    @router.get("/health/ready", responses=JSON)
+    async def ready() -> Response:
+        return as_json({"ready": True})
+
+    @router.get("/models/{name}/versions/{version}", responses={**JSON, **ERRORS})
+    async def version_metadata(name: str, version: str) -> Response:
+        return as_json(metadata_of(name, find(name, version).model))
+
+    @router.get("/models/{name}", responses={**JSON, **ERRORS})
+    async def metadata(name: str) -> Response:
+        return as_json(metadata_of(name, find(name, None).model))
+
+    @router.get("/models/{name}/versions/{version}/ready", responses={**JSON, **ERRORS})
+    async def version_ready(name: str, version: str) -> Response:
+        find(name, version)
+        return as_json({"name": name, "ready": True})
+
+    @router.get("/models/{name}/ready", responses={**JSON, **ERRORS})
+    async def model_ready(name: str) -> Response:
+        find(name, None)
+        return as_json({"name": name, "ready": True})
+
+    inference: dict[str, Any] = {"responses": {**TENSORS, **ERRORS}, "openapi_extra": body(Infer)}
+
+    @router.post("/models/{name}/versions/{version}/infer", response_class=Response, **inference)
+    async def version_infer(request: Request, name: str, version: str) -> Response:
+        return await answer(request, find(name, version))
+
+    @router.post("/models/{name}/infer", response_class=Response, **inference)
+    async def infer(request: Request, name: str) -> Response:
+        return await answer(request, find(name, None))
+
+    async def answer(request: Request, deployment: Deployment) -> Response:
+        header, binary = split(await body_of(request, settings), request.headers.get(JSON_HEADER))
+        asked = parse(header, Infer, 400)
+        texts = texts_of(asked, binary, INPUT)
+        check_texts(texts, settings)
+        with deployment.model.held() as model:
+            found = await answered(request, model, texts, settings)
+            about = {"model_name": deployment.name, "model_version": model.version}
+            content, header_length = response(asked, outputs_of(model, found), about)
+        if header_length is None:
+            return Response(content, media_type="application/json")
+        return Response(content, headers={JSON_HEADER: str(header_length)}, media_type="application/octet-stream")
+
+    return router
+
+
+def metadata_of(name: str, model: Model) -> dict[str, Any]:
+    """What a model takes and gives."""
+    classes = model.classifier.classes
+    outputs = {"label": ("BYTES", [-1]), "scores": ("FP32", [-1, len(classes)])}
+    outputs |= {"predicted": ("BOOL", [-1, len(classes)]), "to_person": ("BOOL", [-1])}
+    return {
+        "name": name,
+        "versions": [model.version],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [{"name": n, "datatype": kind, "shape": shape} for n, (kind, shape) in outputs.items()],
+        "parameters": {"classes": classes, "task": model.classifier.schema.task.value},
+    }
+
+
+def outputs_of(model: Model, found: list[Answer]) -> dict[str, Array]:
+    """The output tensors of some documents."""
+    classes = model.classifier.classes
+    several = model.classifier.schema.multi_label
+    labels = np.empty(len(found), dtype=object)
+    for i, answer in enumerate(found):
+        one = next(iter(answer.chosen), "")
+        labels[i] = json.dumps(answer.chosen, ensure_ascii=False) if several else one
+    return {
+        "label": labels,
+        "scores": np.stack([answer.scores for answer in found]),
+        "predicted": np.array([[name in answer.chosen for name in classes] for answer in found]),
+        "to_person": np.array([answer.to_person for answer in found]),
+    }

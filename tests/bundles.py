@@ -1,0 +1,82 @@
+"""Bundles made on the spot, without training: a graph in which every word of a topic votes for its class.
+
+They are of format 1, written by hand: what comes later keeps loading them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tagsmith.files import digest
+from tagsmith.schema import Schema, Task
+from tests.conftest import FILLERS, TOPICS, make_tokenizer
+
+VOTE = 2.0
+"""What one word adds to the logit of its class."""
+
+
+def make_bundle(
+    folder: Path,
+    multi_label: bool = False,
+    vote: float = VOTE,
+    max_tokens: int = 64,
+    reference: dict[str, Any] | None = None,
+    start: float | None = None,
+) -> Path:
+    """Write a bundle that Classifier loads.
+
+    Logits are the sums of votes from `start` on: -1 where it is multi-label, 0 where it is not.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    (folder / "onnx").mkdir(parents=True)
+    size = make_tokenizer(folder)
+    (folder / "tokenizer_config.json").unlink()
+    classes = sorted(TOPICS)
+    votes = np.zeros((size, len(classes)), dtype=np.float32)
+    first = 4 + len(FILLERS)
+    for topic, words in TOPICS.items():
+        votes[first : first + len(words), classes.index(topic)] = vote
+        first += len(words)
+    votes[2] = start if start is not None else -1.0 if multi_label else 0.0  # [CLS], once in every window.
+    nodes = [
+        helper.make_node("Gather", ["votes", "input_ids"], ["each"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
+        helper.make_node("Mul", ["each", "wide"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "tokens"], ["logits"], keepdims=0),
+    ]
+    places: list[Any] = ["windows", "tokens"]
+    graph = helper.make_graph(
+        nodes,
+        "votes",
+        [helper.make_tensor_value_info(name, TensorProto.INT64, places) for name in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["windows", len(classes)])],
+        [
+            numpy_helper.from_array(votes, "votes"),
+            numpy_helper.from_array(np.array([2]), "last"),
+            numpy_helper.from_array(np.array([1]), "tokens"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "onnx" / "model.onnx")
+    schema = Schema(tuple(classes), Task.multi_label if multi_label else Task.single_label)
+    schema.save(folder / "schema.json")
+    decision: dict[str, Any] = {
+        "window_rule": {"max_tokens": max_tokens, "long_documents": "head", "overlap": 32, "max_windows": 8},
+        "pad_id": 0,
+        "thresholds": [0.5] * len(classes),
+        "window_pooling": "mean_logits",
+    }
+    if reference is not None:
+        decision["reference"] = reference
+    (folder / "decision.json").write_text(json.dumps(decision))
+    (folder / "README.md").write_text("# votes\n")
+    names = ("onnx/model.onnx", "tokenizer.json", "schema.json", "decision.json", "README.md")
+    files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
+    manifest = {"format": 1, "schema_hash": schema.hash, "files": files}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder

@@ -1,0 +1,112 @@
+"""The page at /, in a real browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bundles import make_bundle
+from tests.serving import KEY, serving
+
+pytest.importorskip("selenium", reason="needs selenium: pip install selenium")
+
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("needs chromium and chromedriver")
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service as Driver
+
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options, Driver(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+
+    bundles = {
+        "production": make_bundle(tmp_path / "single", max_tokens=12),
+        "tags": make_bundle(tmp_path / "tags", multi_label=True),
+    }
+
+    def at(name: str) -> Any:
+        return browser.find_element("id", name)
+
+    def until(condition: Any) -> None:
+        WebDriverWait(browser, 20).until(lambda _: condition())
+
+    def classify(text: str) -> None:
+        at("text").clear()
+        at("text").send_keys(text)
+        at("ask").click()
+        until(lambda: at("answer").is_displayed() or at("told").text not in ("", "…"))
+
+    with serving(bundles) as running:
+        browser.get(f"{running.url}/")
+        until(lambda: "no valid key" in at("told").text)
+        at("key").send_keys(KEY + "\t")
+        until(lambda: len(Select(at("deployment")).options) == 2)
+        assert [option.text for option in Select(at("project")).options] == ["news"]
+        assert Select(at("deployment")).first_selected_option.text == "production"
+
+        classify("the cat and the dog " + "of " * 20)
+        assert at("decision").text == "animals"
+        assert "of them were not read" in at("about").text
+        rows = [row.text.split() for row in at("scores").find_elements("tag name", "tr")]
+        assert rows[0] == ["animals", "0.9647"]
+        assert len(rows) == 3
+
+        Select(at("deployment")).select_by_visible_text("tags")
+        classify("the cat likes cheese")
+        assert at("decision").text == "animals, food"
+        classify("the and")
+        assert at("decision").text == "No class"
+        classify("   ")
+        until(lambda: at("told").text == "Document 0 is empty.")
+
+        # What the service says is text, whatever it looks like, and scripts from elsewhere do not run.
+        browser.execute_script(
+            "show({deployment: '<img src=x onerror=window.bad=1>', version: '<b>', documents: [{tokens: 1, unread: 0,"
+            " label: '<script>window.bad=1</script>', scores: {'<img src=x onerror=window.bad=1>': 0.5},"
+            " to_person: false}]})"
+        )
+        assert at("decision").text == "<script>window.bad=1</script>"
+        assert at("answer").find_elements("tag name", "img") == []
+        browser.execute_script(
+            "const s = document.createElement('script'); s.textContent = 'window.bad=1'; document.head.append(s)"
+        )
+        assert browser.execute_script("return window.bad") is None
+        browser.execute_script(
+            "show({deployment: 'd', version: 'v', documents: [{label: null, scores: {}, tokens: 1, unread: 0,"
+            " to_person: true}]})"
+        )
+        assert at("decision").text == "Left to a person"
+        complaints = [entry["message"] for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
+        assert all("401" in line or "422" in line or "Content Security Policy" in line for line in complaints), (
+            complaints
+        )
+        sources = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+        assert sources
+        assert all(source.startswith(running.url) for source in sources)
+
+
+def test_the_page_in_a_few_words(tmp_path: Path) -> None:
+    with serving({"production": make_bundle(tmp_path / "b")}) as running:
+        for place, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
+            answer = running.get(place)
+            assert answer.headers["content-type"].startswith(kind)
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert "http" not in answer.text.replace("http-equiv", "")

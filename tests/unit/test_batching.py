@@ -1,0 +1,147 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tagsmith.serve.answers import Answer
+from tagsmith.serve.batching import Batcher, QueueFull
+
+NOTHING = np.zeros(1, dtype=np.float32)
+
+
+class Encoder:
+    """Stands where a model stands: answers with the text itself, when it is let."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, texts: list[str]) -> list[Answer]:
+        self.batches.append(texts)
+        self.begun.set()
+        assert self.go_on.wait(10)
+        if "poison" in texts:
+            raise ValueError("poison")
+        return [Answer(NOTHING, NOTHING, (text,), False, len(text), 0) for text in texts]
+
+
+def said(answers: Sequence[Answer]) -> list[str]:
+    return [answer.chosen[0] for answer in answers]
+
+
+async def until_begun(encoder: Encoder) -> None:
+    assert await asyncio.to_thread(encoder.begun.wait, 10)
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    return Encoder()
+
+
+@pytest.fixture
+def batcher(encoder: Encoder) -> Batcher:
+    return Batcher("test", encoder, len, budget=10, most_waiting=8)
+
+
+async def busy(encoder: Encoder, batcher: Batcher) -> "asyncio.Task[list[Answer]]":
+    first = asyncio.create_task(batcher.ask(["first"]))
+    await until_begun(encoder)
+    return first
+
+
+def test_what_comes_while_the_encoder_works_goes_together_as_far_as_the_budget(
+    encoder: Encoder, batcher: Batcher
+) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        others = [asyncio.create_task(batcher.ask(texts)) for texts in (["aaaa", "bbbb"], ["cc"], ["ddd"])]
+        await asyncio.sleep(0)
+        assert batcher.waiting == 4
+        encoder.go_on.set()
+        assert said(await first) == ["first"]
+        assert [said(found) for found in await asyncio.gather(*others)] == [["aaaa", "bbbb"], ["cc"], ["ddd"]]
+
+    asyncio.run(run())
+    # 4 + 4 + 2 is the budget of 10; the next text goes with the next batch.
+    assert encoder.batches == [["first"], ["aaaa", "bbbb", "cc"], ["ddd"]]
+    batcher.close()
+
+
+def test_one_text_may_exceed_the_budget_alone(encoder: Encoder, batcher: Batcher) -> None:
+    encoder.go_on.set()
+    assert said(asyncio.run(batcher.ask(["a" * 50, "b"]))) == ["a" * 50, "b"]
+    assert encoder.batches == [["a" * 50], ["b"]]
+    assert asyncio.run(batcher.ask([])) == []
+    batcher.close()
+
+
+def test_a_full_queue_refuses_and_says_for_how_long(encoder: Encoder, batcher: Batcher) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        waiting = asyncio.create_task(batcher.ask(["a"] * 7))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull) as refused:
+            await batcher.ask(["b", "c"])
+        assert refused.value.seconds >= 1
+        last = asyncio.create_task(batcher.ask(["b"]))  # One more has room.
+        await asyncio.sleep(0)
+        encoder.go_on.set()
+        assert len(await waiting) == 7
+        assert said(await last) == ["b"]
+        await first
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_who_hangs_up_costs_no_compute(encoder: Encoder, batcher: Batcher) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        gone = asyncio.create_task(batcher.ask(["gone", "too"]))
+        stays = asyncio.create_task(batcher.ask(["stays"]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        assert batcher.waiting == 1
+        encoder.go_on.set()
+        assert said(await stays) == ["stays"]
+        await first
+
+    asyncio.run(run())
+    assert encoder.batches == [["first"], ["stays"]]
+    assert batcher.abandoned == 2
+    batcher.close()
+
+
+def test_one_requests_error_is_not_that_of_its_company(encoder: Encoder, batcher: Batcher) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        good, bad = asyncio.create_task(batcher.ask(["good"])), asyncio.create_task(batcher.ask(["poison"]))
+        await asyncio.sleep(0)
+        encoder.go_on.set()
+        assert said(await good) == ["good"]
+        with pytest.raises(ValueError, match="poison"):
+            await bad
+        await first
+
+    asyncio.run(run())
+    batcher.close()
+
+
+def test_what_waits_is_answered_before_the_thread_ends(encoder: Encoder, batcher: Batcher) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        waiting = asyncio.create_task(batcher.ask(["a", "b", "c"]))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+        encoder.go_on.set()
+        assert said(await waiting) == ["a", "b", "c"]
+        await closing
+        await first
+        with pytest.raises(RuntimeError, match="replaced"):
+            await batcher.ask(["late"])
+
+    asyncio.run(run())
