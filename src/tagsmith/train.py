@@ -19,6 +19,7 @@ from tagsmith import data, lora
 from tagsmith.amounts import with_amounts
 from tagsmith.auto import choose
 from tagsmith.checkpoint import newest_usable
+from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.dataset_folders import load_documents
 from tagsmith.dropout import quicken_dropout
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
@@ -131,6 +132,8 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
     except OSError as error:
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
     goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
+    if not goes_on:
+        refuse_to_lose(run.improve, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
         require_same(run, _settings_of_run(settings))
