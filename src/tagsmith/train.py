@@ -21,6 +21,7 @@ from tagsmith.amounts import with_amounts
 from tagsmith.auto import choose
 from tagsmith.calibrate import calibrate, check_costs, forget
 from tagsmith.checkpoint import newest_usable
+from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.dataset_folders import load_documents
 from tagsmith.decision_rule import DecisionRule
 from tagsmith.dropout import quicken_dropout
@@ -135,6 +136,8 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
     except OSError as error:
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
     goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
+    if not goes_on:
+        refuse_to_lose(run.improve, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
         require_same(run, _settings_of_run(settings))

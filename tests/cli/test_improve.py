@@ -16,7 +16,7 @@ def test_train_improve_tag_train(script: Script, tiny: Tiny, tmp_path: Path) -> 
     write_jsonl(tmp_path / "untagged.jsonl", [*texts, {"id": "broken"}])  # type: ignore[list-item]
     source = ["data=jsonl", "data.train=train.jsonl", "train=probe", *tiny()]
     assert script("train", *source, "run=runs/mine").returncode == 0
-    done = script("improve", "run=runs/mine", "pool=untagged.jsonl", "budget=10", "cpu=true", fresh=True)
+    done = script("improve", "run=runs/mine", "pool=untagged.jsonl", "budget=10", "cpu=true")
     assert done.returncode == 0, done.stderr
     for word in ("suspected tags", "10 documents to tag next: 1 audit", "tag_next.jsonl", "summary.json"):
         assert word in done.stdout
@@ -38,6 +38,10 @@ def test_train_improve_tag_train(script: Script, tiny: Tiny, tmp_path: Path) -> 
     assert "data.tagged: 34 lines without a tag." in again.stderr
     evaluations = [json.loads((tmp_path / "runs" / run / "evaluation.json").read_text()) for run in ("mine", "second")]
     assert evaluations[0]["documents"] == evaluations[1]["documents"]
+
+    lost = script("train", *source, "run=runs/mine", "overwrite=true")
+    assert lost.returncode == 64
+    assert "tag_next.jsonl (6 tags). Move them out of the run" in lost.stderr
 
     lines[0]["tag"] = "no such class"
     write_jsonl(queue, lines)
@@ -61,7 +65,7 @@ def test_the_benchmark_prints_a_line_a_strategy_and_a_table(script: Script, tiny
     assert [line["kind"] for line in lines] == ["what to tag next", "what to tag next", "suspected tags"]
     assert lines[0]["documents"] == lines[1]["documents"] == [9, 19, 29, 39, 40]
     assert lines[0]["enough"] is not None
-    assert "tagsmith" in done.stdout.splitlines()[-4]
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("│")] == ["random", "tagsmith"]
     refused = script("bench_improve", *source, "documents=4000")
     assert refused.returncode == 64
     assert "documents <= 72 training documents" in refused.stderr

@@ -24,6 +24,9 @@ def documents(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "train.jsonl", single)
     write_jsonl(tmp_path / "test.jsonl", make_documents(30, multi_label=False, seed=1))
     write_jsonl(tmp_path / "new.jsonl", [{"text": record["text"]} for record in single[:5]])
+    write_jsonl(
+        tmp_path / "untagged.jsonl", [{"text": r["text"]} for r in make_documents(30, multi_label=False, seed=2)]
+    )
     rows = [(str(record["text"]), record["labels"]) for record in make_documents(60, multi_label=True)]
     (tmp_path / "tickets.csv").write_text("text,label\n" + "".join(f"{text},{';'.join(t)}\n" for text, t in rows))
     pairs = [(str(record["text"]), str(record["label"])) for record in single]
@@ -70,6 +73,8 @@ def test_every_command_of_the_readme(
             overrides += ["contenders=[tagsmith]", "repetitions=1", "calls=3", "short_characters=500"]
         if name == "bench_train.py":
             overrides += [*tiny(**{"model.path": encoder}), "contenders=[tfidf_svm]", "draws=1"]
+        if name == "bench_improve.py":
+            overrides += [f"model.path={encoder}", "documents=40", "batch=10", "seeds=1", "cpu=true"]
         done = script(name.removesuffix(".py"), *overrides)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     snippet = re.search(r"```python\n(.+?)```", README, flags=re.DOTALL)

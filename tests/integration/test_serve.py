@@ -68,7 +68,8 @@ def test_answers_are_those_of_the_classifier(served: Served, bundles: dict[str, 
     texts = [str(record["text"]) for record in make_documents(30, multi_label=False)]
     for name in ("production", "tags"):
         classifier = Classifier.load(bundles[name])
-        scores, decided = classifier.predict_proba(texts), classifier.decide(classifier.predict_proba(texts))
+        scores, predictions = classifier.predict_proba(texts), classifier.predict(texts)
+        decided = [list(found.labels) if name == "tags" else found.label for found in predictions]
         with ThreadPoolExecutor(8) as pool:  # Alone and together: the company of a document changes nothing.
             bodies = [{"texts": [text], "deployment": name} for text in texts]
             alone = list(pool.map(lambda body: served.post("/classify", json=body), bodies))

@@ -116,10 +116,11 @@ def test_the_client_of_triton(
     assert np.allclose(result.as_numpy("scores"), scores, atol=1e-6)
     assert result.as_numpy("scores").dtype == np.float32
     labels = [one.decode() if isinstance(one, bytes) else one for one in result.as_numpy("label")]
-    decided = classifier.decide(scores)
+    predictions = classifier.predict(TEXTS)
+    decided = [list(found.labels) if name == "tags" else found.label for found in predictions]
     assert [json.loads(label) for label in labels] == decided if name == "tags" else labels == decided
     predicted = [[classifier.classes[i] for i in np.flatnonzero(row)] for row in result.as_numpy("predicted")]
-    assert predicted == (decided if name == "tags" else [[label] for label in labels])
+    assert [set(row) for row in predicted] == [set(found.labels) for found in predictions]
     assert result.as_numpy("to_person").tolist() == [False] * len(TEXTS)
     assert result.get_response()["id"] == "mine"
 

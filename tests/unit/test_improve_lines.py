@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagsmith.errors import DataError, SettingsError
+from tagsmith.errors import DataError
 from tagsmith.improve.acquisition import Chosen, Reason
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Candidate
-from tagsmith.improve.queues import queue_table, refuse_to_lose, tables, write_lines
+from tagsmith.improve.queues import queue_table, tables
 from tagsmith.improve.scores import best_scale, decision_of
 from tagsmith.improve.suspicion import Suspicion
 from tagsmith.run import RunFolder
@@ -67,16 +67,6 @@ def test_suggestions_stand_by_how_likely_they_are_right_as_a_whole() -> None:
     lines = suggested_lines([0, 1, 2], scores, np.asarray([0.5, 0.3, 0.5], np.float32), candidates, MANY)
     assert [(line["id"], line["suggested"]) for line in lines] == [("r", []), ("p", ["a"]), ("q", ["a", "b"])]
     assert [line["score"] for line in lines] == pytest.approx([0.9**3, 0.6 * 0.9 * 0.9, 0.9 * 0.4 * 0.9], abs=1e-5)
-
-
-def test_files_with_tags_of_a_person_are_not_replaced_unasked(tmp_path: Path) -> None:
-    refuse_to_lose(tmp_path / "none", overwrite=False)
-    write_lines(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": None}, {"id": "b"}])
-    refuse_to_lose(tmp_path, overwrite=False)
-    write_lines(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": "food"}, {"id": "b", "tag": []}])
-    with pytest.raises(SettingsError, match=r"tag_next\.jsonl \(2 tags\)"):
-        refuse_to_lose(tmp_path, overwrite=False)
-    refuse_to_lose(tmp_path, overwrite=True)
 
 
 def test_the_terminal_shows_the_beginning_of_a_text_alone() -> None:

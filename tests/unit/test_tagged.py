@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tagsmith.data import TaggedData, load
+from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.settings import JsonlSettings, OnBadRow
 from tests.conftest import make_documents, write_jsonl
@@ -173,6 +174,15 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
     file = tagged(tmp_path / "t.jsonl", [])
     with pytest.raises(SettingsError, match="expected each file once"):
         loaded(tmp_path, [file, file])
+
+
+def test_files_with_tags_of_a_person_are_known(tmp_path: Path) -> None:
+    refuse_to_lose(tmp_path / "none", "Move them.")
+    tagged(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": None}, {"id": "b"}, "no json"])
+    refuse_to_lose(tmp_path, "Move them.")
+    tagged(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": "food"}, {"id": "b", "tag": []}])
+    with pytest.raises(SettingsError, match=r"tag_next\.jsonl \(2 tags\)\. Move them\."):
+        refuse_to_lose(tmp_path, "Move them.")
 
 
 def test_a_declared_class_without_a_document_may_be_given(tmp_path: Path) -> None:

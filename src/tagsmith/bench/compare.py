@@ -164,7 +164,13 @@ def _contest(
     classes = list(prepared.schema.classes)
     shared = {item.name: getattr(settings.data, item.name) for item in fields(DataSettings)}
     # Checked, split and with its classes known: what the files hold is what is trained on.
-    shared |= {"classes": classes, "on_bad_row": OnBadRow.error, "split_from": None, "validation_share": 0.0}
+    shared |= {
+        "classes": classes,
+        "on_bad_row": OnBadRow.error,
+        "split_from": None,
+        "tagged": None,
+        "validation_share": 0.0,
+    }
     data = JsonlSettings(**shared, train=str(training_set.path), test=str(prepared.test))
     recipe = RECIPES.get(contender, settings.train.recipe)
     run = TrainRun(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tagsmith.data.check import same_text
@@ -24,6 +25,23 @@ class PersonsTags:
     documents: list[Document] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     waiting: int = 0
+
+
+def filled_in(folder: Path) -> dict[Path, int]:
+    """The .jsonl files of a folder in which a person has filled in tags, with how many."""
+    found = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        count = sum(not isinstance(record, BadRow) and record.get("tag") is not None for _, record in json_lines(path))
+        if count:
+            found[path] = count
+    return found
+
+
+def refuse_to_lose(folder: Path, what_to_do: str) -> None:
+    """Raises: SettingsError where the folder holds tags that a person has filled in."""
+    if filled := filled_in(folder):
+        found = ", ".join(f"{path} ({counted(count, 'tag')})" for path, count in filled.items())
+        raise SettingsError(f"A person has filled in tags: {found}. {what_to_do}")
 
 
 def read_tagged(paths: Sequence[str], task: Task | None, classes: Collection[str]) -> PersonsTags:

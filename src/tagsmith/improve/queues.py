@@ -8,29 +8,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.errors import SettingsError, counted
+from tagsmith.errors import counted
 from tagsmith.files import whole_file
-from tagsmith.rows import BadRow, json_lines
 
 SUSPECTED, NEXT, SUGGESTED = "suspected_tags.jsonl", "tag_next.jsonl", "suggested_tags.jsonl"
 
 Line = dict[str, Any]
-
-
-def refuse_to_lose(folder: Path, overwrite: bool) -> None:
-    """Raises: SettingsError where the folder holds tags that a person has filled in, unless they may be replaced."""
-    filled = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        rows = (record for _, record in json_lines(path))
-        count = sum(not isinstance(record, BadRow) and record.get("tag") is not None for record in rows)
-        if count:
-            filled[path] = count
-    if filled and not overwrite:
-        found = ", ".join(f"{path} ({counted(count, 'tag')})" for path, count in filled.items())
-        raise SettingsError(
-            f"A person has filled in tags: {found}. Train with data.tagged= and improve that run, move the files "
-            "elsewhere, or replace them with overwrite=true."
-        )
 
 
 def tag_of(classes: Sequence[str], multi_label: bool) -> Any:

@@ -12,13 +12,14 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.data.check import same_text
+from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import SettingsError, counted, listing
 from tagsmith.files import replace_folder, write_json
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Pool, read_pool
-from tagsmith.improve.queues import NEXT, SUGGESTED, SUSPECTED, Line, refuse_to_lose, write_lines
+from tagsmith.improve.queues import NEXT, SUGGESTED, SUSPECTED, Line, write_lines
 from tagsmith.improve.repair import expected_gain
 from tagsmith.improve.scores import Scored, best_scale, by_model, by_regression, decision_of, kept_out_of_fold
 from tagsmith.improve.suspicion import (
@@ -77,7 +78,11 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
         raise SettingsError(
             f"folds={settings.folds}: the run has {counted(len(splits['train']), 'training document')}."
         )
-    refuse_to_lose(run.improve, settings.overwrite)
+    if not settings.overwrite:
+        refuse_to_lose(
+            run.improve,
+            "Train with data.tagged= and improve that run, move the files, or replace them with overwrite=true.",
+        )
     decision = decision_of(run, schema)
     pool = _read_pool(settings, splits) if settings.pool is not None else None
     accelerator = Accelerator(cpu=settings.cpu)
