@@ -39,7 +39,8 @@ class Curve:
         judged_by: the figure of the task: accuracy; multi-label: micro_f1.
         documents: tagged, rising.
         accuracy, micro_f1, macro_f1: one a number of documents.
-        enough: tagged documents that give what random choice gives at the end, by that figure; None: more than there were, or random choice was not measured.
+        enough: tagged documents that give what random choice gives at the end, by that figure; None: more than there
+            were, or random choice was not measured.
     """
 
     strategy: str
