@@ -17,7 +17,7 @@ def main(settings: BenchImproveRun) -> None:
     for result in measure(settings):
         print(json.dumps(result.as_dict()), flush=True)
         results.append(result)
-    Console(width=max(Console().width, 160)).print(tagging_table(results))
+    Console(width=max(Console().width, 130)).print(tagging_table(results))
 
 
 if __name__ == "__main__":

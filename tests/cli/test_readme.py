@@ -74,7 +74,7 @@ def test_every_command_of_the_readme(
         if name == "bench_train.py":
             overrides += [*tiny(**{"model.path": encoder}), "contenders=[tfidf_svm]", "draws=1"]
         if name == "bench_improve.py":
-            overrides += [f"model.path={encoder}", "documents=40", "batch=10", "seeds=1", "cpu=true"]
+            overrides += [f"model.path={encoder}", "start=9", "documents=30", "seeds=1", "cpu=true"]
         done = script(name.removesuffix(".py"), *overrides)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     snippet = re.search(r"```python\n(.+?)```", README, flags=re.DOTALL)

@@ -134,6 +134,10 @@ def test_the_calibrated_model_scores_the_pool_where_there_is_a_decision(settings
     run.decision.write_text(json.dumps(decision))
     found = improve(run, pool=str(path), budget=5)["suggested_tags.jsonl"]
     assert {tuple(line["suggested"]) for line in found} == {("animals",)}
+    texts = load_documents(run.data)["train"]["text"]
+    known = write_jsonl(tmp_path / "known.jsonl", [{"text": texts[0]}])
+    assert improve(run, pool=str(known))["tag_next.jsonl"] == []
+    found = improve(run, pool=str(path), budget=5)["suggested_tags.jsonl"]
     assert found != plain
     assert json.loads((run.improve / "summary.json").read_text())["pool"]["scores_by"] == "the model, calibrated"
 

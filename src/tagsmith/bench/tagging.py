@@ -36,14 +36,16 @@ class Curve:
     """One strategy: figures on the test documents with so many documents tagged, means over the seeds.
 
     Attributes:
+        judged_by: the figure of the task: accuracy; multi-label: micro_f1.
         documents: tagged, rising.
         accuracy, micro_f1, macro_f1: one a number of documents.
-        enough: tagged documents that give what random choice gives at the end, by the figure of the task (accuracy;
-            multi-label: micro F1); None: more than there were, or random choice was not measured.
+        enough: tagged documents that give what random choice gives at the end, by that figure; None: more than there
+            were, or random choice was not measured.
     """
 
     strategy: str
     seeds: int
+    judged_by: str
     documents: list[int]
     accuracy: list[float]
     micro_f1: list[float]
@@ -106,11 +108,12 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
             for i in range(settings.seeds)
         ]
         sizes, means = runs[0][0], np.mean([figures for _, figures in runs], axis=0)
+        by = "micro_f1" if multi_label else "accuracy"
         judged = means[:, 1 if multi_label else 0]
         goal = float(judged[-1]) if name == "random" else goal
         enough = next((size for size, figure in zip(sizes, judged, strict=True) if goal and figure >= goal), None)
         accuracy, micro_f1, macro_f1 = ([round(float(value), 4) for value in column] for column in means.T)
-        yield Curve(name, settings.seeds, sizes, accuracy, micro_f1, macro_f1, enough)
+        yield Curve(name, settings.seeds, by, sizes, accuracy, micro_f1, macro_f1, enough)
     if settings.wrong_share:
         yield find_turned(
             vectors.train, vectors.truth, vectors.texts, vectors.folds, settings.wrong_share, multi_label, settings.seed
@@ -204,12 +207,14 @@ def tagging_table(results: Sequence[Curve | Found], columns: int = 6) -> Table:
         for result in results
         if isinstance(result, Found)
     ]
-    table = Table(title="what to tag next", title_justify="left", title_style="bold", caption="\n".join(notes))
+    title = f"what to tag next, {curves[0].judged_by} with so many documents tagged"
+    table = Table(title=title, title_justify="left", title_style="bold", caption="\n".join(notes))
     sizes = curves[0].documents
     shown = sorted({round(i) for i in np.linspace(0, len(sizes) - 1, columns)})
     for name in ("strategy", *(f"{sizes[i]:,}" for i in shown), "enough"):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for curve in curves:
-        figures = [f"{curve.accuracy[i]:.3f} / {curve.micro_f1[i]:.3f} / {curve.macro_f1[i]:.3f}" for i in shown]
+        judged = curve.micro_f1 if curve.judged_by == "micro_f1" else curve.accuracy
+        figures = [f"{judged[i]:.4f}" for i in shown]
         table.add_row(curve.strategy, *figures, f"{curve.enough:,}" if curve.enough is not None else "-")
     return table

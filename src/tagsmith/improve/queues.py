@@ -51,9 +51,8 @@ def tables(summary: dict[str, Any], queues: dict[str, list[Line]]) -> list[Table
         gain = summary["gain"]
         about = f"{counted(summary['suspected']['documents'], 'document')} with suspected tags"
         if gain["macro_f1"] is not None and summary["suspected"]["documents"]:
-            about += (
-                f"; correcting them brings macro F1 {gain['macro_f1']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
-            )
+            low, high = f"{gain['low']:+.4f}", f"{gain['high']:+.4f}"
+            about += f"; correcting them is expected to change macro F1 by {gain['macro_f1']:+.4f} ({low} to {high})"
         lines = [line for line in queues[SUSPECTED] if line["suspected"]]
         shown.append(queue_table(about, lines, ("score", "id", "labels", "suggested")))
     if NEXT in queues:

@@ -100,7 +100,9 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
             threshold = Reading.load(run.model / "reading.json").threshold
             scored = by_regression(vectors, training.vectors, training.truth, scale, threshold, schema.multi_label)
         else:
-            scored = Scored(np.zeros((0, len(schema.classes)), np.float32), np.zeros(0, np.float32), "nothing")
+            scored = Scored(
+                np.zeros((0, len(schema.classes)), np.float32), np.zeros(len(schema.classes), np.float32), "nothing"
+            )
         _queue(found, pool, vectors, scored, training.truth, schema, settings)
     if accelerator.is_main_process:
 
@@ -150,7 +152,8 @@ def _suspect(
     logits, truth, part = training.logits, training.truth, training.part
     by = "regressions out of fold"
     if (fine_tuned := kept_out_of_fold(run, part, schema)) is not None:
-        # Each in the units in which it says most: fine-tuned models are far surer than regressions.
+        # Each in the units in which it says most: fine-tuned models are far surer than regressions. Turned tags of
+        # nlupp_hotels in the first 12 %: regressions 0.674, fine-tuned models 0.663, both 0.730.
         scales = [best_scale(each, truth, schema.multi_label) for each in (logits, fine_tuned)]
         logits = np.asarray((logits * scales[0] + fine_tuned * scales[1]) / 2, dtype=np.float32)
         by += " and fine-tuned models out of fold, in equal parts"

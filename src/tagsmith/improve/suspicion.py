@@ -139,7 +139,11 @@ def same_characters(one: str, other: str, most: int = 500) -> float:
 
 
 def count_wrong(logits: Floats, truth: NDArray[np.int8], multi_label: bool) -> int:
-    """How many documents have wrong tags, by confident learning; see `doubts` for the arguments."""
+    """How many documents have wrong tags, by confident learning; see `doubts` for the arguments.
+
+    Its way of counting that came nearest: banking77 as it is, with 10 % and with 25 % of 9,996 tags turned, 143, 1,027,
+    2,460; nlupp_hotels as it is, with 10 % and 30 % of 905, 86, 155, 254 (with the other way 119, 206, 323).
+    """
     from cleanlab.filter import find_label_issues
     from cleanlab.multilabel_classification.filter import find_label_issues as find_multi_label_issues
 
@@ -148,7 +152,7 @@ def count_wrong(logits: Floats, truth: NDArray[np.int8], multi_label: bool) -> i
         warnings.simplefilter("ignore")  # Of classes that are rare.
         if multi_label:
             tags: Any = [np.flatnonzero(row).tolist() for row in truth]
-            return int(np.sum(find_multi_label_issues(tags, scores, n_jobs=1)))
+            return int(np.sum(find_multi_label_issues(tags, scores, filter_by="confident_learning", n_jobs=1)))
         # A class without a document can be no one's tag, and cleanlab knows none such.
         present = np.flatnonzero(truth.any(axis=0))
         given, scores = truth[:, present].argmax(axis=1), scores[:, present]
