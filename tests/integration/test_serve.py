@@ -175,7 +175,7 @@ def test_a_bug_is_told_to_nobody_but_the_log(served: Served, caplog: pytest.LogC
     assert answer.json() == {"error": "The service could not answer; its log says why.", "error_type": "Backend"}
     assert job.json()["error"]["code"] == "InvalidRequest"
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
-    (bug,) = (line for line in lines if line["level"] == "error")
+    bug = next(line for line in lines if line["level"] == "error")
     assert bug["message"] == "a bug: ValueError"
     assert any("test_serve.py" in frame for frame in bug["stack"])
     assert "secret" not in json.dumps(lines)
