@@ -9,7 +9,7 @@ def main(settings: CalibrateRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
     from pathlib import Path
 
-    from tagsmith.calibrate import calibrate_run
+    from tagsmith.calibrate.stage import calibrate_run
     from tagsmith.report import calibrated_text
     from tagsmith.run import RunFolder
 

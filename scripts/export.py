@@ -7,7 +7,7 @@ from tagsmith.settings import ExportRun
 @script("export")
 def main(settings: ExportRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from tagsmith.export import export
+    from tagsmith.export.stage import export
 
     print(f"bundle: {export(settings)}")
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tagsmith.classify import Classifier, Prediction
+    from tagsmith.classify.classifier import Classifier, Prediction
 
 __all__ = ["Classifier", "Prediction"]
 
@@ -11,7 +11,7 @@ __all__ = ["Classifier", "Prediction"]
 def __getattr__(name: str) -> Any:
     # On first use, so that importing a part of the package does not load onnxruntime.
     if name in __all__:
-        from tagsmith import classify
+        from tagsmith.classify import classifier
 
-        return getattr(classify, name)
+        return getattr(classifier, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,20 +10,20 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.dataset_folders import load_documents
-from tagsmith.decision_figures import decision_figures
-from tagsmith.decision_rule import RESTORE_RULE, DecisionRule, Decisions
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.figures import decision_figures
+from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
+from tagsmith.decision.scope import Scope
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.files import whole_file, write_json
 from tagsmith.metrics import ClassificationFigures, figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
-from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.scope import Scope
 from tagsmith.scoring import encode_split, logits_and_vectors, score
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
-from tagsmith.windows import encode
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import encode
 
 log = logging.getLogger("tagsmith")
 

@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.files import digest, in_package, written_beside
-from tagsmith.packed import Packed, mean_by_group
-from tagsmith.reading import RESTORE_MODEL, Reading
 from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.sharding import set_weights
-from tagsmith.windows import WindowRule
+from tagsmith.tokens.packed import Packed, mean_by_group
+from tagsmith.tokens.reading import RESTORE_MODEL, Reading
+from tagsmith.tokens.windows import WindowRule
 
 transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

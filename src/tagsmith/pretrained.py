@@ -21,12 +21,12 @@ from tagsmith.metrics import indicators
 from tagsmith.model import load_pretrained
 from tagsmith.probe import fit_head
 from tagsmith.progress import meter
-from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import CacheSettings, DataSettings, ModelSettings, Pooling
-from tagsmith.token_cache import encode_cached
+from tagsmith.tokens.cache import encode_cached
+from tagsmith.tokens.reading import Reading
 
 log = logging.getLogger("tagsmith")
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tagsmith.classify import Classifier
-from tagsmith.columns import decided_columns
+from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.columns import decided_columns
 from tagsmith.errors import DataError, InputMissing, SettingsError
 
 if TYPE_CHECKING:

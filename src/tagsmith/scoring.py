@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from tagsmith.batches import scoring_batches
 from tagsmith.errors import counted
 from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier
-from tagsmith.packed import Packed, mean_by_group, tensors
 from tagsmith.processes import on_main
 from tagsmith.progress import meter
-from tagsmith.reading import Reading
 from tagsmith.schema import Schema
 from tagsmith.settings import CacheSettings
-from tagsmith.token_cache import encode_cached
-from tagsmith.windows import Batch, EncodedDocuments
+from tagsmith.tokens.batches import scoring_batches
+from tagsmith.tokens.cache import encode_cached
+from tagsmith.tokens.packed import Packed, mean_by_group, tensors
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import Batch, EncodedDocuments
 
 log = logging.getLogger("tagsmith")
 datasets.disable_progress_bars()

@@ -16,20 +16,21 @@ from accelerate.utils import InitProcessGroupKwargs, set_seed
 from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
-from tagsmith import data, lora
+from tagsmith import data
 from tagsmith.amounts import with_amounts
-from tagsmith.auto import choose
-from tagsmith.calibrate import calibrate, check_costs, forget
-from tagsmith.checkpoint import newest_usable
+from tagsmith.calibrate.stage import calibrate, check_costs, forget
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
-from tagsmith.dataset_folders import load_documents
-from tagsmith.decision_rule import DecisionRule
-from tagsmith.dropout import quicken_dropout
+from tagsmith.decision.rule import DecisionRule
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, evaluate_split, rule_of_run
 from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
-from tagsmith.fitting import fit_recipe, pack_windows
-from tagsmith.loop import TaggedSplit
+from tagsmith.fitting import lora
+from tagsmith.fitting.auto import choose
+from tagsmith.fitting.checkpoint import newest_usable
+from tagsmith.fitting.dropout import quicken_dropout
+from tagsmith.fitting.fit import fit_recipe, pack_windows
+from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import (
     TextClassifier,
     load_pretrained,
@@ -39,12 +40,12 @@ from tagsmith.model import (
 )
 from tagsmith.pretrained import folds_of
 from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, resolved_precision
-from tagsmith.reading import Reading
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split
 from tagsmith.settings import CalibrateRun, Precision, Recipe, TrainRun, as_dict
 from tagsmith.sharding import shard, whole
+from tagsmith.tokens.reading import Reading
 from tagsmith.tracking import require_mlflow, tracked
 
 log = logging.getLogger("tagsmith")

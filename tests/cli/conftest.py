@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 PRELOADED = [
-    "tagsmith.train", "tagsmith.evaluate", "tagsmith.analysis.analyse", "tagsmith.export", "tagsmith.classify_files",
-    "tagsmith.improve",
+    "tagsmith.train", "tagsmith.evaluate", "tagsmith.analysis.analyse", "tagsmith.export.stage",
+    "tagsmith.classify_files.stage", "tagsmith.improve",
 ]  # fmt: skip
 """What takes seconds to import; a process forked from one that has them starts at once."""
 

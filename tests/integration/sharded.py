@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
-from tagsmith import loop
 from tagsmith.errors import Interrupted
+from tagsmith.fitting import loop
+from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings
 from tagsmith.train import train
-from tagsmith.training_log import TrainingLog
 
 
 def settings(folder: Path, encoder: str, documents: str, run: str, **recipe: Any) -> TrainRun:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith import auto
 from tagsmith.data.split import draw_folds
 from tagsmith.errors import Interrupted
+from tagsmith.fitting import auto
 from tagsmith.metrics import indicators
 from tagsmith.run import RunFolder
 from tagsmith.settings import BestMetric, Recipe, TrainRun

@@ -11,9 +11,9 @@ import pytest
 from tagsmith.bench_classify.compare import Measurement, compare, percentile, table
 from tagsmith.bench_classify.contenders import CONTENDERS, Task, missing
 from tagsmith.bench_classify.stock import write_stock
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, InputMissing
-from tagsmith.export import export
+from tagsmith.export.stage import export
 from tagsmith.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl

@@ -11,24 +11,25 @@ import transformers
 from accelerate import Accelerator
 from huggingface_hub import ModelCard
 
-from tagsmith import bundle as layout
-from tagsmith import export as export_module
-from tagsmith.classify import Classifier
+from tagsmith.bundle import contents as layout
+from tagsmith.bundle.__main__ import main
+from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.verify import verify
+from tagsmith.decision.scope import Scope, unit_rows
 from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.evaluate import rule_of_run
-from tagsmith.export import export
+from tagsmith.export import stage as export_module
+from tagsmith.export.stage import export
 from tagsmith.files import digest
 from tagsmith.model import load_classifier
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.scope import Scope, unit_rows
 from tagsmith.scoring import score
 from tagsmith.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
 from tagsmith.settings import TrainSettings as Training
 from tagsmith.settings import problems as problems_of
+from tagsmith.tokens.windows import encode
 from tagsmith.train import train
-from tagsmith.verify import main, verify
-from tagsmith.windows import encode
 from tests.conftest import make_documents, write_jsonl
 
 ALL = ExportSettings(formats=["onnx", "transformers"], quantize=True, golden=GoldenFrom.documents)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith import held_out
-from tagsmith.calibrate import calibrate_run
-from tagsmith.classify import Classifier
-from tagsmith.dataset_folders import load_documents
-from tagsmith.decision_rule import softmax
+from tagsmith.calibrate.stage import calibrate_run, held_out
+from tagsmith.classify.classifier import Classifier
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.rule import softmax
 from tagsmith.errors import DataError, Interrupted, SettingsError
 from tagsmith.evaluate import evaluate_run
-from tagsmith.export import export
+from tagsmith.export.stage import export
 from tagsmith.pretrained import folds_of
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema

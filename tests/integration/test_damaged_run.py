@@ -9,7 +9,7 @@ import pytest
 
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.evaluate import evaluate_run
-from tagsmith.export import export
+from tagsmith.export.stage import export
 from tagsmith.run import RunFolder
 from tagsmith.settings import (
     EvaluateRun,
@@ -190,7 +190,7 @@ def test_a_damaged_evaluation_is_written_anew(
 def test_a_damaged_line_of_figures_is_named(tmp_path: Path) -> None:
     from accelerate import Accelerator
 
-    from tagsmith.training_log import TrainingLog
+    from tagsmith.fitting.training_log import TrainingLog
 
     run = RunFolder(tmp_path)
     for damaged in ('{"step": \n', "\0\0\n", "[]\n", '{"step": null}\n'):

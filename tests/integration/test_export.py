@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagsmith import export as export_module
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, InputMissing, SettingsError
-from tagsmith.export import export
+from tagsmith.export import stage as export_module
+from tagsmith.export.stage import export
 from tagsmith.run import RunFolder
 from tagsmith.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
 from tagsmith.train import train

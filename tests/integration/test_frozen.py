@@ -10,12 +10,12 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from tagsmith.errors import Interrupted, SettingsError
-from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import load_pretrained
 from tagsmith.run import RunFolder
 from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
+from tagsmith.tokens.windows import encode
 from tagsmith.train import train
-from tagsmith.windows import encode
 from tests.conftest import make_encoder
 
 Make = Callable[..., TrainRun]
@@ -83,7 +83,7 @@ def test_frozen_layers_stay_as_they_are(settings: Make, single_label_file: Path,
 def test_stopped_and_resumed_with_frozen_layers_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tagsmith import loop
+    from tagsmith.fitting import loop
 
     whole, _ = train(settings(single_label_file, "whole", frozen_layers=1))
     due = loop._is_due

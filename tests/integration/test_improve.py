@@ -10,7 +10,7 @@ import pytest
 
 from tagsmith.bench.strategies import Situation, strategies
 from tagsmith.bench.tagging import find_turned, turn_tags
-from tagsmith.dataset_folders import load_documents
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.improve import improve_run
 from tagsmith.improve.acquisition import NEAR_COPY, unit_rows

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from tagsmith import train as stage
 from tagsmith.errors import Interrupted, SettingsError
+from tagsmith.fitting.optimizer import LORA_RATE
 from tagsmith.model import load_classifier
-from tagsmith.optimizer import LORA_RATE
 from tagsmith.processes import resolved_precision
 from tagsmith.run import RunFolder
 from tagsmith.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
@@ -60,7 +60,7 @@ def test_merged_adapters_leave_a_plain_encoder(
 def test_stopped_and_resumed_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, frozen_layers: int
 ) -> None:
-    from tagsmith import loop
+    from tagsmith.fitting import loop
 
     about = {**LORA, "frozen_layers": frozen_layers, "checkpoint_every": 1, "lora": LoraSettings(dropout=0.1)}
     whole, _ = train(settings(single_label_file, "whole", **about))

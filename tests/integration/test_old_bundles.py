@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

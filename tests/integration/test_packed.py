@@ -18,14 +18,16 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 import tagsmith.train
-from tagsmith import fitting, model, packed
-from tagsmith.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith import model
+from tagsmith.fitting import fit as fitting
+from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import TextClassifier, load_pretrained
-from tagsmith.packed import NAME, mean_by_group, tensors, why_padded
 from tagsmith.run import RunFolder
 from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling, Precision, TrainRun
+from tagsmith.tokens import packed
+from tagsmith.tokens.packed import NAME, mean_by_group, tensors, why_padded
+from tagsmith.tokens.windows import EncodedDocuments, encode
 from tagsmith.train import train
-from tagsmith.windows import EncodedDocuments, encode
 from tests.conftest import make_encoder
 
 Make = Callable[..., TrainRun]

@@ -9,15 +9,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from tagsmith.dataset_folders import load_documents
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.model import load_pretrained
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import CacheSettings, TrainRun
+from tagsmith.tokens.windows import encode
 from tagsmith.train import train
-from tagsmith.windows import encode
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.classify import Classifier
-from tagsmith.columns import decided_columns
+from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.columns import decided_columns
 from tagsmith.errors import DataError, InputMissing, SettingsError
 from tests.conftest import make_documents
 

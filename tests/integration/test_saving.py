@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tagsmith import checkpoint, saving
 from tagsmith.errors import DataError, Interrupted, TryAgainLater
+from tagsmith.fitting import checkpoint, saving
+from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.run import RunFolder
 from tagsmith.settings import TrainRun
 from tagsmith.train import train
-from tagsmith.training_log import TrainingLog
 from tests.conftest import make_encoder
 from tests.integration.test_train import same_weights
 from tests.unit.test_checkpoint import files_no_longer_than

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.logs import JsonLines

@@ -11,7 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 from tests.bundles import make_bundle
 from tests.serving import KEY, Served, serving
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith import loop
 from tagsmith.errors import DataError, Interrupted, SettingsError
+from tagsmith.fitting import loop
 from tagsmith.model import TextClassifier
 from tagsmith.run import RunFolder
 from tagsmith.settings import TrainRun

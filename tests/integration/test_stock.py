@@ -8,14 +8,14 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
-from tagsmith.decision_rule import sigmoid, softmax
+from tagsmith.decision.rule import sigmoid, softmax
 from tagsmith.errors import SettingsError
+from tagsmith.export.stock import pipeline_scores, refusal, stock_classifier, write_stock
 from tagsmith.model import TextClassifier
-from tagsmith.reading import Reading
 from tagsmith.schema import Schema, Task
 from tagsmith.settings import Pooling
-from tagsmith.stock import pipeline_scores, refusal, stock_classifier, write_stock
-from tagsmith.windows import WindowRule, encode
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import WindowRule, encode
 from tests.conftest import make_documents, make_encoder
 
 TEXTS = [str(record["text"]) for record in make_documents(30, multi_label=True, longest=80)]

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from tagsmith import tracking
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, Interrupted, SettingsError
-from tagsmith.export import export
+from tagsmith.export.stage import export
 from tagsmith.run import RunFolder
 from tagsmith.settings import BestMetric, ExportRun, Recipe, TrainRun, TrainSettings
 from tagsmith.train import train
@@ -330,7 +330,7 @@ def test_without_mlflow_the_message_says_what_to_install(
 def test_mlflow_that_is_off_is_not_imported(single_label_file: Path, encoder: Path, tmp_path: Path) -> None:
     code = f"""
 import sys
-import tagsmith.export
+import tagsmith.export.stage
 from tagsmith.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
 from tagsmith.train import train
 run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=JsonlSettings(train={str(single_label_file)!r}),

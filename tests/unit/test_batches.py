@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.batches import cut, scoring_batches, training_batches
+from tagsmith.tokens.batches import cut, scoring_batches, training_batches
 
 
 def sizes(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:

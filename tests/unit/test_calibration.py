@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tagsmith.calibration import calibration_error, certainty, fit_scaling, reliability, temperature
-from tagsmith.decision_rule import DecisionRule, sigmoid, softmax
+from tagsmith.decision.calibration import calibration_error, certainty, fit_scaling, reliability, temperature
+from tagsmith.decision.rule import DecisionRule, sigmoid, softmax
 from tagsmith.metrics import mean_log_loss
 
 Floats = NDArray[np.float32]

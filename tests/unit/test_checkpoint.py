@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tagsmith import interruption
-from tagsmith.checkpoint import Progress, State, load, newest_usable, save
 from tagsmith.files import remove_leftovers
+from tagsmith.fitting.checkpoint import Progress, State, load, newest_usable, save
+from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.run import RunFolder
-from tagsmith.training_log import TrainingLog
 
 
 def state(step: int) -> State:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tagsmith import classify_files as module
-from tagsmith.classify_files import classify_files
+from tagsmith.classify_files import stage as module
+from tagsmith.classify_files.inputs import Input, Row, open_input
+from tagsmith.classify_files.stage import classify_files
 from tagsmith.errors import DataError, Interrupted, SettingsError
-from tagsmith.inputs import Input, Row, open_input
 from tagsmith.settings import ClassifyRun
 from tests.conftest import make_documents
 

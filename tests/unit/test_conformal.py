@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tagsmith.conformal import set_figures, set_thresholds
-from tagsmith.decision_rule import softmax
+from tagsmith.decision.conformal import set_figures, set_thresholds
+from tagsmith.decision.rule import softmax
 
 
 def test_by_hand() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagsmith import golden
-from tagsmith.decision_rule import DecisionRule, Decisions
+from tagsmith.bundle import golden
+from tagsmith.decision.rule import DecisionRule, Decisions
+from tagsmith.decision.scope import Scope
 from tagsmith.errors import DataError
 from tagsmith.schema import Schema, Task
-from tagsmith.scope import Scope
 
 SCHEMA = Schema(("a_b", "c", "d"), Task.multi_label)
 RULE = replace(DecisionRule.plain(SCHEMA, 0.5), thresholds=(0.5, 0.3, 0.7), abstain_below=0.4, set_from=(0.1, 0.1, 0.1))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tagsmith.classify_files.journal import Journal
 from tagsmith.errors import DataError, SettingsError, TryAgainLater
-from tagsmith.journal import Journal
 
 ABOUT = {"bundle": "a"}
 PIECES = [f"piece {i}\n".encode() for i in range(6)]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tagsmith.errors import SettingsError
-from tagsmith.losses import DocumentLoss, class_weights
+from tagsmith.fitting.losses import DocumentLoss, class_weights
 from tagsmith.metrics import indicators
 from tagsmith.schema import Task
 from tagsmith.settings import ClassWeights, Loss, TrainSettings

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tagsmith.decision_rule import DecisionRule
-from tagsmith.parity import Answers, Certificate, certify
+from tagsmith.decision.rule import DecisionRule
+from tagsmith.decision.scope import Scope
+from tagsmith.export.parity import Answers, Certificate, certify
 from tagsmith.schema import Schema, Task
-from tagsmith.scope import Scope
 
 SCHEMA = Schema(("a", "b"), Task.single_label)
 PLAIN = DecisionRule.plain(SCHEMA, 0.5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.thresholds import abstention, class_thresholds, coverage_curve, lower_bound, thresholds_of_costs
+from tagsmith.decision.thresholds import abstention, class_thresholds, coverage_curve, lower_bound, thresholds_of_costs
 
 
 def test_the_best_f1_by_hand() -> None:

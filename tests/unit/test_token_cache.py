@@ -9,10 +9,11 @@ import pytest
 import tokenizers
 from tokenizers import Tokenizer
 
-from tagsmith import token_cache, windows
 from tagsmith.settings import CacheSettings
-from tagsmith.token_cache import encode_cached, key_of
-from tagsmith.windows import EncodedDocuments, WindowRule, encode, without_limits
+from tagsmith.tokens import cache as token_cache
+from tagsmith.tokens import windows
+from tagsmith.tokens.cache import encode_cached, key_of
+from tagsmith.tokens.windows import EncodedDocuments, WindowRule, encode, without_limits
 from tests.conftest import make_documents, make_tokenizer
 
 TEXTS = [str(record["text"]) for record in make_documents(2500, multi_label=False, longest=20)]
@@ -166,8 +167,8 @@ import json, sys
 from pathlib import Path
 from tokenizers import Tokenizer
 from tagsmith.settings import CacheSettings
-from tagsmith.token_cache import encode_cached
-from tagsmith.windows import WindowRule
+from tagsmith.tokens.cache import encode_cached
+from tagsmith.tokens.windows import WindowRule
 tokenizer = Tokenizer.from_file(sys.argv[1])
 rule = WindowRule(12, "windows", overlap=2)
 texts = json.loads(Path(sys.argv[3]).read_text())

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from tagsmith.truncation import CHARACTERS, ids_as_read
-from tagsmith.windows import WindowRule, encode
+from tagsmith.tokens.truncation import CHARACTERS, ids_as_read
+from tagsmith.tokens.windows import WindowRule, encode
 
 PIECES = ["the", "cat", "##s", "##e", "a", "b", "##a", "##b", "e", "s", ",", ".", "中", "文", "##", "i", "##i"]
 NASTY = [*"abesi,.中文ÉéİßΣς", " ", " ", " ", "\n", "\t", "\u00a0", "\u3000", "\u200b", "\x00", "\u0301", "\u0327",

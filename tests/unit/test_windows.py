@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from tagsmith.windows import EncodedDocuments, WindowRule, encode, encode_chunks, joined, special_tokens
+from tagsmith.tokens.windows import EncodedDocuments, WindowRule, encode, encode_chunks, joined, special_tokens
 
 
 @pytest.fixture

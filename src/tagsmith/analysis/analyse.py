@@ -18,8 +18,8 @@ from tagsmith.analysis.lengths import class_counts, lengths
 from tagsmith.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
 from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.analysis.predictions import Predictions, read_predictions
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.split import draw_folds
-from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import InputMissing, counted
 from tagsmith.files import write_json
 from tagsmith.guidance.guidance import Facts, guidance
@@ -28,13 +28,13 @@ from tagsmith.model import TextClassifier
 from tagsmith.pretrained import PretrainedEncoder
 from tagsmith.probe import draw_documents
 from tagsmith.processes import on_main
-from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import AnalysisSettings, CacheSettings
-from tagsmith.token_cache import encode_cached
-from tagsmith.windows import encode
+from tagsmith.tokens.cache import encode_cached
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import encode
 
 log = logging.getLogger("tagsmith")
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.windows import without_limits
+from tagsmith.tokens.windows import without_limits
 
 Floats = NDArray[np.float32]
 

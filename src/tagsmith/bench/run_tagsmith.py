@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from tagsmith.batches import scoring_batches
 from tagsmith.bench.contest import Contest, Outcome, outcome_of_figures, peak_memory
 from tagsmith.bench.documents import read
 from tagsmith.probe import draw_documents
-from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.settings import Recipe
+from tagsmith.tokens.batches import scoring_batches
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import encode
 from tagsmith.train import train
-from tagsmith.windows import encode
 
 
 def run(contest: Contest) -> Outcome:

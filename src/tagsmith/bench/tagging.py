@@ -24,7 +24,7 @@ from tagsmith.pretrained import folds_of, out_of_fold
 from tagsmith.probe import fit_head
 from tagsmith.scoring import score
 from tagsmith.settings import STRATEGIES, BenchImproveRun
-from tagsmith.token_cache import encode_cached
+from tagsmith.tokens.cache import encode_cached
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -15,10 +15,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith import bundle as layout
 from tagsmith.bench_classify.contenders import Task, missing
+from tagsmith.bundle import contents as layout
+from tagsmith.classify_files.inputs import open_input
 from tagsmith.errors import DataError, InputMissing
-from tagsmith.inputs import open_input
 from tagsmith.schema import Schema
 from tagsmith.settings import CLASSIFIERS, BenchClassifyRun
 

@@ -35,7 +35,7 @@ Classify = Callable[[Sequence[str]], list[int]]
 
 def tagsmith(task: Task) -> Classify:
     """`Classifier`, as it is."""
-    from tagsmith.classify import Classifier
+    from tagsmith.classify.classifier import Classifier
 
     classifier = Classifier.load(task.bundle, threads=task.threads)
     return lambda texts: [int(best) for best in classifier.predict_proba(texts).argmax(axis=1)]

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from tagsmith.model import load_classifier
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.windows import without_limits
+from tagsmith.tokens.windows import without_limits
 
 
 def write_stock(run: RunFolder, folder: Path) -> None:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.check import check, same_text
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document, Problem, Source
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.data.tagged import PersonsTags, apply_tags, check_against, read_tagged
-from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import DataError, InputMissing, counted, listing
 from tagsmith.schema import Schema, Task, ordered_classes
 from tagsmith.settings import (

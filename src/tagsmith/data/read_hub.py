@@ -4,8 +4,8 @@ from typing import Any
 
 import datasets
 
+from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Document, Source, label_list, locate, optional_fields
-from tagsmith.dataset_folders import DAMAGED
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.schema import Task
 from tagsmith.settings import HubSettings

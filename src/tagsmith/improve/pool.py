@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tagsmith.classify_files.inputs import Row, open_input
 from tagsmith.data.check import same_text
 from tagsmith.errors import DataError, InputMissing, listing
-from tagsmith.inputs import Row, open_input
 from tagsmith.progress import meter
 
 MOST_TOLD = 1000

@@ -22,7 +22,7 @@ from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import CacheSettings
-from tagsmith.token_cache import encode_cached
+from tagsmith.tokens.cache import encode_cached
 
 log = logging.getLogger("tagsmith")
 

@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.data.check import same_text
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
-from tagsmith.dataset_folders import load_documents
 from tagsmith.errors import SettingsError, counted, listing
 from tagsmith.files import replace_folder, write_json
 from tagsmith.improve.acquisition import choose
@@ -32,10 +32,10 @@ from tagsmith.improve.suspicion import (
 )
 from tagsmith.metrics import indicators, probabilities
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
-from tagsmith.reading import Reading
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import ImproveRun, Recipe
+from tagsmith.tokens.reading import Reading
 
 log = logging.getLogger("tagsmith")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.classify import Classifier
+from tagsmith.classify.classifier import Classifier
 
 
 @dataclass(frozen=True, slots=True)

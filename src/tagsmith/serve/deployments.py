@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tagsmith.bundle import MANIFEST
-from tagsmith.classify import Classifier
+from tagsmith.bundle.contents import MANIFEST
+from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, TagsmithError, listing
 from tagsmith.files import digest
 from tagsmith.serve.answers import Answer, answers, tokens_of

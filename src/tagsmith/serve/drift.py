@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.bundle import DECISION
+from tagsmith.bundle.contents import DECISION
 from tagsmith.errors import DataError
 from tagsmith.serve.answers import Answer
 

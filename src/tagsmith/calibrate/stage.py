@@ -1,0 +1,292 @@
+"""From a run to its decision rule: scores that mean what they say, thresholds, what goes to a person."""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from accelerate import Accelerator
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tagsmith.amounts import with_amounts
+from tagsmith.calibrate.held_out import (
+    HeldOut,
+    by_folds,
+    by_regressions,
+    references_of,
+    write_out_of_fold,
+)
+from tagsmith.calibrate.recorded import recorded_settings
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.calibration import fit_scaling
+from tagsmith.decision.conformal import set_thresholds
+from tagsmith.decision.figures import before_and_after
+from tagsmith.decision.rule import DecisionRule, cost_matrix, split_pair
+from tagsmith.decision.scope import Scope, nearest_cosine
+from tagsmith.decision.thresholds import abstention, class_thresholds, thresholds_of_costs
+from tagsmith.errors import SettingsError, TryAgainLater, counted
+from tagsmith.files import write_json, written_beside
+from tagsmith.fitting.auto import chosen
+from tagsmith.fitting.dropout import quicken_dropout
+from tagsmith.fitting.fit import embed, pack_windows
+from tagsmith.fitting.loop import TaggedSplit
+from tagsmith.metrics import indicators
+from tagsmith.model import TextClassifier, load_classifier, load_pretrained
+from tagsmith.pretrained import folds_of
+from tagsmith.probe import draw_documents
+from tagsmith.processes import resolved_precision
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.scoring import encode_split, logits_and_vectors
+from tagsmith.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import encode
+
+log = logging.getLogger("tagsmith")
+
+Floats = NDArray[np.float32]
+
+NEVER = 2.0
+"""A confidence that no document has."""
+
+
+def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
+    """Make the decision rule of a trained run; returns what `decision.json` says about it (on the main process).
+
+    Raises:
+        InputMissing: no run, no trained weights, or its encoder is no longer where it was.
+        SettingsError: there is no validation split, or a cost names no class.
+        DataError: a file of the run is damaged.
+        TryAgainLater: another process is at work in the run.
+        Interrupted: SIGTERM or SIGINT has come while a fold was trained.
+    """
+    run = RunFolder(Path(settings.run))
+    run.require()
+    schema = Schema.load(run.schema)
+    check_costs(settings, schema)
+    splits = load_documents(run.data, schema)
+    source = settings.from_ or (HeldOutFrom.validation if "validation" in splits else HeldOutFrom.out_of_fold)
+    if source is HeldOutFrom.validation and source.value not in splits:
+        raise SettingsError("from_=validation: the run has no validation split; from_=out_of_fold needs none.")
+    wanted = recorded_settings(run).train.mixed_precision
+    precision = resolved_precision(wanted, settings.cpu) if source is HeldOutFrom.out_of_fold else Precision.fp32
+    accelerator = Accelerator(
+        mixed_precision="no" if precision is Precision.fp32 else precision.value, cpu=settings.cpu
+    )
+    if not accelerator.is_main_process:
+        log.setLevel(logging.ERROR)
+    lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
+    try:
+        if accelerator.is_main_process:
+            lock.acquire()
+        model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
+        model.to(accelerator.device)
+        if source is HeldOutFrom.validation:
+            held = None
+        else:
+            held = _out_of_fold(run, schema, splits["train"], tokenizer, reading, settings, accelerator)
+        return calibrate(
+            run, schema, splits, model, tokenizer, reading, settings, settings.batch_tokens, held, accelerator
+        )
+    except Timeout:
+        raise TryAgainLater(f"run={run.path}: another process is at work here (it holds {lock.lock_file}).") from None
+    finally:
+        lock.release()
+
+
+def calibrate(
+    run: RunFolder, schema: Schema, splits: datasets.DatasetDict, model: TextClassifier, tokenizer: Tokenizer,
+    reading: Reading, settings: CalibrateSettings, batch_tokens: int, held: HeldOut | None, accelerator: Accelerator,
+) -> dict[str, Any]:  # fmt: skip
+    """Make and keep the decision rule from held-out documents; returns what it says about itself.
+
+    Args:
+        model: trained, on its device.
+        held: None: the documents of the validation split.
+    """
+    train = splits["train"]
+    seed = run.read_record()["settings"].get("seed", 0)
+    drawn = draw_documents(train["labels"][:], settings.scope_documents, seed)
+    encoded = encode(tokenizer, train.select(drawn)["text"][:], reading.rule, reading.pad_id)
+    _, vectors = logits_and_vectors(model, encoded, batch_tokens, accelerator, "training documents to measure against")
+    references = references_of(vectors)
+    if held is None:
+        part = splits["validation"]
+        encoded = encode(tokenizer, part["text"][:], reading.rule, reading.pad_id)
+        logits, vectors = logits_and_vectors(model, encoded, batch_tokens, accelerator, "scoring validation")
+        truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+        distances = 1 - nearest_cosine(vectors, references)
+        held = HeldOut(HeldOutFrom.validation, part["id"][:], truth, logits, distances)
+    if not accelerator.is_main_process:
+        return {}
+    rule = rule_of(held, references, schema, settings, reading.threshold)
+    if held.source is HeldOutFrom.out_of_fold:
+        write_out_of_fold(held, schema, run.out_of_fold)
+    keep(run, rule)
+    return dict(rule.about)
+
+
+def keep(run: RunFolder, rule: DecisionRule) -> None:
+    """Write the rule of a run; a crash on the way leaves none, never half of one."""
+    forget(run)
+    if rule.scope is not None:
+        with written_beside(run.references) as beside:
+            rule.scope.save(beside)
+    write_json(run.decision, rule.as_dict())
+
+
+def forget(run: RunFolder) -> None:
+    """Remove the rule of a run whose weights are to change."""
+    run.decision.unlink(missing_ok=True)
+    run.references.unlink(missing_ok=True)
+
+
+def check_costs(settings: CalibrateSettings, schema: Schema) -> None:
+    """Raises: SettingsError where a cost names no two classes."""
+    for pair in settings.named_costs():
+        split_pair(pair, schema)
+
+
+def rule_of(
+    held: HeldOut, references: Floats, schema: Schema, settings: CalibrateSettings, threshold: float
+) -> DecisionRule:
+    """The decision rule that suits held-out documents.
+
+    Thresholds are chosen on scores whose scaling has not seen the document, see `unseen_scores`.
+
+    Args:
+        references: see `held_out.references_of`.
+        threshold: of every class, as long as none is chosen (single-label).
+    """
+    scale, shift = fit_scaling(held.logits, held.truth, schema.multi_label)
+    scores = unseen_scores(held.logits, held.truth, schema)
+    costs = settings.named_costs()
+    plain = DecisionRule.plain(schema, threshold)
+    rule = replace(
+        plain,
+        scale=tuple(map(float, scale)),
+        shift=tuple(map(float, shift)),
+        costs=costs,
+        matrix=cost_matrix(costs, schema) if costs and not schema.multi_label else None,
+        thresholds=_thresholds(scores, held.truth, schema, settings) if schema.multi_label else plain.thresholds,
+        scope=_scope(held.distances, references, settings.false_alarms),
+    )
+    if settings.coverage is not None:
+        by_class = settings.coverage_by_class and not schema.multi_label
+        rule = replace(
+            rule, set_from=tuple(map(float, set_thresholds(scores, held.truth, settings.coverage, by_class)))
+        )
+    target = settings.target_exact if schema.multi_label else settings.target_precision or 0.95
+    if target is not None:
+        rule = replace(rule, abstain_below=_abstain_below(rule, scores, held.truth, target))
+    before = plain.scores(held.logits)
+    about = {
+        "from": held.source.value,
+        "documents": len(held.truth),
+        "target": target,
+        "coverage": settings.coverage,
+        "false_alarms": settings.false_alarms if rule.scope is not None else None,
+        "held_out": before_and_after(before, scores, held.truth, schema.multi_label),
+        "settings": as_dict(settings),
+    }
+    return replace(rule, about=about)
+
+
+def unseen_scores(logits: Floats, truth: NDArray[np.int8], schema: Schema, parts: int = 5) -> Floats:
+    """Calibrated scores float32 [documents, classes], each by a scaling that has not seen the document."""
+    scores = np.empty_like(logits)
+    part = np.random.default_rng(0).permutation(len(logits)) % min(parts, len(logits))
+    for number in np.unique(part):
+        inside = part != number if len(logits) > 1 else part == number
+        scale, shift = fit_scaling(logits[inside], truth[inside], schema.multi_label)
+        rule = DecisionRule(schema.multi_label, tuple(scale), tuple(shift), ())
+        scores[part == number] = rule.scores(logits[part == number])
+    return scores
+
+
+def _thresholds(
+    scores: Floats, truth: NDArray[np.int8], schema: Schema, settings: CalibrateSettings
+) -> tuple[float, ...]:
+    if costs := settings.named_costs():
+        pairs: Mapping[tuple[str, str], float] = {split_pair(pair, schema): cost for pair, cost in costs.items()}
+        return tuple(map(float, thresholds_of_costs(pairs, schema.classes)))
+    found, failed = class_thresholds(scores, truth, settings.target_precision, settings.target_recall)
+    if failed:
+        target = settings.target_precision or settings.target_recall
+        names = ", ".join(schema.names(failed))
+        done = "is predicted by a score of 1 alone" if settings.target_precision else "gets the lowest threshold"
+        log.warning(
+            f"{target:.0%} is not reached by any threshold of {counted(len(failed), 'class')}: {names}; each {done}"
+        )
+    return tuple(map(float, found))
+
+
+def _abstain_below(rule: DecisionRule, scores: Floats, truth: NDArray[np.int8], target: float) -> float:
+    decisions = rule.decide(scores)
+    right = (decisions.predicted == truth).all(axis=1)
+    found = abstention(decisions.confidence, right, target)
+    if found is None:
+        log.warning(
+            f"No confidence is known to give {target:.0%} right ones ({counted(len(truth), 'held-out document')}, "
+            f"{right.mean():.0%} of them right): every document goes to a person"
+        )
+        return NEVER
+    return found
+
+
+def _scope(distances: Floats, references: Floats, false_alarms: float | None) -> Scope | None:
+    """Beyond the distance that at most this share of documents exceeds; None: there are too few to say."""
+    if false_alarms is None:
+        return None
+    within = int(np.ceil((len(distances) + 1) * (1 - false_alarms)))
+    if within > len(distances):
+        documents = counted(len(distances), "held-out document")
+        log.warning(f"{documents} cannot say which distance {false_alarms:.0%} exceed: nothing is out of scope")
+        return None
+    rising = np.sort(distances)
+    return Scope(references, float(rising[within - 1 : within + 1].mean()))
+
+
+def _out_of_fold(
+    run: RunFolder, schema: Schema, part: datasets.Dataset, tokenizer: Tokenizer, reading: Reading,
+    settings: CalibrateRun, accelerator: Accelerator,
+) -> HeldOut:  # fmt: skip
+    """Held-out logits of the training documents by the recipe that the run was trained with."""
+    made = recorded_settings(run)
+    made = replace(made, evaluate=replace(made.evaluate, batch_tokens=settings.batch_tokens))
+    made = replace(made, train=replace(made.train, cpu=settings.cpu, compile=False, shard=False))
+    folds = folds_of(part, schema, settings.folds, made.seed)
+    if folds.max() < 1:
+        raise SettingsError(
+            "from_=out_of_fold: all training documents are of one group; train with a validation split."
+        )
+    encoded = encode_split(part, "train", tokenizer, reading, schema, settings.cache, accelerator)
+    train = TaggedSplit(encoded, part["labels"][:], part["id"][:])
+    recipe = with_amounts(made.train, encoded, schema.multi_label)
+    made = replace(made, train=chosen(run, recipe) if recipe.recipe is Recipe.auto else recipe)
+    model, _, _ = load_pretrained(
+        made.model, replace(made.data, max_tokens=None), len(schema.classes), reading.threshold
+    )
+    model.to(accelerator.device)
+    started = time.monotonic()
+    if made.train.recipe is Recipe.probe:
+        vectors = embed(model, encoded, settings.batch_tokens, accelerator, np.arange(len(encoded)))
+        held = by_regressions(vectors, train, folds, schema, made.train, made.seed, settings.scope_documents)
+    else:
+        if accelerator.device.type == "cpu":
+            quicken_dropout(model.encoder)
+        pack_windows(model, encoded, accelerator)
+        held = by_folds(model, train, folds, schema, made, settings.scope_documents, run, accelerator)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(run.comparison, ignore_errors=True)
+        shutil.rmtree(run.frozen_states, ignore_errors=True)
+    log.info(f"{counted(len(train.ids), 'document')} held out, each once, in {time.monotonic() - started:,.0f} s")
+    return held

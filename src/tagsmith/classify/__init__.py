@@ -1,0 +1,1 @@
+"""Text in, classes and scores out: the Classifier that downstream services load. No torch."""

@@ -1,0 +1,38 @@
+"""What is decided about a batch of documents, as columns: for engines that spread work over machines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tagsmith.classify.classifier import Classifier
+from tagsmith.rows import text_problem
+
+
+def decided_columns(classifier: Classifier, texts: Sequence[Any]) -> dict[str, list[Any]]:
+    """A value a document in each column; None where the document cannot be classified, and `error` says why.
+
+    Columns are `label` (single-label) or `labels`, `score`, `to_person`, `error`; and `set` and `out_of_scope` where
+    the bundle knows them (`classify.Prediction` says what they mean). The same bundle always gives the same columns.
+    """
+    errors = [text_problem(text, "text") for text in texts]
+    good = [i for i, error in enumerate(errors) if error is None]
+    scores, decisions = classifier.decide([texts[i] for i in good])
+    predictions = classifier.predictions(scores, decisions)
+    single = not classifier.schema.multi_label
+    values: dict[str, list[Any]] = {
+        "label" if single else "labels": [found.label if single else list(found.labels) for found in predictions],
+        "score": [found.score for found in predictions],
+        "to_person": [found.to_person for found in predictions],
+    }
+    if decisions.sets is not None:
+        values["set"] = [list(found.set or ()) for found in predictions]
+    if decisions.distances is not None:
+        values["out_of_scope"] = np.asarray(decisions.distances).tolist()
+    columns: dict[str, list[Any]] = {}
+    for name, known in values.items():
+        column: list[Any] = [None] * len(errors)
+        for i, value in zip(good, known, strict=True):
+            column[i] = value
+        columns[name] = column
+    return {**columns, "error": errors}

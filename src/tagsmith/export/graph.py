@@ -1,0 +1,59 @@
+"""The ONNX graph of a model."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from tagsmith.bundle import contents as layout
+from tagsmith.model import TextClassifier
+from tagsmith.schema import Schema
+
+
+class _WithVectors(nn.Module):
+    """Logits and vectors of windows."""
+
+    def __init__(self, model: TextClassifier):
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        vectors = self.model.features(inputs, attention_mask)
+        return self.model.head(vectors), vectors
+
+
+def write_graph(path: Path, model: TextClassifier, embedding: bool = False) -> None:
+    """The ONNX graph of encoder, pooling and head, with windows and tokens of any number; `embedding`: vectors too."""
+    device = next(model.parameters()).device
+    ids = torch.ones(2, 16, dtype=torch.int64, device=device)
+    mask = torch.ones_like(ids)
+    # Padding in the example, so that no shortcut for masks of ones is baked into the graph.
+    mask[1, 8:] = 0
+    names = {0: Dim("windows"), 1: Dim("tokens")}
+    with warnings.catch_warnings():
+        # The exporter warns that two inputs share the names of their axes: so they should.
+        warnings.filterwarnings("ignore", message=".*The axis name.*")
+        warnings.filterwarnings("ignore", category=FutureWarning)  # of torch's own parts, about each other
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # It misses torchvision, which no text needs.
+        torch.onnx.export(
+            (_WithVectors(model) if embedding else model).eval(),
+            (ids, mask),
+            path,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits", layout.EMBEDDING] if embedding else ["logits"],
+            dynamic_shapes={"inputs": names, "attention_mask": names},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def stamp(path: Path, schema: Schema) -> None:
+    """Write into a graph for which schema it was made."""
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {layout.SCHEMA_HASH: schema.hash})
+    onnx.save(graph, path)

@@ -1,0 +1,210 @@
+"""The README.md of a bundle: what the classifier is, how good, for what, and where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from tagsmith.errors import counted
+from tagsmith.export.parity import Certificate
+from tagsmith.report import decision_text
+from tagsmith.schema import Schema
+from tagsmith.tokens.windows import WindowRule
+
+FEW = 15
+"""Training documents below which a class is named among the limits."""
+ELSEWHERE = "thresholds, and what goes to a person, they do not know: these are in `decision.json`"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells beside the figures.
+
+    Attributes:
+        documents: by split.
+        training_documents: by class.
+        cut: documents of the evaluated split that are not read to their end.
+        parity: by format.
+        left_out: why something is not there, by its name.
+        window_rule: which tokens of a document are read.
+    """
+
+    documents: Mapping[str, int]
+    training_documents: Mapping[str, int]
+    cut: int
+    parity: Mapping[str, Certificate]
+    left_out: Mapping[str, str]
+    window_rule: WindowRule
+
+
+def encoder_of(settings: Mapping[str, Any]) -> str:
+    """The encoder's name on the hub; of a local one the folder's name, for its path is nobody else's business."""
+    if settings["model.path"]:
+        return Path(settings["model.path"]).name or "a local folder"
+    return str(settings["model.name"] or settings["model.package"])
+
+
+def model_card(schema: Schema, evaluation: Mapping[str, Any], record: Mapping[str, Any], facts: Facts) -> str:
+    """A model card in the format of the Hugging Face hub, with a model index.
+
+    Args:
+        schema: of the classifier.
+        evaluation: its figures, see `metrics.figures` and `decision_figures`.
+        record: the run's `settings.json`.
+    """
+    settings, versions = record["settings"], record["versions"]
+    encoder = encoder_of(settings)
+    made = "A logistic regression on the vectors of" if settings["train.recipe"] == "probe" else "Fine-tuned from"
+    kind = "multi-label" if schema.multi_label else "single-label"
+    exact = "Exact match" if schema.multi_label else "Accuracy"
+    classes = "\n".join(
+        f"| {_cell(name)} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | {row['support']:,} |"
+        for name, row in evaluation["classes"].items()
+    )
+    averages = "\n".join(
+        f"| {name} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} | |"
+        for name, row in ((name, evaluation[name]) for name in ("micro", "macro", "weighted"))
+    )
+    split = evaluation["split"]
+    sizes = ", ".join(f"{count:,} {name}" for name, count in facts.documents.items())
+    title = f"{kind.capitalize()} text classifier with {counted(len(schema.classes), 'class')}"
+    several = "; it may be several or none" if schema.multi_label else ""
+    local = bool(settings["model.path"]) or not settings["model.name"]
+    limits = "\n".join(f"- {line}" for line in _limits(evaluation, facts))
+    return f"""---
+{_metadata(title, evaluation, None if local else encoder)}
+---
+
+# {title}
+
+{made} `{encoder}` with Tagsmith {versions["tagsmith"]}. Licence: see the encoder's.
+
+```python
+from tagsmith import Classifier
+
+classifier = Classifier.load("this folder")
+classifier.predict(["some text"])
+```
+
+## Intended use
+
+To tell to which of the {counted(len(schema.classes), "class")} below a text belongs{several}.
+It is meant for texts like those that it was trained on, and for decisions that a person can look at again.
+
+## Evaluation
+
+{exact} {evaluation["accuracy"]:.4f}, log loss {evaluation["log_loss"]:.4f}.
+Measured on {counted(evaluation["documents"], "document")} of the {split} split. Documents of the run: {sizes}.
+
+| class | precision | recall | F1 | support |
+|---|---|---|---|---|
+{classes}
+{averages}
+
+## Scores
+
+{_scores(evaluation)}
+
+## Formats
+
+Each was compared with the trained model over the whole {split} split.
+
+| format | largest score difference | labels that differ | macro F1 | macro F1 lost |
+|---|---|---|---|---|
+{_formats(facts)}
+
+## Training
+
+Seed {settings.get("seed")}, recipe `{settings.get("train.recipe")}`; the run's `settings.json` has every setting.
+Trained on {record["started"]} with torch {versions["torch"]} and transformers {versions["transformers"]}.
+
+## Limits
+
+{limits}
+"""
+
+
+def _metadata(title: str, evaluation: Mapping[str, Any], encoder: str | None) -> str:
+    """The YAML head, with a model index that the hub reads."""
+    split = evaluation["split"]
+    values = {
+        "accuracy": ("Accuracy", evaluation["accuracy"]),
+        "f1": ("Macro F1", evaluation["macro"]["f1"]),
+        "precision": ("Macro precision", evaluation["macro"]["precision"]),
+        "recall": ("Macro recall", evaluation["macro"]["recall"]),
+    }
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type="private",
+            dataset_name="documents of the run",
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=name,
+            metric_value=round(value, 6),
+        )
+        for metric, (name, value) in values.items()
+    ]
+    data = ModelCardData(
+        pipeline_tag="text-classification",
+        library_name="tagsmith",
+        tags=["tagsmith", "text-classification", "onnx"],
+        base_model=encoder,
+        model_name=title,
+        eval_results=results,
+    )
+    return data.to_yaml().strip()
+
+
+def _scores(evaluation: Mapping[str, Any]) -> str:
+    """What the scores are worth, a line of a list each."""
+    told = decision_text(evaluation).splitlines()
+    if thresholds := evaluation.get("thresholds"):
+        named = ", ".join(f"{_cell(name)} {value:.3f}" for name, value in thresholds.items())
+        told.append(f"a class is predicted from this score up: {named}")
+    told.append(f"other libraries give the same scores; {ELSEWHERE}")
+    return "\n".join(f"- {line}" for line in told)
+
+
+def _formats(facts: Facts) -> str:
+    js = "; transformers.js, but for the last token of long documents"
+    usage = {
+        "onnx": "`onnx/model.onnx`: `Classifier.load(FOLDER)`" + ("" if "transformers.js" in facts.left_out else js),
+        "onnx_quantized": "`onnx/model_quantized.onnx`: `Classifier.load(FOLDER, quantized=True)`",
+        "transformers": '`transformers/`: `pipeline("text-classification", "FOLDER/transformers", truncation=True)`',
+    }
+    rows = [
+        f"| {usage[name]} | {found.largest_score_difference:.1e} | {found.labels_differ:,} of {found.documents:,} | "
+        f"{found.macro_f1:.4f} | {found.macro_f1_lost:.4f} |"
+        for name, found in facts.parity.items()
+    ]
+    notes = [f"\nNot there: {name}, because: {reason}." for name, reason in facts.left_out.items()]
+    return "\n".join([*rows, *notes])
+
+
+def _limits(evaluation: Mapping[str, Any], facts: Facts) -> list[str]:
+    split, rule = evaluation["split"], facts.window_rule
+    told = [
+        "It knows the classes above and no others"
+        + (
+            "; a document that is far from all training documents goes to a person."
+            if evaluation.get("out_of_scope")
+            else ": a document that belongs to none of them gets scores all the same."
+        ),
+        f"The figures hold for documents like those of the {split} split.",
+        f"It reads {rule.max_tokens} tokens at once (`long_documents: {rule.long_documents}`); "
+        f"{facts.cut:,} of {counted(evaluation['documents'], f'{split} document')} "
+        f"{'was' if facts.cut == 1 else 'were'} not read to the end.",
+    ]
+    if few := [name for name, count in facts.training_documents.items() if count < FEW]:
+        told.append(f"Fewer than {FEW} training documents: {', '.join(map(_cell, few))}; do not rely on their figures.")
+    if unseen := [name for name, row in evaluation["classes"].items() if not row["support"]]:
+        told.append(f"Without a document in the {split} split, so never measured: {', '.join(map(_cell, unseen))}.")
+    return told
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of its cell in a table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -1,0 +1,247 @@
+"""From a run to a bundle, with a proof for each format that it gives the scores of the trained model."""
+
+import logging
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from tagsmith.bundle import contents as layout
+from tagsmith.bundle import golden
+from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.verify import verify
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.rule import DecisionRule
+from tagsmith.errors import DataError, SettingsError, listing
+from tagsmith.evaluate import default_split, evaluation_of, rule_of_run
+from tagsmith.export import quantize, stock
+from tagsmith.export.graph import stamp, write_graph
+from tagsmith.export.model_card import Facts, encoder_of, model_card
+from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
+from tagsmith.files import replace_folder
+from tagsmith.metrics import indicators
+from tagsmith.model import TextClassifier, load_classifier
+from tagsmith.run import RunFolder, git_commit
+from tagsmith.schema import Schema
+from tagsmith.scoring import logits_and_vectors
+from tagsmith.settings import ExportRun, ExportSettings, GoldenFrom
+from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.windows import encode
+from tagsmith.tracking import add_bundle
+
+log = logging.getLogger("tagsmith")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What every format has to answer, and what the trained model answers.
+
+    Attributes:
+        split: its name.
+        texts: of its documents.
+        truth: int8 [documents, classes].
+        rule: of the bundle, for logits that are scaled and shifted already.
+    """
+
+    split: str
+    texts: list[str]
+    truth: NDArray[Any]
+    schema: Schema
+    rule: DecisionRule
+    model: Answers
+
+    def certify(self, found: Answers) -> Certificate:
+        return certify(self.split, self.rule, self.model, found, self.truth, self.schema)
+
+
+def export(settings: ExportRun) -> Path:
+    """Write the bundle of a trained run; returns its folder.
+
+    Raises:
+        InputMissing: no run, or it has no trained weights.
+        SettingsError: the folder of the bundle is taken, or the encoder cannot be expressed in a format.
+        DataError: a file of the run is damaged; or a format gives other scores or labels than the trained model, and
+            nothing is written.
+    """
+    run, bundle = RunFolder(Path(settings.run)), Path(settings.bundle)
+    record = run.read_record()
+    _require_room(bundle, settings.overwrite)
+    schema = Schema.load(run.schema)
+    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
+    if "transformers" in settings.export.formats and (
+        reason := stock.refusal(model.encoder.config.model_type, reading)
+    ):
+        raise SettingsError(f"export.formats=transformers: {reason}.")
+    splits = load_documents(run.data, schema)
+    split = default_split(splits)
+    part = splits[split]
+    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
+    rule = rule_of_run(run, schema, reading.threshold)
+    accelerator = Accelerator(cpu=True)
+    logits, vectors = logits_and_vectors(model, encoded, settings.batch_tokens, accelerator, f"scoring {split}")
+    scores = rule.scores(logits)
+    decisions = rule.decide(scores, vectors)
+    evaluation = {"split": split} | evaluation_of(rule, logits, decisions, None, part["labels"][:], schema)
+    truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+    folded = fold(model, rule)
+    exam = Exam(split, list(part["text"]), truth, schema, folded, Answers(scores, decisions))
+
+    def write(folder: Path) -> None:
+        (folder / layout.GRAPH).parent.mkdir()
+        write_graph(folder / layout.GRAPH, model, embedding=rule.scope is not None)
+        stamp(folder / layout.GRAPH, schema)
+        tokenizer.save(str(folder / layout.TOKENIZER))
+        schema.save(folder / layout.SCHEMA)
+        layout.Decision(reading.rule, reading.pad_id, folded).save(folder)
+        parity, left_out = _formats(folder, model, tokenizer, reading, exam, settings.export, settings.batch_tokens)
+        _write_golden(folder, schema, reading, exam, settings.export.golden)
+        cut = int((encoded.unread > 0).sum())
+        facts = Facts(splits.num_rows, _training_documents(splits, schema), cut, parity, left_out, reading.rule)
+        (folder / layout.CARD).write_text(model_card(schema, evaluation, record, facts), encoding="utf-8")
+        certificates = {name: certificate.as_dict() for name, certificate in parity.items()}
+        layout.write_manifest(folder, _about(run, record) | {"parity": certificates, "left_out": left_out})
+        verify(folder)
+
+    log.info("writing the graph")
+    replace_folder(bundle, write)
+    add_bundle(run, bundle)
+    return bundle
+
+
+def _require_room(bundle: Path, overwrite: bool) -> None:
+    """Raises: SettingsError where the bundle cannot be written to this folder."""
+    if not bundle.name:
+        raise SettingsError(f"bundle={bundle}: expected the name of a folder of its own.")
+    try:
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"bundle={bundle}: cannot be written: {error.strerror}.") from error
+    taken = bundle.exists() and (not bundle.is_dir() or any(bundle.iterdir()))
+    if taken and not (bundle / layout.MANIFEST).is_file():
+        raise SettingsError(f"bundle={bundle}: is there already and holds no bundle; name another folder.")
+    if taken and not overwrite:
+        raise SettingsError(f"bundle={bundle}: already holds a bundle; overwrite=true replaces it.")
+
+
+def fold(model: TextClassifier, rule: DecisionRule) -> DecisionRule:
+    """Put the rule's scale and shift of logits into the head, so that every reader of the weights gives its scores.
+
+    Returns:
+        The rule for the logits that the model gives from now on.
+    """
+    scale = torch.tensor(rule.scale, dtype=torch.float64)
+    with torch.no_grad():
+        model.head.weight.copy_(model.head.weight.double() * scale[:, None])
+        model.head.bias.copy_(model.head.bias.double() * scale + torch.tensor(rule.shift, dtype=torch.float64))
+    count = len(rule.scale)
+    return replace(rule, scale=(1.0,) * count, shift=(0.0,) * count)
+
+
+def _formats(
+    folder: Path, model: TextClassifier, tokenizer: Tokenizer, reading: Reading, exam: Exam, wanted: ExportSettings,
+    batch_tokens: int,
+) -> tuple[dict[str, Certificate], dict[str, str]]:  # fmt: skip
+    """Write what is wanted beside the graph, and prove all; returns certificates, and why something is not there.
+
+    Raises:
+        DataError: a format in single precision gives other scores or labels than the trained model.
+    """
+    parity = {"onnx": _answers_of(folder, exam, False, batch_tokens)}
+    left_out: dict[str, str] = {}
+    if wanted.quantize:
+        found, reason = _quantized(folder, exam, batch_tokens)
+        parity |= {"onnx_quantized": found} if found else {}
+        left_out |= {"onnx_quantized": reason} if reason else {}
+    if reading.rule.long_documents == "head":
+        # transformers.js takes the graph in the smallest form that it finds, unless told; the proven one is fp32.
+        config = stock.stock_config(model, exam.schema)
+        setattr(config, "transformers.js_config", {"dtype": "fp32"})
+        config.save_pretrained(folder)
+        stock.write_tokenizer_config(folder, tokenizer, reading)
+    else:
+        left_out["transformers.js"] = "it reads the head of a document alone, this model more of it"
+    if "transformers" in wanted.formats:
+        place = folder / layout.STOCK
+        stock.write_stock(place, model, tokenizer, exam.schema, reading)
+        scores = stock.pipeline_scores(place, exam.texts, exam.schema)
+        # Distances to training documents are nothing that a stock classifier knows.
+        decisions = replace(exam.rule.decide(scores), to_person=exam.model.decisions.to_person)
+        parity["transformers"] = exam.certify(Answers(scores, decisions))
+    for name, certificate in parity.items():
+        log.info(certificate.describe() if name == "onnx" else f"{name}: {certificate.describe()}")
+    if wrong := [
+        f"{name}: the largest difference is {found.largest_score_difference:.2e} (allowed: {TOLERANCE:g}), "
+        f"of distances {found.largest_distance_difference or 0:.2e}; other labels: {found.labels_differ:,}, "
+        f"other decisions: {found.decisions_differ:,} of {found.documents:,} documents"
+        for name, found in parity.items()
+        if name != "onnx_quantized" and not found.same
+    ]:
+        raise DataError(
+            listing("The bundle does not give the scores of the trained model, and nothing was written:", wrong)
+        )
+    return parity, left_out
+
+
+def _answers_of(folder: Path, exam: Exam, quantized: bool, batch_tokens: int) -> Certificate:
+    classifier = Classifier.open_unchecked(folder, quantized=quantized)
+    return exam.certify(Answers(*classifier.decide(exam.texts, batch_tokens)))
+
+
+def _quantized(folder: Path, exam: Exam, batch_tokens: int) -> tuple[Certificate | None, str | None]:
+    """The first quantized graph that costs no more than `F1_LOST`, or why there is none; that one is left there."""
+    path, tried = folder / layout.QUANTIZED, []
+    for attempt in quantize.attempts(folder / layout.GRAPH):
+        products = quantize.quantize(folder / layout.GRAPH, path, attempt)
+        if not products:
+            tried.append(f"{attempt.name}: no product could be quantized")
+            continue
+        found = _answers_of(folder, exam, True, batch_tokens)
+        if found.macro_f1_lost <= F1_LOST:
+            log.info(f"quantized: {attempt.name}, {products} products in whole numbers of 8 bits")
+            return found, None
+        tried.append(f"{attempt.name}: {100 * found.macro_f1_lost:.2f} points of macro F1 lost")
+        log.info(f"quantized: {tried[-1]}; trying more carefully")
+    path.unlink(missing_ok=True)
+    reason = f"more than {100 * F1_LOST:g} points of macro F1 lost: {'; '.join(tried)}"
+    log.warning(f"{layout.QUANTIZED} is not shipped: {reason}")
+    return None, reason
+
+
+def _write_golden(folder: Path, schema: Schema, reading: Reading, exam: Exam, source: GoldenFrom) -> None:
+    texts = golden.inputs(schema, reading.rule.max_tokens, exam.texts if source is GoldenFrom.documents else None)
+    both = [False, True] if (folder / layout.QUANTIZED).is_file() else [False]
+    answer = [Classifier.open_unchecked(folder, quantized=quantized).decide for quantized in both]
+    golden.write(folder / layout.GOLDEN, texts, schema, *answer)
+
+
+def _training_documents(splits: Any, schema: Schema) -> dict[str, int]:
+    """Training documents of each class."""
+    if "train" not in splits:
+        return {}
+    counts = indicators(splits["train"]["labels"][:], len(schema.classes), schema.multi_label).sum(axis=0)
+    return dict(zip(schema.classes, map(int, counts), strict=True))
+
+
+def _about(run: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
+    """Where the bundle comes from."""
+    settings = record["settings"]
+    return {
+        "run": str(run.path.resolve().name),
+        "commit": git_commit(),
+        "training": {
+            "started": record["started"],
+            "commit": record.get("commit"),
+            "encoder": encoder_of(settings),
+            "recipe": settings.get("train.recipe"),
+            "seed": settings.get("seed"),
+        },
+        "versions": {
+            name: version(name)
+            for name in ("tagsmith", "torch", "transformers", "tokenizers", "onnx", "onnxruntime", "numpy")
+        },
+    }

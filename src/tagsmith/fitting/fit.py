@@ -1,0 +1,152 @@
+"""A recipe, from encoded documents to fitted weights: what is frozen, the head's start, the loop."""
+
+import logging
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from numpy.typing import NDArray
+
+from tagsmith.errors import counted
+from tagsmith.fitting import lora
+from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.fitting.loop import TaggedSplit, fit
+from tagsmith.model import TextClassifier, freeze_embeddings
+from tagsmith.probe import draw_documents, fit_head
+from tagsmith.processes import from_main
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.scoring import Encoded, score
+from tagsmith.settings import Recipe, TrainRun, TrainSettings
+from tagsmith.sharding import set_weights
+from tagsmith.tokens.packed import why_padded
+from tagsmith.tokens.windows import EncodedDocuments
+
+log = logging.getLogger("tagsmith")
+
+
+def pack_windows(model: TextClassifier, encoded: Encoded, accelerator: Accelerator) -> None:
+    """Give the model packed windows to train on where its encoder and the GPU can; a CPU gets them padded."""
+    if accelerator.device.type == "cpu":
+        return
+    # Windows of different lengths, where there are such.
+    batch = encoded.batch(np.argsort(encoded.lengths, kind="stable")[[0, -1]])
+    reason = why_padded(model.encoder, model.features, batch, accelerator)
+    model.packs = reason is None
+    way = f"padded: {reason}" if reason else "packed, without padding"
+    log.info(f"windows go through the encoder {way}")
+
+
+def fit_recipe(
+    model: TextClassifier, tagged: dict[str, TaggedSplit], schema: Schema, settings: TrainRun, run: RunFolder,
+    start: Path | None, accelerator: Accelerator, documents: NDArray[np.int64] | None = None,
+    figures: RunFolder | None = None,
+) -> tuple[TextClassifier, Encoded]:  # fmt: skip
+    """Set the weights of the model to what the recipe makes of the training documents.
+
+    Args:
+        settings: their `train` section is that of `amounts.with_amounts`.
+        tagged: the splits `train` and, where there is one, `validation`, encoded as `EncodedDocuments`.
+        start: the checkpoint to go on from; None: from the beginning.
+        documents: positions of the training documents that it sees; None: all.
+        figures: where figures and checkpoints go; None: into the run.
+
+    Returns:
+        What computes logits (the model, or its upper part), and the training documents as its input.
+    """
+    set_seed(settings.seed, device_specific=True)  # Whatever has drawn random numbers before.
+    trained, tagged = freeze(model, tagged, settings.train, settings.evaluate.batch_tokens, run, accelerator)
+    recipe, everything = settings.train.recipe, tagged["train"]
+    train = everything if documents is None else everything.part(documents)
+    if start is None:
+        most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
+        drawn = draw_documents(train.labels, most, settings.seed)
+        features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
+        set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator)
+    if recipe is Recipe.probe:
+        return trained, everything.encoded
+    started = time.monotonic()
+    adapters = lora.add_adapters(trained, settings.train.lora) if recipe is Recipe.lora else None
+    fit(
+        model, trained, train, tagged.get("validation"), schema, settings.train, settings.seed,
+        settings.evaluate.batch_tokens, figures or run, start, accelerator,
+    )  # fmt: skip
+    if adapters is not None:
+        lora.merge(adapters)
+    log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
+    return trained, everything.encoded
+
+
+def fit_fold(
+    model: TextClassifier, train: TaggedSplit, folds: NDArray[np.int64], fold: int, schema: Schema, settings: TrainRun,
+    run: RunFolder, accelerator: Accelerator,
+) -> tuple[TextClassifier, Encoded]:  # fmt: skip
+    """As `fit_recipe`, on all training documents but those of one fold; what is kept of it is what it returns.
+
+    Args:
+        folds: int64 [documents], the fold in which each training document is held out.
+    """
+    # Neither a validation nor a checkpoint of its own.
+    recipe = replace(
+        settings.train, early_stopping_patience=None, tensorboard=False, mlflow=None, validate_every=None,
+        checkpoint_every=None, checkpoint_minutes=None,
+    )  # fmt: skip
+    scratch = RunFolder(run.comparison)
+    scratch.path.mkdir(exist_ok=True)
+    if accelerator.is_main_process:
+        scratch.metrics.unlink(missing_ok=True)
+    return fit_recipe(
+        model, {"train": train}, schema, replace(settings, train=recipe), run, None, accelerator,
+        np.flatnonzero(folds != fold), scratch,
+    )  # fmt: skip
+
+
+def freeze(
+    model: TextClassifier, tagged: dict[str, TaggedSplit], settings: TrainSettings, batch_tokens: int,
+    run: RunFolder, accelerator: Accelerator,
+) -> tuple[TextClassifier, dict[str, TaggedSplit]]:  # fmt: skip
+    """Freeze what the settings say and nothing else; returns what is left to train, and the splits as its input."""
+    model.requires_grad_(True)
+    if settings.recipe is Recipe.probe or not settings.frozen_layers:
+        if settings.freeze_embeddings:
+            freeze_embeddings(model)
+        return model, tagged
+    freeze_layers(model, settings.frozen_layers)
+    lower = lower_part(model, settings.frozen_layers)
+    inputs: dict[str, TaggedSplit] = {}
+    for name, split in tagged.items():
+        states = TokenStates(cast(EncodedDocuments, split.encoded), lower, accelerator)
+        states.keep(run.frozen_states / f"{name}.f16", settings.frozen_states_gib, batch_tokens)
+        inputs[name] = replace(split, encoded=states)
+    return upper_part(model, settings.frozen_layers), inputs
+
+
+def embed(
+    model: TextClassifier, encoded: Encoded, batch_tokens: int, accelerator: Accelerator, documents: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The encoder's vectors of these documents, float32 [documents, hidden]."""
+    started = time.monotonic()
+    # In the precision of training, but for a CPU, where bf16 is emulated and the regression is worth fp32.
+    with accelerator.autocast() if accelerator.device.type != "cpu" else nullcontext():
+        features = score(model.eval().features, encoded, batch_tokens, accelerator, "embedding", documents, model.packs)
+    log.info(f"{counted(len(features), 'document')} embedded in {time.monotonic() - started:.1f} s")
+    return features
+
+
+def set_head(
+    model: TextClassifier, features: NDArray[np.float32], truth: NDArray[np.int8], schema: Schema,
+    settings: TrainSettings, accelerator: Accelerator,
+) -> None:  # fmt: skip
+    """Set the head to the regression from vectors [documents, hidden] to classes, int8 [documents, classes]."""
+    started = time.monotonic()
+    c = cast(float, settings.probe_c)
+    head = fit_head(features, truth, schema.multi_label, c) if accelerator.is_main_process else None
+    weights, bias = from_main(head, accelerator)
+    set_weights(model, {"head.weight": torch.from_numpy(weights), "head.bias": torch.from_numpy(bias)})
+    log.info(f"head from a logistic regression in {time.monotonic() - started:.1f} s")

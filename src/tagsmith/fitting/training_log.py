@@ -1,0 +1,181 @@
+"""The figures of training while it goes on: `metrics.jsonl`, trackers, the progress bar."""
+
+import json
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker, TensorBoardTracker
+from torch import Tensor
+
+from tagsmith.errors import DataError
+from tagsmith.files import sync, whole_file
+from tagsmith.fitting.checkpoint import Progress
+from tagsmith.run import RunFolder
+from tagsmith.tokens.windows import Batch
+from tagsmith.tracking import chart_names
+
+log = logging.getLogger("tagsmith")
+
+
+class TrainingLog:
+    """Sums up the steps between two lines; reads from the device only where a line is due.
+
+    Args:
+        tracked: the accelerator's trackers, which outlive the loop, get the figures as well.
+    """
+
+    def __init__(self, run: RunFolder, accelerator: Accelerator, every: int, tensorboard: bool, tracked: bool = False):
+        self.run, self.path, self.accelerator, self.every = run, run.metrics, accelerator, every
+        self.tensorboard = tensorboard
+        self.trackers: list[GeneralTracker] = [*accelerator.trackers] if tracked else []
+        self.unwritten = self.speed = ""
+        self.restart()
+
+    def go_on(self, step: int, states: list[dict[str, Any]]) -> None:
+        """Go on after `step`: what was written later, by a run that was interrupted, is dropped.
+
+        Args:
+            states: what `state` gave on each process then; empty at the beginning.
+        """
+        if self.accelerator.is_main_process:
+            _keep_lines_until(self.path, step)
+            if self.tensorboard:
+                folder, purged = self.run.tensorboard, step + 1 if step else None
+                tensorboard = TensorBoardTracker(folder.name, folder.parent, purge_step=purged)
+                tensorboard.start()
+                self.trackers.append(tensorboard)
+        self.restart()
+        if len(states) == self.accelerator.num_processes:
+            self._set(states[self.accelerator.process_index])
+        elif self.accelerator.is_main_process and states:
+            # Other processes than then: the sums over all of them are the same, whoever holds them.
+            losses = torch.stack([state["losses"] for state in states]).sum(dim=0)
+            counts = {name: sum(state[name] for state in states) for name in ("tokens", "padded")}
+            self._set(states[0] | {"losses": losses} | counts)
+        elif states:
+            self._set(states[0] | {"losses": torch.zeros_like(states[0]["losses"]), "tokens": 0, "padded": 0})
+
+    def state(self) -> dict[str, Any]:
+        """The sums of the steps since the last line, on this process, ready for a checkpoint."""
+        losses, norms, rates = zip(*self.steps, strict=True) if self.steps else ((), (), ())
+        return {
+            "losses": torch.stack(losses).cpu() if losses else torch.zeros(0),
+            "norms": torch.stack(norms).cpu() if norms else torch.zeros(0),
+            "rates": list(rates),
+            "tokens": self.tokens,
+            "padded": self.padded,
+            "seconds": time.monotonic() - self.since,
+        }
+
+    def _set(self, state: dict[str, Any]) -> None:
+        device = self.accelerator.device
+        losses, norms = state["losses"].to(device), state["norms"].to(device)
+        self.steps += zip(losses.unbind(), norms.unbind(), state["rates"], strict=True)
+        self.tokens, self.padded = state["tokens"], state["padded"]
+        self.since = time.monotonic() - state["seconds"]
+
+    def restart(self) -> None:
+        """Begin a new line, and the clock of its speed."""
+        self.steps: list[tuple[Tensor, Tensor, float]] = []
+        self.tokens = self.padded = 0
+        self.since = time.monotonic()
+
+    def batch(self, batch: Batch, packed: bool) -> None:
+        """Count what this process puts through the encoder."""
+        tokens = int(batch.attention_mask.sum())
+        self.tokens += tokens
+        self.padded += tokens if packed else batch.attention_mask.size
+
+    def step(self, progress: Progress, loss: Tensor, norm: Tensor, learning_rate: float) -> str:
+        """Count one optimiser step; `loss` is this process's part of it. Returns the speed, for the bar."""
+        self.steps.append((loss, norm, learning_rate))
+        if progress.step % self.every == 0:
+            self.flush(progress)
+        return self.speed
+
+    def flush(self, progress: Progress) -> None:
+        """Write the line of the steps since the last one; every process must call this."""
+        if not self.steps:
+            return
+        losses, norms, rates = zip(*self.steps, strict=True)
+        counts = torch.tensor([self.tokens, self.padded], dtype=torch.float32, device=losses[0].device)
+        mean_loss = self.accelerator.reduce(torch.stack(losses).mean(), "sum").item()
+        tokens, padded = self.accelerator.reduce(counts, "sum").tolist()
+        speed = tokens / (time.monotonic() - self.since)
+        self.speed = f"{speed:,.0f} tokens/s, loss {mean_loss:.4f}"
+        line = {
+            "loss": mean_loss,
+            "grad_norm": float(norms[-1]),
+            "learning_rate": rates[-1],
+            "tokens": round(tokens),
+            "tokens_per_second": round(speed, 1),
+            "padding_share": round(1 - tokens / padded, 4),
+        }
+        self.write(line, progress)
+        self.restart()
+
+    def write(self, values: dict[str, float], progress: Progress) -> None:
+        """Append one line with the step and the epoch; the main process alone does."""
+        if not self.accelerator.is_main_process:
+            return
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}  # JSON has no NaN.
+        self.unwritten += json.dumps({"step": progress.step, "epoch": progress.epoch, **finite}) + "\n"
+        try:
+            self._append()
+        except OSError as error:
+            log.warning(f"{self.path} cannot be written now ({error.strerror}); its lines are kept until it can.")
+        for tracker in [*self.trackers]:
+            try:
+                tracker.log(chart_names(values), step=progress.step)
+            except OSError as error:
+                log.warning(f"{tracker.name} cannot be written ({error.strerror}); it ends here.")
+                self.trackers.remove(tracker)
+
+    def settle(self) -> None:
+        """Have every line so far on the disk. Raises: OSError where that cannot be."""
+        self._append()
+        if self.path.is_file():
+            sync(self.path)
+
+    def _append(self) -> None:
+        if not self.unwritten:
+            return
+        whole = self.path.stat().st_size if self.path.is_file() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self.unwritten)
+        except OSError:
+            if self.path.is_file():
+                os.truncate(self.path, whole)  # Half a line would spoil the next one.
+            raise
+        self.unwritten = ""
+
+    def close(self) -> None:
+        """Raises: OSError where lines are left that cannot be written."""
+        self._append()
+        for tracker in self.trackers:
+            if isinstance(tracker, TensorBoardTracker):
+                tracker.finish()
+
+
+def _keep_lines_until(path: Path, step: int) -> None:
+    """Drop the lines that were written after `step` (they will be written again), and a half-written last one."""
+    if path.is_file():
+        text = path.read_text(encoding="utf-8", errors="backslashreplace")
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        with whole_file(path) as file:
+            for number, line in enumerate(lines, 1):
+                try:
+                    kept = json.loads(line)["step"] <= step
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
+                    raise DataError(
+                        f"{path}:{number}: expected a JSON object with a step, found {line[:60]!r}; delete the line."
+                    ) from error
+                if kept:
+                    file.write(line)

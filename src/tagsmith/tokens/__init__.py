@@ -1,0 +1,1 @@
+"""From text to what the encoder reads: tokens, windows of them, batches."""

@@ -1,0 +1,57 @@
+"""How documents become input of a classifier, and its scores classes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagsmith.errors import DataError
+from tagsmith.settings import LongDocuments, Pooling
+from tagsmith.tokens.windows import WindowRule
+
+RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite=true"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How documents become input of this classifier, and scores become classes; saved beside the weights.
+
+    Attributes:
+        rule: which tokens are read.
+        pad_id: id of the padding token.
+        pooling: of token states.
+        threshold: score from which a class is predicted (multi-label).
+    """
+
+    rule: WindowRule
+    pad_id: int
+    pooling: Pooling
+    threshold: float
+
+    def save(self, path: Path) -> None:
+        content = {
+            "window_rule": self.rule.as_dict(),
+            "pad_id": self.pad_id,
+            "pooling": self.pooling.value,
+            "threshold": self.threshold,
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Reading":
+        """Raises: DataError where the file is not what `save` writes."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rule = WindowRule(**content["window_rule"])
+            reading = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
+            LongDocuments(rule.long_documents)
+            sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, reading.pad_id)
+            problem = None if min(sizes) >= 0 and 0 <= reading.threshold <= 1 else "numbers out of their range"
+            if {type(size) for size in sizes} != {int}:
+                problem = "other numbers than whole ones"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            problem = repr(error)
+        if problem:
+            raise DataError(
+                f"{path}: expected window_rule, pad_id, pooling and threshold, found {problem}; {RESTORE_MODEL}."
+            )
+        return reading
