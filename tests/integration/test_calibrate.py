@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.calibrate.stage import calibrate_run, held_out
+from tagsmith.calibrate import held_out
+from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.classify.classifier import Classifier
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import softmax

@@ -130,7 +130,7 @@ def test_the_calibrated_model_scores_the_pool_where_there_is_a_decision(settings
     path = write_jsonl(tmp_path / "pool.jsonl", make_documents(30, True, seed=7))
     plain = improve(run, pool=str(path), budget=5)["suggested_tags.jsonl"]
     assert json.loads((run.improve / "summary.json").read_text())["pool"]["scores_by"].startswith("a regression")
-    decision = {"scale": [1.0] * 3, "shift": [0.0] * 3, "thresholds": [0.0, 1.1, 1.1]}
+    decision = {"scale": [1.0] * 3, "shift": [0.0] * 3, "thresholds": [0.0, 1.1, 1.1], "about": {"from": "validation"}}
     run.decision.write_text(json.dumps(decision))
     found = improve(run, pool=str(path), budget=5)["suggested_tags.jsonl"]
     assert {tuple(line["suggested"]) for line in found} == {("animals",)}

@@ -60,10 +60,6 @@ MAY_IMPORT = {
         "amounts", "data", "errors", "files", "guidance", "metrics", "model", "pretrained", "probe", "processes",
         "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
     },
-    "improve": {
-        "amounts", "classify_files", "data", "errors", "files", "metrics", "model", "pretrained", "probe", "progress",
-        "rows", "run", "schema", "scoring", "settings", "tokens",
-    },
     "evaluate": {
         "analysis", "data", "decision", "errors", "files", "metrics", "model", "run", "schema", "scoring", "settings",
         "tokens",
@@ -75,6 +71,10 @@ MAY_IMPORT = {
     "fitting": {
         "amounts", "errors", "evaluate", "files", "interruption", "metrics", "model", "probe", "processes",
         "progress", "run", "schema", "scoring", "settings", "sharding", "tokens", "tracking",
+    },
+    "improve": {
+        "amounts", "classify_files", "data", "decision", "errors", "evaluate", "files", "metrics", "model",
+        "pretrained", "probe", "progress", "rows", "run", "schema", "scoring", "settings", "tokens",
     },
     "calibrate": {
         "amounts", "data", "decision", "errors", "files", "fitting", "metrics", "model", "pretrained", "probe",

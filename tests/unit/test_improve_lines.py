@@ -1,19 +1,13 @@
 """The queues' files: what a line says, what accepting all suggestions does, and that no person's tag is lost."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from tagsmith.errors import DataError
 from tagsmith.improve.acquisition import Chosen, Reason
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Candidate
 from tagsmith.improve.queues import queue_table, tables
-from tagsmith.improve.scores import best_scale, decision_of
 from tagsmith.improve.suspicion import Suspicion
-from tagsmith.run import RunFolder
 from tagsmith.schema import Schema, Task
 
 ONE = Schema(("a", "b"), Task.single_label)
@@ -80,27 +74,3 @@ def test_the_terminal_shows_the_beginning_of_a_text_alone() -> None:
     assert [table.title for table in tables(summary, {"suspected_tags.jsonl": []})] == [
         "0 documents with suspected tags"
     ]
-
-
-def test_a_scale_is_found_again() -> None:
-    random = np.random.default_rng(0)
-    logits = random.normal(size=(4000, 3)).astype(np.float32) * 2
-    likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    truth = np.stack([random.multinomial(1, row / row.sum()) for row in likely.astype(np.float64)]).astype(np.int8)
-    assert best_scale(logits * 4, truth, False) == pytest.approx(1 / 4, rel=0.1)
-    several = (random.random(logits.shape) < 1 / (1 + np.exp(-logits))).astype(np.int8)
-    assert best_scale(logits / 3, several, True) == pytest.approx(3, rel=0.1)
-
-
-def test_a_decision_that_is_damaged_is_told(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    assert decision_of(run, ONE) is None
-    whole = {"scale": [2, 2], "shift": [0, 0], "thresholds": [0.5, 0.5]}
-    run.decision.write_text(json.dumps(whole))
-    found = decision_of(run, ONE)
-    assert found is not None
-    assert found["scale"].tolist() == [2, 2]
-    for broken in ("{", json.dumps({**whole, "scale": [1]}), json.dumps({"scale": [1, 1]}), json.dumps([1])):
-        run.decision.write_text(broken)
-        with pytest.raises(DataError, match="expected scale, shift and thresholds of 2 classes"):
-            decision_of(run, ONE)

@@ -109,17 +109,20 @@ def test_the_key_follows_from_all_that_tokens_depend_on(tokenizer: Tokenizer, mo
 def test_the_code_is_that_of_the_files(tmp_path: Path) -> None:
     package = tmp_path / "tagsmith"
     package.mkdir()
-    for path in Path(windows.__file__).parent.glob("*.py"):
-        (package / path.name).write_bytes(path.read_bytes())
-    (package / "settings").symlink_to(Path(windows.__file__).parent / "settings")
+    source = Path(windows.__file__).parents[1]
+    for path in [*source.glob("*.py"), *source.glob("tokens/*.py")]:
+        copy = package / path.relative_to(source)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (package / "settings").symlink_to(source / "settings")
 
     def code() -> str:
-        command = [sys.executable, "-c", "from tagsmith.token_cache import CODE; print(CODE)"]
+        command = [sys.executable, "-c", "from tagsmith.tokens.cache import CODE; print(CODE)"]
         environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
     assert code() == token_cache.CODE
-    (package / "windows.py").write_text((package / "windows.py").read_text() + "\n# A change.\n")
+    (package / "tokens" / "windows.py").write_text((package / "tokens" / "windows.py").read_text() + "\n# A change.\n")
     assert code() != token_cache.CODE
 
 

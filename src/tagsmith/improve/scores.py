@@ -1,6 +1,5 @@
 """What the models of a run say of documents: of those they were trained on, and of new ones."""
 
-import json
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +8,9 @@ import datasets
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax
 
 from tagsmith.amounts import probe_c
-from tagsmith.errors import DataError
+from tagsmith.decision.rule import DecisionRule
 from tagsmith.metrics import probabilities
 from tagsmith.model import load_classifier
 from tagsmith.probe import fit_head
@@ -44,34 +41,11 @@ class Scored:
     by: str
 
 
-def decision_of(run: RunFolder, schema: Schema) -> dict[str, Floats] | None:
-    """`scale`, `shift` and `thresholds` [classes] of the run's `decision.json`; None where there is none.
-
-    Raises:
-        DataError: it is damaged, or does not fit the schema.
-    """
-    if not run.decision.is_file():
-        return None
-    try:
-        content = json.loads(run.decision.read_text(encoding="utf-8"))
-        found = {name: np.asarray(content[name], dtype=np.float32) for name in ("scale", "shift", "thresholds")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found, problem = {}, repr(error)
-    else:
-        problem = "other lengths" if any(part.shape != (len(schema.classes),) for part in found.values()) else ""
-    if problem:
-        raise DataError(
-            f"{run.decision}: expected scale, shift and thresholds of {len(schema.classes)} classes, found {problem}; "
-            "make it anew with scripts/calibrate.py, or remove it."
-        )
-    return found
-
-
 def by_model(
-    run: RunFolder, schema: Schema, decision: dict[str, Floats], texts: list[str], batch_tokens: int,
-    cache: CacheSettings, accelerator: Accelerator,
+    run: RunFolder, schema: Schema, rule: DecisionRule, texts: list[str], batch_tokens: int, cache: CacheSettings,
+    accelerator: Accelerator,
 ) -> Scored:  # fmt: skip
-    """Texts by the trained model of the run, its scores calibrated by `decision`.
+    """Texts by the trained model of the run, its scores calibrated by `rule`.
 
     Raises:
         InputMissing: the run has no trained weights.
@@ -80,34 +54,17 @@ def by_model(
     model = model.to(accelerator.device).eval()
     encoded = encode_cached(cache, "the pool", texts, tokenizer, reading.rule, reading.pad_id)
     logits = score(model, encoded, batch_tokens, accelerator, "scoring the pool")
-    scaled = logits * decision["scale"] + decision["shift"]
-    return Scored(probabilities(scaled, schema.multi_label), decision["thresholds"], "the model, calibrated")
+    return Scored(rule.scores(logits), np.asarray(rule.thresholds, dtype=np.float32), "the model, calibrated")
 
 
 def by_regression(
-    vectors: Floats, train_vectors: Floats, truth: NDArray[np.int8], scale: float, threshold: float, multi_label: bool
+    vectors: Floats, train_vectors: Floats, truth: NDArray[np.int8], heat: float, threshold: float, multi_label: bool
 ) -> Scored:
-    """Vectors [documents, hidden] by a regression on the training documents, its logits times `scale`."""
+    """Vectors [documents, hidden] by a regression on the training documents, its logits divided by `heat`."""
     weights, bias = fit_head(train_vectors, truth, multi_label, probe_c(multi_label))
-    scores = probabilities(np.asarray(vectors @ weights.T + bias, dtype=np.float32) * scale, multi_label)
+    scores = probabilities(np.asarray(vectors @ weights.T + bias, dtype=np.float32) / heat, multi_label)
     thresholds = np.full(truth.shape[1], threshold, dtype=np.float32)
     return Scored(scores, thresholds, "a regression, calibrated on training documents out of fold")
-
-
-def best_scale(logits: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
-    """By which logits [documents, classes] are multiplied for the least log loss, from 0.05 to 20.
-
-    Temperature scaling: Guo et al., On Calibration of Modern Neural Networks, arXiv 1706.04599.
-    """
-
-    def loss(log_scale: float) -> float:
-        scaled = logits.astype(np.float64) * np.exp(log_scale)
-        if not multi_label:
-            return float(-log_softmax(scaled, axis=1)[truth == 1].sum())
-        right = np.maximum(expit(np.where(truth == 1, scaled, -scaled)), 1e-12)
-        return float(-np.log(right).sum())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded").x))
 
 
 def kept_out_of_fold(run: RunFolder, part: datasets.Dataset, schema: Schema) -> Floats | None:

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
+from tagsmith.decision.calibration import temperature
 from tagsmith.errors import SettingsError, counted, listing
+from tagsmith.evaluate import rule_of_run
 from tagsmith.files import replace_folder, write_json
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Pool, read_pool
 from tagsmith.improve.queues import NEXT, SUGGESTED, SUSPECTED, Line, write_lines
 from tagsmith.improve.repair import expected_gain
-from tagsmith.improve.scores import Scored, best_scale, by_model, by_regression, decision_of, kept_out_of_fold
+from tagsmith.improve.scores import Scored, by_model, by_regression, kept_out_of_fold
 from tagsmith.improve.suspicion import (
     PROBE_C,
     count_wrong,
@@ -83,7 +85,7 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
             run.improve,
             "Train with data.tagged= and improve that run, move the files, or replace them with overwrite=true.",
         )
-    decision = decision_of(run, schema)
+    rule = rule_of_run(run, schema, Reading.load(run.model / "reading.json").threshold)
     pool = _read_pool(settings, splits) if settings.pool is not None else None
     accelerator = Accelerator(cpu=settings.cpu)
     encoder = PretrainedEncoder(run, settings.batch_tokens, settings.cache, accelerator)
@@ -93,12 +95,13 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
     if pool is not None:
         candidates = [candidate.text for candidate in pool.candidates]
         vectors = encoder.vectors("the pool", candidates) if candidates else np.zeros((0, 1), dtype=np.float32)
-        if decision is not None and candidates:
-            scored = by_model(run, schema, decision, candidates, settings.batch_tokens, settings.cache, accelerator)
+        if rule.calibrated and candidates:
+            scored = by_model(run, schema, rule, candidates, settings.batch_tokens, settings.cache, accelerator)
         elif candidates:
-            scale = best_scale(training.logits, training.truth, schema.multi_label)
-            threshold = Reading.load(run.model / "reading.json").threshold
-            scored = by_regression(vectors, training.vectors, training.truth, scale, threshold, schema.multi_label)
+            heat = temperature(training.logits, training.truth, schema.multi_label)
+            scored = by_regression(
+                vectors, training.vectors, training.truth, heat, rule.thresholds[0], schema.multi_label
+            )
         else:
             scored = Scored(
                 np.zeros((0, len(schema.classes)), np.float32), np.zeros(len(schema.classes), np.float32), "nothing"
@@ -154,8 +157,8 @@ def _suspect(
     if (fine_tuned := kept_out_of_fold(run, part, schema)) is not None:
         # Each in the units in which it says most: fine-tuned models are far surer than regressions. Turned tags of
         # nlupp_hotels in the first 12 %: regressions 0.674, fine-tuned models 0.663, both 0.730.
-        scales = [best_scale(each, truth, schema.multi_label) for each in (logits, fine_tuned)]
-        logits = np.asarray((logits * scales[0] + fine_tuned * scales[1]) / 2, dtype=np.float32)
+        heats = [temperature(each, truth, schema.multi_label) for each in (logits, fine_tuned)]
+        logits = np.asarray((logits / heats[0] + fine_tuned / heats[1]) / 2, dtype=np.float32)
         by += " and fine-tuned models out of fold, in equal parts"
     doubt = doubts(logits, truth, schema.multi_label)
     texts = part["text"][:]
