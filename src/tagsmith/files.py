@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +48,13 @@ def write_json(path: Path, content: Any) -> None:
     """Write indented JSON, whole or not at all."""
     with whole_file(path) as file:
         file.write(json_text(content))
+
+
+def write_lines(path: Path, records: Iterable[Any]) -> None:
+    """Write JSON Lines, whole or not at all."""
+    with whole_file(path) as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def json_text(content: Any) -> str:

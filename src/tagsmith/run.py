@@ -137,6 +137,10 @@ class RunFolder:
         return self.path / "out_of_scope.jsonl"
 
     @property
+    def undivided(self) -> Path:
+        return self.path / "split_classes.jsonl"
+
+    @property
     def improve(self) -> Path:
         return self.path / "improve"
 

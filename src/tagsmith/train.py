@@ -1,6 +1,5 @@
 """From settings to a run: documents, head, loop, evaluation."""
 
-import json
 import logging
 import shutil
 import time
@@ -24,11 +23,12 @@ from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, evaluate_split, rule_of_run
-from tagsmith.files import remove_leftovers, replace_folder, whole_file, write_json
+from tagsmith.files import remove_leftovers, replace_folder, write_json, write_lines
 from tagsmith.fitting import lora
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
 from tagsmith.fitting.dropout import quicken_dropout
+from tagsmith.fitting.earlier import refuse_known_documents, take_over
 from tagsmith.fitting.fit import fit_recipe, pack_windows
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import (
@@ -138,23 +138,23 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
     goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
     if not goes_on:
-        refuse_to_lose(run.improve, "Move them out of the run before it is replaced, or name another folder.")
+        for folder in (run.path, run.improve):
+            refuse_to_lose(folder, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
         require_same(run, _settings_of_run(settings))
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)
     check_costs(settings.calibrate, tagged.schema)
-    if settings.train.early_stopping_patience is not None and "validation" not in tagged.splits:
-        raise SettingsError(
-            "train.early_stopping_patience: there is no validation split to judge by; "
-            "set data.validation_share=0.1, or name one."
-        )
-    if settings.objective is not None and "validation" not in tagged.splits:
-        raise SettingsError(
-            "objective: there is no validation split to judge by, and test documents choose no settings; "
-            "set data.validation_share=0.1, or name one."
-        )
+    if settings.train.start_from is not None:
+        refuse_known_documents(tagged.splits, RunFolder(Path(settings.train.start_from)))
+    judging = {"train.early_stopping_patience": settings.train.early_stopping_patience, "objective": settings.objective}
+    for name, value in judging.items():
+        if value is not None and "validation" not in tagged.splits:
+            raise SettingsError(
+                f"{name}: there is no validation split to judge by, and test documents choose no settings; "
+                "set data.validation_share=0.1, or name one."
+            )
     return tagged
 
 
@@ -184,14 +184,12 @@ def _create(
         tagged.splits.save_to_disk(inside.data)
         tagged.schema.save(inside.schema)
         if tagged.out_of_scope:
-            with whole_file(inside.out_of_scope) as file:
-                for text in tagged.out_of_scope:
-                    file.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
-        save_architecture(inside.model, model, tokenizer, reading)
+            write_lines(inside.out_of_scope, ({"text": text} for text in tagged.out_of_scope))
+        if tagged.undivided:
+            write_lines(inside.undivided, tagged.undivided)
         if tagged.rejected:
-            with whole_file(inside.rejected) as file:
-                for problem in tagged.rejected:
-                    file.write(json.dumps(problem.as_dict(), ensure_ascii=False) + "\n")
+            write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
+        save_architecture(inside.model, model, tokenizer, reading)
         write_json(inside.settings, record(_settings_of_run(settings), processes, precision))
 
     replace_folder(run.path, write)
@@ -205,9 +203,9 @@ def _train(
     splits = load_documents(run.data, schema)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
     log.info(f"run {run.path}: {schema.task.value}, {counted(len(schema.classes), 'class')}, documents: {sizes}")
+    scoring_tokens = settings.evaluate.batch_tokens
     if accelerator.mixed_precision != "no":
         log.info(f"trains in {accelerator.mixed_precision}, evaluates in fp32")
-    scoring_tokens = settings.evaluate.batch_tokens
     if settings.train.shard:
         shard(model.encoder, model.head, accelerator)
     else:
@@ -228,6 +226,9 @@ def _train(
             )
             for name in names
         }
+        if settings.train.start_from is not None:
+            earlier = RunFolder(Path(settings.train.start_from))
+            take_over(model, reading, run, earlier, schema, settings.data.schema_changes)
         recipe = with_amounts(settings.train, tagged["train"].encoded, schema.multi_label)
         settings = replace(settings, train=recipe)
         pack_windows(model, tagged["train"].encoded, accelerator)

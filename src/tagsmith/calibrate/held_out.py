@@ -1,6 +1,5 @@
 """Logits of documents that the model has not seen: those of a validation split, or of training documents by folds."""
 
-import json
 import logging
 import shutil
 import time
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from tagsmith.decision.scope import nearest_cosine, unit_rows
 from tagsmith.errors import DataError, Interrupted
-from tagsmith.files import json_text, whole_file, write_json, written_beside
+from tagsmith.files import json_text, write_json, write_lines, written_beside
 from tagsmith.fitting.fit import fit_fold
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import TextClassifier
@@ -132,15 +131,16 @@ def by_regressions(
 
 def write_out_of_fold(held: HeldOut, schema: Schema, path: Path) -> None:
     """A line a training document: id, labels, logits [classes], distance."""
-    with whole_file(path) as file:
-        for i, name in enumerate(held.ids):
-            line = {
-                "id": name,
-                "labels": schema.names(np.flatnonzero(held.truth[i])),
-                "logits": [round(float(value), 5) for value in held.logits[i]],
-                "distance": round(float(held.distances[i]), 6),
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    lines = (
+        {
+            "id": name,
+            "labels": schema.names(np.flatnonzero(held.truth[i])),
+            "logits": [round(float(value), 5) for value in held.logits[i]],
+            "distance": round(float(held.distances[i]), 6),
+        }
+        for i, name in enumerate(held.ids)
+    )
+    write_lines(path, lines)
 
 
 class _Kept:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
+from tagsmith.data.changed import Undivided, change_classes, change_tags
 from tagsmith.data.check import check, same_text
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document, Problem, Source
@@ -20,6 +21,7 @@ from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.data.tagged import PersonsTags, apply_tags, check_against, read_tagged
 from tagsmith.errors import DataError, InputMissing, counted, listing
 from tagsmith.schema import Schema, Task, ordered_classes
+from tagsmith.schema_changes import SchemaChanges
 from tagsmith.settings import (
     AzureSettings,
     CsvSettings,
@@ -51,6 +53,7 @@ class TaggedData:
         rejected: rows that were left out because of `data.on_bad_row=skip`.
         notes: remarks for the person, one line each.
         out_of_scope: texts of none of the classes, to test on.
+        undivided: a line each for documents of classes that `data.schema_changes` splits.
     """
 
     splits: datasets.DatasetDict
@@ -58,6 +61,7 @@ class TaggedData:
     rejected: list[Problem]
     notes: list[str]
     out_of_scope: list[str] = field(default_factory=list)
+    undivided: list[dict[str, Any]] = field(default_factory=list)
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
@@ -74,8 +78,13 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
+    changes = SchemaChanges.read(Path(settings.schema_changes)) if settings.schema_changes is not None else None
+    undivided = Undivided()
+    if changes is not None:
+        declared = change_classes(source.documents, declared, changes)
+        source.documents, undivided = change_tags(source.documents, task, changes)
     problems = source.problems + check(source.documents, task, declared)
-    tags = _persons_tags(settings, source, task, declared, problems)
+    tags = _persons_tags(settings, source, task, declared, problems, changes)
     problems += tags.problems
     if problems and settings.on_bad_row is OnBadRow.error:
         headline = (
@@ -87,7 +96,12 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     if task is None:
         raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
     bad = {(problem.file, problem.row) for problem in problems}
-    documents = [document for document in source.documents if (document.file, document.row) not in bad]
+    by_person = undivided.divide(tag for tag in tags.documents if (tag.file, tag.row) not in bad)
+    documents = [
+        document
+        for document in source.documents
+        if (document.file, document.row) not in bad and id(document) not in undivided.choices
+    ]
     if not documents:
         raise DataError("The data holds no tagged document that can be used.")
     schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
@@ -98,28 +112,29 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     documents, notes = assign(documents, indicators, settings.test_share, settings.validation_share, seed, earlier)
     if settings.tagged:
         # After the splits are drawn: a tag of a person moves no other document from one split to another.
-        by_person = [document for document in tags.documents if (document.file, document.row) not in bad]
         documents, told = apply_tags(by_person, usable, documents)
         notes += [told, *([f"data.tagged: {counted(tags.waiting, 'line')} without a tag."] if tags.waiting else [])]
     _require_enough(documents, schema)
     _name(documents)
-    notes = source.notes + notes + _class_notes(documents, schema)
+    _name(undivided.documents)
+    notes = source.notes + undivided.notes() + notes + _class_notes(documents, schema)
     if bad:
         notes.append(f"Left out: {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
     foreign = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
-    return TaggedData(_dataset_dict(documents, schema), schema, problems, notes, foreign)
+    return TaggedData(_dataset_dict(documents, schema), schema, problems, notes, foreign, undivided.lines())
 
 
 def _persons_tags(
-    settings: DataSettings, source: Source, task: Task | None, declared: Sequence[str] | None, problems: list[Problem]
-) -> PersonsTags:
+    settings: DataSettings, source: Source, task: Task | None, declared: Sequence[str] | None, problems: list[Problem],
+    changes: SchemaChanges | None,
+) -> PersonsTags:  # fmt: skip
     """What `data.tagged` holds; a class that is neither declared nor that of a usable document is a problem."""
     if not settings.tagged:
         return PersonsTags()
     bad = {(problem.file, problem.row) for problem in problems}
     usable = [document for document in source.documents if (document.file, document.row) not in bad]
     known = declared if declared is not None else {name for document in usable for name in document.labels}
-    tags = read_tagged(settings.tagged, task, known)
+    tags = read_tagged(settings.tagged, task, known, changes)
     tags.problems += check_against(tags.documents, usable)
     return tags
 

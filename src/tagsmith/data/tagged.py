@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tagsmith.data.changed import rename_tags
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document, Problem, Source, as_text, label_list, locate, not_text
 from tagsmith.errors import SettingsError, counted
 from tagsmith.rows import BadRow, is_broken, json_lines
 from tagsmith.schema import Task
+from tagsmith.schema_changes import SchemaChanges
 
 
 @dataclass
@@ -44,11 +46,14 @@ def refuse_to_lose(folder: Path, what_to_do: str) -> None:
         raise SettingsError(f"A person has filled in tags: {found}. {what_to_do}")
 
 
-def read_tagged(paths: Sequence[str], task: Task | None, classes: Collection[str]) -> PersonsTags:
+def read_tagged(
+    paths: Sequence[str], task: Task | None, classes: Collection[str], changes: SchemaChanges | None = None
+) -> PersonsTags:
     """Read files of lines with `tag` (text, or a list of texts; null: not tagged yet), `text` and `id`.
 
     Args:
         classes: those that there are; a tag of another name is a problem.
+        changes: tags may be of the classes before them.
 
     Raises:
         InputMissing: a file is not there.
@@ -68,19 +73,22 @@ def read_tagged(paths: Sequence[str], task: Task | None, classes: Collection[str
                 source.problem(str(path), row, f"no field tag; found {', '.join(record) or 'none'}", record)
             elif record["tag"] is None:
                 found.waiting += 1
-            elif (document := _document(record, str(path), row, task, known, source)) is not None:
+            elif (document := _document(record, str(path), row, task, known, changes, source)) is not None:
                 found.documents.append(document)
     found.problems = source.problems + _conflicts(found.documents)
     return found
 
 
 def _document(
-    record: dict[str, Any], file: str, row: int, task: Task | None, known: set[str], source: Source
-) -> Document | None:
+    record: dict[str, Any], file: str, row: int, task: Task | None, known: set[str], changes: SchemaChanges | None,
+    source: Source,
+) -> Document | None:  # fmt: skip
     """The document of a line with a tag; None, and its problems, where there are any."""
     before = len(source.problems)
     tag, text = record["tag"], record.get("text")
     names = label_list(source, file, row, tag if isinstance(tag, list) else [tag], record)
+    if names is not None and changes is not None:
+        names = rename_tags(names, known, changes)
     for name in names or ():
         if name not in known:
             shown = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "")

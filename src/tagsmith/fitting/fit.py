@@ -64,11 +64,11 @@ def fit_recipe(
     trained, tagged = freeze(model, tagged, settings.train, settings.evaluate.batch_tokens, run, accelerator)
     recipe, everything = settings.train.recipe, tagged["train"]
     train = everything if documents is None else everything.part(documents)
-    if start is None:
+    if start is None and (rows := rows_to_fit(trained, settings.train)).any():
         most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
         drawn = draw_documents(train.labels, most, settings.seed)
         features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
-        set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator)
+        set_head(trained, rows, features, train.truth(schema)[drawn], schema, settings.train, accelerator)
     if recipe is Recipe.probe:
         return trained, everything.encoded
     started = time.monotonic()
@@ -92,10 +92,10 @@ def fit_fold(
     Args:
         folds: int64 [documents], the fold in which each training document is held out.
     """
-    # Neither a validation nor a checkpoint of its own.
+    # Neither a validation nor a checkpoint of its own, nor an earlier run's weights, which know all documents.
     recipe = replace(
-        settings.train, early_stopping_patience=None, tensorboard=False, mlflow=None, validate_every=None,
-        checkpoint_every=None, checkpoint_minutes=None,
+        settings.train, start_from=None, early_stopping_patience=None, tensorboard=False, mlflow=None,
+        validate_every=None, checkpoint_every=None, checkpoint_minutes=None,
     )  # fmt: skip
     scratch = RunFolder(run.comparison)
     scratch.path.mkdir(exist_ok=True)
@@ -139,14 +139,30 @@ def embed(
     return features
 
 
+def rows_to_fit(model: TextClassifier, settings: TrainSettings) -> NDArray[np.bool_]:
+    """Which rows of the head a regression has to give, bool [classes]: all, but for those of an earlier run."""
+    if settings.start_from is None:
+        return np.ones(model.head.out_features, dtype=np.bool_)
+    return (model.head.weight.detach() == 0).all(dim=1).cpu().numpy()
+
+
 def set_head(
-    model: TextClassifier, features: NDArray[np.float32], truth: NDArray[np.int8], schema: Schema,
-    settings: TrainSettings, accelerator: Accelerator,
+    model: TextClassifier, rows: NDArray[np.bool_], features: NDArray[np.float32], truth: NDArray[np.int8],
+    schema: Schema, settings: TrainSettings, accelerator: Accelerator,
 ) -> None:  # fmt: skip
-    """Set the head to the regression from vectors [documents, hidden] to classes, int8 [documents, classes]."""
+    """Set rows [classes] of the head to the regression from vectors [documents, hidden] to int8 [documents, classes].
+
+    Beside rows of an earlier run, those of the regression are made as long as they are on average: fine-tuned ones are
+    of other sizes.
+    """
     started = time.monotonic()
     c = cast(float, settings.probe_c)
     head = fit_head(features, truth, schema.multi_label, c) if accelerator.is_main_process else None
     weights, bias = from_main(head, accelerator)
+    if not rows.all():
+        kept = model.head.weight.detach().cpu().numpy(), model.head.bias.detach().cpu().numpy()
+        length = np.linalg.norm(kept[0][~rows], axis=1).mean() / np.linalg.norm(weights[~rows], axis=1).mean()
+        weights = np.where(rows[:, None], weights * length, kept[0]).astype(np.float32)
+        bias = np.where(rows, bias * length, kept[1]).astype(np.float32)
     set_weights(model, {"head.weight": torch.from_numpy(weights), "head.bias": torch.from_numpy(bias)})
     log.info(f"head from a logistic regression in {time.monotonic() - started:.1f} s")

@@ -1,15 +1,12 @@
 """The files in which a person tags: their lines, and what of them is shown on the terminal."""
 
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from tagsmith.errors import counted
-from tagsmith.files import whole_file
 
 SUSPECTED, NEXT, SUGGESTED = "suspected_tags.jsonl", "tag_next.jsonl", "suggested_tags.jsonl"
 
@@ -19,13 +16,6 @@ Line = dict[str, Any]
 def tag_of(classes: Sequence[str], multi_label: bool) -> Any:
     """Classes as `tag` and `suggested` hold them: a list (multi-label), or one text."""
     return list(classes) if multi_label else classes[0]
-
-
-def write_lines(path: Path, lines: Iterable[Line]) -> None:
-    """Write JSON lines, whole or not at all."""
-    with whole_file(path) as file:
-        for line in lines:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def queue_table(title: str, lines: Sequence[Line], columns: Sequence[str], most: int = 10) -> Table:

@@ -17,11 +17,11 @@ from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.calibration import temperature
 from tagsmith.errors import SettingsError, counted, listing
 from tagsmith.evaluate import rule_of_run
-from tagsmith.files import replace_folder, write_json
+from tagsmith.files import replace_folder, write_json, write_lines
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Pool, read_pool
-from tagsmith.improve.queues import NEXT, SUGGESTED, SUSPECTED, Line, write_lines
+from tagsmith.improve.queues import NEXT, SUGGESTED, SUSPECTED, Line
 from tagsmith.improve.repair import expected_gain
 from tagsmith.improve.scores import Scored, by_model, by_regression, kept_out_of_fold
 from tagsmith.improve.suspicion import (

@@ -64,6 +64,9 @@ class DataSettings:
     out_of_scope: str | None = setting(
         None, "texts of none of the classes (a line each in .txt; .jsonl, .csv or .tsv), to test on; never trained on"
     )
+    schema_changes: str | None = setting(
+        None, "YAML of classes to rename, merge, split, add or delete; all tags of the data are changed so"
+    )
     split_from: str | None = setting(None, "an earlier run whose test and validation documents are used again")
     max_tokens: int | None = setting(
         None, "longest window that is read; null: what the model's settings say", unit="tokens", low=8

@@ -62,6 +62,11 @@ class TrainSettings:
         "lora: with adapters of low rank beside frozen weights; "
         "auto: the best by cross-validation of probe, finetune with half of the layers frozen, and finetune",
     )
+    start_from: str | None = setting(
+        None,
+        "finetune, lora: an earlier run whose encoder, and whose head as data.schema_changes says, training goes on "
+        "from; null: from the pretrained encoder and a regression",
+    )
     probe_documents: int = setting(
         10_000,
         "finetune, lora: most documents, drawn from the training documents, for the regression; probe takes all",
@@ -181,6 +186,8 @@ class TrainSettings:
             yield f"mlflow: expected null, sqlite:///FILE or http(s)://SERVER, found {self.mlflow}"
         if not self.mlflow_experiment.strip() or "'" in self.mlflow_experiment:
             yield f"mlflow_experiment: expected a name without quotes, found {self.mlflow_experiment!r}"
+        if self.start_from is not None and self.recipe not in (Recipe.finetune, Recipe.lora):
+            yield f"start_from: expected null with the recipe {self.recipe.value}, found {self.start_from}"
         if self.frozen_layers and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true below frozen layers, found false"
         if self.shard:
@@ -188,6 +195,7 @@ class TrainSettings:
                 "recipe": (self.recipe is not Recipe.finetune, "finetune"),
                 "frozen_layers": (self.frozen_layers > 0, "0"),
                 "ema_decay": (self.ema_decay is not None, "null"),
+                "start_from": (self.start_from is not None, "null"),
                 "compile": (self.compile, "false"),
                 "mixed_precision": (self.mixed_precision is Precision.fp16, "bf16 or fp32"),
             }

@@ -1,0 +1,113 @@
+"""Tags of documents when classes change: which follow by themselves, and which a person has to give."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tagsmith.data.check import same_text
+from tagsmith.data.documents import Document
+from tagsmith.errors import DataError, counted, listing
+from tagsmith.schema import Task
+from tagsmith.schema_changes import SchemaChanges
+
+
+@dataclass
+class Undivided:
+    """Documents of classes that are split, and the new classes of which a person has to choose.
+
+    Attributes:
+        choices: by `id()` of the document, whose own labels are a stand-in until then.
+        deleted: documents that are left out, their class being deleted.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    choices: dict[int, list[str]] = field(default_factory=dict)
+    before: dict[int, list[str]] = field(default_factory=dict)
+    deleted: int = 0
+
+    def divide(self, tags: Iterable[Document]) -> list[Document]:
+        """Take what a person has said about them; returns the tags that are about other documents."""
+        by_id = {document.id: document for document in self.documents if document.id is not None}
+        by_text = {same_text(document.text): document for document in self.documents if isinstance(document.text, str)}
+        others = []
+        for tag in tags:
+            document = by_id.get(tag.id or "") or by_text.get(same_text(tag.text))
+            if document is None:
+                others.append(tag)
+                continue
+            document.labels = list(tag.labels)
+            self.choices.pop(id(document), None)
+        self.documents = [document for document in self.documents if id(document) in self.choices]
+        return others
+
+    def lines(self) -> list[dict[str, Any]]:
+        """A line each for the file in which a person says which: what `data.tagged` reads."""
+        return [
+            {
+                "id": document.id, "text": document.text, "tag": None, "labels": self.before[id(document)],
+                "choices": self.choices[id(document)],
+            }
+            for document in self.documents
+        ]  # fmt: skip
+
+    def notes(self) -> list[str]:
+        """Remarks for the person, one line each."""
+        told = []
+        if self.documents:
+            told.append(
+                f"data.schema_changes: {counted(len(self.documents), 'document')} of split classes left out until a "
+                "person says which part; they stand in split_classes.jsonl of the run, for data.tagged."
+            )
+        if self.deleted:
+            told.append(f"data.schema_changes: {counted(self.deleted, 'document')} of deleted classes left out.")
+        return told
+
+
+def change_classes(documents: Sequence[Document], declared: Sequence[str] | None, changes: SchemaChanges) -> list[str]:
+    """The classes after the changes, in order: of those declared, else of those found.
+
+    Raises:
+        DataError: the changes do not fit them; all of it is listed.
+    """
+    found = dict.fromkeys(name for document in documents for name in document.labels)
+    # Documents may be tagged by the new names already.
+    after = {*changes.become.values(), *changes.add, *(part for parts in changes.split.values() for part in parts)}
+    before = {*changes.become, *changes.split, *changes.delete}
+    old = list(declared) if declared is not None else [name for name in found if name in before or name not in after]
+    if problems := changes.fit(old):
+        raise DataError(listing("data.schema_changes does not fit the classes of the data:", problems))
+    return list(changes.classes(old))
+
+
+def change_tags(
+    documents: Sequence[Document], task: Task | None, changes: SchemaChanges
+) -> tuple[list[Document], Undivided]:
+    """Give documents the tags that follow from their own.
+
+    Returns:
+        Those that are left, in their order, those of split classes among them with a stand-in; and these.
+    """
+    kept, undivided = [], Undivided()
+    for document in documents:
+        before = document.labels
+        after = [changes.after(name) for name in before]
+        labels = list(dict.fromkeys(parts[0] for parts in after if parts))
+        if before and not labels and task is not Task.multi_label:
+            undivided.deleted += 1
+            continue
+        if any(len(parts) > 1 for parts in after):
+            undivided.documents.append(document)
+            undivided.choices[id(document)] = list(dict.fromkeys(part for parts in after for part in parts))
+            undivided.before[id(document)] = before
+        document.labels = labels
+        kept.append(document)
+    return kept, undivided
+
+
+def rename_tags(names: Sequence[str], known: Iterable[str], changes: SchemaChanges) -> list[str]:
+    """A person's tags by the new names, where they are old ones of which one new class has become."""
+    classes, result = set(known), []
+    for name in names:
+        after = changes.after(name)
+        result.append(after[0] if name not in classes and len(after) == 1 else name)
+    return list(dict.fromkeys(result))

@@ -1,0 +1,104 @@
+"""Training that goes on from an earlier run: its encoder, and its head's rows of the classes that there still are."""
+
+import logging
+from math import log as ln
+from pathlib import Path
+
+import datasets
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tagsmith.data.check import same_text
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.errors import DataError, InputMissing, SettingsError, counted
+from tagsmith.files import digest
+from tagsmith.model import TextClassifier
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.schema_changes import SchemaChanges
+from tagsmith.sharding import set_weights
+from tagsmith.tokens.reading import Reading
+
+log = logging.getLogger("tagsmith")
+
+
+def refuse_known_documents(splits: datasets.DatasetDict, earlier: RunFolder) -> None:
+    """See that no held-out document was trained on in the earlier run.
+
+    Raises:
+        SettingsError: some were.
+        InputMissing, DataError: that run has no documents.
+    """
+    trained_on = {same_text(text) for text in load_documents(earlier.data)["train"]["text"][:]}
+    held_out = [text for name, part in splits.items() if name != "train" for text in part["text"][:]]
+    if known := sum(same_text(text) in trained_on for text in held_out):
+        raise SettingsError(
+            f"train.start_from={earlier.path}: {known:,} of {counted(len(held_out), 'held-out document')} were "
+            "training documents there, so no figure could be trusted; "
+            f"data.split_from={earlier.path} holds out the same again."
+        )
+
+
+def take_over(
+    model: TextClassifier, reading: Reading, run: RunFolder, earlier: RunFolder, schema: Schema, changes: str | None
+) -> None:
+    """Give the model the weights of an earlier run; rows of the head that no class there stands for are zero.
+
+    Args:
+        reading: how the model reads.
+        run: the run that it is trained in.
+        changes: `data.schema_changes`, what has become of the earlier classes; None: they are those of the same name.
+
+    Raises:
+        InputMissing, DataError: the earlier run has no trained weights, or they are damaged.
+        SettingsError: it is of another encoder or task, or has none of the classes.
+    """
+    place = f"train.start_from={earlier.path}"
+    earlier.require()
+    if not earlier.weights.is_file():
+        raise InputMissing(f"{place}: no trained weights there; expected a run that was trained to its end.")
+    old = Schema.load(earlier.schema)
+    if old.task is not schema.task:
+        raise SettingsError(f"{place}: expected {schema.task.value}, found {old.task.value}.")
+    if (pooling := Reading.load(earlier.model / "reading.json").pooling) is not reading.pooling:
+        raise SettingsError(f"{place}: expected model.pooling={reading.pooling.value}, found {pooling.value}.")
+    if digest(earlier.model / "tokenizer.json") != digest(run.model / "tokenizer.json"):
+        raise SettingsError(f"{place}: expected a run with the same tokenizer; model= chooses the encoder of that run.")
+    known = SchemaChanges.read(Path(changes)) if changes is not None else SchemaChanges()
+    sources = rows_of(schema.classes, old.classes, known)
+    if not any(sources):
+        raise SettingsError(
+            f"{place}: none of its classes is one of these; data.schema_changes= says what became of it."
+        )
+    try:
+        weights = load_file(earlier.weights)
+        head = head_rows(weights["head.weight"], weights["head.bias"], sources)
+        set_weights(model, {**weights, "head.weight": head[0], "head.bias": head[1]}, strict=True)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{earlier.weights}: cannot be read: {error}; restore it, or train that run anew.") from error
+    except (RuntimeError, KeyError) as error:
+        raise SettingsError(f"{place}: expected a run with the same encoder: {error}") from error
+    fresh = [name for name, rows in zip(schema.classes, sources, strict=True) if not rows]
+    told = f"; without a row there: {', '.join(fresh)}" if fresh else ""
+    log.info(f"starts from {earlier.path} (weights {digest(earlier.weights)[:12]}){told}")
+
+
+def rows_of(classes: tuple[str, ...], old: tuple[str, ...], changes: SchemaChanges) -> list[list[tuple[int, int]]]:
+    """Of which earlier rows each class's row is made: a list of (row, classes that share it) a class."""
+    return [[(i, len(parts)) for i, parts in enumerate(map(changes.after, old)) if name in parts] for name in classes]
+
+
+def head_rows(weights: Tensor, bias: Tensor, sources: list[list[tuple[int, int]]]) -> tuple[Tensor, Tensor]:
+    """Weights [classes, hidden] and bias [classes] of a head, made of an earlier one's rows; zero where there are none.
+
+    Where the rows of n classes that become one give a document the same logit z, their odds together are n e^z: the row
+    of the one is their mean and the logarithm of n. The parts of a class share its odds evenly.
+    """
+    made = torch.zeros(len(sources), weights.shape[1]), torch.zeros(len(sources))
+    for i, rows in enumerate(sources):
+        if rows:
+            made[0][i] = weights[[row for row, _ in rows]].mean(dim=0)
+            made[1][i] = torch.stack([bias[row] - ln(shared) for row, shared in rows]).mean() + ln(len(rows))
+    return made
