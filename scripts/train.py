@@ -9,7 +9,7 @@ def main(settings: TrainRun) -> float | None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
     from rich import print as show
 
-    from tagsmith.compare import judged
+    from tagsmith.sweep import judged
     from tagsmith.report import decision_text, per_class_table
     from tagsmith.train import train
 

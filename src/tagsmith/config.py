@@ -173,7 +173,7 @@ class CompareJobs(Callback):
             return  # One process of a launch is enough.
         from rich.console import Console
 
-        from tagsmith.compare import compare, comparison_table
+        from tagsmith.sweep import compare, comparison_table
 
         folder = Path(config.hydra.sweep.dir)
         comparison = compare(folder, typed.BestMetric(config.objective).value)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith.compare import judged
+from tagsmith.sweep import judged
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.evaluate import evaluate_run
 from tagsmith.fitting import checkpoint, saving

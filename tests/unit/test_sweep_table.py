@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tagsmith.compare import compare, comparison_table, judged
+from tagsmith.sweep import compare, comparison_table, judged
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.run import RunFolder
 
