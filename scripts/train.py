@@ -9,8 +9,8 @@ def main(settings: TrainRun) -> float | None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
     from rich import print as show
 
-    from tagsmith.sweep import judged
     from tagsmith.report import decision_text, per_class_table
+    from tagsmith.sweep import judged
     from tagsmith.train import train
 
     run, evaluation = train(settings)

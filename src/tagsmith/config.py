@@ -40,6 +40,7 @@ STAGES: dict[str, type] = {
     "train": typed.TrainRun,
     "evaluate": typed.EvaluateRun,
     "calibrate": typed.CalibrateRun,
+    "compare": typed.CompareRuns,
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
     "improve": typed.ImproveRun,

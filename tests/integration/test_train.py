@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith.sweep import judged
 from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.evaluate import evaluate_run
 from tagsmith.fitting import checkpoint, saving
 from tagsmith.model import encoder_source
 from tagsmith.run import RunFolder
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
+from tagsmith.sweep import judged
 from tagsmith.tokens import cache as token_cache
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl

@@ -73,6 +73,9 @@ MAY_IMPORT = {
         "amounts", "data", "errors", "evaluate", "files", "interruption", "metrics", "model", "probe", "processes",
         "progress", "run", "schema", "schema_changes", "scoring", "settings", "sharding", "tokens", "tracking",
     },
+    "comparison": {
+        "analysis", "errors", "files", "guidance", "report", "run", "schema", "schema_changes", "settings",
+    },
     "improve": {
         "amounts", "classify_files", "data", "decision", "errors", "evaluate", "files", "metrics", "model",
         "pretrained", "probe", "progress", "rows", "run", "schema", "scoring", "settings", "tokens",

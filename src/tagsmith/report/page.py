@@ -3,9 +3,7 @@
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tagsmith.errors import counted
 from tagsmith.files import whole_file
 from tagsmith.report import assets, charts
 from tagsmith.report.chart import TEMPLATES, Chart
@@ -14,7 +12,8 @@ from tagsmith.report.confusion import missed_and_invented, pairs
 from tagsmith.report.documents import MOST_ROWS, wrong_documents
 from tagsmith.report.inputs import RunFiles, read_run
 from tagsmith.report.matrix import matrices
-from tagsmith.report.wording import against, figure, headline, interval, percent, points
+from tagsmith.report.templates import environment
+from tagsmith.report.wording import against, headline
 from tagsmith.run import RunFolder
 
 MOST_PAIRS = 50
@@ -36,18 +35,9 @@ def write_page(run: RunFolder) -> None:
 
 def page(files: RunFiles) -> str:
     """The page as HTML; the same files give the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("tagsmith.report", "static"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "interval": interval, "counted": counted}
-    environment.filters |= {"points": points, "figure": figure}
-    environment.filters |= {"json": assets.json_text, "breakable": assets.breakable}
-    environment.globals |= {"against": against, "severities": SEVERITIES}
-    return environment.get_template("page.html.j2").render(_context(files))
+    templates = environment()
+    templates.globals |= {"against": against, "severities": SEVERITIES}
+    return templates.get_template("page.html.j2").render(_context(files))
 
 
 def _context(files: RunFiles) -> dict[str, Any]:

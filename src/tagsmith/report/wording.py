@@ -131,3 +131,8 @@ def meaning(
     if support and bounds is not None and bounds[1] - bounds[0] > WIDE:
         found.append(f"{counted(support, 'document')} decide little: its F1 may be {interval(bounds)}")
     return found or ["nothing stands out"]
+
+
+def signed_points(value: float) -> str:
+    """A difference of two shares, in points."""
+    return f"{100 * value:+.1f}"

@@ -4,7 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
-from tagsmith.settings.analysis import AnalysisSettings
+from tagsmith.settings.analysis import AnalysisSettings, CompareRuns
 from tagsmith.settings.bench import CLASSIFIERS, CONTENDERS, RECIPES, BenchClassifyRun, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import (
@@ -59,6 +59,7 @@ __all__ = [
     "CheckKills",
     "ClassWeights",
     "ClassifyRun",
+    "CompareRuns",
     "CsvSettings",
     "DataSettings",
     "EvaluateRun",
