@@ -7,6 +7,7 @@ import errno
 import functools
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -38,6 +39,8 @@ NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 STAGES: dict[str, type] = {
     "train": typed.TrainRun,
+    "annotate": typed.AnnotateRun,
+    "label_studio": typed.LabelStudioRun,
     "evaluate": typed.EvaluateRun,
     "calibrate": typed.CalibrateRun,
     "compare": typed.CompareRuns,
@@ -95,6 +98,11 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
         def main() -> None:
             obey_sigterm()
             register()
+            # A verb, `push`, stands for the setting `action=push`.
+            if "action" in {field.name for field in fields(STAGES[name])} and re.fullmatch(
+                r"[a-z]+", "".join(sys.argv[1:2])
+            ):
+                sys.argv[1] = f"action={sys.argv[1]}"
             statuses: list[int] = []
 
             def task(config: DictConfig) -> Any:

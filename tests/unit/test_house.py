@@ -73,6 +73,7 @@ MAY_IMPORT = {
         "amounts", "data", "errors", "evaluate", "files", "interruption", "metrics", "model", "probe", "processes",
         "progress", "run", "schema", "schema_changes", "scoring", "settings", "sharding", "tokens", "tracking",
     },
+    "annotation": {"errors", "files", "progress", "rows", "run", "schema", "settings"},
     "comparison": {
         "analysis", "errors", "files", "guidance", "report", "run", "schema", "schema_changes", "settings",
     },

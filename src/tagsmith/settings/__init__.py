@@ -5,6 +5,16 @@ take its own section.
 """
 
 from tagsmith.settings.analysis import AnalysisSettings, CompareRuns
+from tagsmith.settings.annotate import (
+    AnnotateRun,
+    AnswerSettings,
+    GiveTake,
+    LabelStudioRun,
+    OnDisagreement,
+    PushPull,
+    Tool,
+    Unreviewed,
+)
 from tagsmith.settings.bench import CLASSIFIERS, CONTENDERS, RECIPES, BenchClassifyRun, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import (
@@ -47,6 +57,8 @@ __all__ = [
     "REQUIRED",
     "STRATEGIES",
     "AnalysisSettings",
+    "AnnotateRun",
+    "AnswerSettings",
     "AzureSettings",
     "BenchClassifyRun",
     "BenchImproveRun",
@@ -67,26 +79,32 @@ __all__ = [
     "ExportRun",
     "ExportSettings",
     "FileSettings",
+    "GiveTake",
     "GoldenFrom",
     "HeldOutFrom",
     "HubSettings",
     "ImproveRun",
     "JsonlSettings",
+    "LabelStudioRun",
     "LongDocuments",
     "LoraSettings",
     "Loss",
     "ModelSettings",
     "OnBadRow",
+    "OnDisagreement",
     "Pooling",
     "Precision",
+    "PushPull",
     "Recipe",
     "ServeRun",
     "ServeSettings",
     "Split",
     "TableSettings",
     "TextFoldersSettings",
+    "Tool",
     "TrainRun",
     "TrainSettings",
+    "Unreviewed",
     "as_dict",
     "default_of",
     "explained",

@@ -1,0 +1,21 @@
+"""Queues to files of a tool in which people tag (give), and its export to tags (take)."""
+
+from tagsmith.config import script
+from tagsmith.settings import AnnotateRun, GiveTake
+
+
+@script("annotate")
+def main(settings: AnnotateRun) -> None:
+    from tagsmith.annotation.stage import give, take, told
+    from tagsmith.errors import counted
+
+    if settings.action is GiveTake.give:
+        folder, documents = give(settings)
+        print(f"{counted(documents, 'document')} for {settings.tool.value}: {folder}")
+    else:
+        path, counts = take(settings)
+        print(f"{told(counts) or 'no answer yet'}\ntags: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Queues to a running Label Studio (push), and what people have tagged there back (pull)."""
+
+from tagsmith.config import script
+from tagsmith.settings import LabelStudioRun, PushPull
+
+
+@script("label_studio")
+def main(settings: LabelStudioRun) -> None:
+    from tagsmith.annotation.server import pull, push
+    from tagsmith.annotation.stage import told
+    from tagsmith.errors import counted
+
+    if settings.action is PushPull.push:
+        place, fresh, known = push(settings)
+        print(f"{counted(fresh, 'task')} made, {counted(known, 'document')} there already: {place}")
+    else:
+        path, counts = pull(settings)
+        print(f"{told(counts) or 'no answer yet'}\ntags: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""What people have said of documents, and what follows where they disagree; pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from tagsmith.settings import OnDisagreement
+
+
+class Kind(Enum):
+    """What an answer is worth."""
+
+    tag = "tag"
+    ignored = "ignored"
+    """Skipped, cancelled, discarded: the person has looked, and says nothing."""
+    unreviewed = "unreviewed"
+    """A suggestion that was stored as a person's without anyone having looked at it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One person's answer to one document.
+
+    Attributes:
+        id: of the document in the queue; None where the tool has lost it.
+        place: file and row, or task, for messages.
+        labels: the classes, of an answer that is a tag.
+    """
+
+    id: str | None
+    text: str
+    kind: Kind
+    labels: tuple[str, ...] = ()
+    annotator: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What follows from all answers to a document.
+
+    Attributes:
+        labels: the tag; None: a person has to be asked again.
+        why: in a word, where there is no tag: ignored, unreviewed, disagreement.
+        answers: how often each tag was given, by its classes.
+    """
+
+    id: str | None
+    text: str
+    labels: tuple[str, ...] | None
+    why: str
+    answers: tuple[tuple[tuple[str, ...], int], ...] = ()
+
+
+def settle(answers: Iterable[Answer], multi_label: bool, on_disagreement: OnDisagreement) -> list[Settled]:
+    """One result a document, in the order in which the documents first come.
+
+    A tag that more than half of those who gave one have given holds (multi-label: each class that more than half have
+    given, and no tag where a class has exactly half); with `ask`, only what all have given. Who ignored a document does
+    not count beside others who tagged it.
+    """
+    together: dict[tuple[str | None, str], list[Answer]] = {}
+    for answer in answers:
+        key = (answer.id, "") if answer.id is not None else (None, answer.text)
+        together.setdefault(key, []).append(answer)
+    return [_settled(each, multi_label, on_disagreement) for each in together.values()]
+
+
+def _settled(answers: Sequence[Answer], multi_label: bool, on_disagreement: OnDisagreement) -> Settled:
+    first = answers[0]
+    tags = [tuple(sorted(answer.labels)) for answer in answers if answer.kind is Kind.tag]
+    if not tags:
+        ignored = any(answer.kind is Kind.ignored for answer in answers)
+        return Settled(first.id, first.text, None, (Kind.ignored if ignored else Kind.unreviewed).value)
+    given = Counter(tags)
+    if len(given) == 1:
+        return Settled(first.id, first.text, tags[0], "")
+    found = None if on_disagreement is OnDisagreement.ask else _majority(tags, multi_label)
+    return Settled(
+        first.id, first.text, found, "" if found is not None else "disagreement", tuple(sorted(given.items()))
+    )
+
+
+def _majority(tags: Sequence[tuple[str, ...]], multi_label: bool) -> tuple[str, ...] | None:
+    votes = Counter(name for tag in tags for name in tag) if multi_label else Counter(tags)
+    if multi_label:
+        if any(2 * count == len(tags) for count in votes.values()):
+            return None
+        return tuple(sorted(str(name) for name, count in votes.items() if 2 * count > len(tags)))
+    best, count = votes.most_common(1)[0]
+    return tuple(best) if 2 * count > len(tags) else None

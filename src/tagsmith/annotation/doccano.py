@@ -1,0 +1,50 @@
+"""doccano's JSON Lines: for import without labels, as it keeps no difference between a suggestion and a person's."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tagsmith.annotation.answers import Answer, Kind
+from tagsmith.annotation.queue import Question
+from tagsmith.rows import BadRow, json_lines
+
+
+def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """A line a document; what else it has is shown beside the text, the suggestion too."""
+    return [
+        {
+            "text": one.text,
+            "label": [],
+            "tagsmith_id": one.id,
+            "suggested": ", ".join(one.suggested or ()),
+            "why": one.why,
+        }
+        for one in questions
+    ]
+
+
+def labels(classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The labels of the project, for its import of labels."""
+    colours = ("#2a6fb0", "#b0562a", "#4f8f3a", "#8a3aa0", "#a08a2a", "#2aa093", "#a02a4f", "#5a5a5a")
+    return [
+        {"text": name, "background_color": colours[i % len(colours)], "text_color": "#ffffff"}
+        for i, name in enumerate(classes)
+    ]
+
+
+def answers(path: Path) -> Iterator[Answer | str]:
+    """What an export holds: documents without a label are not tagged yet."""
+    for row, record in json_lines(path):
+        place = f"{path}:{row}"
+        if isinstance(record, BadRow):
+            yield f"{place}: {record.what}"
+            continue
+        text, found = record.get("text", record.get("data")), record.get("label", record.get("labels"))
+        if not isinstance(text, str) or not isinstance(found, list | type(None)):
+            yield f"{place}: expected text and a list label, found {', '.join(record) or 'none'}"
+            continue
+        meta = record.get("meta") if isinstance(record.get("meta"), Mapping) else {}
+        identity = record.get("tagsmith_id") or (meta or {}).get("tagsmith_id")
+        if found:
+            names = tuple(dict.fromkeys(str(name) for name in found))
+            yield Answer(None if identity is None else str(identity), text, Kind.tag, names, "", place)

@@ -1,0 +1,69 @@
+"""The lines of a run's queues, as questions to a person, and the files of tags that come of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagsmith.annotation.answers import Settled
+from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.rows import BadRow, json_lines
+
+
+@dataclass(frozen=True)
+class Question:
+    """A document that a person is to tag; `suggested` is None where there is no suggestion."""
+
+    id: str
+    text: str
+    score: float
+    suggested: tuple[str, ...] | None
+    why: str
+
+
+def read_questions(paths: Sequence[Path], unanswered: bool = True) -> list[Question]:
+    """The documents of queues such as `scripts/improve.py` writes, each once, the first line of it.
+
+    Args:
+        unanswered: only lines without a tag.
+
+    Raises:
+        InputMissing: a file is not there.
+        DataError: lines cannot be used; all of them are listed.
+    """
+    found: dict[str, Question] = {}
+    problems: list[str] = []
+    for path in paths:
+        if not path.is_file():
+            raise InputMissing(f"{path}: no such queue; scripts/improve.py writes one.")
+        for row, record in json_lines(path):
+            if isinstance(record, BadRow):
+                problems.append(f"{path}:{row}: {record.what}")
+            elif not isinstance(record.get("text"), str) or not isinstance(record.get("id"), str):
+                problems.append(f"{path}:{row}: expected id and text, found {', '.join(record) or 'none'}")
+            elif record.get("suspected", True) and not (unanswered and record.get("tag") is not None):
+                found.setdefault(record["id"], _question(record))
+    if problems:
+        raise DataError(listing("Lines of queues that cannot be used:", problems))
+    return list(found.values())
+
+
+def _question(record: dict[str, Any]) -> Question:
+    suggested = record.get("suggested")
+    tags = None if suggested is None else tuple(suggested) if isinstance(suggested, list) else (str(suggested),)
+    why = str(record.get("why") or record.get("reason") or "")
+    return Question(record["id"], record["text"], float(record.get("score") or 0.0), tags, why)
+
+
+def tag_lines(settled: Iterable[Settled], multi_label: bool) -> list[dict[str, Any]]:
+    """Lines that `data.tagged` reads, a document each; `tag` is null where a person has to be asked again."""
+    return [
+        {
+            **({"id": one.id} if one.id is not None else {}),
+            "text": one.text,
+            "tag": None if one.labels is None else list(one.labels) if multi_label else one.labels[0],
+            **({"why": one.why} if one.why else {}),
+            **({"answers": [{"tag": list(tag), "people": n} for tag, n in one.answers]} if one.answers else {}),
+        }
+        for one in settled
+    ]

@@ -1,0 +1,148 @@
+"""Label Studio's API: a project by its title, its tasks page by page, new ones for documents that it has not."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tagsmith.annotation import label_studio
+from tagsmith.annotation.queue import read_questions
+from tagsmith.annotation.stage import model_name, queues, write_tags
+from tagsmith.errors import InputMissing, SettingsError, TryAgainLater
+from tagsmith.progress import meter
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import LabelStudioRun, Unreviewed
+
+TOKEN = "LABEL_STUDIO_TOKEN"
+PAGE = 100
+"""Tasks a request."""
+SECONDS = 60
+"""Longest wait for an answer."""
+
+
+class Server:
+    """A running Label Studio.
+
+    Raises, from every call:
+        TryAgainLater: it does not answer.
+        SettingsError: it refuses, such as for a wrong token.
+    """
+
+    def __init__(self, url: str, token: str):
+        self.url = url.rstrip("/")
+        self.session = requests.Session()
+        if (
+            token.count(".") == 2
+        ):  # A personal access token is exchanged for one that lasts minutes; an old one is used.
+            token = self.call("POST", "/api/token/refresh", json={"refresh": token})["access"]
+            self.session.headers["Authorization"] = f"Bearer {token}"
+        else:
+            self.session.headers["Authorization"] = f"Token {token}"
+
+    def call(self, method: str, path: str, **given: Any) -> Any:
+        """The answer of the server, from JSON."""
+        try:
+            answer = self.session.request(method, self.url + path, timeout=SECONDS, **given)
+        except requests.RequestException as error:
+            raise TryAgainLater(f"url={self.url}: no answer: {type(error).__name__}; is the server running?") from error
+        if answer.status_code >= 500:
+            raise TryAgainLater(f"url={self.url}: status {answer.status_code} of {method} {path}; its log says why.")
+        if answer.status_code in (401, 403):
+            raise SettingsError(
+                f"url={self.url}: the server refuses the token of {TOKEN} (status {answer.status_code})."
+            )
+        try:
+            content = answer.json()
+        except ValueError as error:
+            raise SettingsError(f"url={self.url}: expected Label Studio, found no JSON at {path}.") from error
+        if answer.status_code >= 400:
+            raise SettingsError(f"url={self.url}: status {answer.status_code} of {method} {path}: {str(content)[:500]}")
+        return content
+
+    def project(self, title: str) -> dict[str, Any] | None:
+        """The project of this title; None: there is none.
+
+        Raises:
+            SettingsError: there are several.
+        """
+        found, page = [], 1
+        while True:
+            answer = self.call("GET", "/api/projects", params={"page": page, "page_size": PAGE, "title": title})
+            found += [one for one in answer["results"] if one["title"] == title]
+            if not answer.get("next"):
+                break
+            page += 1
+        if len(found) > 1:
+            raise SettingsError(
+                f"project={title}: the server has {len(found)} projects of this title; rename all but one."
+            )
+        return found[0] if found else None
+
+    def tasks(self, project: int) -> Iterator[dict[str, Any]]:
+        """All tasks of a project, with their annotations and predictions."""
+        page = 1
+        while True:
+            given = {"project": project, "page": page, "page_size": PAGE, "fields": "all"}
+            answer = self.call("GET", "/api/tasks", params=given)
+            yield from answer["tasks"]
+            if page * PAGE >= answer["total"] or not answer["tasks"]:
+                return
+            page += 1
+
+
+def push(settings: LabelStudioRun) -> tuple[str, int, int]:
+    """Make tasks of the queues' documents; what the project has already stays as it is.
+
+    Returns:
+        Where the project is, how many tasks were made, and how many documents had one.
+    """
+    run = RunFolder(Path(settings.run))
+    run.require()
+    schema = Schema.load(run.schema)
+    questions = read_questions(queues(settings, run))
+    server = Server(settings.url, _token())
+    config = label_studio.config(schema.classes, schema.multi_label)
+    project = server.project(settings.project)
+    if project is None:
+        project = server.call("POST", "/api/projects", json={"title": settings.project, "label_config": config})
+    known = {str(task["data"].get("id")) for task in server.tasks(project["id"])}
+    fresh = [one for one in questions if one.id not in known]
+    if fresh and project["label_config"].split() != config.split():
+        # New classes are offered from now on; tasks and annotations stay.
+        server.call("PATCH", f"/api/projects/{project['id']}", json={"label_config": config})
+    with meter("push", len(fresh), "tasks") as bar:
+        for start in range(0, len(fresh), PAGE):
+            batch = fresh[start : start + PAGE]
+            tasks = label_studio.tasks(batch, model_name(run))
+            server.call("POST", f"/api/projects/{project['id']}/import", json=tasks)
+            bar.advance(len(batch))
+    return f"{server.url}/projects/{project['id']}", len(fresh), len(questions) - len(fresh)
+
+
+def pull(settings: LabelStudioRun) -> tuple[Path, dict[str, int]]:
+    """Write the tags that people have given in the project; see `stage.write_tags`.
+
+    Raises:
+        InputMissing: the server has no such project.
+    """
+    run = RunFolder(Path(settings.run))
+    run.require()
+    server = Server(settings.url, _token())
+    project = server.project(settings.project)
+    if project is None:
+        raise InputMissing(f"project={settings.project}: no such project at {server.url}; push makes it.")
+    answers = label_studio.answers(list(server.tasks(project["id"])), settings.unreviewed is Unreviewed.accept)
+    return write_tags(
+        answers, settings, run, Schema.load(run.schema), "label_studio", f"{server.url}, {settings.project}"
+    )
+
+
+def _token() -> str:
+    if not (token := os.environ.get(TOKEN, "").strip()):
+        raise SettingsError(
+            f"{TOKEN}: expected the token of a person in the environment (Label Studio: Account & Settings)."
+        )
+    return token

@@ -1,0 +1,164 @@
+"""From queues to a tool's files, and from what it exports to tags for `data.tagged`."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tagsmith.annotation import argilla, doccano, label_studio, sheet
+from tagsmith.annotation.answers import Answer, Kind, settle
+from tagsmith.annotation.queue import Question, read_questions, tag_lines
+from tagsmith.errors import DataError, InputMissing, SettingsError, counted, listing
+from tagsmith.files import replace_folder, whole_file, write_json, write_lines
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema
+from tagsmith.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
+
+
+def give(settings: AnnotateRun) -> tuple[Path, int]:
+    """Write the files that a tool imports; returns their folder, and how many documents there are.
+
+    Raises:
+        InputMissing, DataError: no run or no queue, or one that cannot be used.
+        SettingsError: the folder is there already.
+    """
+    run, schema = _run(settings)
+    questions = read_questions(queues(settings, run))
+    folder = Path(settings.out) if settings.out is not None else run.improve / f"for_{settings.tool.value}"
+    _refuse(folder, settings.overwrite)
+    replace_folder(folder, lambda place: _write(place, settings.tool, questions, schema, model_name(run)))
+    return folder, len(questions)
+
+
+def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Schema, model: str) -> None:
+    if tool is Tool.label_studio:
+        write_json(folder / "tasks.json", label_studio.tasks(questions, model))
+        with whole_file(folder / "config.xml") as file:
+            file.write(label_studio.config(schema.classes, schema.multi_label))
+    elif tool is Tool.argilla:
+        write_json(folder / "records.json", argilla.records(questions, model, schema.multi_label))
+        write_json(folder / "settings.json", argilla.settings(schema.classes, schema.multi_label))
+    elif tool is Tool.doccano:
+        write_lines(folder / "documents.jsonl", doccano.lines(questions))
+        write_json(folder / "labels.json", doccano.labels(schema.classes))
+    else:
+        sheet.write(folder / "documents.csv", questions, schema.classes)
+
+
+def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
+    """Write the tags that an export holds; returns their file, and how many documents came to what.
+
+    Raises:
+        InputMissing: no run, or no export.
+        DataError: answers cannot be read, or name classes that there are not; all of them are listed.
+        SettingsError: the file is there already.
+    """
+    run, schema = _run(settings)
+    path = Path(str(settings.export))
+    if not path.is_file():
+        raise InputMissing(f"export={path}: no such file.")
+    answers: Iterable[Answer | str]
+    if settings.tool is Tool.label_studio:
+        answers = label_studio.answers(_json(path), settings.unreviewed is Unreviewed.accept)
+    elif settings.tool is Tool.argilla:
+        answers = argilla.answers(_json(path))
+    elif settings.tool is Tool.doccano:
+        answers = doccano.answers(path)
+    else:
+        answers = sheet.answers(path, schema.classes, schema.multi_label)
+    return write_tags(answers, settings, run, schema, settings.tool.value, str(path))
+
+
+def write_tags(
+    answers: Iterable[Answer | str], settings: AnswerSettings, run: RunFolder, schema: Schema, tool: str, source: str
+) -> tuple[Path, dict[str, int]]:
+    """Settle answers and write a line a document; those without a tag stay questions.
+
+    Returns:
+        The file, and how many documents are `tagged`, `ignored`, `unreviewed` and of `disagreement`.
+
+    Raises: see `take`.
+    """
+    usable, problems = _usable(answers, schema)
+    if problems:
+        raise DataError(listing(f"{source}: answers that cannot be used:", problems))
+    known = {one.id: one.text for one in read_questions(queues(settings, run), unanswered=False)}
+    # The queue's own text: tools change white space, and a spreadsheet more than that.
+    usable = [replace(answer, text=known.get(answer.id or "", answer.text)) for answer in usable]
+    settled = settle(usable, schema.multi_label, settings.on_disagreement)
+    path = Path(settings.out) if settings.out is not None else run.improve / f"from_{tool}.jsonl"
+    if path.suffix != ".jsonl":
+        raise SettingsError(f"out={path}: expected a name that ends in .jsonl.")
+    _refuse(path, settings.overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_lines(path, tag_lines(settled, schema.multi_label))
+    return path, dict(Counter(one.why or "tagged" for one in settled))
+
+
+def _usable(answers: Iterable[Answer | str], schema: Schema) -> tuple[list[Answer], list[str]]:
+    usable: list[Answer] = []
+    problems: list[str] = []
+    for answer in answers:
+        if isinstance(answer, str):
+            problems.append(answer)
+            continue
+        unknown = [name for name in answer.labels if name not in schema.classes]
+        if answer.kind is Kind.tag and unknown:
+            problems.append(
+                f"{answer.place}: {', '.join(map(repr, unknown))} is no class of the run; its schema.json lists them"
+            )
+        elif answer.kind is Kind.tag and not schema.multi_label and len(answer.labels) > 1:
+            problems.append(f"{answer.place}: expected one class, found {', '.join(answer.labels)}")
+        elif answer.kind is Kind.tag and not schema.multi_label and not answer.labels:
+            usable.append(replace(answer, kind=Kind.ignored))
+        else:
+            usable.append(answer)
+    return usable, problems
+
+
+def queues(settings: AnswerSettings, run: RunFolder) -> list[Path]:
+    """The queues that the settings name, or those that the run has.
+
+    Raises:
+        InputMissing: it has none.
+    """
+    if settings.queues is not None:
+        return [Path(name) for name in settings.queues]
+    places = [run.improve / "suspected_tags.jsonl", run.improve / "tag_next.jsonl", run.undivided]
+    if not (found := [path for path in places if path.is_file()]):
+        raise InputMissing(f"run={run.path}: no queue; scripts/improve.py run={run.path} writes them, or name queues=.")
+    return found
+
+
+def model_name(run: RunFolder) -> str:
+    """By which a tool knows whose suggestion it is."""
+    return f"tagsmith {run.path.resolve().name}"
+
+
+def told(counts: dict[str, int]) -> str:
+    """What came of the documents, in a line."""
+    words = {
+        "tagged": "tagged", "ignored": "ignored", "unreviewed": "not looked at",
+        "disagreement": "without agreement",
+    }  # fmt: skip
+    return ", ".join(f"{counted(counts[name], 'document')} {word}" for name, word in words.items() if name in counts)
+
+
+def _run(settings: AnswerSettings) -> tuple[RunFolder, Schema]:
+    run = RunFolder(Path(settings.run))
+    run.require()
+    return run, Schema.load(run.schema)
+
+
+def _refuse(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise SettingsError(f"out={path}: is there already; overwrite=true replaces it, or name another.")
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected JSON, found {error!r}.") from error
