@@ -69,6 +69,9 @@ def test_every_experiment_composes(name: str) -> None:
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_every_stage_composes(stage: str) -> None:
     given = {
+        "annotate": ["action=give", "run=r", "tool=csv"],
+        "compare": ["runs=[a,b]"],
+        "label_studio": ["action=push", "run=r"],
         "evaluate": ["run=r"],
         "export": ["run=r", "bundle=b"],
         "calibrate": ["run=r"],

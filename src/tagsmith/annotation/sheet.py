@@ -55,9 +55,9 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             given = [name.strip() for name in tag.split(mark)] if multi_label else [tag]
             word = tag.casefold() if tag not in classes else ""
             kind = Kind.ignored if word == IGNORE else Kind.tag
-            labels = (
-                () if word == IGNORE or (multi_label and word == NONE) else tuple(dict.fromkeys(filter(None, given)))
-            )
+            if word == IGNORE or (multi_label and word == NONE):
+                given = []
+            labels = tuple(dict.fromkeys(filter(None, given)))
             identity, text = _text(record["id"]), _text(record["text"])
             labels = tuple(dict.fromkeys(filter(None, given)))
             yield Answer(identity or None, text, kind, labels, record.get("annotator", ""), f"{path}:{row}")

@@ -7,7 +7,7 @@ from typing import Any
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document
 from tagsmith.errors import DataError, counted, listing
-from tagsmith.schema import Task
+from tagsmith.schema import Task, natural_order
 from tagsmith.schema_changes import SchemaChanges
 
 
@@ -64,7 +64,7 @@ class Undivided:
 
 
 def change_classes(documents: Sequence[Document], declared: Sequence[str] | None, changes: SchemaChanges) -> list[str]:
-    """The classes after the changes, in order: of those declared, else of those found.
+    """The classes after the changes, in order: of those declared, else of those found, in natural order.
 
     Raises:
         DataError: the changes do not fit them; all of it is listed.
@@ -73,7 +73,8 @@ def change_classes(documents: Sequence[Document], declared: Sequence[str] | None
     # Documents may be tagged by the new names already.
     after = {*changes.become.values(), *changes.add, *(part for parts in changes.split.values() for part in parts)}
     before = {*changes.become, *changes.split, *changes.delete}
-    old = list(declared) if declared is not None else [name for name in found if name in before or name not in after]
+    there = (name for name in found if name in before or name not in after)
+    old = list(declared) if declared is not None else natural_order(there)
     if problems := changes.fit(old):
         raise DataError(listing("data.schema_changes does not fit the classes of the data:", problems))
     return list(changes.classes(old))

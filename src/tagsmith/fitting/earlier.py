@@ -1,5 +1,6 @@
 """Training that goes on from an earlier run: its encoder, and its head's rows of the classes that there still are."""
 
+import json
 import logging
 from math import log as ln
 from pathlib import Path
@@ -19,7 +20,7 @@ from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.schema_changes import SchemaChanges
 from tagsmith.sharding import set_weights
-from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.reading import RESTORE_MODEL, Reading
 
 log = logging.getLogger("tagsmith")
 
@@ -64,6 +65,9 @@ def take_over(
         raise SettingsError(f"{place}: expected {schema.task.value}, found {old.task.value}.")
     if (pooling := Reading.load(earlier.model / "reading.json").pooling) is not reading.pooling:
         raise SettingsError(f"{place}: expected model.pooling={reading.pooling.value}, found {pooling.value}.")
+    kinds = [_model_type(each.model / "config.json") for each in (run, earlier)]
+    if kinds[0] != kinds[1]:
+        raise SettingsError(f"{place}: expected the same encoder, one of {kinds[0]}, found one of {kinds[1]}.")
     if digest(earlier.model / "tokenizer.json") != digest(run.model / "tokenizer.json"):
         raise SettingsError(f"{place}: expected a run with the same tokenizer; model= chooses the encoder of that run.")
     known = SchemaChanges.read(Path(changes)) if changes is not None else SchemaChanges()
@@ -83,6 +87,14 @@ def take_over(
     fresh = [name for name, rows in zip(schema.classes, sources, strict=True) if not rows]
     told = f"; without a row there: {', '.join(fresh)}" if fresh else ""
     log.info(f"starts from {earlier.path} (weights {digest(earlier.weights)[:12]}){told}")
+
+
+def _model_type(path: Path) -> str:
+    """Weights of one architecture may fit another by name and shape."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["model_type"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read: {error!r}; {RESTORE_MODEL}.") from error
 
 
 def rows_of(classes: tuple[str, ...], old: tuple[str, ...], changes: SchemaChanges) -> list[list[tuple[int, int]]]:

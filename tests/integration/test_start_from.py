@@ -1,0 +1,137 @@
+"""`train.start_from`: what of an earlier run is taken over, and what must not be."""
+
+from collections.abc import Callable
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tagsmith.analysis.predictions import read_predictions
+from tagsmith.comparison.stage import compare_runs
+from tagsmith.errors import Interrupted, SettingsError
+from tagsmith.fitting import fit
+from tagsmith.fitting.earlier import head_rows, rows_of
+from tagsmith.schema import Schema
+from tagsmith.schema_changes import SchemaChanges
+from tagsmith.settings import CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
+from tagsmith.train import train
+from tests.conftest import make_encoder
+
+Make = Callable[..., TrainRun]
+
+
+def test_rows_of_renamed_merged_and_split_classes() -> None:
+    changes = SchemaChanges({"a": "A", "b": "bc", "c": "bc"}, {"d": ("d1", "d2")}, ("new",))
+    classes = ("A", "bc", "d1", "d2", "new")
+    sources = rows_of(classes, ("a", "b", "c", "d"), changes)
+    weights, bias = torch.tensor([[1.0, 0], [2, 4], [4, 0], [0, 3]]), torch.tensor([0.5, 1, 2, 3])
+    rows, shift = head_rows(weights, bias, sources)
+    assert rows.tolist() == [[1, 0], [3, 2], [0, 3], [0, 3], [0, 0]]
+    assert shift.tolist() == pytest.approx([0.5, 1.5 + log(2), 3 - log(2), 3 - log(2), 0])
+
+
+def test_where_two_classes_are_alike_their_odds_add_up() -> None:
+    sources = rows_of(("ab", "c"), ("a", "b", "c"), SchemaChanges({"a": "ab", "b": "ab"}))
+    weights, bias = torch.tensor([[1.0], [1.0], [-1.0]]), torch.tensor([0.2, 0.2, 0.1])
+    x = torch.tensor([0.7])
+    before = torch.softmax(weights @ x + bias, 0)
+    rows, shift = head_rows(weights, bias, sources)
+    assert torch.softmax(rows @ x + shift, 0).tolist() == pytest.approx([float(before[:2].sum()), float(before[2])])
+
+
+def test_a_run_goes_on_where_the_earlier_one_ended(
+    settings: Make, single_label_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = train(settings(single_label_file, "first"))
+    (tmp_path / "changes.yaml").write_text("rename: {animals: zoo}")
+    # So slow that no weight moves in float32.
+    again = settings(
+        single_label_file, "second", split_from=str(first.path), validation_share=0.0, learning_rate=1e-30,
+        weight_decay=0.0, epochs=1, start_from=str(first.path), schema_changes=str(tmp_path / "changes.yaml"),
+    )  # fmt: skip
+    monkeypatch.setattr(fit, "set_head", None)  # Every class has a row: no regression is asked.
+    second, _ = train(again)
+    old, new = Schema.load(first.schema), Schema.load(second.schema)
+    assert "zoo" in new.classes
+    order = [old.classes.index({"zoo": "animals"}.get(name, name)) for name in new.classes]
+    weights = [load_file(run.weights) for run in (first, second)]
+    assert torch.equal(weights[0]["head.weight"][order], weights[1]["head.weight"])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0] if not name.startswith("head"))
+    found, folder = compare_runs(
+        CompareRuns(runs=[str(first.path), str(second.path)], schema_changes=str(tmp_path / "changes.yaml"))
+    )
+    assert found["changed"] == []
+    assert {row["difference"] for name, row in found["figures"].items() if name != "log_loss"} == {0.0}
+    assert (folder / "comparison.html").is_file()
+
+
+def test_a_new_class_gets_a_row_of_the_regression(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "delete.yaml").write_text("delete: [animals]")
+    changed = str(tmp_path / "delete.yaml")
+    first, _ = train(settings(single_label_file, "first", schema_changes=changed, validation_share=0.0))
+    second, _ = train(
+        settings(
+            single_label_file, "second", split_from=str(first.path), start_from=str(first.path), validation_share=0.0
+        )
+    )
+    schema = Schema.load(second.schema)
+    predictions = read_predictions(second.predictions, schema)
+    assert predictions.predicted.sum() == len(predictions)
+    rows = load_file(second.weights)["head.weight"].norm(dim=1).numpy()
+    assert rows.min() > 0.3 * np.median(rows)
+
+
+def test_stopped_and_resumed_equals_uninterrupted(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tagsmith.fitting import loop
+
+    first, _ = train(settings(single_label_file, "first", validation_share=0.0))
+    given = {"split_from": str(first.path), "start_from": str(first.path), "checkpoint_every": 1, "frozen_layers": 1}
+    whole, _ = train(settings(single_label_file, "whole", validation_share=0.0, **given))
+    due = loop._is_due
+
+    def die(*args: object) -> bool:
+        if args[0].epoch == 1 and args[0].batch == 1:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+        return due(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "_is_due", die)
+    stopped = settings(single_label_file, "stopped", validation_share=0.0, **given)
+    with pytest.raises(Interrupted):
+        train(stopped)
+    monkeypatch.undo()
+    stopped.resume = True
+    resumed, _ = train(stopped)
+    found = [load_file(run.weights) for run in (whole, resumed)]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "held-out document.* were training documents there"),
+        ({"split_from": "first", "pooling": Pooling.cls}, "expected model.pooling=cls, found mean"),
+        ({"split_from": "first", "path": "other"}, "the same (tokenizer|encoder)"),
+    ],
+)
+def test_what_cannot_be_gone_on_from(
+    settings: Make, single_label_file: Path, tmp_path: Path, changes: dict[str, object], told: str
+) -> None:
+    first, _ = train(settings(single_label_file, "first", recipe=Recipe.probe, validation_share=0.0))
+    if "split_from" in changes:
+        changes = {**changes, "split_from": str(first.path)}
+    if "path" in changes:
+        changes = {**changes, "path": str(make_encoder(tmp_path / "other", "roberta"))}
+    other = {"seed": 5, "start_from": str(first.path), "validation_share": 0.0, **changes}
+    with pytest.raises(SettingsError, match=told):
+        train(settings(single_label_file, "second", **other))
+
+
+def test_recipes_that_leave_no_earlier_head() -> None:
+    for recipe in (Recipe.probe, Recipe.auto):
+        assert any(line.startswith("start_from") for line in TrainSettings(recipe=recipe, start_from="x").problems())
+    assert not any(line.startswith("start_from") for line in TrainSettings(start_from="x").problems())

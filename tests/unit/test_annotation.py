@@ -1,0 +1,232 @@
+"""The way to tools in which people tag, and back: what they say, and what nobody has said."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from tagsmith.annotation import argilla, doccano, label_studio, sheet
+from tagsmith.annotation.answers import Answer, Kind, settle
+from tagsmith.annotation.queue import Question
+from tagsmith.annotation.stage import give, take
+from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.rows import json_lines
+from tagsmith.run import RunFolder
+from tagsmith.schema import Schema, Task
+from tagsmith.settings import AnnotateRun, GiveTake, OnDisagreement, Tool, Unreviewed
+from tests.conftest import write_jsonl
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+CLASSES = ("a; b", "c<d>&\"'", "naïve ✓", "=sum")
+NASTY = '=1+1 <b>&amp;</b> "quoted",\n a line; 👍'
+
+
+def made_run(folder: Path, multi_label: bool, lines: list[dict[str, Any]] | None = None) -> RunFolder:
+    run = RunFolder(folder / "run")
+    run.improve.mkdir(parents=True)
+    run.settings.write_text("{}")
+    Schema(CLASSES, Task.multi_label if multi_label else Task.single_label).save(run.schema)
+    suggested = [list(CLASSES[:2]), []] if multi_label else [CLASSES[1], CLASSES[0]]
+    queue = lines or [
+        {"id": "-1", "text": NASTY, "score": 1.0, "suggested": suggested[0], "reason": "uncertain", "tag": None},
+        {"id": "two", "text": "plain", "score": 0.5, "suggested": suggested[1], "reason": "audit", "tag": None},
+        {"id": "three", "text": "done", "score": 0.1, "suggested": suggested[1], "reason": "audit", "tag": CLASSES[0]},
+    ]
+    write_jsonl(run.improve / "tag_next.jsonl", queue)
+    return run
+
+
+def settings(run: RunFolder, tool: Tool, export: Path | None = None, **changes: Any) -> AnnotateRun:
+    action = GiveTake.give if export is None else GiveTake.take
+    return AnnotateRun(run=str(run.path), tool=tool, action=action, export=str(export) if export else None, **changes)
+
+
+def read(path: Path) -> list[Any]:
+    return [record for _, record in json_lines(path)]
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("tool", list(Tool))
+def test_there_and_back(tmp_path: Path, tool: Tool, multi_label: bool) -> None:
+    run = made_run(tmp_path, multi_label)
+    folder, documents = give(settings(run, tool))
+    assert documents == 2  # The third has a tag.
+    tag: Any = [CLASSES[2], CLASSES[3]] if multi_label else CLASSES[1]
+    names = tag if multi_label else [tag]
+    export = tmp_path / "export"
+    if tool is Tool.label_studio:
+        tasks = json.loads((folder / "tasks.json").read_text())
+        config = ElementTree.fromstring((folder / "config.xml").read_text())
+        assert [choice.get("value") for choice in config.iter("Choice")] == list(CLASSES)
+        result = [{"type": "choices", "from_name": "class", "to_name": "text", "value": {"choices": names}}]
+        tasks[0]["annotations"] = [{"result": result, "lead_time": 9.0, "completed_by": 1, "was_cancelled": False}]
+        export.write_text(json.dumps(tasks))
+    elif tool is Tool.argilla:
+        records = json.loads((folder / "records.json").read_text())
+        assert records[0]["fields"]["text"] == NASTY
+        records[0]["responses"] = {"class": [{"value": tag, "user_id": "u", "status": "submitted"}]}
+        records[1]["responses"] = {"class": [{"value": None, "user_id": "u", "status": "draft"}]}
+        export.write_text(json.dumps(records))
+    elif tool is Tool.doccano:
+        rows = read(folder / "documents.jsonl")
+        assert all(row["label"] == [] for row in rows)  # A suggestion is no tag.
+        write_jsonl(export, [{**rows[0], "id": 17, "label": names}, {**rows[1], "id": 18}])
+    else:
+        table = (folder / "documents.csv").read_text(encoding="utf-8-sig")
+        assert "'=1+1" in table  # No formula.
+        filled = table.replace("uncertain,,", f'uncertain,"{"| ".join(names)}",'.replace("&\"'", '&""\''))
+        export.write_text(filled, encoding="utf-8-sig")
+    path, counts = take(settings(run, tool, export))
+    assert counts == {"tagged": 1}
+    assert read(path) == [{"id": "-1", "text": NASTY, "tag": sorted(tag) if multi_label else tag}]
+
+
+def test_what_label_studio_exports() -> None:
+    """As 1.23.2 exported it: tagged, skipped, two who disagree, a majority, two predictions made annotations."""
+    exported = json.loads((FIXTURES / "label_studio" / "export_1_23.json").read_text())
+    found = list(label_studio.answers(exported, accept_unreviewed=False))
+    assert all(isinstance(answer, Answer) for answer in found)
+    kinds = [(answer.kind, answer.labels) for answer in found if isinstance(answer, Answer)]
+    assert kinds == [
+        (Kind.tag, ("sports",)), (Kind.ignored, ()), (Kind.tag, ("sports",)), (Kind.tag, ("politics",)),
+        (Kind.tag, ("sports",)), (Kind.tag, ("sports",)), (Kind.tag, ("tech",)),
+        (Kind.unreviewed, ("tech",)), (Kind.unreviewed, ("tech",)),
+    ]  # fmt: skip
+    accepted = [
+        answer.kind for answer in label_studio.answers(exported, accept_unreviewed=True) if isinstance(answer, Answer)
+    ]
+    assert accepted[-2:] == [Kind.tag, Kind.tag]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        ({"lead_time": None, "parent_prediction": 3}, Kind.unreviewed),
+        ({"lead_time": 0.1}, Kind.unreviewed),  # As predicted, and in no time.
+        ({"lead_time": 4.0, "parent_prediction": 3}, Kind.tag),
+        ({"lead_time": 4.0}, Kind.tag),
+        ({"lead_time": None, "result": [{"type": "choices", "value": {"choices": ["b"]}}]}, Kind.tag),
+        ({"lead_time": 4.0, "was_cancelled": True}, Kind.ignored),
+    ],
+)
+def test_who_has_looked(annotation: dict[str, Any], kind: Kind) -> None:
+    result = [{"type": "choices", "value": {"choices": ["a"]}}]
+    task = {"data": {"id": "x", "text": "t"}, "predictions": [{"result": result}],
+            "annotations": [{"result": result, "completed_by": 1, **annotation}]}  # fmt: skip
+    (answer,) = label_studio.answers([task], accept_unreviewed=False)
+    assert isinstance(answer, Answer)
+    assert answer.kind is kind
+
+
+def said(*labels: tuple[str, ...], kind: Kind = Kind.tag) -> list[Answer]:
+    return [Answer("x", "t", kind, each) for each in labels]
+
+
+@pytest.mark.parametrize(
+    ("answers", "multi_label", "majority", "ask"),
+    [
+        (said(("a",)), False, ("a",), ("a",)),
+        (said(("a",), ("a",), ("b",)), False, ("a",), None),
+        (said(("a",), ("b",)), False, None, None),
+        (said(("a",), ("b",), ("c",)), False, None, None),
+        (said(("a", "b"), ("b", "a")), True, ("a", "b"), ("a", "b")),
+        (said(("a", "b"), ("a",), ("a", "c")), True, ("a",), None),
+        (said(("a",), ()), True, None, None),
+        (said(("a",), (), ()), True, (), None),
+        (said((), ()), True, (), ()),
+        (said(("a",)) + said((), kind=Kind.ignored), False, ("a",), ("a",)),
+        (said((), kind=Kind.ignored), False, None, None),
+        (said(("a",), kind=Kind.unreviewed), False, None, None),
+    ],
+)
+def test_several_people(answers: list[Answer], multi_label: bool, majority: Any, ask: Any) -> None:
+    assert settle(answers, multi_label, OnDisagreement.majority)[0].labels == majority
+    assert settle(answers, multi_label, OnDisagreement.ask)[0].labels == ask
+
+
+def test_argilla_discards_and_drafts() -> None:
+    record = {"id": "x", "fields": {"text": "t"}, "suggestions": {"class": {"value": "a"}}}
+    responses = [
+        {"value": None, "status": "discarded", "user_id": "1"},
+        {"value": "a", "status": "draft", "user_id": "2"},
+    ]
+    found = list(argilla.answers([{**record, "responses": {"class": responses}}, {**record, "responses": {}}]))
+    assert [answer.kind for answer in found if isinstance(answer, Answer)] == [Kind.ignored]
+
+
+def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,text,tag\n1,x,Ignore\n2,y,none\n3,z,\n4,w,a|b\n")
+    found = [(a.kind, a.labels) for a in sheet.answers(path, ("a", "b;"), True) if isinstance(a, Answer)]
+    assert found == [(Kind.ignored, ()), (Kind.tag, ()), (Kind.tag, ("a", "b"))]
+    only = [(a.kind, a.labels) for a in sheet.answers(path, ("ignore", "none", "a|b"), False) if isinstance(a, Answer)]
+    assert only == [(Kind.ignored, ()), (Kind.tag, ("none",)), (Kind.tag, ("a|b",))]
+
+
+@pytest.mark.parametrize(
+    ("tool", "content", "told"),
+    [
+        (Tool.label_studio, "{", "expected JSON"),
+        (Tool.label_studio, '{"a": 1}', "expected a list of tasks"),
+        (Tool.label_studio, '[{"text": "t", "class": "x"}]', "not JSON-MIN"),
+        (Tool.label_studio, '[{"data": {"id": 1}}]', "no data.text"),
+        (Tool.label_studio, '[{"data": {"text": "t"}, "annotations": [3]}]', "cannot be read"),
+        (Tool.argilla, "[]x", "expected JSON"),
+        (Tool.argilla, '["x"]', "fields.text"),
+        (Tool.argilla, '[{"fields": {"text": "t"}, "responses": {"class": [{"status": "odd"}]}}]', "cannot be read"),
+        (Tool.doccano, '{"text": "t", "label": "x"}', "a list label"),
+        (Tool.doccano, "no json", "not a JSON object"),
+        (Tool.csv, "id,tag\n1,2\n", "expected the columns"),
+        (Tool.csv, "", "expected the columns"),
+        (Tool.csv, "id,text,tag\n1,t,unknown\n", "'unknown' is no class"),
+        (Tool.doccano, '{"text": "t", "label": ["a; b", "=sum"]}', "expected one class"),
+    ],
+)
+def test_exports_that_cannot_be_used(tmp_path: Path, tool: Tool, content: str, told: str) -> None:
+    run = made_run(tmp_path, multi_label=False)
+    (tmp_path / "export").write_text(content)
+    with pytest.raises(DataError, match=told):
+        take(settings(run, tool, tmp_path / "export"))
+    assert not (run.improve / f"from_{tool.value}.jsonl").exists()
+
+
+def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
+    run = made_run(tmp_path, multi_label=False)
+    give(settings(run, Tool.csv))
+    with pytest.raises(SettingsError, match="overwrite=true"):
+        give(settings(run, Tool.csv))
+    give(settings(run, Tool.csv, overwrite=True))
+    with pytest.raises(InputMissing, match="no such file"):
+        take(settings(run, Tool.csv, tmp_path / "none.csv"))
+    (run.improve / "tag_next.jsonl").unlink()
+    with pytest.raises(InputMissing, match=r"scripts/improve\.py"):
+        give(settings(run, Tool.doccano))
+
+
+def test_a_queue_that_is_damaged(tmp_path: Path) -> None:
+    run = made_run(tmp_path, False, [{"id": "1", "text": "t"}, {"id": 2, "text": "t"}, {"text": None}])
+    with pytest.raises(DataError) as error:
+        give(settings(run, Tool.csv))
+    assert "tag_next.jsonl:2" in str(error.value)
+    assert "tag_next.jsonl:3" in str(error.value)
+
+
+def test_accepting_what_nobody_has_looked_at(tmp_path: Path) -> None:
+    run = made_run(tmp_path, multi_label=False)
+    folder, _ = give(settings(run, Tool.label_studio))
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for task in tasks:
+        task["annotations"] = [{"result": task["predictions"][0]["result"], "parent_prediction": 1, "completed_by": 1}]
+    (tmp_path / "export").write_text(json.dumps(tasks))
+    _, counts = take(settings(run, Tool.label_studio, tmp_path / "export"))
+    assert counts == {"unreviewed": 2}
+    given = settings(run, Tool.label_studio, tmp_path / "export", unreviewed=Unreviewed.accept, overwrite=True)
+    assert take(given)[1] == {"tagged": 2}
+
+
+def test_a_question_without_a_suggestion() -> None:
+    (task,) = label_studio.tasks([Question("1", "t", 0.0, None, "")], "m")
+    assert task["predictions"] == []
+    assert doccano.lines([Question("1", "t", 0.0, None, "")])[0]["suggested"] == ""

@@ -1,0 +1,93 @@
+"""Changes of classes: what becomes of each, and what cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from tagsmith.errors import DataError, InputMissing
+from tagsmith.schema_changes import SchemaChanges
+
+CLASSES = ("billing", "lost", "lost card", "other", "refund")
+
+
+def changes(folder: Path, text: str) -> SchemaChanges:
+    path = folder / "changes.yaml"
+    path.write_text(text, encoding="utf-8")
+    return SchemaChanges.read(path)
+
+
+ALL = """
+rename: {billing: invoices}
+merge: {lost: [lost, lost card]}
+split: {refund: [asks, waits]}
+add: [crypto]
+delete: [other]
+"""
+
+
+def test_all_at_once(tmp_path: Path) -> None:
+    found = changes(tmp_path, ALL)
+    assert found.classes(CLASSES) == ("invoices", "lost", "asks", "waits", "crypto")
+    assert [found.after(name) for name in CLASSES] == [("invoices",), ("lost",), ("lost",), (), ("asks", "waits")]
+    before, after = found.common(CLASSES)
+    assert before == {"billing": "invoices", "lost": "lost", "lost card": "lost", "refund": "refund"}
+    assert after == {"invoices": "invoices", "lost": "lost", "asks": "refund", "waits": "refund"}
+
+
+def test_two_classes_can_swap_their_names(tmp_path: Path) -> None:
+    found = changes(tmp_path, "rename: {lost: refund, refund: lost}")
+    assert found.classes(CLASSES) == ("billing", "refund", "lost card", "other", "lost")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected some of rename"),
+        ("[]", "expected some of rename"),
+        ("renam: {a: b}", "renam: expected one of"),
+        ("rename: [a, b]", "a colon after each"),
+        ("rename: {a: [b]}", r"rename: a: expected the name of a class"),
+        ("rename: {no: yes}", "in quotes where YAML takes it for more"),
+        ("rename: {a: ' b'}", "expected the name of a class"),
+        ("merge: {a: b}", "merge: a: expected a list"),
+        ("merge: {a: [b]}", "expected two classes or more"),
+        ("merge: {a: [b, b]}", "b stands there twice"),
+        ("split: {a: [b]}", "expected two parts or more"),
+        ("split: {a: b}", "expected a list"),
+        ("add: a", "add: expected a list"),
+        ("add: [1]", "expected the name of a class"),
+        ("rename: {a: b}\ndelete: [a]", "a: changed twice"),
+        ("rename: {a: b}\nmerge: {c: [a, d]}", "a: changed twice"),
+        ("rename: {a: c, b: c}", "c: the name of two new classes"),
+        ("rename: {a: c}\nadd: [c]", "c: the name of two new classes"),
+        ("rename: {a: b", "cannot be read as YAML"),
+    ],
+)
+def test_what_is_no_change(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        changes(tmp_path, text)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        changes(tmp_path, "rename: {a: 1}\nadd: b\ntypo: x")
+    assert all(part in str(error.value) for part in ("rename: a", "add: expected", "typo: expected"))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputMissing, match="no such file"):
+        SchemaChanges.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("delete: [lots]", "lots: no such class"),
+        ("rename: {lost: refund}", "refund: there is such a class already"),
+        ("add: [other]", "other: there is such a class already"),
+        ("split: {lost: [other, new]}", "other: there is such a class already"),
+    ],
+)
+def test_what_does_not_fit_the_classes(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        changes(tmp_path, text).classes(CLASSES)
