@@ -135,7 +135,7 @@ def test_what_a_server_refuses(fake: tuple[Fake, str], run: RunFolder, monkeypat
     with pytest.raises(SettingsError, match="2 projects of this title"):
         push(settings(run, url))
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", "bad")
-    with pytest.raises(SettingsError, match="refuses LABEL_STUDIO_TOKEN"):
+    with pytest.raises(SettingsError, match="refuses the token of LABEL_STUDIO_TOKEN"):
         push(settings(run, url))
     monkeypatch.delenv("LABEL_STUDIO_TOKEN")
     with pytest.raises(SettingsError, match="expected the token"):
