@@ -16,7 +16,7 @@ from tagsmith import golden, quantize, stock
 from tagsmith.classify import Classifier
 from tagsmith.dataset_folders import load_documents
 from tagsmith.decision_rule import DecisionRule
-from tagsmith.errors import DataError, SettingsError, listing
+from tagsmith.errors import DataError, SettingsError, counted, listing
 from tagsmith.evaluate import default_split, evaluation_of, rule_of_run
 from tagsmith.files import replace_folder
 from tagsmith.graph import stamp, write_graph
@@ -25,6 +25,7 @@ from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.model_card import Facts, encoder_of, model_card
 from tagsmith.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
 from tagsmith.reading import Reading
+from tagsmith.reference import DOCUMENTS, reference_of
 from tagsmith.run import RunFolder, git_commit
 from tagsmith.schema import Schema
 from tagsmith.scoring import logits_and_vectors
@@ -99,6 +100,11 @@ def export(settings: ExportRun) -> Path:
         layout.Decision(reading.rule, reading.pad_id, folded).save(folder)
         parity, left_out = _formats(folder, model, tokenizer, reading, exam, settings.export, settings.batch_tokens)
         _write_golden(folder, schema, reading, exam, settings.export.golden)
+        if (reason := _no_reference(split, len(part))) is None:
+            found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens)
+            found.save(folder / layout.REFERENCE)
+        else:
+            left_out[layout.REFERENCE] = reason
         cut = int((encoded.unread > 0).sum())
         facts = Facts(splits.num_rows, _training_documents(splits, schema), cut, parity, left_out, reading.rule)
         (folder / layout.CARD).write_text(model_card(schema, evaluation, record, facts), encoding="utf-8")
@@ -216,6 +222,17 @@ def _write_golden(folder: Path, schema: Schema, reading: Reading, exam: Exam, so
     both = [False, True] if (folder / layout.QUANTIZED).is_file() else [False]
     answer = [Classifier.open_unchecked(folder, quantized=quantized).decide for quantized in both]
     golden.write(folder / layout.GOLDEN, texts, schema, *answer)
+
+
+def _no_reference(split: str, documents: int) -> str | None:
+    """Why documents of a split are nothing to compare later ones with; None: they are."""
+    if split == "train":
+        return "all documents were trained on, and new ones do not get their scores"
+    return (
+        f"{counted(documents, f'{split} document')} are too few, {DOCUMENTS} are needed"
+        if documents < DOCUMENTS
+        else None
+    )
 
 
 def _training_documents(splits: Any, schema: Schema) -> dict[str, int]:

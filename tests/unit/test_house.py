@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
     "errors", "schema", "rows", "files", "windows", "batches", "bundle", "classify", "decision_rule", "golden", "scope",
-    "verify", "session", "truncation", "columns",
+    "verify", "session", "truncation", "columns", "reference",
 }  # fmt: skip
 """Rooms that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
@@ -110,9 +110,10 @@ MAY_IMPORT = {
     "inputs": {"errors", "rows"},
     "journal": {"errors", "files"},
     "columns": {"classify", "rows"},
+    "reference": {"errors", "files"},
     "ray": {"classify", "columns", "errors"},
     "workers": {"classify", "errors", "inputs", "session"},
-    "serve": {"bundle", "classify", "errors", "files", "schema", "settings"},
+    "serve": {"bundle", "classify", "errors", "files", "reference", "schema", "settings"},
     "bench": {
         "amounts", "batches", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes",
         "reading", "run", "schema", "scoring", "settings", "tfidf", "token_cache", "train", "windows",
@@ -122,8 +123,8 @@ MAY_IMPORT = {
     },
     "export": {
         "bundle", "classify", "dataset_folders", "decision_rule", "errors", "evaluate", "files", "golden", "graph",
-        "metrics", "model", "model_card", "parity", "quantize", "reading", "run", "schema", "scoring", "settings",
-        "stock", "tracking", "verify", "windows",
+        "metrics", "model", "model_card", "parity", "quantize", "reading", "reference", "run", "schema", "scoring",
+        "settings", "stock", "tracking", "verify", "windows",
     },
     "frozen": {"batches", "errors", "model", "packed", "processes", "progress", "windows"},
     "lora": {"errors", "model", "settings"},
