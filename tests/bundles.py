@@ -71,11 +71,12 @@ def make_bundle(
         "thresholds": [0.5] * len(classes),
         "window_pooling": "mean_logits",
     }
-    if reference is not None:
-        decision["reference"] = reference
     (folder / "decision.json").write_text(json.dumps(decision))
     (folder / "README.md").write_text("# votes\n")
-    names = ("onnx/model.onnx", "tokenizer.json", "schema.json", "decision.json", "README.md")
+    names = ["onnx/model.onnx", "tokenizer.json", "schema.json", "decision.json", "README.md"]
+    if reference is not None:
+        (folder / "reference.json").write_text(json.dumps(reference))
+        names.append("reference.json")
     files = {name: {"sha256": digest(folder / name), "bytes": (folder / name).stat().st_size} for name in names}
     manifest = {"format": 1, "schema_hash": schema.hash, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest))

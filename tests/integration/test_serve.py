@@ -360,7 +360,9 @@ def test_leaving_answers_what_is_in_flight(bundles: dict[str, Path]) -> None:
 
 def test_metrics_and_drift(tmp_path: Path) -> None:
     reference = {
+        "split": "test",
         "documents": 200,
+        "other_classes": 0.0,
         "classes": {"animals": 0.5, "food": 0.5},
         "score": {"edges": [0.5], "shares": [0.0, 1.0]},
         "tokens": {"edges": [8, 16], "shares": [1.0, 0.0, 0.0]},

@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tagsmith.bundle.reference import Histogram, Reference, reference_of
 from tagsmith.errors import DataError
 from tagsmith.serve.answers import Answer
-from tagsmith.serve.drift import Drift, Histogram, Reference, population_stability_index
+from tagsmith.serve.drift import Drift, by_chance, population_stability_index
 
 REFERENCE: dict[str, Any] = {
+    "split": "test",
     "documents": 200,
+    "other_classes": 0.0,
     "classes": {"a": 0.5, "b": 0.5},
     "score": {"edges": [0.5], "shares": [0.25, 0.75]},
     "tokens": {"edges": [8, 16], "shares": [0.5, 0.25, 0.25]},
@@ -39,13 +42,13 @@ def test_an_edge_belongs_to_the_bin_above_it() -> None:
     assert [histogram.bin(value) for value in (0, 7.9, 8, 15, 16, 1e9)] == [0, 0, 1, 1, 2, 2]
 
 
-def bundle(folder: Path, reference: Any) -> Path:
-    (folder / "decision.json").write_text(json.dumps({"reference": reference} if reference is not None else {}))
-    return folder
+def written(folder: Path, content: Any) -> Path:
+    (folder / "reference.json").write_text(json.dumps(content))
+    return folder / "reference.json"
 
 
 def test_the_last_documents_are_compared(tmp_path: Path) -> None:
-    reference = Reference.load(bundle(tmp_path, REFERENCE))
+    reference = Reference.load(written(tmp_path, REFERENCE))
     assert reference is not None
     drift = Drift(reference, documents=100)
     drift.add([answer("a", 0.9, 4)] * 99)
@@ -62,13 +65,78 @@ def test_the_last_documents_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_bundle_may_have_none_or_a_wrong_one(tmp_path: Path) -> None:
-    assert Reference.load(bundle(tmp_path, None)) is None
+    assert Reference.load(tmp_path / "reference.json") is None
     wrong: list[Any] = [
         {},
         7,
+        {**REFERENCE, "documents": 0},
+        {**REFERENCE, "classes": {"a": 0.5, "b": 0.4}},
         {**REFERENCE, "score": {"edges": [0.5], "shares": [1.0]}},
+        {**REFERENCE, "score": {"edges": [0.5], "shares": [0.5, float("nan")]}},
         {**REFERENCE, "tokens": {"edges": [9, 8], "shares": [0.5, 0.25, 0.25]}},
     ]
-    for reference in wrong:
-        with pytest.raises(DataError, match="reference"):
-            Reference.load(bundle(tmp_path, reference))
+    for content in wrong:
+        with pytest.raises(DataError, match=r"reference\.json: .*; export the run again"):
+            Reference.load(written(tmp_path, content))
+
+
+def test_a_reference_worked_by_hand(tmp_path: Path) -> None:
+    """Of 100 documents three bins are taken: two classes of their own, the others together; tertiles."""
+    predicted = np.zeros((100, 4), dtype=np.int8)
+    for name, rows in enumerate([range(60), range(60, 85), range(85, 93), range(93, 100)]):
+        predicted[list(rows), name] = 1
+    scores = np.full((100, 4), 0.01, dtype=np.float32)
+    scores[:, 0] = np.linspace(0.5, 0.995, 100)
+    tokens = np.array([4] * 50 + [9] * 50)
+    found = reference_of("test", ["a", "b", "c", "d"], predicted, scores, tokens)
+    assert found.classes == pytest.approx({"a": 0.6, "b": 0.25})
+    assert found.other_classes == pytest.approx(0.15)
+    assert found.score.edges == pytest.approx((0.665, 0.83), abs=2e-4)
+    assert found.score.shares == pytest.approx((0.33, 0.33, 0.34))
+    assert found.tokens == Histogram((9.0,), (0.5, 0.5))  # Both tertiles but one are the smallest value.
+    found.save(tmp_path / "reference.json")
+    assert Reference.load(tmp_path / "reference.json") == found
+    # More than one class a document, and none: shares are of all that is said.
+    several = np.array([[1, 1]] * 30 + [[1, 0]] * 30 + [[0, 0]] * 40, dtype=np.int8)
+    said = reference_of("test", ["a", "b"], several, scores[:, :2], tokens)
+    assert said.classes == pytest.approx({"a": 60 / 130, "": 40 / 130, "b": 30 / 130})
+    assert said.other_classes == 0
+
+
+@pytest.mark.parametrize("confident", [False, True])
+def test_no_bin_is_empty(confident: bool) -> None:
+    """Whatever the scores: an empty bin would make much of one document."""
+    draw = np.random.default_rng(0)
+    for documents in (50, 73, 500, 3000):
+        logits = draw.normal(0, 20 if confident else 1, (documents, 5))
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        predicted = (scores == scores.max(axis=1, keepdims=True)).astype(np.int8)
+        tokens = draw.geometric(0.1, documents) + 2
+        found = reference_of("test", list("abcde"), predicted, scores, tokens)
+        for histogram, values in ((found.score, scores.max(axis=1)), (found.tokens, tokens)):
+            bins = [histogram.bin(float(value)) for value in values]
+            assert np.bincount(bins).tolist() == [round(share * documents) for share in histogram.shares]
+            assert min(histogram.shares) > 0
+            assert sum(histogram.shares) == pytest.approx(1)
+
+
+def test_chance_is_not_told_as_drift() -> None:
+    """77 classes: a hundred documents like the reference would have an index of 0.76, so none is told before 2,534."""
+    assert by_chance(77, 100) == 0.76
+    draw = np.random.default_rng(1)
+    names = [f"class {i}" for i in range(77)]
+    predicted = np.eye(77, dtype=np.int8)[draw.permutation(np.arange(5000) % 77)]
+    scores = draw.uniform(0.3, 1, (5000, 77)).astype(np.float32)
+    tokens = draw.geometric(0.05, 5000) + 2
+    drift = Drift(reference_of("test", names, predicted, scores, tokens), documents=3000)
+    told = []
+    for batch in range(30):
+        rows = draw.integers(0, 5000, 100)
+        drift.add(
+            [Answer(scores[i], scores[i], (names[int(predicted[i].argmax())],), False, int(tokens[i]), 0) for i in rows]
+        )
+        told.append(drift.figures())
+        assert all(index < 0.1 for index in told[-1].values())
+        assert ("class" in told[-1]) == (100 * (batch + 1) >= 2534)
+        assert ("score" in told[-1]) == (100 * (batch + 1) >= 300)

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
     "errors", "schema", "rows", "files", "tokens.windows", "tokens.batches", "tokens.truncation", "decision.rule",
-    "decision.scope", "bundle.contents", "bundle.golden", "classify.classifier", "classify.session", "classify.columns",
+    "decision.scope", "bundle.contents", "bundle.golden", "bundle.reference",
+    "classify.classifier", "classify.session", "classify.columns",
     "classify.verify",
 }  # fmt: skip
 """Modules that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""

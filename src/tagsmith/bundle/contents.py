@@ -8,6 +8,7 @@ tokenizer.json              text -> token ids
 schema.json                 the classes in order, the task
 decision.json               which tokens are read, how windows are pooled, how logits become scores and decisions
 scope.npy                   vectors of training documents, to tell documents of none of the classes; optional
+reference.json              what the test documents looked like, for a service to compare; optional
 golden.jsonl                inputs with the answers that are expected
 config.json                 and tokenizer_config.json: what transformers.js has to know; not where windows are read
 transformers/               the same as a stock classifier, for transformers.pipeline; optional
@@ -33,7 +34,7 @@ from tagsmith.tokens.windows import WindowRule
 FORMAT = 2
 """Version of the layout; earlier ones are read (1: thresholds alone), a bundle of a later one is refused."""
 
-GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CONFIG, STOCK = (
+GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CONFIG, STOCK, REFERENCE = (
     "onnx/model.onnx",
     "onnx/model_quantized.onnx",
     "tokenizer.json",
@@ -45,6 +46,7 @@ GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CO
     "manifest.json",
     "config.json",
     "transformers",
+    "reference.json",
 )
 EMBEDDING = "sentence_embedding"
 """What others call that output, too; encoders have inner values of the name `embedding`."""

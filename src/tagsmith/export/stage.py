@@ -13,11 +13,12 @@ from tokenizers import Tokenizer
 
 from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
+from tagsmith.bundle.reference import DOCUMENTS, reference_of
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.errors import DataError, SettingsError, listing
+from tagsmith.errors import DataError, SettingsError, counted, listing
 from tagsmith.evaluate import default_split, evaluation_of, rule_of_run
 from tagsmith.export import quantize, stock
 from tagsmith.export.graph import stamp, write_graph
@@ -100,6 +101,11 @@ def export(settings: ExportRun) -> Path:
         layout.Decision(reading.rule, reading.pad_id, folded).save(folder)
         parity, left_out = _formats(folder, model, tokenizer, reading, exam, settings.export, settings.batch_tokens)
         _write_golden(folder, schema, reading, exam, settings.export.golden)
+        if (reason := _no_reference(split, len(part))) is None:
+            found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens)
+            found.save(folder / layout.REFERENCE)
+        else:
+            left_out[layout.REFERENCE] = reason
         cut = int((encoded.unread > 0).sum())
         facts = Facts(splits.num_rows, _training_documents(splits, schema), cut, parity, left_out, reading.rule)
         (folder / layout.CARD).write_text(model_card(schema, evaluation, record, facts), encoding="utf-8")
@@ -217,6 +223,17 @@ def _write_golden(folder: Path, schema: Schema, reading: Reading, exam: Exam, so
     both = [False, True] if (folder / layout.QUANTIZED).is_file() else [False]
     answer = [Classifier.open_unchecked(folder, quantized=quantized).decide for quantized in both]
     golden.write(folder / layout.GOLDEN, texts, schema, *answer)
+
+
+def _no_reference(split: str, documents: int) -> str | None:
+    """Why documents of a split are nothing to compare later ones with; None: they are."""
+    if split == "train":
+        return "all documents were trained on, and new ones do not get their scores"
+    return (
+        f"{counted(documents, f'{split} document')} are too few, {DOCUMENTS} are needed"
+        if documents < DOCUMENTS
+        else None
+    )
 
 
 def _training_documents(splits: Any, schema: Schema) -> dict[str, int]:

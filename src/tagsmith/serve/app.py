@@ -139,7 +139,7 @@ class Service:
             if model.drift is not None
             for figure, value in model.drift.figures().items()
         ]
-        about = "Population stability index against the bundle's test documents"
+        about = "Population stability index against the documents that the bundle was tested on"
         yield gauge("tagsmith_drift_psi", about, ["deployment", "of"], rows)
 
 

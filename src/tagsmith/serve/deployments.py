@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tagsmith.bundle.contents import MANIFEST
+from tagsmith.bundle.contents import MANIFEST, REFERENCE
+from tagsmith.bundle.reference import Reference
 from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, TagsmithError, listing
 from tagsmith.files import digest
 from tagsmith.serve.answers import Answer, answers, tokens_of
 from tagsmith.serve.batching import Batcher
-from tagsmith.serve.drift import Drift, Reference
+from tagsmith.serve.drift import Drift
 from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
@@ -42,7 +43,7 @@ class Model:
         """
         self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
         self.classifier = Classifier.load(folder, threads=settings.threads)
-        reference = Reference.load(folder)
+        reference = Reference.load(folder / REFERENCE)
         self.drift = Drift(reference, settings.drift_documents) if reference is not None else None
         _check_answers(folder, self.classifier, settings.batch_tokens)
         self.requests = 0

@@ -1,32 +1,18 @@
-"""How far what the service sees has moved from what the bundle was tested on: the population stability index.
+"""How far what the service sees has moved from what the bundle was tested on: the population stability index."""
 
-The reference is the optional object `reference` of a bundle's decision.json, written from its test documents:
-
-    {"documents": 3080,
-     "classes": {NAME: share of all predicted classes, "": share of documents without one},
-     "score": {"edges": [0.1, ..., 0.9], "shares": [...]},     the highest score of a document
-     "tokens": {"edges": [8, 16, ...], "shares": [...]}}        tokens of a document
-
-Bin i holds values from edges[i-1] (inclusive) to edges[i] (exclusive); the first and the last bin are open, so there is
-one share more than edges. Shares of each of the three sum to 1.
-"""
-
-import bisect
-import json
 import math
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from tagsmith.bundle.contents import DECISION
-from tagsmith.errors import DataError
+from tagsmith.bundle.reference import Reference
 from tagsmith.serve.answers import Answer
 
 LEAST = 100
-"""Documents below which no index is told: it would be chance."""
+"""Documents below which no index is told."""
+CHANCE = 0.03
+"""Nor is one of which chance alone would make more than this: in ten bins 300 documents are enough, and 0.1 is then
+five standard deviations away."""
 
 FLOOR = 1e-4
 """A share of nothing would make the index infinite; it counts as this one."""
@@ -41,54 +27,20 @@ def population_stability_index(reference: Sequence[float], actual: Sequence[floa
     return sum((a - r) * math.log(a / r) for r, a in pairs)
 
 
-@dataclass(frozen=True)
-class Histogram:
-    """Shares [bins] of a figure between edges [bins - 1], see the module."""
+def by_chance(bins: int, documents: int) -> float:
+    """The index that documents of exactly the shares of the reference have on average, (bins - 1) / documents.
 
-    edges: tuple[float, ...]
-    shares: tuple[float, ...]
-
-    def bin(self, value: float) -> int:
-        return bisect.bisect_right(self.edges, value)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the bundle's test documents looked like."""
-
-    classes: dict[str, float]
-    score: Histogram
-    tokens: Histogram
-
-    @classmethod
-    def load(cls, bundle: Path) -> "Reference | None":
-        """That of a bundle, None where it holds none.
-
-        Raises:
-            DataError: it is not what the module describes.
-        """
-        path = bundle / DECISION
-        content: Any = json.loads(path.read_text(encoding="utf-8")).get("reference")
-        if content is None:
-            return None
-        try:
-            histograms = [
-                Histogram(tuple(map(float, content[name]["edges"])), tuple(map(float, content[name]["shares"])))
-                for name in ("score", "tokens")
-            ]
-            reference = cls({str(name): float(share) for name, share in content["classes"].items()}, *histograms)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                f"{path}: reference: expected classes, score and tokens with edges and shares: {error!r}."
-            ) from error
-        for name, histogram in (("score", reference.score), ("tokens", reference.tokens)):
-            if len(histogram.shares) != len(histogram.edges) + 1 or list(histogram.edges) != sorted(histogram.edges):
-                raise DataError(f"{path}: reference.{name}: expected rising edges and one share more than edges.")
-        return reference
+    (Yurdakul and Naranjo, Statistical properties of the population stability index, 2020)
+    """
+    return (bins - 1) / documents
 
 
 class Drift:
-    """The last documents of a deployment beside the reference."""
+    """The last documents of a deployment beside the reference.
+
+    Args:
+        documents: how many of them.
+    """
 
     def __init__(self, reference: Reference, documents: int):
         self.reference = reference
@@ -120,17 +72,21 @@ class Drift:
         self._tokens[entry[2]] += by
 
     def figures(self) -> dict[str, float]:
-        """The index of the classes, of the scores and of the lengths; empty below `LEAST` documents."""
+        """The index of the classes, of the scores and of the lengths; without those that would be chance."""
         with self._lock:
-            if len(self._last) < LEAST:
+            seen = len(self._last)
+            if seen < LEAST:
                 return {}
-            names = sorted(self.reference.classes.keys() | self._classes.keys())
+            own = self.reference.classes
+            counts = [self._classes[name] for name in own]
+            others = sum(self._classes.values()) - sum(counts)
             compared = {
-                "class": ([self.reference.classes.get(n, 0.0) for n in names], [self._classes[n] for n in names]),
+                "class": ([*own.values(), self.reference.other_classes], [*counts, others]),
                 "score": (list(self.reference.score.shares), list(self._scores)),
                 "tokens": (list(self.reference.tokens.shares), list(self._tokens)),
             }
         return {
             name: population_stability_index(reference, [count / sum(counts) for count in counts])
             for name, (reference, counts) in compared.items()
+            if len(reference) > 1 and by_chance(sum(share > 0 for share in reference), seen) <= CHANCE
         }

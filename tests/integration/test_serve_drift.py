@@ -1,0 +1,77 @@
+"""A bundle that was exported knows what it was tested on, and a service tells when its documents are others."""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tagsmith.bundle.reference import Reference
+from tagsmith.export.stage import export
+from tagsmith.settings import ExportRun, Recipe, TrainRun
+from tagsmith.train import train
+from tests.conftest import TOPICS, make_documents, write_jsonl
+from tests.serving import Served, serving
+
+
+@pytest.fixture
+def bundle(settings: Callable[..., TrainRun], tmp_path: Path) -> Path:
+    """Of a probe, tested on 150 documents."""
+    data = write_jsonl(tmp_path / "all.jsonl", make_documents(400, multi_label=False))
+    run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.375, validation_share=0.0))
+    return export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
+
+
+@pytest.fixture
+def served(bundle: Path) -> Iterator[Served]:
+    with serving({"production": bundle}, drift_documents=300) as running:
+        yield running
+
+
+def drift_after(served: Served, texts: list[str]) -> dict[str, float]:
+    before = counted(served)
+    assert served.post("/classify", json={"texts": texts}).status_code == 200
+    until = time.monotonic() + 10
+    while counted(served) < before + len(texts) and time.monotonic() < until:
+        pass  # Counted after the answers went out.
+    head = 'tagsmith_drift_psi{deployment="production",of="'
+    lines = [line.removeprefix(head) for line in served.get("/metrics").text.splitlines() if line.startswith(head)]
+    return {name: float(value) for name, value in (line.split('"} ') for line in lines)}
+
+
+def counted(served: Served) -> float:
+    lines = served.get("/metrics").text.splitlines()
+    (found,) = [line.split()[1] for line in lines if line.startswith("tagsmith_batch_documents_sum")] or ["0"]
+    return float(found)
+
+
+def test_documents_like_those_of_the_test_and_others(served: Served, bundle: Path, tmp_path: Path) -> None:
+    reference = Reference.load(bundle / "reference.json")
+    assert reference is not None
+    assert (reference.split, reference.documents) == ("test", 150)
+    assert "reference.json" in json.loads((bundle / "manifest.json").read_text())["files"]
+    lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
+    tested = [json.loads(line)["text"] for line in lines]
+    # The very documents, twice: all is as it was.
+    assert drift_after(served, tested) == pytest.approx({"class": 0, "score": 0, "tokens": 0}, abs=1e-3)
+    new = [str(record["text"]) for record in make_documents(300, multi_label=False, seed=9)]
+    like_it = drift_after(served, new)
+    assert set(like_it) == {"class", "score", "tokens"}
+    assert max(like_it.values()) < 0.1
+    draw = random.Random(0)
+    one_topic = [" ".join(draw.choices(TOPICS["animals"], k=40)) for _ in range(300)]
+    moved = drift_after(served, one_topic)
+    assert moved["class"] > 0.25
+    assert moved["tokens"] > 0.25
+
+
+def test_too_few_documents_are_no_reference(settings: Callable[..., TrainRun], tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "all.jsonl", make_documents(100, multi_label=False))
+    run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.3, validation_share=0.0))
+    bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
+    assert not (bundle / "reference.json").exists()
+    reason = "30 test documents are too few, 50 are needed"
+    assert json.loads((bundle / "manifest.json").read_text())["left_out"]["reference.json"] == reason
+    assert f"Not there: reference.json, because: {reason}." in (bundle / "README.md").read_text()
