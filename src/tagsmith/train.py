@@ -28,8 +28,8 @@ from tagsmith.fitting import lora
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
 from tagsmith.fitting.dropout import quicken_dropout
+from tagsmith.fitting.earlier import refuse_known_documents, take_over
 from tagsmith.fitting.fit import fit_recipe, pack_windows
-from tagsmith.fitting.fit.earlier import refuse_known_documents, take_over
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import (
     TextClassifier,

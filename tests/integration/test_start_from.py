@@ -13,7 +13,7 @@ from tagsmith.analysis.predictions import read_predictions
 from tagsmith.comparison.stage import compare_runs
 from tagsmith.errors import Interrupted, SettingsError
 from tagsmith.fitting import fit
-from tagsmith.fitting.fit.earlier import head_rows, rows_of
+from tagsmith.fitting.earlier import head_rows, rows_of
 from tagsmith.schema import Schema
 from tagsmith.schema_changes import SchemaChanges
 from tagsmith.settings import CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
