@@ -46,6 +46,7 @@ def documents(tmp_path: Path) -> None:
     features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
     Dataset.from_dict(columns, features=features).save_to_disk(tmp_path / "saved")
     (tmp_path / "runs").mkdir()
+    (tmp_path / "changes.yaml").write_text(f"rename: {{{names[0]}: renamed}}\nadd: [another]\n")
     write_jsonl(tmp_path / "runs" / "demo_new.jsonl", [{"id": "a", "text": "the cat"}])
 
 
@@ -57,8 +58,8 @@ def test_every_command_of_the_readme(
     seen: set[str] = set()
     for command in COMMANDS:
         missing_plugin = "experiment=search" in command and find_spec("hydra_plugins.hydra_optuna_sweeper") is None
-        # test_serve_script.py runs the service, which does not end by itself.
-        if missing_plugin or "submitit_slurm" in command or command.startswith("serve.py"):
+        # test_serve_script.py runs the service, which does not end by itself; test_label_studio.py has a server.
+        if missing_plugin or "submitit_slurm" in command or command.startswith(("serve.py", "label_studio.py")):
             continue
         name, *overrides = shlex.split(command.split("#")[0])
         if "--multirun" in overrides:
