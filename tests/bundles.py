@@ -24,6 +24,7 @@ def make_bundle(
     max_tokens: int = 64,
     reference: dict[str, Any] | None = None,
     start: float | None = None,
+    abstain_below: float | None = None,
 ) -> Path:
     """Write a bundle that Classifier loads.
 
@@ -70,6 +71,7 @@ def make_bundle(
         "pad_id": 0,
         "thresholds": [0.5] * len(classes),
         "window_pooling": "mean_logits",
+        "abstain_below": abstain_below,
     }
     (folder / "decision.json").write_text(json.dumps(decision))
     (folder / "README.md").write_text("# votes\n")

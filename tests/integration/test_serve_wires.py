@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from azure.ai.textanalytics import TextAnalyticsClient
+from azure.core.credentials import AzureKeyCredential
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
@@ -155,3 +157,29 @@ def test_health_and_metadata_of_v2(triton: InferenceServerClient, served: Served
     empty.set_data_from_numpy(np.array([], dtype=object))
     with pytest.raises(InferenceServerException):
         triton.infer("production", [empty], headers=key())
+
+
+def test_what_is_left_to_a_person_says_so_on_every_wire(tmp_path: Path) -> None:
+    bundles = {
+        "careful": make_bundle(tmp_path / "careful", abstain_below=0.999),
+        "sure": make_bundle(tmp_path / "sure"),
+    }
+    assert all(found.to_person for found in Classifier.load(bundles["careful"]).predict(TEXTS))
+    with serving(bundles) as running:
+        client = InferenceServerClient(f"127.0.0.1:{running.port}")
+        for name, left in (("careful", True), ("sure", False)):
+            tensor = InferInput("text", [len(TEXTS)], "BYTES")
+            tensor.set_data_from_numpy(np.array(TEXTS, dtype=object))
+            result = client.infer(name, [tensor], headers=key())
+            assert result.as_numpy("to_person").tolist() == [left] * len(TEXTS)
+            # Azure's wire has a class all the same, and a warning beside it, as it has for documents that are cut.
+            azure = TextAnalyticsClient(running.url, AzureKeyCredential(KEY), api_version="2023-04-01")
+            answers = list(azure.begin_single_label_classify(TEXTS, "news", name).result())
+            assert [[one.code for one in answer.warnings] for answer in answers] == [["LeftToPerson"] * left] * len(
+                TEXTS
+            )
+            assert all(answer.classifications for answer in answers)
+        client.close()
+        counted = running.get("/metrics").text
+        assert f'tagsmith_to_person_total{{deployment="careful"}} {2.0 * len(TEXTS)}' in counted
+        assert f'tagsmith_to_person_total{{deployment="sure"}} {2.0 * len(TEXTS)}' not in counted
