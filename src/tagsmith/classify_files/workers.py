@@ -97,7 +97,9 @@ def in_processes(work: Work, chunks: Iterable[list[Row]], processes: int) -> Ite
             "there is no more memory."
         ) from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Waited for where nothing is left to do: an interpreter that ends before the pool may stop the thread that
+        # tells the processes so, and then waits for them. Who was interrupted does not wait for their chunks.
+        pool.shutdown(wait=not waiting, cancel_futures=True)
 
 
 def cores_each(processes: int) -> int:
