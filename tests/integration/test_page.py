@@ -91,7 +91,11 @@ class Page:
     def requests(self) -> list[str]:
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         addresses = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        return [address for address in addresses if not address.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))]
+        return [
+            address
+            for address in addresses
+            if not address.startswith(("data:", "blob:", "chrome:", "chrome-untrusted:"))
+        ]
 
 
 @pytest.fixture(scope="module")
