@@ -146,14 +146,21 @@ def test_several_people(answers: list[Answer], multi_label: bool, majority: Any,
     assert settle(answers, multi_label, OnDisagreement.ask)[0].labels == ask
 
 
-def test_argilla_discards_and_drafts() -> None:
-    record = {"id": "x", "fields": {"text": "t"}, "suggestions": {"class": {"value": "a"}}}
-    responses = [
-        {"value": None, "status": "discarded", "user_id": "1"},
-        {"value": "a", "status": "draft", "user_id": "2"},
-    ]
-    found = list(argilla.answers([{**record, "responses": {"class": responses}}, {**record, "responses": {}}]))
-    assert [answer.kind for answer in found if isinstance(answer, Answer)] == [Kind.ignored]
+@pytest.mark.parametrize(
+    ("response", "status", "kinds"),
+    [
+        ({"value": "a", "status": "submitted"}, "pending", [Kind.tag]),
+        ({"value": None, "status": "discarded"}, "completed", [Kind.ignored]),
+        ({"value": "a", "status": "draft"}, "pending", []),
+        ({"value": "a"}, "completed", [Kind.tag]),  # As records.to_json writes it, without a status.
+        ({"value": "a"}, "pending", [Kind.unreviewed]),
+        ({"value": None}, "pending", [Kind.ignored]),
+    ],
+)
+def test_argilla_discards_and_drafts(response: dict[str, Any], status: str, kinds: list[Kind]) -> None:
+    record = {"id": "x", "status": status, "fields": {"text": "t"}, "suggestions": {"class": {"value": "a"}}}
+    found = list(argilla.answers([{**record, "responses": {"class": [response]}}, {**record, "responses": {}}], False))
+    assert [answer.kind for answer in found if isinstance(answer, Answer)] == kinds
 
 
 def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:

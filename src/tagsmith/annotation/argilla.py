@@ -49,8 +49,12 @@ def records(questions: Sequence[Question], model: str, multi_label: bool) -> lis
     ]
 
 
-def answers(exported: Any) -> Iterator[Answer | str]:
-    """What an export holds: submitted responses are tags, discarded ones ignored, drafts nothing yet."""
+def answers(exported: Any, accept_unreviewed: bool) -> Iterator[Answer | str]:
+    """What an export holds: submitted responses are tags, discarded ones ignored, drafts nothing yet.
+
+    `records.to_json` leaves out the status of a response: of a record that is not completed it may be a draft or
+    discarded, and counts as not looked at.
+    """
     if not isinstance(exported, list):
         yield f"expected a list of records (records.to_json), found {type(exported).__name__}"
         return
@@ -59,15 +63,24 @@ def answers(exported: Any) -> Iterator[Answer | str]:
         if not isinstance(record, Mapping) or not isinstance((record.get("fields") or {}).get("text"), str):
             yield f"{place}: expected a record with fields.text, found {str(record)[:80]!r}"
             continue
-        identity, text = record.get("id"), record["fields"]["text"]
-        responses = record.get("responses") or {}
-        for response in responses.get(QUESTION) or []:
-            status = response.get("status", "submitted") if isinstance(response, Mapping) else None
-            if status is None or status not in ("submitted", "discarded", "draft"):
-                yield f"{place}: a response that cannot be read: {str(response)[:80]!r}"
-            elif status != "draft":
+        identity = None if record.get("id") is None else str(record["id"])
+        for response in (record.get("responses") or {}).get(QUESTION) or []:
+            kind = _kind(response, record.get("status") == "completed" or accept_unreviewed)
+            if isinstance(kind, str):
+                yield f"{place}: {kind}"
+            elif kind is not None:
                 value = response.get("value")
                 labels = tuple(map(str, value)) if isinstance(value, list) else () if value is None else (str(value),)
-                kind = Kind.ignored if status == "discarded" else Kind.tag
                 person = str(response.get("user_id", ""))
-                yield Answer(None if identity is None else str(identity), text, kind, labels, person, place)
+                yield Answer(identity, record["fields"]["text"], kind, labels, person, place)
+
+
+def _kind(response: Any, completed: bool) -> Kind | str | None:
+    """What a response is worth; None: a draft; a text: what is wrong with it."""
+    if not isinstance(response, Mapping) or response.get("status", "draft") not in ("submitted", "discarded", "draft"):
+        return f"a response that cannot be read: {str(response)[:80]!r}"
+    if response.get("status") == "discarded" or ("status" not in response and response.get("value") is None):
+        return Kind.ignored
+    if response.get("status") == "draft":
+        return None
+    return Kind.tag if completed or "status" in response else Kind.unreviewed

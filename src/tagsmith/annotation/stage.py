@@ -63,7 +63,7 @@ def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
     if settings.tool is Tool.label_studio:
         answers = label_studio.answers(_json(path), settings.unreviewed is Unreviewed.accept)
     elif settings.tool is Tool.argilla:
-        answers = argilla.answers(_json(path))
+        answers = argilla.answers(_json(path), settings.unreviewed is Unreviewed.accept)
     elif settings.tool is Tool.doccano:
         answers = doccano.answers(path)
     else:
