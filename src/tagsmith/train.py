@@ -203,9 +203,9 @@ def _train(
     splits = load_documents(run.data, schema)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
     log.info(f"run {run.path}: {schema.task.value}, {counted(len(schema.classes), 'class')}, documents: {sizes}")
-    scoring_tokens = settings.evaluate.batch_tokens
     if accelerator.mixed_precision != "no":
         log.info(f"trains in {accelerator.mixed_precision}, evaluates in fp32")
+    scoring_tokens = settings.evaluate.batch_tokens
     if settings.train.shard:
         shard(model.encoder, model.head, accelerator)
     else:

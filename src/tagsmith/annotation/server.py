@@ -34,9 +34,8 @@ class Server:
     def __init__(self, url: str, token: str):
         self.url = url.rstrip("/")
         self.session = requests.Session()
-        if (
-            token.count(".") == 2
-        ):  # A personal access token is exchanged for one that lasts minutes; an old one is used.
+        if token.count(".") == 2:
+            # A personal token is exchanged for one that lasts minutes; one of the old kind is used as it is.
             token = self.call("POST", "/api/token/refresh", json={"refresh": token})["access"]
             self.session.headers["Authorization"] = f"Bearer {token}"
         else:

@@ -57,7 +57,6 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             kind = Kind.ignored if word == IGNORE else Kind.tag
             if word == IGNORE or (multi_label and word == NONE):
                 given = []
-            labels = tuple(dict.fromkeys(filter(None, given)))
             identity, text = _text(record["id"]), _text(record["text"])
             labels = tuple(dict.fromkeys(filter(None, given)))
             yield Answer(identity or None, text, kind, labels, record.get("annotator", ""), f"{path}:{row}")

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +96,7 @@ def read_pair(first: RunFolder, second: RunFolder, changes: SchemaChanges | None
         for found, place, schema, way in zip(predictions, at, schemas, ways, strict=True)
     ]
     # A document of a class that the other run cannot know is no question that both were asked.
-    whole = predictions[1].truth[at[1]].sum(axis=1) == _known(predictions[1].truth[at[1]], schemas[1].classes, ways[1])
-    kept = whole if not schemas[1].multi_label else np.ones(len(rows), dtype=np.bool_)
+    kept = np.ones(len(rows), dtype=np.bool_) if schemas[1].multi_label else truths[1].any(axis=1)
     if not kept.any():
         raise SettingsError("runs: all common documents are of classes that only one of the runs knows.")
     sides = [
@@ -122,7 +120,7 @@ def _split(run: RunFolder) -> str:
     if gone := [str(path) for path in (run.evaluation, run.predictions) if not path.is_file()]:
         raise InputMissing(f"expected {' and '.join(gone)}; scripts/evaluate.py run={run.path} writes them.")
     try:
-        return str(json.loads(Path(run.evaluation).read_text(encoding="utf-8"))["split"])
+        return str(json.loads(run.evaluation.read_text(encoding="utf-8"))["split"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{run.evaluation}: cannot be read: {error!r}; evaluate the run again.") from error
 
@@ -132,12 +130,11 @@ def _ways(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """To which common class each class of the two runs belongs."""
     if changes is None:
-        if alone := {"first": set(old) - set(new), "second": set(new) - set(old)} if set(old) != set(new) else {}:
-            told = "; ".join(
-                f"in the {name} alone: {', '.join(sorted(found))}" for name, found in alone.items() if found
-            )
+        alone = {"first": set(old) - set(new), "second": set(new) - set(old)}
+        told = [f"in the {name} alone: {', '.join(sorted(found))}" for name, found in alone.items() if found]
+        if told:
             raise SettingsError(
-                f"runs: expected the same classes, found {told}; schema_changes=FILE says what changed."
+                f"runs: expected the same classes, found {'; '.join(told)}; schema_changes=FILE says what changed."
             )
         return {name: name for name in old}, {name: name for name in new}
     ways = changes.common(old)
@@ -168,9 +165,3 @@ def _told(
             column = told[:, common.index(way[name])]
             column[:] = column + values[:, i] if sums else np.maximum(column, values[:, i])
     return told
-
-
-def _known(truth: Indicators, classes: Sequence[str], way: Mapping[str, str]) -> NDArray[np.int64]:
-    """How many of its tags, int64 [documents], are of classes that both runs know."""
-    known: NDArray[np.int64] = truth[:, [name in way for name in classes]].sum(axis=1)
-    return known
