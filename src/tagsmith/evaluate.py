@@ -15,7 +15,7 @@ from tagsmith.decision.figures import decision_figures
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
 from tagsmith.errors import DataError, InputMissing
-from tagsmith.files import whole_file, write_json
+from tagsmith.files import write_json, write_lines
 from tagsmith.metrics import ClassificationFigures, figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.run import RunFolder
@@ -147,20 +147,21 @@ def _foreign_distances(
 def _write_predictions(
     run: RunFolder, part: datasets.Dataset, scores: Floats, decisions: Decisions, schema: Schema
 ) -> None:
-    with whole_file(run.predictions) as file:
-        distances = decisions.distances
-        for i, record in enumerate(part):
-            labels = record["labels"] if schema.multi_label else [record["labels"]]
-            line = {
-                "id": record["id"],
-                "text": record["text"],
-                "labels": schema.names(labels),
-                "predicted": schema.names(np.flatnonzero(decisions.predicted[i])),
-                "scores": {name: round(float(s), 6) for name, s in zip(schema.classes, scores[i], strict=True)},
-                "to_person": bool(decisions.to_person[i]),
-                "out_of_scope": round(float(distances[i]), 6) if distances is not None else None,
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    distances = decisions.distances
+
+    def line(i: int, record: dict[str, Any]) -> dict[str, Any]:
+        labels = record["labels"] if schema.multi_label else [record["labels"]]
+        return {
+            "id": record["id"],
+            "text": record["text"],
+            "labels": schema.names(labels),
+            "predicted": schema.names(np.flatnonzero(decisions.predicted[i])),
+            "scores": {name: round(float(s), 6) for name, s in zip(schema.classes, scores[i], strict=True)},
+            "to_person": bool(decisions.to_person[i]),
+            "out_of_scope": round(float(distances[i]), 6) if distances is not None else None,
+        }
+
+    write_lines(run.predictions, (line(i, record) for i, record in enumerate(part)))
 
 
 def default_split(splits: datasets.DatasetDict) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tagsmith.decision.rule import DecisionRule, Decisions
 from tagsmith.errors import DataError, counted, listing
-from tagsmith.files import whole_file
+from tagsmith.files import write_lines
 from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
@@ -70,10 +70,10 @@ def write(path: Path, texts: list[str], schema: Schema, model: Decide, quantized
     """Write `golden.jsonl` of what the graphs of a bundle say."""
     answers = _answers(*model(texts, BATCH_TOKENS[False]), schema)
     others = _answers(*quantized(texts, BATCH_TOKENS[True]), schema) if quantized else None
-    with whole_file(path) as file:
-        for i, text in enumerate(texts):
-            line = {"text": text} | answers[i] | ({"quantized": others[i]} if others else {})
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    write_lines(
+        path,
+        ({"text": text} | answers[i] | ({"quantized": others[i]} if others else {}) for i, text in enumerate(texts)),
+    )
 
 
 def check(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from tagsmith.schema_changes import SchemaChanges
 
 Indicators = NDArray[np.int8]
 Floats = NDArray[np.float32]
+Number = TypeVar("Number", np.int8, np.float32)
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,10 @@ def _same(first: Predictions, second: Predictions) -> list[tuple[int, int]]:
 
 
 def _told(
-    values: NDArray[np.generic], classes: Sequence[str], way: Mapping[str, str], common: Sequence[str], sums: bool
-) -> NDArray[np.generic]:
+    values: NDArray[Number], classes: Sequence[str], way: Mapping[str, str], common: Sequence[str], sums: bool
+) -> NDArray[Number]:
     """Columns [documents, classes] in the common classes: those of one class joined by their sum, or their maximum."""
-    told = np.zeros((len(values), len(common)), dtype=values.dtype)
+    told: NDArray[Number] = np.zeros((len(values), len(common)), dtype=values.dtype)
     for i, name in enumerate(classes):
         if name in way:
             column = told[:, common.index(way[name])]
