@@ -1,5 +1,7 @@
 """`train.start_from`: what of an earlier run is taken over, and what must not be."""
 
+import json
+import shutil
 from collections.abc import Callable
 from math import log
 from pathlib import Path
@@ -10,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from tagsmith.analysis.predictions import read_predictions
+from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.comparison.stage import compare_runs
 from tagsmith.errors import Interrupted, SettingsError
 from tagsmith.fitting import fit
 from tagsmith.fitting.earlier import head_rows, rows_of
 from tagsmith.schema import Schema
 from tagsmith.schema_changes import SchemaChanges
-from tagsmith.settings import CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
+from tagsmith.settings import CalibrateRun, CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
 from tagsmith.train import train
 from tests.conftest import make_encoder
 
@@ -108,6 +111,23 @@ def test_stopped_and_resumed_equals_uninterrupted(
     resumed, _ = train(stopped)
     found = [load_file(run.weights) for run in (whole, resumed)]
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_calibration_by_folds_knows_nothing_of_the_earlier_run(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = train(settings(single_label_file, "first", validation_share=0.0))
+    given = {"split_from": str(first.path), "start_from": str(first.path), "validation_share": 0.0}
+    second, _ = train(settings(single_label_file, "second", **given))
+    fresh, _ = train(settings(single_label_file, "fresh", split_from=str(first.path), validation_share=0.0))
+    shutil.rmtree(first.path)
+    for run in (second, fresh):
+        calibrate_run(CalibrateRun(run=str(run.path), folds=2, cpu=True))
+    # What started from it is held out by the same models as what did not: those of the pretrained encoder.
+    logits = [
+        [json.loads(line)["logits"] for line in run.out_of_fold.read_text().splitlines()] for run in (second, fresh)
+    ]
+    assert logits[0] == logits[1]
 
 
 @pytest.mark.parametrize(
