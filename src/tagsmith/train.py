@@ -138,8 +138,8 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
     goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
     if not goes_on:
-        for folder in (run.path, run.improve):
-            refuse_to_lose(folder, "Move them out of the run before it is replaced, or name another folder.")
+        for place in (run.undivided, run.improve):
+            refuse_to_lose(place, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
         require_same(run, _settings_of_run(settings))

@@ -29,19 +29,19 @@ class PersonsTags:
     waiting: int = 0
 
 
-def filled_in(folder: Path) -> dict[Path, int]:
-    """The .jsonl files of a folder in which a person has filled in tags, with how many."""
+def filled_in(place: Path) -> dict[Path, int]:
+    """The .jsonl files of a folder, or one such file, in which a person has filled in tags, with how many."""
     found = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in [place] if place.is_file() else sorted(place.glob("*.jsonl")):
         count = sum(not isinstance(record, BadRow) and record.get("tag") is not None for _, record in json_lines(path))
         if count:
             found[path] = count
     return found
 
 
-def refuse_to_lose(folder: Path, what_to_do: str) -> None:
-    """Raises: SettingsError where the folder holds tags that a person has filled in."""
-    if filled := filled_in(folder):
+def refuse_to_lose(place: Path, what_to_do: str) -> None:
+    """Raises: SettingsError where the folder, or the file, holds tags that a person has filled in."""
+    if filled := filled_in(place):
         found = ", ".join(f"{path} ({counted(count, 'tag')})" for path, count in filled.items())
         raise SettingsError(f"A person has filled in tags: {found}. {what_to_do}")
 
