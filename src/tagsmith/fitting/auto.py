@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tagsmith.errors import DataError, Interrupted, SettingsError, counted
 from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.files import write_json
-from tagsmith.fitting.fit import embed, fit_fold, rows_to_fit, set_head
+from tagsmith.fitting.fit import embed, fit_fold, set_head
 from tagsmith.fitting.frozen import layers_of
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import TextClassifier
@@ -116,15 +116,7 @@ def _score_probe(
     probe.scores.clear()
     for fold in numbers:
         inside, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        set_head(
-            model,
-            rows_to_fit(model, settings.train),
-            features[inside],
-            truth[inside],
-            schema,
-            settings.train,
-            accelerator,
-        )
+        set_head(model, features[inside], truth[inside], schema, settings.train, accelerator)
         weights, bias = (parameter.detach().cpu().numpy() for parameter in (model.head.weight, model.head.bias))
         probe.scores.append(_judge(features[held_out] @ weights.T + bias, train, held_out, schema, settings))
     for name, candidate in candidates.items():

@@ -68,7 +68,7 @@ def fit_recipe(
         most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
         drawn = draw_documents(train.labels, most, settings.seed)
         features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
-        set_head(trained, rows, features, train.truth(schema)[drawn], schema, settings.train, accelerator)
+        set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator, rows)
     if recipe is Recipe.probe:
         return trained, everything.encoded
     started = time.monotonic()
@@ -147,19 +147,20 @@ def rows_to_fit(model: TextClassifier, settings: TrainSettings) -> NDArray[np.bo
 
 
 def set_head(
-    model: TextClassifier, rows: NDArray[np.bool_], features: NDArray[np.float32], truth: NDArray[np.int8],
-    schema: Schema, settings: TrainSettings, accelerator: Accelerator,
+    model: TextClassifier, features: NDArray[np.float32], truth: NDArray[np.int8], schema: Schema,
+    settings: TrainSettings, accelerator: Accelerator, rows: NDArray[np.bool_] | None = None,
 ) -> None:  # fmt: skip
-    """Set rows [classes] of the head to the regression from vectors [documents, hidden] to int8 [documents, classes].
+    """Set the head to the regression from vectors [documents, hidden] to classes, int8 [documents, classes].
 
-    Beside rows of an earlier run, those of the regression are made as long as they are on average: fine-tuned ones are
-    of other sizes.
+    Args:
+        rows: bool [classes], which rows are set; None: all. The others are those of an earlier run, and the new ones
+            are made as long as they are on average: fine-tuned rows are of other sizes.
     """
     started = time.monotonic()
     c = cast(float, settings.probe_c)
     head = fit_head(features, truth, schema.multi_label, c) if accelerator.is_main_process else None
     weights, bias = from_main(head, accelerator)
-    if not rows.all():
+    if rows is not None and not rows.all():
         kept = model.head.weight.detach().cpu().numpy(), model.head.bias.detach().cpu().numpy()
         length = np.linalg.norm(kept[0][~rows], axis=1).mean() / np.linalg.norm(weights[~rows], axis=1).mean()
         weights = np.where(rows[:, None], weights * length, kept[0]).astype(np.float32)
