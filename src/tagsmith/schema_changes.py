@@ -55,23 +55,9 @@ class SchemaChanges:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"{path}: cannot be read as YAML: {error}") from error
         found, problems = _parse(content)
-        if not problems:
-            problems = found.contradictions()
         if problems:
             raise DataError(listing(f"{path}: these changes of classes cannot be made:", problems))
         return found
-
-    def contradictions(self) -> list[str]:
-        """What is wrong with the changes by themselves."""
-        old = [*self.become, *self.split, *self.delete]
-        # A class may go on under its own name beside others; it cannot be two changes at once.
-        problems = [f"{name}: changed twice; expected one change a class" for name in _repeated(old)]
-        new = [*set(self.become.values()), *(part for parts in self.split.values() for part in parts), *self.add]
-        problems += [f"{name}: the name of two new classes; merge what becomes one" for name in _repeated(new)]
-        problems += [
-            f"split: {name}: expected two parts or more" for name, parts in self.split.items() if len(parts) < 2
-        ]
-        return problems
 
     def fit(self, classes: Sequence[str]) -> list[str]:
         """What stands against making the changes to these classes: names that are not there, names that are taken."""
@@ -118,32 +104,24 @@ class SchemaChanges:
 
 
 def _parse(content: Any) -> tuple[SchemaChanges, list[str]]:
-    """The changes that a YAML holds, and what is wrong with its form."""
+    """The changes that a YAML holds, and what is wrong with them by themselves."""
     if not isinstance(content, dict) or not content:
         return SchemaChanges(), [f"expected some of {', '.join(PARTS)}, found {content!r}"[:200]]
     problems = [f"{name}: expected one of {', '.join(PARTS)}" for name in content if name not in PARTS]
-    rename = _mapping(content.get("rename"), "rename", problems)
-    merge = _mapping(content.get("merge"), "merge", problems)
-    split = _mapping(content.get("split"), "split", problems)
-    become: dict[str, str] = {}
-    for old, new in rename.items():
-        if _is_name(new, f"rename: {old}", problems):
-            become[old] = new
-    merged: list[str] = []
-    for new, value in merge.items():
-        names = _names(value, f"merge: {new}", problems)
-        merged += names
-        if len(names) < 2:
-            problems.append(f"merge: {new}: expected two classes or more, found {value!r}"[:200])
-        become.update(dict.fromkeys(names, new))
-    problems += [f"{name}: changed twice; expected one change a class" for name in _repeated([*rename, *merged])]
-    problems += [
-        f"rename: {new}: the name of two new classes; merge what becomes one"
-        for new in _repeated([*(value for value in rename.values() if isinstance(value, str)), *merge])
-    ]
-    parts = {old: tuple(_names(value, f"split: {old}", problems)) for old, value in split.items()}
-    add, delete = (tuple(_names(content.get(name, []), name, problems)) for name in ("add", "delete"))
-    return SchemaChanges(become, parts, add, delete), problems
+    given = {name: _mapping(content.get(name), name, problems) for name in ("rename", "merge", "split")}
+    rename = {old: new for old, new in given["rename"].items() if _is_name(new, f"rename: {old}", problems)}
+    merge, split = (
+        {name: _names(value, f"{part}: {name}", problems, two) for name, value in given[part].items()}
+        for part, two in (("merge", "two classes"), ("split", "two parts"))
+    )
+    add, delete = (_names(content.get(name, []), name, problems) for name in ("add", "delete"))
+    # A class may go on under its own name beside others; it cannot be two changes at once.
+    old = [*rename, *(name for names in merge.values() for name in names), *split, *delete]
+    problems += [f"{name}: changed twice; expected one change a class" for name in _repeated(old)]
+    new = [*rename.values(), *merge, *(part for parts in split.values() for part in parts), *add]
+    problems += [f"{name}: the name of two new classes; merge what becomes one" for name in _repeated(new)]
+    become = rename | {name: one for one, names in merge.items() for name in names}
+    return SchemaChanges(become, split, add, delete), problems
 
 
 def _mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
@@ -155,13 +133,16 @@ def _mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
     return {name: inside for name, inside in value.items() if _is_name(name, where, problems)}
 
 
-def _names(value: Any, where: str, problems: list[str]) -> list[str]:
+def _names(value: Any, where: str, problems: list[str], two: str | None = None) -> tuple[str, ...]:
+    """Different names of classes; `two`: what there are at least two of."""
     if not isinstance(value, list):
         problems.append(f"{where}: expected a list of classes, found {value!r}"[:200])
-        return []
+        return ()
     names = [name for name in value if _is_name(name, where, problems)]
     problems += [f"{where}: {name} stands there twice" for name in _repeated(names)]
-    return names
+    if two is not None and len(value) < 2:
+        problems.append(f"{where}: expected {two} or more, found {value!r}"[:200])
+    return tuple(dict.fromkeys(names))
 
 
 def _is_name(value: Any, where: str, problems: list[str]) -> bool:
