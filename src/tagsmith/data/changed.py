@@ -11,19 +11,35 @@ from tagsmith.schema import Task, natural_order
 from tagsmith.schema_changes import SchemaChanges
 
 
-@dataclass
-class Undivided:
-    """Documents of classes that are split, and the new classes of which a person has to choose.
+@dataclass(frozen=True)
+class Waiting:
+    """A document of split classes; its labels are a stand-in until a person has chosen.
 
     Attributes:
-        choices: by `id()` of the document, whose own labels are a stand-in until then.
+        before: its classes as they were.
+        choices: the new classes of which it may have some.
+    """
+
+    document: Document
+    before: list[str]
+    choices: list[str]
+
+
+@dataclass
+class Undivided:
+    """What follows by no rule from a change of classes.
+
+    Attributes:
+        waiting: by `id()` of the document.
         deleted: documents that are left out, their class being deleted.
     """
 
-    documents: list[Document] = field(default_factory=list)
-    choices: dict[int, list[str]] = field(default_factory=dict)
-    before: dict[int, list[str]] = field(default_factory=dict)
+    waiting: dict[int, Waiting] = field(default_factory=dict)
     deleted: int = 0
+
+    @property
+    def documents(self) -> list[Document]:
+        return [one.document for one in self.waiting.values()]
 
     def divide(self, tags: Iterable[Document]) -> list[Document]:
         """Take what a person has said about them; returns the tags that are about other documents."""
@@ -36,26 +52,25 @@ class Undivided:
                 others.append(tag)
                 continue
             document.labels = list(tag.labels)
-            self.choices.pop(id(document), None)
-        self.documents = [document for document in self.documents if id(document) in self.choices]
+            self.waiting.pop(id(document), None)
         return others
 
     def lines(self) -> list[dict[str, Any]]:
         """A line each for the file in which a person says which: what `data.tagged` reads."""
         return [
             {
-                "id": document.id, "text": document.text, "tag": None, "labels": self.before[id(document)],
-                "choices": self.choices[id(document)],
+                "id": one.document.id, "text": one.document.text, "tag": None, "labels": one.before,
+                "choices": one.choices,
             }
-            for document in self.documents
+            for one in self.waiting.values()
         ]  # fmt: skip
 
     def notes(self) -> list[str]:
         """Remarks for the person, one line each."""
         told = []
-        if self.documents:
+        if self.waiting:
             told.append(
-                f"data.schema_changes: {counted(len(self.documents), 'document')} of split classes left out until a "
+                f"data.schema_changes: {counted(len(self.waiting), 'document')} of split classes left out until a "
                 "person says which part; they stand in split_classes.jsonl of the run, for data.tagged."
             )
         if self.deleted:
@@ -97,9 +112,8 @@ def change_tags(
             undivided.deleted += 1
             continue
         if any(len(parts) > 1 for parts in after):
-            undivided.documents.append(document)
-            undivided.choices[id(document)] = list(dict.fromkeys(part for parts in after for part in parts))
-            undivided.before[id(document)] = before
+            choices = list(dict.fromkeys(part for parts in after for part in parts))
+            undivided.waiting[id(document)] = Waiting(document, before, choices)
         document.labels = labels
         kept.append(document)
     return kept, undivided

@@ -100,7 +100,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     documents = [
         document
         for document in source.documents
-        if (document.file, document.row) not in bad and id(document) not in undivided.choices
+        if (document.file, document.row) not in bad and id(document) not in undivided.waiting
     ]
     if not documents:
         raise DataError("The data holds no tagged document that can be used.")
