@@ -4,12 +4,12 @@ from typing import Any
 
 from tagsmith.report import assets
 from tagsmith.report.templates import environment
+from tagsmith.report.wording import FIGURES
 
 MOST_ROWS = 500
 """Changed documents of a kind that the page shows; all stand in comparison.json."""
 
 KINDS = {"lost": "Right before, wrong now", "gained": "Wrong before, right now", "still_wrong": "Wrong in another way"}
-FIGURES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1", "log_loss": "log loss"}
 
 
 def comparison_page(found: dict[str, Any]) -> str:

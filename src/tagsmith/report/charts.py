@@ -8,9 +8,8 @@ from plotly.subplots import make_subplots
 
 from tagsmith.errors import counted
 from tagsmith.report.chart import BAND, GREY, Chart, safe, short
-from tagsmith.report.wording import percent
+from tagsmith.report.wording import FIGURES, percent
 
-FIGURES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "accuracy": "accuracy", "log_loss": "log loss"}
 LABELLED = 40
 """Most classes whose names fit below an axis."""
 

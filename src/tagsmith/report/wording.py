@@ -6,6 +6,8 @@ from typing import Any
 
 from tagsmith.errors import counted
 
+FIGURES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1", "log_loss": "log loss"}
+"""The figures of an evaluation as they are called."""
 FEW, RECOMMENDED = 15, 50
 """Training documents of a class: below the first it is learnt from luck, from the second on it is well supplied."""
 OUT_OF_BALANCE = 3.0
