@@ -1,5 +1,6 @@
 """The processes of a launch: what the main one does alone, how the others learn of it, one training after another."""
 
+import atexit
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,17 @@ from tagsmith.errors import SettingsError, TagsmithError
 from tagsmith.settings import Precision
 
 T = TypeVar("T")
+
+
+@atexit.register
+def leave_group() -> None:
+    """Close the connections to the other processes of a launch while Python is still whole.
+
+    A thread of gloo that would do so later, while Python ends, at times aborts a process that has done all its work
+    (pytorch/pytorch#190489): accelerate then calls the launch failed.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def forget_accelerator() -> None:
