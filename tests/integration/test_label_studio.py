@@ -12,7 +12,7 @@ import pytest
 
 from tagsmith.annotation import server
 from tagsmith.annotation.server import pull, push
-from tagsmith.errors import InputMissing, SettingsError, TryAgainLater
+from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema, Task
 from tagsmith.settings import LabelStudioRun, PushPull
@@ -26,12 +26,16 @@ class Fake:
         self.projects: list[dict[str, Any]] = []
         self.tasks: list[dict[str, Any]] = []
         self.asked: list[str] = []
+        self.exchanged, self.uses = 0, dict[str, int]()
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any, token: str) -> tuple[int, Any]:
         self.asked.append(f"{method} {path}")
         if path == "/api/token/refresh":
-            return (200, {"access": "short"}) if body == {"refresh": "a.b.c"} else (401, {})
-        if token not in ("Token good", "Bearer short"):
+            self.exchanged += 1
+            return (200, {"access": f"short {self.exchanged}"}) if body == {"refresh": "a.b.c"} else (401, {})
+        # What a personal token is exchanged for lasts three requests here, minutes there.
+        self.uses[token] = self.uses.get(token, 0) + 1
+        if token != "Token good" and (token != f"Bearer short {self.exchanged}" or self.uses[token] > 3):
             return 401, {"detail": "Invalid token."}
         if (method, path) == ("GET", "/api/projects"):
             return 200, {"count": len(self.projects), "next": None, "results": self.projects}
@@ -113,11 +117,14 @@ def test_pushed_twice_and_pulled(fake: tuple[Fake, str], run: RunFolder, monkeyp
 def test_new_classes_are_offered_in_a_project_that_is_there(fake: tuple[Fake, str], run: RunFolder) -> None:
     state, url = fake
     push(settings(run, url))
+    own = state.projects[0]["label_config"].replace("<View>", '<View><Header value="Our rules"/>')
+    state.projects[0]["label_config"] = own
     Schema(("a", "b", "<c>"), Task.single_label).save(run.schema)
     more = [{"id": "new", "text": "another", "score": 0.5, "suggested": "a", "tag": None}]
     write_jsonl(run.improve / "tag_next.jsonl", more)
     assert push(settings(run, url))[1:] == (1, 0)
     assert "&lt;c&gt;" in state.projects[0]["label_config"]
+    assert "Our rules" in state.projects[0]["label_config"]  # What a person has put there stays.
     assert len(state.tasks) == 6
 
 
@@ -125,6 +132,17 @@ def test_a_personal_token_is_exchanged(fake: tuple[Fake, str], run: RunFolder, m
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", "a.b.c")
     assert push(settings(run, fake[1]))[1] == 5
     assert fake[0].asked[0] == "POST /api/token/refresh"
+    assert fake[0].exchanged == 2  # And again when its time is over.
+
+
+def test_ids_that_another_pool_has_used(fake: tuple[Fake, str], run: RunFolder) -> None:
+    state, url = fake
+    push(settings(run, url))
+    again: list[dict[str, Any]] = [{"id": name, "text": "of another pool", "tag": None} for name in ("d1", "new")]
+    write_jsonl(run.improve / "tag_next.jsonl", again)
+    with pytest.raises(DataError, match="has these ids with other texts"):
+        push(settings(run, url))
+    assert len(state.tasks) == 5
 
 
 def test_what_a_server_refuses(fake: tuple[Fake, str], run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

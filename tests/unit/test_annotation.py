@@ -1,6 +1,7 @@
 """The way to tools in which people tag, and back: what they say, and what nobody has said."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,7 +10,7 @@ import pytest
 
 from tagsmith.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.annotation.answers import Answer, Kind, settle
-from tagsmith.annotation.queue import Question
+from tagsmith.annotation.queue import Question, same_document
 from tagsmith.annotation.stage import give, take
 from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.rows import json_lines
@@ -86,7 +87,7 @@ def test_there_and_back(tmp_path: Path, tool: Tool, multi_label: bool) -> None:
 def test_what_label_studio_exports() -> None:
     """As 1.23.2 exported it: tagged, skipped, two who disagree, a majority, two predictions made annotations."""
     exported = json.loads((FIXTURES / "label_studio" / "export_1_23.json").read_text())
-    found = list(label_studio.answers(exported, accept_unreviewed=False))
+    found = list(label_studio.answers(exported))
     assert all(isinstance(answer, Answer) for answer in found)
     kinds = [(answer.kind, answer.labels) for answer in found if isinstance(answer, Answer)]
     assert kinds == [
@@ -94,10 +95,9 @@ def test_what_label_studio_exports() -> None:
         (Kind.tag, ("sports",)), (Kind.tag, ("sports",)), (Kind.tag, ("tech",)),
         (Kind.unreviewed, ("tech",)), (Kind.unreviewed, ("tech",)),
     ]  # fmt: skip
-    accepted = [
-        answer.kind for answer in label_studio.answers(exported, accept_unreviewed=True) if isinstance(answer, Answer)
-    ]
-    assert accepted[-2:] == [Kind.tag, Kind.tag]
+
+
+OTHER = [{"type": "choices", "value": {"choices": ["b"]}}]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,10 @@ def test_what_label_studio_exports() -> None:
         ({"lead_time": 0.1}, Kind.unreviewed),  # As predicted, and in no time.
         ({"lead_time": 4.0, "parent_prediction": 3}, Kind.tag),
         ({"lead_time": 4.0}, Kind.tag),
-        ({"lead_time": None, "result": [{"type": "choices", "value": {"choices": ["b"]}}]}, Kind.tag),
+        ({"lead_time": 0.1, "parent_prediction": 3, "result": OTHER}, Kind.tag),
+        ({"lead_time": None, "last_action": "updated"}, Kind.tag),
+        # As imported annotations are, which are ground truth where nothing else is said.
+        ({"lead_time": None, "ground_truth": True, "result": OTHER}, Kind.unreviewed),
         ({"lead_time": 4.0, "was_cancelled": True}, Kind.ignored),
     ],
 )
@@ -115,7 +118,7 @@ def test_who_has_looked(annotation: dict[str, Any], kind: Kind) -> None:
     result = [{"type": "choices", "value": {"choices": ["a"]}}]
     task = {"data": {"id": "x", "text": "t"}, "predictions": [{"result": result}],
             "annotations": [{"result": result, "completed_by": 1, **annotation}]}  # fmt: skip
-    (answer,) = label_studio.answers([task], accept_unreviewed=False)
+    (answer,) = label_studio.answers([task])
     assert isinstance(answer, Answer)
     assert answer.kind is kind
 
@@ -159,8 +162,120 @@ def test_several_people(answers: list[Answer], multi_label: bool, majority: Any,
 )
 def test_argilla_discards_and_drafts(response: dict[str, Any], status: str, kinds: list[Kind]) -> None:
     record = {"id": "x", "status": status, "fields": {"text": "t"}, "suggestions": {"class": {"value": "a"}}}
-    found = list(argilla.answers([{**record, "responses": {"class": [response]}}, {**record, "responses": {}}], False))
+    found = list(argilla.answers([{**record, "responses": {"class": [response]}}, {**record, "responses": {}}]))
     assert [answer.kind for answer in found if isinstance(answer, Answer)] == kinds
+
+
+def test_argilla_says_who_has_submitted_in_flat_records_alone() -> None:
+    """The same three responses as 2.8 writes them with `to_list(flatten=True)` and with `to_json`."""
+    people = ["v", "u", "w"]
+    flat = {"id": "x", "status": "completed", "_server_id": None, "text": "t", "class.responses": ["b", "a", "b"],
+            "class.responses.users": people, "class.responses.status": ["discarded", "submitted", "draft"]}  # fmt: skip
+    values = [{"value": value, "user_id": user} for value, user in zip(["b", "a", "b"], people, strict=True)]
+    nested = {"id": "x", "status": "completed", "fields": {"text": "t"}, "responses": {"class": values}}
+    for record, labels in ((flat, ("a",)), (nested, None)):
+        found = [answer for answer in argilla.answers([record]) if isinstance(answer, Answer)]
+        assert settle(found, False, OnDisagreement.majority)[0].labels == labels
+    (wrong,) = argilla.answers([{**flat, "class.responses.users": ["v"]}])
+    assert "as many values" in str(wrong)
+
+
+def test_doccano_exports_a_file_of_each_annotator(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    with zipfile.ZipFile(path, "w") as archive:
+        for person, label in (("anna", "a"), ("ben", "a"), ("../eve", "b")):
+            record = {"id": 1, "text": "t", "tagsmith_id": "x", "label": [label], "Comments": []}
+            archive.writestr(f"{person}.jsonl", json.dumps(record) + "\n")
+    found = [answer for answer in doccano.answers(path) if isinstance(answer, Answer)]
+    assert [answer.annotator for answer in found] == ["anna", "ben", "eve"]
+    assert settle(found, False, OnDisagreement.majority)[0].labels == ("a",)
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["export"]
+
+
+def test_one_vote_a_person_and_a_person_before_a_suggestion() -> None:
+    def by(person: str, label: str, at: str, kind: Kind = Kind.tag) -> Answer:
+        return Answer("x", "t", kind, (label,), person, at=at)
+
+    def agreed(*answers: Answer, accept: bool = False) -> tuple[str, ...] | None:
+        return settle(answers, False, OnDisagreement.majority, accept)[0].labels
+
+    assert agreed(by("1", "a", "2"), by("1", "a", "1"), by("2", "b", "3")) is None
+    assert agreed(by("1", "b", "2"), by("1", "a", "1")) == ("b",)
+    stamped = by("1", "a", "9", Kind.unreviewed)
+    for accept in (False, True):
+        assert agreed(stamped, by("1", "b", "1"), accept=accept) == ("b",)
+        assert agreed(stamped, by("2", "b", "1"), accept=accept) == ("b",)
+        assert agreed(stamped, by("2", "", "1", Kind.ignored), accept=accept) is None
+    assert agreed(stamped) is None
+    assert agreed(stamped, accept=True) == ("a",)
+
+
+def test_who_has_looked_in_what_label_studio_exported() -> None:
+    """As 1.23.2 exported them: a draft, one submitted as suggested after 0.3 s, one skipped and then tagged by another,
+    one accepted in bulk, one accepted in bulk and then tagged by another."""
+    exported = json.loads((FIXTURES / "label_studio" / "looked_at_1_23.json").read_text(encoding="utf-8"))
+    answers = [answer for answer in label_studio.answers(exported) if isinstance(answer, Answer)]
+    found = {one.id: one.labels or one.why for one in settle(answers, False, OnDisagreement.majority)}
+    assert found == {
+        "b2169": "unreviewed", "b2038": ("pending_cash_withdrawal",), "b1397": "unreviewed",
+        "b1830": ("getting_spare_card",),
+    }  # fmt: skip
+
+
+def test_odd_classes_and_texts_went_through_label_studio(tmp_path: Path) -> None:
+    """The queue below was pushed to 1.23.2, answered, and exported; one more task was imported with an annotation."""
+    names = ("a & b", "<x> \"q\" 's'", "ünï, cödé;#  two", "https://c.d", "plain")
+    texts = ['  two  spaces <b>&amp; "q"\n 2nd line\t tab 🙂', "https://example.com/only", "=1+1, a;b|c",
+             "x\u2028y \u00a0z", "plain"]  # fmt: skip
+    lines = [{"id": f"d/{i} é", "text": text, "suggested": [], "tag": None} for i, text in enumerate(texts)]
+    run = made_run(tmp_path, True, lines)
+    Schema(names, Task.multi_label).save(run.schema)
+    export = FIXTURES / "label_studio" / "odd_classes_1_23.json"
+    path, counts = take(settings(run, Tool.label_studio, export))
+    assert counts == {"tagged": 4, "unreviewed": 1}
+    tags = [[], list(names[:2]), list(names), [names[3]]]
+    assert [(line["text"], line["tag"]) for line in read(path)[:4]] == [
+        (text, sorted(tag)) for text, tag in zip(texts, tags, strict=False)
+    ]
+    accepted = settings(run, Tool.label_studio, export, unreviewed=Unreviewed.accept, overwrite=True)
+    assert take(accepted)[1] == {"tagged": 5}
+
+
+@pytest.mark.parametrize("tool", list(Tool))
+def test_a_tag_never_goes_to_another_text_of_its_id(tmp_path: Path, tool: Tool) -> None:
+    """Documents without an id are named by their place, so that those of two pools have the same names."""
+    run = made_run(tmp_path, multi_label=False)
+    text, tag = "of an earlier pool", CLASSES[0]
+    result = [{"type": "choices", "value": {"choices": [tag]}}]
+    exported: dict[Tool, Any] = {
+        Tool.label_studio: [{"data": {"id": "two", "text": text}, "annotations": [{"result": result, "lead_time": 3}]}],
+        Tool.argilla: [{"id": "two", "text": text, "class.responses": [tag], "class.responses.users": ["u"],
+                        "class.responses.status": ["submitted"]}],
+        Tool.doccano: {"tagsmith_id": "two", "text": text, "label": [tag]},
+    }  # fmt: skip
+    export = tmp_path / "export"
+    export.write_text(json.dumps(exported[tool]) if tool in exported else f"id,text,tag\ntwo,{text},{tag}\n")
+    with pytest.raises(DataError, match="id 'two' is that of another text in the queue"):
+        take(settings(run, tool, export))
+    assert not (run.improve / f"from_{tool.value}.jsonl").exists()
+
+
+def test_texts_that_tools_have_touched() -> None:
+    assert same_document(" a\r\n b", "a b ")
+    assert not same_document("a b", "a")
+    assert same_document("word " * 9000, ("word " * 9000)[:32_767])  # As a spreadsheet cuts it.
+
+
+def test_an_interface_keeps_what_a_person_has_made_of_it() -> None:
+    own = label_studio.config(CLASSES, True).replace("<View>", '<View><Header value="Read our rules"/>')
+    assert label_studio.widened(own, CLASSES, True) is None
+    wider = label_studio.widened(own, (*CLASSES, "<new>"), True)
+    assert wider is not None
+    assert "Read our rules" in wider
+    assert [node.get("value") for node in ElementTree.fromstring(wider).iter("Choice")] == [*CLASSES, "<new>"]
+    for wrong, multi_label in ((own, False), ("<View/>", True), ("no xml", True)):
+        with pytest.raises(SettingsError, match="has no Choices named 'class'"):
+            label_studio.widened(wrong, CLASSES, multi_label)
 
 
 def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:
@@ -181,7 +296,7 @@ def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:
         (Tool.label_studio, '[{"data": {"id": 1}}]', "no data.text"),
         (Tool.label_studio, '[{"data": {"text": "t"}, "annotations": [3]}]', "cannot be read"),
         (Tool.argilla, "[]x", "expected JSON"),
-        (Tool.argilla, '["x"]', "fields.text"),
+        (Tool.argilla, '["x"]', "a record with text"),
         (Tool.argilla, '[{"fields": {"text": "t"}, "responses": {"class": [{"status": "odd"}]}}]', "cannot be read"),
         (Tool.doccano, '{"text": "t", "label": "x"}', "a list label"),
         (Tool.doccano, "no json", "not a JSON object"),

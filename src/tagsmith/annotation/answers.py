@@ -26,6 +26,8 @@ class Answer:
         id: of the document in the queue; None where the tool has lost it.
         place: file and row, or task, for messages.
         labels: the classes, of an answer that is a tag.
+        annotator: who, as the tool calls them; "": not known.
+        at: when, as text whose order is that of time; "": not known.
     """
 
     id: str | None
@@ -34,6 +36,7 @@ class Answer:
     labels: tuple[str, ...] = ()
     annotator: str = ""
     place: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,25 +56,29 @@ class Settled:
     answers: tuple[tuple[tuple[str, ...], int], ...] = ()
 
 
-def settle(answers: Iterable[Answer], multi_label: bool, on_disagreement: OnDisagreement) -> list[Settled]:
+def settle(
+    answers: Iterable[Answer], multi_label: bool, on_disagreement: OnDisagreement, accept_unreviewed: bool = False
+) -> list[Settled]:
     """One result a document, in the order in which the documents first come.
 
     A tag that more than half of those who gave one have given holds (multi-label: each class that more than half have
     given, and no tag where a class has exactly half); with `ask`, only what all have given. Who ignored a document does
-    not count beside others who tagged it.
+    not count beside others who tagged it. Of several answers of one person, the latest counts. Where
+    `accept_unreviewed`, what nobody has looked at counts as a tag where no person has said anything.
     """
     together: dict[tuple[str | None, str], list[Answer]] = {}
     for answer in answers:
         key = (answer.id, "") if answer.id is not None else (None, answer.text)
         together.setdefault(key, []).append(answer)
-    return [_settled(each, multi_label, on_disagreement) for each in together.values()]
+    return [_settled(each, multi_label, on_disagreement, accept_unreviewed) for each in together.values()]
 
 
-def _settled(answers: Sequence[Answer], multi_label: bool, on_disagreement: OnDisagreement) -> Settled:
-    first = answers[0]
-    tags = [tuple(sorted(answer.labels)) for answer in answers if answer.kind is Kind.tag]
+def _settled(answers: Sequence[Answer], multi_label: bool, on_disagreement: OnDisagreement, accept: bool) -> Settled:
+    first, answers = answers[0], _one_a_person(answers)
+    ignored = any(answer.kind is Kind.ignored for answer in answers)
+    counted = {Kind.tag} if ignored or not accept or any(answer.kind is Kind.tag for answer in answers) else set(Kind)
+    tags = [tuple(sorted(answer.labels)) for answer in answers if answer.kind in counted]
     if not tags:
-        ignored = any(answer.kind is Kind.ignored for answer in answers)
         return Settled(first.id, first.text, None, (Kind.ignored if ignored else Kind.unreviewed).value)
     given = Counter(tags)
     if len(given) == 1:
@@ -80,6 +87,20 @@ def _settled(answers: Sequence[Answer], multi_label: bool, on_disagreement: OnDi
     return Settled(
         first.id, first.text, found, "" if found is not None else "disagreement", tuple(sorted(given.items()))
     )
+
+
+def _one_a_person(answers: Sequence[Answer]) -> list[Answer]:
+    """The latest answer of each person; what was looked at goes before what was not. Those of nobody known all stay."""
+    last: dict[str, Answer] = {}
+    for answer in answers:
+        before = last.get(answer.annotator)
+        if before is None or _rank(answer) >= _rank(before):
+            last[answer.annotator] = answer
+    return [answer for answer in answers if not answer.annotator or last[answer.annotator] is answer]
+
+
+def _rank(answer: Answer) -> tuple[bool, str]:
+    return answer.kind is not Kind.unreviewed, answer.at
 
 
 def _majority(tags: Sequence[tuple[str, ...]], multi_label: bool) -> tuple[str, ...] | None:

@@ -1,4 +1,8 @@
-"""Argilla's records as JSON: what `Dataset.records.from_json` takes, and what `Dataset.records.to_json` gives."""
+"""Argilla: a data set as `rg.Dataset.from_disk` reads it, and the records that its SDK writes.
+
+As version 2.8 does it: `records.to_json` and `Dataset.to_disk` leave out whether a response was submitted, discarded or
+is a draft; `records.to_list(flatten=True)` and `records.to_datasets()` say it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,22 +10,38 @@ from typing import Any
 from tagsmith.annotation.answers import Answer, Kind
 from tagsmith.annotation.queue import Question
 
-QUESTION = "class"
+QUESTION, FIELD = "class", "text"
+
+
+def dataset(name: str) -> dict[str, Any]:
+    """`.argilla/dataset.json`."""
+    return {"name": name, "status": "draft", "guidelines": None, "allow_extra_metadata": False}
 
 
 def settings(classes: Sequence[str], multi_label: bool) -> dict[str, Any]:
-    """The fields and the question of the data set, as the keywords of Argilla's own classes."""
+    """`.argilla/settings.json`: the text, why it is asked, and the question."""
+    options = [{"text": name, "value": name} for name in classes]
+    kind = "multi_label_selection" if multi_label else "label_selection"
+    order = {"options_order": "natural"} if multi_label else {}
+    question = {
+        "name": QUESTION,
+        "title": "Class",
+        "required": not multi_label,
+        "settings": {"type": kind, "options": options, "visible_options": None, **order},
+    }
+    fields = [
+        {"name": name, "title": name, "required": name == FIELD, "settings": {"type": "text", "use_markdown": False}}
+        for name in (FIELD, "why")
+    ]
     return {
-        "fields": [{"type": "TextField", "name": "text"}],
-        "questions": [
-            {
-                "type": "MultiLabelQuestion" if multi_label else "LabelQuestion",
-                "name": QUESTION,
-                "labels": list(classes),
-                "required": not multi_label,
-            }
-        ],
-        "metadata": [{"type": "TermsMetadataProperty", "name": "why"}],
+        "guidelines": None,
+        "questions": [question],
+        "fields": fields,
+        "vectors": [],
+        "metadata": [],
+        "allow_extra_metadata": False,
+        "distribution": {"strategy": "overlap", "min_submitted": 1},
+        "mapping": None,
     }
 
 
@@ -31,8 +51,8 @@ def records(questions: Sequence[Question], model: str, multi_label: bool) -> lis
         {
             "id": one.id,
             "status": "pending",
-            "fields": {"text": one.text},
-            "metadata": {"why": one.why},
+            "fields": {FIELD: one.text, **({"why": one.why} if one.why else {})},
+            "metadata": {},
             "suggestions": {}
             if not one.suggested
             else {
@@ -49,34 +69,54 @@ def records(questions: Sequence[Question], model: str, multi_label: bool) -> lis
     ]
 
 
-def answers(exported: Any, accept_unreviewed: bool) -> Iterator[Answer | str]:
+def answers(exported: Any) -> Iterator[Answer | str]:
     """What an export holds: submitted responses are tags, discarded ones ignored, drafts nothing yet.
 
-    `records.to_json` leaves out the status of a response: of a record that is not completed it may be a draft or
-    discarded, and counts as not looked at.
+    Of an export that leaves out the status of responses, the only one to a completed record must have been submitted;
+    others may be drafts or discarded, and count as not looked at.
     """
     if not isinstance(exported, list):
-        yield f"expected a list of records (records.to_json), found {type(exported).__name__}"
+        yield f"expected a list of records (records.to_list(flatten=True)), found {type(exported).__name__}"
         return
     for number, record in enumerate(exported, 1):
         place = f"record {number}"
-        if not isinstance(record, Mapping) or not isinstance((record.get("fields") or {}).get("text"), str):
-            yield f"{place}: expected a record with fields.text, found {str(record)[:80]!r}"
+        fields = record.get("fields", record) if isinstance(record, Mapping) else None
+        if not isinstance(fields, Mapping) or not isinstance(fields.get(FIELD), str):
+            yield f"{place}: expected a record with {FIELD}, flat or in fields, found {str(record)[:80]!r}"
             continue
         identity = None if record.get("id") is None else str(record["id"])
-        for response in (record.get("responses") or {}).get(QUESTION) or []:
-            kind = _kind(response, record.get("status") == "completed" or accept_unreviewed)
+        responses = _responses(record)
+        if isinstance(responses, str):
+            yield f"{place}: {responses}"
+            continue
+        alone = len(responses) == 1 and record.get("status") == "completed"
+        for response in responses:
+            kind = _kind(response, alone)
             if isinstance(kind, str):
                 yield f"{place}: {kind}"
             elif kind is not None:
                 value = response.get("value")
                 labels = tuple(map(str, value)) if isinstance(value, list) else () if value is None else (str(value),)
-                person = str(response.get("user_id", ""))
-                yield Answer(identity, record["fields"]["text"], kind, labels, person, place)
+                person = str(response.get("user_id") or "")
+                yield Answer(identity, fields[FIELD], kind, labels, person, place)
+
+
+def _responses(record: Mapping[str, Any]) -> list[Any] | str:
+    """The responses of a record, nested or flat, as {value, user_id, status}; a text: what is wrong with them."""
+    if "fields" in record:
+        return list((record.get("responses") or {}).get(QUESTION) or [])
+    name = f"{QUESTION}.responses"
+    columns = [record.get(f"{name}{part}") or [] for part in ("", ".users", ".status")]
+    if any(not isinstance(column, list) or len(column) != len(columns[0]) for column in columns):
+        return f"expected as many values in {name} as in {name}.users and {name}.status"
+    return [{"value": value, "user_id": user, "status": status} for value, user, status in zip(*columns, strict=True)]
 
 
 def _kind(response: Any, completed: bool) -> Kind | str | None:
-    """What a response is worth; None: a draft; a text: what is wrong with it."""
+    """What a response is worth; None: a draft; a text: what is wrong with it.
+
+    `completed`: one without a status was submitted.
+    """
     if not isinstance(response, Mapping) or response.get("status", "draft") not in ("submitted", "discarded", "draft"):
         return f"a response that cannot be read: {str(response)[:80]!r}"
     if response.get("status") == "discarded" or ("status" not in response and response.get("value") is None):

@@ -1,7 +1,9 @@
 """doccano's JSON Lines: for import without labels, as it keeps no difference between a suggestion and a person's."""
 
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tagsmith.annotation.answers import Answer, Kind
@@ -33,9 +35,24 @@ def labels(classes: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def answers(path: Path) -> Iterator[Answer | str]:
-    """What an export holds: documents without a label are not tagged yet."""
+    """What an export holds, a .zip with a file of each annotator, or one such file: documents without a label are not
+    tagged yet."""
+    if not zipfile.is_zipfile(path):
+        yield from _answers(path, str(path), "")
+        return
+    with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
+        for number, member in enumerate(archive.infolist()):
+            if member.filename.endswith(".jsonl"):
+                unpacked = Path(folder, f"{number}.jsonl")
+                unpacked.write_bytes(archive.read(member))
+                yield from _answers(unpacked, f"{path}, {member.filename}", Path(member.filename).stem)
+            elif not member.is_dir():
+                yield f"{path}, {member.filename}: expected JSON lines; export as JSONL"
+
+
+def _answers(path: Path, source: str, annotator: str) -> Iterator[Answer | str]:
     for row, record in json_lines(path):
-        place = f"{path}:{row}"
+        place = f"{source}:{row}"
         if isinstance(record, BadRow):
             yield f"{place}: {record.what}"
             continue
@@ -47,4 +64,4 @@ def answers(path: Path) -> Iterator[Answer | str]:
         identity = record.get("tagsmith_id") or (meta or {}).get("tagsmith_id")
         if found:
             names = tuple(dict.fromkeys(str(name) for name in found))
-            yield Answer(None if identity is None else str(identity), text, Kind.tag, names, "", place)
+            yield Answer(None if identity is None else str(identity), text, Kind.tag, names, annotator, place)

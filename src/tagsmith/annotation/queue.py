@@ -21,6 +21,16 @@ class Question:
     why: str
 
 
+CELL = 32_767
+"""Most characters that a spreadsheet keeps of a cell."""
+
+
+def same_document(asked: str, found: str) -> bool:
+    """Whether a text that comes back is the one that was asked: tools change white space, and spreadsheets cut."""
+    first, second = (" ".join(text.split()) for text in (asked, found))
+    return first == second or (len(found) > CELL - 100 and first.startswith(second))
+
+
 def read_questions(paths: Sequence[Path], unanswered: bool = True) -> list[Question]:
     """The documents of queues such as `scripts/improve.py` writes, each once, the first line of it.
 

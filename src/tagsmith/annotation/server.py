@@ -8,19 +8,21 @@ from typing import Any
 import requests
 
 from tagsmith.annotation import label_studio
-from tagsmith.annotation.queue import read_questions
+from tagsmith.annotation.queue import read_questions, same_document
 from tagsmith.annotation.stage import model_name, queues, write_tags
-from tagsmith.errors import InputMissing, SettingsError, TryAgainLater
+from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.progress import meter
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.settings import LabelStudioRun, Unreviewed
+from tagsmith.settings import LabelStudioRun
 
 TOKEN = "LABEL_STUDIO_TOKEN"
 PAGE = 100
 """Tasks a request."""
 SECONDS = 60
 """Longest wait for an answer."""
+EXCHANGE = "/api/token/refresh"
+"""Where a personal access token is exchanged."""
 
 
 class Server:
@@ -34,19 +36,30 @@ class Server:
     def __init__(self, url: str, token: str):
         self.url = url.rstrip("/")
         self.session = requests.Session()
-        if token.count(".") == 2:
-            # A personal token is exchanged for one that lasts minutes; one of the old kind is used as it is.
-            token = self.call("POST", "/api/token/refresh", json={"refresh": token})["access"]
-            self.session.headers["Authorization"] = f"Bearer {token}"
+        self.token, self.personal = token, token.count(".") == 2
+        if self.personal:
+            self._exchange()
         else:
             self.session.headers["Authorization"] = f"Token {token}"
 
-    def call(self, method: str, path: str, **given: Any) -> Any:
-        """The answer of the server, from JSON."""
+    def _exchange(self) -> None:
+        """A personal access token is exchanged for one that lasts minutes; an old one is used as it is."""
+        self.session.headers.pop("Authorization", None)
+        access = self.call("POST", EXCHANGE, json={"refresh": self.token})["access"]
+        self.session.headers["Authorization"] = f"Bearer {access}"
+
+    def _send(self, method: str, path: str, given: dict[str, Any]) -> requests.Response:
         try:
-            answer = self.session.request(method, self.url + path, timeout=SECONDS, **given)
+            return self.session.request(method, self.url + path, timeout=SECONDS, **given)
         except requests.RequestException as error:
             raise TryAgainLater(f"url={self.url}: no answer: {type(error).__name__}; is the server running?") from error
+
+    def call(self, method: str, path: str, **given: Any) -> Any:
+        """The answer of the server, from JSON."""
+        answer = self._send(method, path, given)
+        if answer.status_code == 401 and self.personal and path != EXCHANGE:
+            self._exchange()  # Those minutes are over.
+            answer = self._send(method, path, given)
         if answer.status_code >= 500:
             raise TryAgainLater(f"url={self.url}: status {answer.status_code} of {method} {path}; its log says why.")
         if answer.status_code in (401, 403):
@@ -58,7 +71,9 @@ class Server:
         except ValueError as error:
             raise SettingsError(f"url={self.url}: expected Label Studio, found no JSON at {path}.") from error
         if answer.status_code >= 400:
-            raise SettingsError(f"url={self.url}: status {answer.status_code} of {method} {path}: {str(content)[:500]}")
+            # What else it says may repeat what it was sent: text of documents.
+            said = str(content.get("detail"))[:300] if isinstance(content, dict) else "no reason given"
+            raise SettingsError(f"url={self.url}: status {answer.status_code} of {method} {path}: {said}")
         return content
 
     def project(self, title: str) -> dict[str, Any] | None:
@@ -97,6 +112,10 @@ def push(settings: LabelStudioRun) -> tuple[str, int, int]:
 
     Returns:
         Where the project is, how many tasks were made, and how many documents had one.
+
+    Raises:
+        SettingsError: the project's interface has no choices for the classes, or of the other kind.
+        DataError: the project has ids of the queues with other texts, such as of an earlier pool.
     """
     run = RunFolder(Path(settings.run))
     run.require()
@@ -107,11 +126,16 @@ def push(settings: LabelStudioRun) -> tuple[str, int, int]:
     project = server.project(settings.project)
     if project is None:
         project = server.call("POST", "/api/projects", json={"title": settings.project, "label_config": config})
-    known = {str(task["data"].get("id")) for task in server.tasks(project["id"])}
+    known = {
+        str(task["data"].get("id")): str(task["data"].get(label_studio.TEXT)) for task in server.tasks(project["id"])
+    }
+    if other := [one.id for one in questions if one.id in known and not same_document(one.text, known[one.id])]:
+        what = f"project={settings.project}: has these ids with other texts; push to another project:"
+        raise DataError(listing(what, other))
     fresh = [one for one in questions if one.id not in known]
-    if fresh and project["label_config"].split() != config.split():
-        # New classes are offered from now on; tasks and annotations stay.
-        server.call("PATCH", f"/api/projects/{project['id']}", json={"label_config": config})
+    if fresh and (wider := label_studio.widened(project["label_config"], schema.classes, schema.multi_label)):
+        # New classes are offered from now on; tasks, annotations and what else the interface has stay.
+        server.call("PATCH", f"/api/projects/{project['id']}", json={"label_config": wider})
     with meter("push", len(fresh), "tasks") as bar:
         for start in range(0, len(fresh), PAGE):
             batch = fresh[start : start + PAGE]
@@ -133,7 +157,7 @@ def pull(settings: LabelStudioRun) -> tuple[Path, dict[str, int]]:
     project = server.project(settings.project)
     if project is None:
         raise InputMissing(f"project={settings.project}: no such project at {server.url}; push makes it.")
-    answers = label_studio.answers(list(server.tasks(project["id"])), settings.unreviewed is Unreviewed.accept)
+    answers = label_studio.answers(list(server.tasks(project["id"])))
     return write_tags(
         answers, settings, run, Schema.load(run.schema), "label_studio", f"{server.url}, {settings.project}"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from tagsmith.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.annotation.answers import Answer, Kind, settle
-from tagsmith.annotation.queue import Question, read_questions, tag_lines
+from tagsmith.annotation.queue import Question, read_questions, same_document, tag_lines
 from tagsmith.errors import DataError, InputMissing, SettingsError, counted, listing
 from tagsmith.files import replace_folder, whole_file, write_json, write_lines
 from tagsmith.run import RunFolder
@@ -39,7 +39,9 @@ def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Sche
             file.write(label_studio.config(schema.classes, schema.multi_label))
     elif tool is Tool.argilla:
         write_json(folder / "records.json", argilla.records(questions, model, schema.multi_label))
-        write_json(folder / "settings.json", argilla.settings(schema.classes, schema.multi_label))
+        (folder / ".argilla").mkdir()
+        write_json(folder / ".argilla" / "settings.json", argilla.settings(schema.classes, schema.multi_label))
+        write_json(folder / ".argilla" / "dataset.json", argilla.dataset(model))
     elif tool is Tool.doccano:
         write_lines(folder / "documents.jsonl", doccano.lines(questions))
         write_json(folder / "labels.json", doccano.labels(schema.classes))
@@ -61,9 +63,9 @@ def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
         raise InputMissing(f"export={path}: no such file.")
     answers: Iterable[Answer | str]
     if settings.tool is Tool.label_studio:
-        answers = label_studio.answers(_json(path), settings.unreviewed is Unreviewed.accept)
+        answers = label_studio.answers(_json(path))
     elif settings.tool is Tool.argilla:
-        answers = argilla.answers(_json(path), settings.unreviewed is Unreviewed.accept)
+        answers = argilla.answers(_json(path))
     elif settings.tool is Tool.doccano:
         answers = doccano.answers(path)
     else:
@@ -82,12 +84,18 @@ def write_tags(
     Raises: see `take`.
     """
     usable, problems = _usable(answers, schema)
+    known = {one.id: one.text for one in read_questions(queues(settings, run), unanswered=False)}
+    problems += [
+        f"{answer.place}: id {answer.id!r} is that of another text in the queue; name the queues= that were given out"
+        for answer in usable
+        if answer.id in known and not same_document(known[answer.id], answer.text)
+    ]
     if problems:
         raise DataError(listing(f"{source}: answers that cannot be used:", problems))
-    known = {one.id: one.text for one in read_questions(queues(settings, run), unanswered=False)}
     # The queue's own text: tools change white space, and a spreadsheet more than that.
     usable = [replace(answer, text=known.get(answer.id or "", answer.text)) for answer in usable]
-    settled = settle(usable, schema.multi_label, settings.on_disagreement)
+    accept = settings.unreviewed is Unreviewed.accept
+    settled = settle(usable, schema.multi_label, settings.on_disagreement, accept)
     path = Path(settings.out) if settings.out is not None else run.improve / f"from_{tool}.jsonl"
     if path.suffix != ".jsonl":
         raise SettingsError(f"out={path}: expected a name that ends in .jsonl.")
@@ -105,13 +113,13 @@ def _usable(answers: Iterable[Answer | str], schema: Schema) -> tuple[list[Answe
             problems.append(answer)
             continue
         unknown = [name for name in answer.labels if name not in schema.classes]
-        if answer.kind is Kind.tag and unknown:
+        if answer.kind is not Kind.ignored and unknown:
             problems.append(
                 f"{answer.place}: {', '.join(map(repr, unknown))} is no class of the run; its schema.json lists them"
             )
-        elif answer.kind is Kind.tag and not schema.multi_label and len(answer.labels) > 1:
+        elif not schema.multi_label and len(answer.labels) > 1:
             problems.append(f"{answer.place}: expected one class, found {', '.join(answer.labels)}")
-        elif answer.kind is Kind.tag and not schema.multi_label and not answer.labels:
+        elif not schema.multi_label and not answer.labels:
             usable.append(replace(answer, kind=Kind.ignored))
         else:
             usable.append(answer)
