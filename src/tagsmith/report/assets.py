@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 
 STATIC = files("tagsmith.report") / "static"
 
@@ -56,9 +55,14 @@ def tables_script() -> Script:
     return script(f"{text[: exported.start()]}globalThis.tables={{{given}}};{text[exported.end() :]}")
 
 
-def page_script() -> Script:
-    """The page's own few lines."""
-    return script((STATIC / "page.js").read_text(encoding="utf-8"))
+def page_script(name: str) -> Script:
+    """A page's own few lines, after those that all pages have."""
+    return script("\n".join((STATIC / one).read_text(encoding="utf-8") for one in ("common.js", name)))
+
+
+def style() -> str:
+    """The style sheet of all pages."""
+    return (STATIC / "style.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Packed:
 @cache
 def packed_plotly() -> Packed:
     """plotly.js, a third of its 4.8 MB; the same bytes every time."""
+    from plotly.offline import get_plotlyjs  # Imported here: a page without charts does not wait for plotly.
+
     text = get_plotlyjs()
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     packed = base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()

@@ -134,5 +134,6 @@ def meaning(
 
 
 def signed_points(value: float) -> str:
-    """A difference of two shares, in points."""
-    return f"{100 * value:+.1f}"
+    """A difference of two shares, in points; nothing has no sign."""
+    told = points(value)
+    return told if value < 0 or told == "0.0" else f"+{told}"
