@@ -191,9 +191,8 @@ def _predictions(files: RunFiles, run: RunFolder) -> Predictions:
     problems += [f"id {name}: expected once, found {count} times" for name, count in ids.items() if count > 1]
     if problems:
         remedy = f"scripts/evaluate.py run={run.path} writes it anew"
-        raise DataError(
-            listing(f"{run.predictions}: expected the predictions of a run; {remedy}:", problems, MOST_LINES)
-        )
+        told = f"{run.predictions}: expected the predictions of a run; {remedy}:"
+        raise DataError(listing(told, problems, MOST_LINES))
     return found
 
 

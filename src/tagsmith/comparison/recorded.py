@@ -36,6 +36,6 @@ def _parameters(folder: RunFolder) -> int | None:
         return None
     try:
         with safe_open(folder.weights, "numpy") as file:
-            return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+            return int(sum(prod(file.get_slice(name).get_shape()) for name in file.keys()))  # noqa: SIM118
     except (SafetensorError, OSError):
         return None  # Whoever evaluates the run is told; here it is one figure less.

@@ -70,7 +70,8 @@ def _first(one: dict[str, float], names: Sequence[str], title: str, better: int 
         low, high = -high, -low
     bounds = _bounds(low, high, nats)
     what = f"{_amount(abs(one['difference']), nats)} {'of less ' if nats else 'of '}{title}"
-    return f"{names[better]} is better than {names[1 - better]} by {what} (95% interval {bounds}; p = {one['chance']:.2g})."
+    sure = f"95% interval {bounds}; p = {one['chance']:.2g}"
+    return f"{names[better]} is better than {names[1 - better]} by {what} ({sure})."
 
 
 def _amount(value: float, nats: bool) -> str:
@@ -94,7 +95,7 @@ def _what_it_takes(needed: int, documents: int, amount: str) -> str:
 
 def _rounded(number: int) -> int:
     """Two digits say enough of what is estimated."""
-    step = 10 ** max(0, len(str(number)) - 2)
+    step = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // step) * step
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from tagsmith.files import in_package
+
 STATIC = files("tagsmith.report") / "static"
 
 
@@ -45,7 +47,10 @@ def tables_script() -> Script:
 
     The bundle is a module that exports; one that stands in a page cannot be imported, so it hands out its names.
     """
-    text = (files("itables") / "html" / "dt_bundle.js").read_text(encoding="utf-8")
+    bundle = in_package("itables/html/dt_bundle.js")  # Not imported: itables would bring pandas along.
+    if bundle is None:
+        raise ModuleNotFoundError("itables")
+    text = bundle.read_text(encoding="utf-8")
     statements = list(re.finditer(r"\bexport\s*\{((?:\s*[\w$]+ as [\w$]+\s*,?)+)\};?", text))
     if len(statements) != 1:
         raise ValueError(f"itables: expected a bundle with one list of what it exports, found {len(statements)}")
