@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 from scipy.stats import binomtest, norm
 
-from tagsmith.comparison.figures import Addends, Decided, Floats, Indicators
+from tagsmith.comparison.figures import OVERALL, Addends, Decided, Floats, Indicators
 from tagsmith.guidance.significance import LEVEL, holm
 
 CONFIDENCE = 0.95
@@ -91,6 +91,7 @@ def compare_answers(truth: Indicators, first: Decided, second: Decided, resample
     right = [(one.predicted == truth).all(axis=1) for one in (first, second)]
     only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     same = (first.predicted == second.predicted).all(axis=1)
+    overall.chance[OVERALL.index("accuracy")] = mcnemar(*only)  # Exact, where the draws come near it.
     # A class that occurs in nothing has no figure and was not looked at.
     looked_at = np.flatnonzero(np.isfinite(classes.chance[:, 2]))
     corrected = np.full(len(classes.chance), np.nan)

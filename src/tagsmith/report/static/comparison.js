@@ -6,14 +6,14 @@ const named = (ids) => (ids.length ? ids.map((id) => classes[id]).join(", ") : "
 function opened(row) {
   const scores = row.scores.map(([id, ...both]) => {
     const kind = [row.tagged.includes(id) && "tagged", ...row.predicted.map((ids, run) => ids.includes(id) && `predicted by ${runs[run]}`)];
-    const cells = both.flatMap((score) => {
+    const cells = both.map((score) => {
       const bar = make("span", { className: "meter" });
       bar.style.setProperty("--share", score);
-      return [make("td", { className: "number" }, score.toFixed(3)), make("td", {}, bar)];
+      return make("td", {}, score.toFixed(3), bar);
     });
     return make("tr", {}, make("th", { scope: "row" }, ...broken(classes[id])), ...cells, make("td", { className: "wraps" }, kind.filter(Boolean).join(", ")));
   });
-  const heads = ["Class", runs[0], "", runs[1], "", ""].map((text) => (text ? make("th", { scope: "col" }, ...broken(text)) : make("td")));
+  const heads = ["Class", ...runs, ""].map((text) => (text ? make("th", { scope: "col" }, ...broken(text)) : make("td")));
   const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `Scores of ${row.id}` },
     make("table", { className: "small" }, make("caption", {}, "Scores"), make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...scores)));
   const facts = [row.id, kinds[row.kind], row.more && `${row.more} more characters in comparison.json`];
