@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.errors import counted
-from tagsmith.report.wording import signed_points
+from tagsmith.report.wording import chance, signed_points
 
 TITLES = {
     "accuracy": "accuracy",
@@ -81,4 +81,4 @@ def _cells(row: Mapping[str, Any], nats: bool) -> list[str]:
 
 
 def _chance(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}" if value >= 0.0001 else "<0.0001"
+    return "-" if value is None else chance(value).removeprefix("= ")

@@ -8,7 +8,7 @@ from tagsmith.comparison.paired import POWER, Compared, certain, documents_neede
 from tagsmith.comparison.pairs import Pair
 from tagsmith.errors import counted
 from tagsmith.guidance.significance import LEVEL
-from tagsmith.report.wording import points
+from tagsmith.report.wording import chance, points
 from tagsmith.settings import BestMetric
 
 NAMED = 8
@@ -63,14 +63,14 @@ def _first(one: dict[str, float], names: Sequence[str], title: str, better: int 
         told = f"{names[1]} has {_amount(abs(one['difference']), nats)} {'more' if one['difference'] > 0 else 'less'}"
         if one["difference"] == 0:
             told = "both have the same"
-        return f"No difference in {title} can be told: {told} (95% interval {bounds}; p = {one['chance']:.2g})."
+        return f"No difference in {title} can be told: {told} (95% interval {bounds}; p {chance(one['chance'])})."
     sign = 1 if better == 1 else -1
     low, high = sorted((sign * one["low"], sign * one["high"]))
     if nats:
         low, high = -high, -low
     bounds = _bounds(low, high, nats)
     what = f"{_amount(abs(one['difference']), nats)} {'of less ' if nats else 'of '}{title}"
-    sure = f"95% interval {bounds}; p = {one['chance']:.2g}"
+    sure = f"95% interval {bounds}; p {chance(one['chance'])}"
     return f"{names[better]} is better than {names[1 - better]} by {what} ({sure})."
 
 
@@ -107,7 +107,7 @@ def _sides(pair: Pair, found: Compared, names: Sequence[str]) -> str:
     rest = f", {other:,} are wrong in another way" if other else ""
     return (
         f"Of {counted(documents, 'document')}, {found.only_second:,} went from wrong to right and {found.only_first:,} "
-        f"from right to wrong with {names[1]} (McNemar's exact test: p = {found.mcnemar:.2g}){rest}."
+        f"from right to wrong with {names[1]} (McNemar's exact test: p {chance(found.mcnemar)}){rest}."
     )
 
 
