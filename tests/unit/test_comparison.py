@@ -265,6 +265,13 @@ def test_the_verdict_says_when_nothing_can_be_told(tmp_path: Path) -> None:
     assert "30 went from wrong to right and 40 from right to wrong with after" in sentences[2]
 
 
+def test_a_difference_that_is_sure_may_still_not_matter(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "x", answers(lambda i: i % 10 > 4)), write_run(tmp_path / "y", answers(bool))]
+    found = comparison_of(pair(*runs), CompareRuns(runs=["x", "y"], resamples=100, smallest=0.9))
+    assert found["verdict"]["better"] == "y"
+    assert found["verdict"]["sentences"][1] == "That is less than the smallest difference that matters: 90 points."
+
+
 def test_a_handful_of_changed_documents_is_no_proof(tmp_path: Path) -> None:
     """All five became right: the bootstrap's interval lies beside 0, but as much comes in 1 of 16 cases by chance."""
     before = answers(lambda i: i % 10 > 1 and i not in (2, 23, 44, 65, 86))

@@ -46,7 +46,9 @@ def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, s
     title = title.replace("_", " ")
     sentences = [_first(one, names, title, better, lower_is_better, found.alike == documents)]
     if better is not None and abs(one["difference"]) < smallest:
-        sentences.append(f"That is less than the {_amount(smallest, lower_is_better)} that matter.")
+        sentences.append(
+            f"That is less than the smallest difference that matters: {_amount(smallest, lower_is_better)}."
+        )
     if better is None and needed is not None:
         sentences.append(_what_it_takes(needed, documents, _amount(smallest, lower_is_better)))
     sentences.append(_sides(pair, found, names))
