@@ -6,15 +6,18 @@ from tagsmith.settings import CompareRuns
 
 @script("compare")
 def main(settings: CompareRuns) -> None:
-    from rich import print as show
+    # Imported here, so that --help and a wrong setting are answered at once.
+    from rich.console import Console
 
     from tagsmith.comparison.stage import compare_runs
-    from tagsmith.report.tables import comparison_table
+    from tagsmith.comparison.table import comparison_table, comparison_text
 
-    found, folder = compare_runs(settings)
-    show(comparison_table(found))
-    print(found["verdict"])
-    print(f"page: {folder / 'comparison.html'}\nfigures: {folder / 'comparison.json'}")
+    # Six columns do not fit the 80 characters that rich takes a file or a pipe to have.
+    console = Console(width=max(Console().width, 110))
+    for one in compare_runs(settings):
+        console.print(comparison_table(one.found))
+        print(comparison_text(one.found))
+        print(f"page: {one.page}\nfigures: {one.json}")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tagsmith.comparison.stage import Comparison, compare_runs
 from tagsmith.report.page import write_page
 from tagsmith.run import RunFolder
+from tagsmith.settings import CompareRuns
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
 CHROMIUM = next(
@@ -339,3 +341,82 @@ def test_a_run_without_a_mistake_and_without_analysis(browser: Page, tmp_path: P
     browser.drawn("matrix")
     assert "Every document was classified rightly." in browser.driver.find_element("id", "documents").text
     assert browser.complaints() == []
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A run with hostile texts against one whose mistakes are right, and whose first right answers are wrong."""
+    folder = tmp_path_factory.mktemp("compared")
+    runs = [RunFolder(make_run(folder / name, classes=12, documents=600, hostile=True)) for name in ("before", "after")]
+    lines = [json.loads(line) for line in runs[1].predictions.read_text().split("\n") if line]
+    names = sorted(lines[0]["scores"])
+    for i, line in enumerate(lines):
+        if line["labels"] != line["predicted"]:
+            line["predicted"] = line["labels"]
+        elif i < 60:
+            line["predicted"] = [names[i % 12] if [names[i % 12]] != line["labels"] else names[(i + 1) % 12]]
+    runs[1].predictions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (found,) = compare_runs(CompareRuns(runs=[str(run.path) for run in runs], resamples=200))
+    return found
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_two_runs_compared_open_offline(browser: Page, compared: Comparison, width: int, dark: bool) -> None:
+    browser.open(compared.page, width=width, dark=dark)
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    ground = browser.run("return getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+    assert HOSTILE_CLASS in browser.texts("#class-table tbody th")
+    assert browser.run("return document.querySelectorAll('main script, main b').length") == 0
+    assert browser.complaints() == []
+    assert browser.requests() == [compared.page.as_uri()]
+    for selector in ("table:not(:has(caption))", "thead th:not([scope])", "button:empty",
+                     ".scroll[tabindex]:not([aria-label], [aria-labelledby])"):  # fmt: skip
+        assert browser.run("return document.querySelectorAll(arguments[0]).length", selector) == 0, selector
+
+
+def test_changed_documents_are_filtered_searched_and_opened(browser: Page, compared: Comparison) -> None:
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.select import Select
+
+    changed = compared.found["changed"]
+    lost = [line for line in changed if line["change"] == "lost"]
+    assert 40 < len(lost) < len(changed) - 20
+    browser.open(compared.page)
+    Select(browser.driver.find_element("id", "kind")).select_by_value("lost")
+    browser.until(
+        "return document.querySelector('#documents .dt-info').textContent.includes(arguments[0])",
+        "of " + str(len(lost)),
+    )
+    assert browser.column("document-table", 4) == ["right to wrong"] * 25
+    assert browser.column("document-table", 1) == [", ".join(line["labels"]) for line in lost[:25]]
+    assert browser.column("document-table", 3) == [", ".join(line["second"]) for line in lost[:25]]
+    name = lost[0]["second"][0]
+    options = [option.rpartition(" (")[0] for option in browser.texts("#class option")]
+    Select(browser.driver.find_element("id", "class")).select_by_index(options.index(name))
+    concerned = [line for line in lost if name in {*line["labels"], *line["first"], *line["second"]}]
+    browser.until(
+        "return document.querySelectorAll('#document-table > tbody > tr').length === arguments[0]",
+        min(25, len(concerned)),
+    )
+    browser.driver.find_element("css selector", "#filters button").click()
+    browser.until("return document.getElementById('kind').value === ''")
+    hostile = next(line for line in changed if line["text"] == HOSTILE)
+    browser.driver.find_element("css selector", "#documents .dt-search input").send_keys("alert(1)")
+    browser.until("return document.querySelectorAll('#document-table > tbody > tr').length === 1")
+    opener = browser.driver.find_element("css selector", "#document-table button.open")
+    opener.send_keys(Keys.ENTER)
+    opened = browser.driver.find_element("css selector", ".opened")
+    assert opener.get_attribute("aria-expanded") == "true"
+    assert opened.find_element("css selector", ".text").get_attribute("textContent") == HOSTILE
+    cells = [
+        [cell.text for cell in row.find_elements("css selector", "td")][:2]
+        for row in opened.find_elements("css selector", ".small > tbody > tr")
+    ]
+    assert cells == [[f"{score:.3f}" for score in both] for both in hostile["scores"].values()]
+    head = browser.driver.find_element("css selector", "#class-table thead th:nth-child(5)")
+    head.click()
+    browser.until("return arguments[0].ariaSort === 'ascending'", head)
+    gains = [float(text) for text in browser.column("class-table", 4)]
+    assert gains == sorted(gains)
+    assert gains[0] < 0 < gains[-1]

@@ -50,14 +50,30 @@ def read_predictions(path: Path, schema: Schema) -> Predictions:
     try:
         with path.open(encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    return as_predictions(rows, schema, path)
+
+
+def as_predictions(rows: list[dict[str, Any]], schema: Schema, path: Path) -> Predictions:
+    """Lines of a `predictions.jsonl`, read from `path`, as arrays with the classes in the schema's order.
+
+    Raises:
+        DataError: a line is not what an evaluation writes.
+    """
+    try:
         places = schema.label2id
         truth, predicted = (_indicators([row[name] for row in rows], places) for name in ("labels", "predicted"))
         scores = np.asarray([[row["scores"][name] for name in schema.classes] for row in rows], dtype=np.float32)
         if not all(isinstance(row["id"], str) and isinstance(row["text"], str) for row in rows):
             raise TypeError("an id or a text that is none")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: expected a line a document, found {error!r}; evaluate the run again.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
     return Predictions(rows, truth, predicted, scores.reshape(len(rows), len(schema.classes)))
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: expected a line a document, found {error!r}; evaluate the run again.")
 
 
 def _indicators(names: list[list[str]], places: dict[str, int]) -> NDArray[np.int8]:

@@ -1,23 +1,69 @@
-"""The page of a comparison: one file that opens offline, without a script."""
+"""The page of a comparison: one file that opens offline, in the style of a run's page."""
 
 from typing import Any
 
+from tagsmith.comparison.changes import KINDS
+from tagsmith.comparison.table import left_out, title
 from tagsmith.report import assets
+from tagsmith.report.documents import MOST_ROWS, longest_text
 from tagsmith.report.templates import environment
-from tagsmith.report.wording import FIGURES
 
-MOST_ROWS = 500
-"""Changed documents of a kind that the page shows; all stand in comparison.json."""
-
-KINDS = {"lost": "Right before, wrong now", "gained": "Wrong before, right now", "still_wrong": "Wrong in another way"}
+MOST_RETAGGED = 200
 
 
 def comparison_page(found: dict[str, Any]) -> str:
     """The page as HTML of what `stage.comparison_of` has found; the same content gives the same bytes."""
-    classes = sorted(found["classes"].items(), key=lambda item: item[1]["f1"]["difference"])
-    documents = {kind: [line for line in found["changed"] if line["change"] == kind] for kind in KINDS}
-    most = max([abs(row["f1"]["difference"]) for _, row in classes] + [0.01])
-    return environment().get_template("comparison.html.j2").render(
-        found=found, classes=classes, documents=documents, kinds=KINDS, figures=FIGURES, most=most, most_rows=MOST_ROWS,
-        policy=assets.content_policy(), style=(assets.STATIC / "style.css").read_text(encoding="utf-8"),
-    )  # fmt: skip
+    scripts = {"tables": assets.tables_script(), "page": assets.page_script("comparison.js")}
+    template = environment().get_template("comparison.html.j2")
+    return template.render(
+        found=found,
+        names=[run["name"] for run in found["runs"].values()],
+        title_of=lambda name: title(name, found["multi_label"]),
+        left_out=left_out(found),
+        kinds=KINDS,
+        counts={kind: sum(line["change"] == kind for line in found["changed"]) for kind in KINDS},
+        widest=_widest(found),
+        rows=_document_rows(found),
+        most_rows=MOST_ROWS,
+        most_retagged=MOST_RETAGGED,
+        scripts=scripts,
+        policy=assets.content_policy(*(one.hash for one in scripts.values())),
+        style=assets.style(),
+    )
+
+
+def _widest(found: dict[str, Any]) -> dict[str, float]:
+    """The farthest that a difference or its interval reaches, of the figures and of the classes: ends of their bars."""
+    shares = [one for name, one in found["figures"].items() if name != "log_loss"]
+    shares += (found["operating_point"] or {}).values()
+    of_classes = [one[figure] for one in found["classes"].values() for figure in ("precision", "recall", "f1")]
+    losses = [found["figures"]["log_loss"]]
+    return {"figures": _reach(shares), "log_loss": _reach(losses), "classes": _reach(of_classes)}
+
+
+def _reach(figures: list[dict[str, Any]]) -> float:
+    known = [one for one in figures if one["difference"] is not None]
+    edges = [edge for one in known for edge in (one["difference"], *(one["interval"] or ()))]
+    return max(map(abs, edges), default=0.0) or 1.0
+
+
+def _document_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows for the page's script, in which classes are ids; texts are cut where all would be too long for a page."""
+    ids = {name: i for i, name in enumerate(found["classes"])}
+    shown = found["changed"][:MOST_ROWS]
+    longest = longest_text([len(line["text"]) for line in shown])
+    rows = []
+    for line in shown:
+        row = {
+            "id": line["id"],
+            "text": line["text"][:longest],
+            "kind": line["change"],
+            "tagged": [ids[name] for name in line["labels"]],
+            "predicted": [[ids[name] for name in line[place]] for place in ("first", "second")],
+            "scores": [[ids[name], *both] for name, both in line["scores"].items()],
+            "moved": line["moved"],
+        }
+        if len(line["text"]) > longest:
+            row["more"] = len(line["text"]) - longest
+        rows.append(row)
+    return rows

@@ -1,6 +1,6 @@
 """The documents that two runs have both been evaluated on, in classes that both know."""
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -8,15 +8,18 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.analysis.predictions import Predictions, read_predictions
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.analysis.predictions import Predictions, as_predictions
+from tagsmith.errors import DataError, SettingsError, listing
+from tagsmith.report.inputs import RunFiles, read_run
 from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.schema_changes import SchemaChanges
+from tagsmith.settings import Retagged
 
 Indicators = NDArray[np.int8]
 Floats = NDArray[np.float32]
 Number = TypeVar("Number", np.int8, np.float32)
+
+MOST_LINES = 20
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,26 @@ class Side:
     Attributes:
         predicted: int8 [documents, classes].
         scores: float32 [documents, classes].
+        handled: bool [documents], what it does not send to a person; None: it says nothing of it.
         alone: documents that only this run was evaluated on.
     """
 
-    name: str
+    run: RunFolder
+    files: RunFiles
     predicted: Indicators
     scores: Floats
+    handled: NDArray[np.bool_] | None
     alone: int
+
+
+@dataclass(frozen=True)
+class OtherTags:
+    """A document that is tagged otherwise in the two runs; tags in the classes that both share."""
+
+    id: str
+    text: str
+    first: list[str]
+    second: list[str]
 
 
 @dataclass(frozen=True)
@@ -41,8 +57,9 @@ class Pair:
 
     Attributes:
         truth: int8 [documents, classes], as the second run has the tags.
-        retagged: documents whose tags the first run has otherwise.
-        untold: documents left out, being of a class that only one of the runs knows.
+        retagged: documents whose tags the first run has otherwise, judged or left out.
+        untold: how many are left out, being of a class that only one of the runs knows.
+        other_text: ids that stand for one text in the first run and for another in the second.
     """
 
     classes: tuple[str, ...]
@@ -53,78 +70,136 @@ class Pair:
     truth: Indicators
     first: Side
     second: Side
-    retagged: int
+    retagged: list[OtherTags]
     untold: int
+    other_text: int
+
+    def names(self, row: NDArray[np.int8]) -> list[str]:
+        """The classes of a row int8 [classes]."""
+        return [self.classes[i] for i in np.flatnonzero(row)]
 
 
-def read_pair(first: RunFolder, second: RunFolder, changes: SchemaChanges | None = None) -> Pair:
-    """Read what the evaluations of two runs left.
-
-    Documents are the same where id and text are. Both are judged by the tags of the second run.
-
-    Args:
-        changes: what has become of the first run's classes in the second; both are then told in what they share.
+def read_runs(runs: Sequence[RunFolder]) -> list[RunFiles]:
+    """Read runs that are to be compared.
 
     Raises:
         InputMissing: a run is not there, or was not evaluated.
-        SettingsError: the runs are one, or their tasks, splits or classes differ, or they share no document.
+        SettingsError: a run is named twice.
         DataError: a file is damaged.
     """
-    if first.path.resolve() == second.path.resolve():
-        raise SettingsError(f"runs: expected two different runs, found {first.path} twice.")
-    schemas = [Schema.load(run.schema) for run in (first, second)]
-    splits = [_split(run) for run in (first, second)]
-    if schemas[0].task is not schemas[1].task:
-        raise SettingsError(f"runs: expected one task, found {schemas[0].task.value} and {schemas[1].task.value}.")
-    if splits[0] != splits[1]:
-        raise SettingsError(
-            f"runs: expected evaluations of one split, found {splits[0]} and {splits[1]}; "
-            "scripts/evaluate.py run=... split=... evaluates another."
-        )
+    places = Counter(run.path.resolve() for run in runs)
+    if twice := [str(path) for path, count in places.items() if count > 1]:
+        raise SettingsError(f"runs: expected different runs, found twice: {', '.join(twice)}.")
+    return [read_run(run) for run in runs]
+
+
+def pair_of(
+    runs: tuple[RunFolder, RunFolder],
+    files: tuple[RunFiles, RunFiles],
+    changes: SchemaChanges | None = None,
+    retagged: Retagged = Retagged.later_run,
+) -> Pair:
+    """Bring together what the evaluations of two runs left.
+
+    Documents are the same where id and text are. Both runs are judged by the tags of the second.
+
+    Args:
+        changes: what has become of the first run's classes in the second; both are then told in what they share.
+        retagged: whether documents that are tagged otherwise in the two runs are judged.
+
+    Raises:
+        SettingsError: the runs' tasks, splits or classes differ, or they share no document.
+        DataError: predictions are damaged.
+    """
+    schemas = [one.schema for one in files]
+    _require_same("task", [schema.task.value for schema in schemas], runs, "such figures do not compare")
+    remedy = "scripts/evaluate.py run=... split=... evaluates another"
+    _require_same("split", [one.evaluation["split"] for one in files], runs, remedy)
     ways = _ways(schemas[0].classes, schemas[1].classes, changes)
     classes = tuple(dict.fromkeys(ways[0].values()))
-    predictions = [
-        read_predictions(run.predictions, schema) for run, schema in zip((first, second), schemas, strict=True)
-    ]
-    rows = _same(*predictions)
+    found = [_predictions(one, run) for one, run in zip(files, runs, strict=True)]
+    rows = _same(*found)
+    ids = [{row["id"] for row in one.rows} for one in found]
     if not rows:
+        texts = len(set(found[0].texts) & set(found[1].texts))
         raise SettingsError(
-            f"runs: {first.path} and {second.path} were evaluated on no common document (by id and text); "
-            "data.split_from=RUN holds out the documents of an earlier run again."
+            f"runs: {runs[0].path} and {runs[1].path} were evaluated on no common document, of one id and text: "
+            f"{len(ids[0] & ids[1]):,} ids are in both, with other texts, and {texts:,} texts, with other ids; "
+            "data.split_from=RUN holds out the documents of an earlier run again, an `id` field names them for good."
         )
     at = [np.asarray(column) for column in zip(*rows, strict=True)]
     truths = [
-        _told(found.truth[place], schema.classes, way, classes, sums=False)
-        for found, place, schema, way in zip(predictions, at, schemas, ways, strict=True)
+        _told(one.truth[place], schema.classes, way, classes, sums=False)
+        for one, place, schema, way in zip(found, at, schemas, ways, strict=True)
     ]
     # A document of a class that the other run cannot know is no question that both were asked.
-    kept = np.ones(len(rows), dtype=np.bool_) if schemas[1].multi_label else truths[1].any(axis=1)
-    if not kept.any():
+    asked = np.full(len(rows), schemas[1].multi_label) | (truths[1] == 1).any(axis=1)
+    if not asked.any():
         raise SettingsError("runs: all common documents are of classes that only one of the runs knows.")
+    differ = asked & (truths[0] != truths[1]).any(axis=1)
+    kept = asked & ~differ if retagged is Retagged.left_out else asked
+    if not kept.any():
+        raise SettingsError(
+            "retagged=left_out: all common documents are tagged otherwise in the two runs; retagged=later_run judges "
+            "both by the tags of the second."
+        )
     sides = [
         Side(
-            str(run.path),
-            _told(found.predicted[place], schema.classes, way, classes, sums=False)[kept],
-            _told(found.scores[place], schema.classes, way, classes, sums=not schema.multi_label)[kept],
-            len(found) - len(rows),
+            run=run,
+            files=one,
+            predicted=_told(here.predicted[place], schema.classes, way, classes, sums=False)[kept],
+            scores=_told(here.scores[place], schema.classes, way, classes, sums=not schema.multi_label)[kept],
+            handled=_handled(here, place[kept]),
+            alone=len(here) - len(rows),
         )
-        for run, found, place, schema, way in zip((first, second), predictions, at, schemas, ways, strict=True)
+        for run, one, here, place, schema, way in zip(runs, files, found, at, schemas, ways, strict=True)
     ]
-    chosen = [predictions[1].rows[i] for i in at[1][kept]]
+    lines = [found[1].rows[i] for i in at[1]]
+    chosen = [line for line, keep in zip(lines, kept, strict=True) if keep]
+    named = [[[classes[k] for k in np.flatnonzero(truth[i])] for truth in truths] for i in np.flatnonzero(differ)]
     return Pair(
-        classes, schemas[1].multi_label, splits[1], [row["id"] for row in chosen], [row["text"] for row in chosen],
-        truths[1][kept], sides[0], sides[1], int((truths[0] != truths[1])[kept].any(axis=1).sum()), int((~kept).sum()),
-    )  # fmt: skip
+        classes=classes,
+        multi_label=schemas[1].multi_label,
+        split=files[1].evaluation["split"],
+        ids=[line["id"] for line in chosen],
+        texts=[line["text"] for line in chosen],
+        truth=truths[1][kept],
+        first=sides[0],
+        second=sides[1],
+        retagged=[
+            OtherTags(lines[i]["id"], lines[i]["text"], *both)
+            for i, both in zip(np.flatnonzero(differ), named, strict=True)
+        ],
+        untold=int((~asked).sum()),
+        other_text=len((ids[0] & ids[1]) - {line["id"] for line in lines}),
+    )
 
 
-def _split(run: RunFolder) -> str:
-    run.require()
-    if gone := [str(path) for path in (run.evaluation, run.predictions) if not path.is_file()]:
-        raise InputMissing(f"expected {' and '.join(gone)}; scripts/evaluate.py run={run.path} writes them.")
-    try:
-        return str(json.loads(run.evaluation.read_text(encoding="utf-8"))["split"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{run.evaluation}: cannot be read: {error!r}; evaluate the run again.") from error
+def _require_same(what: str, found: Sequence[str], runs: tuple[RunFolder, RunFolder], remedy: str) -> None:
+    if len(set(found)) > 1:
+        told = " and ".join(f"{one} in {run.path}" for one, run in zip(found, runs, strict=True))
+        raise SettingsError(f"runs: expected one {what}, found {told}; {remedy}.")
+
+
+def _predictions(files: RunFiles, run: RunFolder) -> Predictions:
+    found = as_predictions(files.predictions, files.schema, run.predictions)
+    outside = ~((found.scores >= 0) & (found.scores <= 1)).all(axis=1)  # NaN is neither.
+    problems = [f"line {i + 1}: expected scores from 0 to 1" for i in np.flatnonzero(outside)]
+    if not files.schema.multi_label:
+        several = (found.truth.sum(axis=1) != 1) | (found.predicted.sum(axis=1) != 1)
+        problems += [f"line {i + 1}: expected one tag and one predicted class" for i in np.flatnonzero(several)]
+    ids = Counter(row["id"] for row in found.rows)
+    problems += [f"id {name}: expected once, found {count} times" for name, count in ids.items() if count > 1]
+    if problems:
+        remedy = f"scripts/evaluate.py run={run.path} writes it anew"
+        told = f"{run.predictions}: expected the predictions of a run; {remedy}:"
+        raise DataError(listing(told, problems, MOST_LINES))
+    return found
+
+
+def _handled(found: Predictions, at: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    to_person = [found.rows[i].get("to_person") for i in at]
+    return ~np.array(to_person, dtype=np.bool_) if all(isinstance(one, bool) for one in to_person) else None
 
 
 def _ways(

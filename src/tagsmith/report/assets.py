@@ -11,7 +11,8 @@ from importlib.resources import files
 from typing import Any
 
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
+
+from tagsmith.files import in_package
 
 STATIC = files("tagsmith.report") / "static"
 
@@ -46,7 +47,10 @@ def tables_script() -> Script:
 
     The bundle is a module that exports; one that stands in a page cannot be imported, so it hands out its names.
     """
-    text = (files("itables") / "html" / "dt_bundle.js").read_text(encoding="utf-8")
+    bundle = in_package("itables/html/dt_bundle.js")  # Not imported: itables would bring pandas along.
+    if bundle is None:
+        raise ModuleNotFoundError("itables")
+    text = bundle.read_text(encoding="utf-8")
     statements = list(re.finditer(r"\bexport\s*\{((?:\s*[\w$]+ as [\w$]+\s*,?)+)\};?", text))
     if len(statements) != 1:
         raise ValueError(f"itables: expected a bundle with one list of what it exports, found {len(statements)}")
@@ -56,9 +60,14 @@ def tables_script() -> Script:
     return script(f"{text[: exported.start()]}globalThis.tables={{{given}}};{text[exported.end() :]}")
 
 
-def page_script() -> Script:
-    """The page's own few lines."""
-    return script((STATIC / "page.js").read_text(encoding="utf-8"))
+def page_script(name: str) -> Script:
+    """A page's own few lines, after those that all pages have."""
+    return script("\n".join((STATIC / one).read_text(encoding="utf-8") for one in ("common.js", name)))
+
+
+def style() -> str:
+    """The style sheet of all pages."""
+    return (STATIC / "style.css").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Packed:
 @cache
 def packed_plotly() -> Packed:
     """plotly.js, a third of its 4.8 MB; the same bytes every time."""
+    from plotly.offline import get_plotlyjs  # Imported here: a page without charts does not wait for plotly.
+
     text = get_plotlyjs()
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     packed = base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()

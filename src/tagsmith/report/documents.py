@@ -26,7 +26,7 @@ def wrong_documents(
     wrong = [line for line in predictions if set(line["labels"]) != set(line["predicted"])]
     wrong.sort(key=lambda line: (-_sureness(line), line["id"]))
     wrong = wrong[:MOST_ROWS]
-    longest = _longest([len(line["text"]) for line in wrong])
+    longest = longest_text([len(line["text"]) for line in wrong])
     rows = [_row(line, ids, marks.get(line["id"], ()), longest) for line in wrong]
     for row in rows:
         if "marks" in row and (name := explained.get(row["id"])) in ids:
@@ -41,7 +41,7 @@ def _sureness(line: Mapping[str, Any]) -> float:
     return float(max(sure))
 
 
-def _longest(lengths: Sequence[int]) -> int:
+def longest_text(lengths: Sequence[int]) -> int:
     """The most characters of one text, so that all of them together have at most `MOST_CHARACTERS`."""
     room, left = MOST_CHARACTERS, len(lengths)
     for length in sorted(lengths):

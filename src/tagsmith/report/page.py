@@ -47,7 +47,7 @@ def _context(files: RunFiles) -> dict[str, Any]:
     right = np.array([row["true_positives"] for row in evaluation["classes"].values()])
     found = pairs(errors)
     wrong = sum(set(line["labels"]) != set(line["predicted"]) for line in files.predictions)
-    scripts = {"tables": assets.tables_script(), "page": assets.page_script()}
+    scripts = {"tables": assets.tables_script(), "page": assets.page_script("page.js")}
     plotly = assets.packed_plotly()
     drawn = _charts(files)
     return {
@@ -78,7 +78,7 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "plotly": plotly,
         "themes": TEMPLATES,
         "policy": assets.content_policy(plotly.hash, *(one.hash for one in scripts.values())),
-        "style": (assets.STATIC / "style.css").read_text(encoding="utf-8"),
+        "style": assets.style(),
         "figure_json": lambda chart: assets.escaped_json(chart.figure.to_json(remove_uids=True)),
     }  # fmt: skip
 

@@ -100,27 +100,6 @@ def guidance_text(path: Path, most: int = 5) -> str:
     )
 
 
-def comparison_table(found: Mapping[str, Any]) -> Table:
-    """The figures of a `comparison.json` as a table, and the classes that changed beyond chance."""
-    title = f"{found['split']}: {counted(found['documents'], 'document')}, the second run less the first"
-    table = Table(title=title, title_justify="left", title_style="bold")
-    table.add_column("figure", overflow="fold")
-    for name in ("first", "second", "difference", "95 % interval"):
-        table.add_column(name, justify="right")
-    classes = {name: row["f1"] for name, row in found["classes"].items() if row["p_value"] < 0.05}
-    rows = {**found["figures"], **{f"F1 of {name}": row for name, row in classes.items()}}
-    for name, row in rows.items():
-        low, high = row["interval"]
-        table.add_row(
-            Text(name),
-            f"{row['first']:.4f}",
-            f"{row['second']:.4f}",
-            f"{row['difference']:+.4f}",
-            f"{low:+.4f} to {high:+.4f}",
-        )
-    return table
-
-
 def confusion_csv(evaluation: Mapping[str, Any]) -> str:
     """What was taken for what, as a table: [true][predicted], or (multi-label) a row of four counts a class."""
     if (tables := evaluation.get("confusion_matrices")) is not None:

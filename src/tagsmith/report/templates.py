@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tagsmith.errors import counted
 from tagsmith.report import assets
-from tagsmith.report.wording import figure, interval, percent, points, signed_points
+from tagsmith.report.wording import chance, figure, interval, percent, points, signed_points
 
 
 def environment() -> Environment:
@@ -17,5 +17,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {"percent": percent, "interval": interval, "counted": counted, "points": points, "figure": figure}
+    found.filters |= {"chance": chance}
     found.filters |= {"signed": signed_points, "json": assets.json_text, "breakable": assets.breakable}
     return found

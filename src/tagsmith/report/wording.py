@@ -19,6 +19,9 @@ WIDE = 0.3
 LEANING = 0.15
 """Distance of precision and recall from which on a class counts as predicted too often, or too seldom."""
 
+LEAST_CHANCE = 0.0001
+"""p-values below are all the same to whoever reads them."""
+
 
 def percent(share: float) -> str:
     """A share as text: 0.9751 is 97.5%."""
@@ -136,5 +139,11 @@ def meaning(
 
 
 def signed_points(value: float) -> str:
-    """A difference of two shares, in points."""
-    return f"{100 * value:+.1f}"
+    """A difference of two shares, in points; nothing has no sign."""
+    told = points(value)
+    return told if value < 0 or told == "0.0" else f"+{told}"
+
+
+def chance(value: float) -> str:
+    """A p-value behind its sign: `= 0.0021`, `< 0.0001`."""
+    return f"= {value:.2g}" if value >= LEAST_CHANCE else f"< {LEAST_CHANCE:.4f}"

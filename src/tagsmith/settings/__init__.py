@@ -4,7 +4,7 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
-from tagsmith.settings.analysis import AnalysisSettings, CompareRuns
+from tagsmith.settings.analysis import AnalysisSettings
 from tagsmith.settings.annotate import (
     AnnotateRun,
     AnswerSettings,
@@ -17,6 +17,7 @@ from tagsmith.settings.annotate import (
 )
 from tagsmith.settings.bench import CLASSIFIERS, CONTENDERS, RECIPES, BenchClassifyRun, BenchScaleRun, BenchTrainRun
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
+from tagsmith.settings.compare import CompareRuns, Retagged
 from tagsmith.settings.data import (
     AzureSettings,
     CsvSettings,
@@ -96,6 +97,7 @@ __all__ = [
     "Precision",
     "PushPull",
     "Recipe",
+    "Retagged",
     "ServeRun",
     "ServeSettings",
     "Split",

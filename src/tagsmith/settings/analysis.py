@@ -1,9 +1,8 @@
 """Settings of what is looked into after an evaluation: how much of it, so that it takes seconds."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tagsmith.settings.fields import REQUIRED, setting
+from tagsmith.settings.fields import setting
 
 
 @dataclass
@@ -46,20 +45,3 @@ class AnalysisSettings:
     explained_tokens: int = setting(
         200_000, "most that is scored for this; 30 seconds on two cores", unit="tokens, padding not included", low=0
     )
-
-
-@dataclass
-class CompareRuns:
-    """Settings of `scripts/compare.py`."""
-
-    runs: list[str] = setting(REQUIRED, "two folders of runs; the second is judged against the first")
-    schema_changes: str | None = setting(
-        None, "YAML of what became of the first run's classes in the second; null: they have the same"
-    )
-    out: str | None = setting(None, "folder of the result; null: compared/NAME_OF_THE_FIRST in the second run")
-    resamples: int = setting(2000, "resamples of the bootstrap", unit="resamples", low=100)
-    seed: int = setting(0, "seed of the bootstrap", low=0, high=2**31 - 1)
-
-    def problems(self) -> Iterator[str]:
-        if len(self.runs) != 2:
-            yield f"runs: expected two, as in 'runs=[runs/first,runs/second]', found {len(self.runs)}"

@@ -1,30 +1,9 @@
 // The page's own few lines: they hand data to DataTables and plotly, and keep the page's theme and theirs the same.
-const { default: DataTable } = globalThis.tables;
-const byId = (id) => document.getElementById(id);
-const read = (id) => JSON.parse(byId(id).textContent);
-const make = (name, properties = {}, ...children) => {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-};
+const standing = stand(["class-table", "pair-table", "gain-table"]);
 
-// Tables of the page: heads that sort, and a search where there are many rows.
-const words = { search: "Search", emptyTable: "None.", zeroRecords: "No row matches.", lengthMenu: "Rows _MENU_",
-  info: "_START_ to _END_ of _TOTAL_", infoEmpty: "None", infoFiltered: "(of _MAX_)" };
-const pages = [25, 50, 100, { label: "all", value: -1 }];
-const standing = ["class-table", "pair-table", "gain-table"].filter(byId).map((id) => {
-  const { length } = byId(id).tBodies[0].rows;
-  const many = length > 30;
-  return new DataTable(byId(id), { order: [], autoWidth: false, language: words, searching: length > 8, paging: many,
-    info: many, lengthMenu: pages, pageLength: 25, layout: { topStart: length > 8 ? "search" : null, topEnd: many ? "pageLength" : null,
-      bottomStart: many ? "info" : null, bottomEnd: many ? "paging" : null } });
-});
-
-// The wrong documents. Text comes into the page through text nodes alone.
+// The wrong documents.
 const { classes, rows, limit } = read("document-rows");
 const names = (ids) => (ids.length ? ids.map((id) => classes[id]).join(", ") : "no class");
-// A long name may be divided where its words end.
-const broken = (text) => text.split(/(?<=[_/.:-])/).flatMap((part) => [part, make("wbr")]);
 const without = (some, others) => some.filter((id) => !others.includes(id));
 for (const row of rows) {
   row.missed = without(row.tagged, row.predicted);
@@ -67,19 +46,14 @@ function opened(row) {
 }
 
 function documentCell(row) {
-  const button = make("button", { type: "button", className: "open" }, make("span", { className: "hidden" }, `Open ${row.id}`));
-  button.setAttribute("aria-expanded", "false");
-  return make("div", { className: "document" }, button, make("div", {}, marked(row, 220),
+  return make("div", { className: "document" }, opener(row.id), make("div", {}, marked(row, 220),
     make("p", { className: "narrow about" }, `${names(row.tagged)} taken for ${names(row.predicted)} (${row.sure.toFixed(2)})`)));
 }
 
 let look = () => {};
 if (byId("document-table")) {
-  const column = (show, text) => (_, type, row) => (type === "display" ? show(row) : text(row));
-  const cell = (pick) => column((row) => make("span", {}, ...broken(pick(row))), pick);
   const table = new DataTable(byId("document-table"), {
-    data: rows, deferRender: true, order: [], autoWidth: false, language: words, pageLength: 25, lengthMenu: [10, 25, 100],
-    layout: { topStart: "search", topEnd: "pageLength", bottomStart: "info", bottomEnd: "paging" },
+    ...ofRows, data: rows,
     columns: [
       { render: column(documentCell, (row) => `${row.text} ${row.id}`), orderable: false },
       { render: cell((row) => names(row.tagged)), className: "class" },
@@ -87,15 +61,7 @@ if (byId("document-table")) {
       { render: column((row) => make("span", {}, row.sure.toFixed(3)), (row) => row.sure), className: "number", type: "num" },
     ],
   });
-  byId("document-table").addEventListener("click", (event) => {
-    const button = event.target.closest("button.open");
-    if (!button) return;
-    const row = table.row(button.closest("tr"));
-    const shown = row.child.isShown();
-    if (shown) row.child.hide();
-    else row.child(opened(row.data())).show();
-    button.setAttribute("aria-expanded", String(!shown));
-  });
+  openRows(table, opened);
 
   const choices = { missed: byId("missed"), invented: byId("invented") };
   for (const [kind, select] of Object.entries(choices)) {
@@ -123,10 +89,7 @@ if (byId("document-table")) {
   });
 }
 
-for (const paging of document.querySelectorAll(".dt-paging nav")) {
-  const { caption } = paging.closest(".dt-container").querySelector("table");
-  paging.setAttribute("aria-label", `Pages of: ${caption.textContent}`);
-}
+namePaging();
 
 // Charts: plotly is unpacked when the first one comes near, and each is drawn when it does.
 const themes = read("themes");
@@ -173,11 +136,8 @@ addEventListener("load", async () => {
 });
 const retheme = (printing) => places.filter((place) => place.dataset.drawn === "true").forEach((place) => globalThis.Plotly.relayout(place, { template: theme(printing) }));
 dark.addEventListener("change", () => retheme(false));
-for (const moment of ["beforeprint", "afterprint"]) {
-  addEventListener(moment, () => {
-    const printing = moment === "beforeprint";
-    retheme(printing);
-    standing.forEach((table) => table.page.len(printing ? -1 : 25).draw(false));
-  });
-}
-document.documentElement.dataset.ready = String(Math.round(performance.now()));
+whilePrinting((printing) => {
+  retheme(printing);
+  standing.forEach((table) => table.page.len(printing ? -1 : 25).draw(false));
+});
+ready();

@@ -1,0 +1,41 @@
+"""What two runs say of how they were made: settings that differ, seconds of training, size."""
+
+import json
+from math import prod
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from tagsmith.report.inputs import RunFiles
+from tagsmith.run import RunFolder
+
+NOT_OF_THE_MODEL = ("run", "name", "resume", "overwrite", "cache.folder", "cache.max_gib")
+"""Settings that say where a run lies and how it came to be there."""
+
+
+def other_settings(first: RunFiles, second: RunFiles) -> dict[str, list[Any]]:
+    """The settings in which two runs differ, by name: [first's, second's]; None where one has no such setting."""
+    mine, other = (run.record["settings"] for run in (first, second))
+    names = [name for name in dict.fromkeys([*mine, *other]) if name not in NOT_OF_THE_MODEL]
+    return {
+        name: [mine.get(name), other.get(name)]
+        for name in names
+        if json.dumps(mine.get(name), sort_keys=True) != json.dumps(other.get(name), sort_keys=True)
+    }
+
+
+def size_and_time(run: RunFiles, folder: RunFolder) -> dict[str, Any]:
+    """parameters (of the encoder and the head) and training_seconds (of all steps); None where nothing tells."""
+    timed = [line for line in run.training if line.get("tokens_per_second") and line.get("tokens")]
+    seconds = sum(line["tokens"] / line["tokens_per_second"] for line in timed)
+    return {"parameters": _parameters(folder), "training_seconds": round(seconds, 1) if timed else None}
+
+
+def _parameters(folder: RunFolder) -> int | None:
+    if not folder.weights.is_file():
+        return None
+    try:
+        with safe_open(folder.weights, "numpy") as file:
+            return int(sum(prod(file.get_slice(name).get_shape()) for name in file.keys()))  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return None  # Whoever evaluates the run is told; here it is one figure less.

@@ -1,0 +1,102 @@
+"""What a comparison has found, ready for JSON."""
+
+from math import isfinite
+from typing import Any
+
+from tagsmith.comparison.changes import changed
+from tagsmith.comparison.figures import OF_A_CLASS, OVERALL
+from tagsmith.comparison.paired import CONFIDENCE, Compared, Differences
+from tagsmith.comparison.pairs import Pair, Side
+from tagsmith.comparison.recorded import other_settings, size_and_time
+from tagsmith.comparison.verdict import Verdict
+from tagsmith.settings import CompareRuns
+
+Json = dict[str, Any]
+
+DECISIONS = ("coverage", "precision")
+
+
+def names(pair: Pair) -> tuple[str, str]:
+    """What the runs are called: by the names of their folders, by their paths where these are the same."""
+    sides = (pair.first, pair.second)
+    first, second = (side.files.name for side in sides)
+    return (first, second) if first != second else (str(pair.first.run.path), str(pair.second.run.path))
+
+
+def result(settings: CompareRuns, pair: Pair, found: Compared, told: Verdict) -> Json:
+    """The content of `comparison.json`; shares are from 0 to 1, what is not known is null."""
+    called = names(pair)
+    overall = {name: _figure(found.overall, i) for i, name in enumerate(OVERALL)}
+    decisions = {name: overall.pop(name) for name in DECISIONS}
+    return {
+        "runs": {
+            place: {"name": name, **_about(side)}
+            for place, name, side in zip(("first", "second"), called, (pair.first, pair.second), strict=True)
+        },
+        "settings": other_settings(pair.first.files, pair.second.files),
+        "split": pair.split,
+        "multi_label": pair.multi_label,
+        "documents": len(pair.ids),
+        "left_out": {
+            "first_alone": pair.first.alone,
+            "second_alone": pair.second.alone,
+            "other_text": pair.other_text,
+            "other_classes": pair.untold,
+        },
+        "confidence": CONFIDENCE,
+        "resamples": settings.resamples,
+        "seed": settings.seed,
+        "verdict": {
+            "by": settings.by.value,
+            "better": None if told.better is None else called[told.better],
+            "smallest": settings.smallest,
+            "documents_needed": told.needed,
+            "gains": told.gains,
+            "losses": told.losses,
+            "sentences": told.sentences,
+        },
+        "figures": overall,
+        "mcnemar": {"gained": found.only_second, "lost": found.only_first, "p_value": found.mcnemar},
+        "operating_point": decisions if _know_when_to_ask(pair) else None,
+        "classes": {
+            name: {
+                "support": int(pair.truth[:, i].sum()),
+                **{figure: _figure(found.classes, (i, j)) for j, figure in enumerate(OF_A_CLASS)},
+                "p_value": _number(found.corrected[i]),
+            }
+            for i, name in enumerate(pair.classes)
+        },
+        "changed": changed(pair),
+        "retagged": {
+            "judged": settings.retagged.value,
+            "documents": [vars(document) for document in pair.retagged],
+        },
+    }
+
+
+def _about(side: Side) -> Json:
+    started = side.files.record["started"]
+    return {"path": str(side.run.path), "started": started, **size_and_time(side.files, side.run)}
+
+
+def _know_when_to_ask(pair: Pair) -> bool:
+    sides = (pair.first, pair.second)
+    return all(side.handled is not None and side.files.evaluation.get("operating_point") for side in sides)
+
+
+def _figure(found: Differences, place: int | tuple[int, int]) -> Json:
+    one = {name: _number(value) for name, value in found[place].items()}
+    interval = [one["low"], one["high"]]
+    return {
+        "first": one["first"],
+        "second": one["second"],
+        "difference": one["difference"],
+        "interval": None if None in interval else interval,
+        "standard_error": one["error"],
+        "p_value": one["chance"],
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if isfinite(value) else None

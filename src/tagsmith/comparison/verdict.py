@@ -1,0 +1,134 @@
+"""The comparison in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tagsmith.comparison.figures import OVERALL
+from tagsmith.comparison.paired import POWER, Compared, certain, documents_needed
+from tagsmith.comparison.pairs import Pair
+from tagsmith.errors import counted
+from tagsmith.guidance.significance import LEVEL
+from tagsmith.report.wording import chance, points
+from tagsmith.settings import BestMetric
+
+NAMED = 8
+"""Most classes that are named in a sentence."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which run is better by one figure, and the sentences that say so.
+
+    Attributes:
+        better: 0 the first run, 1 the second; None: no difference can be told.
+        needed: documents with which the smallest difference that matters would be noticed; None: the runs answer
+            alike, and nothing tells.
+        gains, losses: classes whose F1 rose or fell by more than chance.
+    """
+
+    better: int | None
+    needed: int | None
+    gains: list[str]
+    losses: list[str]
+    sentences: list[str]
+
+
+def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, smallest: float) -> Verdict:
+    """Say what was found; `names` are the two runs', `smallest` is the smallest difference of `by` that matters."""
+    one = found.overall[OVERALL.index(by.value)]
+    lower_is_better = by is BestMetric.log_loss
+    better = None
+    if certain(one["chance"], one["low"], one["high"]):
+        better = int((one["difference"] > 0) != lower_is_better)
+    documents = len(pair.ids)
+    needed = documents_needed(one["error"], documents, smallest) if one["error"] > 0 else None
+    title = "exact match" if by is BestMetric.accuracy and pair.multi_label else by.value.replace("_f1", " F1")
+    title = title.replace("_", " ")
+    sentences = [_first(one, names, title, better, lower_is_better, found.alike == documents)]
+    if better is not None and abs(one["difference"]) < smallest:
+        sentences.append(
+            f"That is less than the smallest difference that matters: {_amount(smallest, lower_is_better)}."
+        )
+    if better is None and needed is not None:
+        sentences.append(_what_it_takes(needed, documents, _amount(smallest, lower_is_better)))
+    sentences.append(_sides(pair, found, names))
+    gains, losses = (_beyond_chance(pair, found, sign) for sign in (1, -1))
+    sentences += _classes(found, gains, losses)
+    return Verdict(better, needed, gains, losses, [sentence for sentence in sentences if sentence])
+
+
+def _first(one: dict[str, float], names: Sequence[str], title: str, better: int | None, nats: bool, alike: bool) -> str:
+    if better is None:
+        if one["difference"] == 0 and alike:
+            return f"{names[1]} and {names[0]} answer every document alike: no difference in {title}."
+        bounds = _bounds(one["low"], one["high"], nats)
+        told = f"{names[1]} has {_amount(abs(one['difference']), nats)} {'more' if one['difference'] > 0 else 'less'}"
+        if one["difference"] == 0:
+            told = "both have the same"
+        return f"No difference in {title} can be told: {told} (95% interval {bounds}; p {chance(one['chance'])})."
+    sign = 1 if better == 1 else -1
+    low, high = sorted((sign * one["low"], sign * one["high"]))
+    if nats:
+        low, high = -high, -low
+    bounds = _bounds(low, high, nats)
+    what = f"{_amount(abs(one['difference']), nats)} {'of less ' if nats else 'of '}{title}"
+    sure = f"95% interval {bounds}; p {chance(one['chance'])}"
+    return f"{names[better]} is better than {names[1 - better]} by {what} ({sure})."
+
+
+def _amount(value: float, nats: bool) -> str:
+    if nats:
+        return f"{value:.4f} nats"
+    told = points(value)
+    return f"{told.removesuffix('.0')} point{'' if told == '1.0' else 's'}"
+
+
+def _bounds(low: float, high: float, nats: bool) -> str:
+    return f"{low:.4f} to {high:.4f}" if nats else f"{points(low)} to {points(high)}"
+
+
+def _what_it_takes(needed: int, documents: int, amount: str) -> str:
+    often = f"in {POWER:.0%} of cases"
+    if needed <= documents:
+        return f"With these {counted(documents, 'document')}, a difference of {amount} would show {often}."
+    more = _rounded(needed - documents)
+    return f"For a difference of {amount} to show {often}, {more:,} more test documents like these would be needed."
+
+
+def _rounded(number: int) -> int:
+    """Two digits say enough of what is estimated."""
+    step = int(10 ** max(0, len(str(number)) - 2))
+    return -(-number // step) * step
+
+
+def _sides(pair: Pair, found: Compared, names: Sequence[str]) -> str:
+    documents = len(pair.ids)
+    if found.alike == documents:
+        return ""
+    other = documents - found.alike - found.only_first - found.only_second
+    rest = f", {other:,} are wrong in another way" if other else ""
+    return (
+        f"Of {counted(documents, 'document')}, {found.only_second:,} went from wrong to right and {found.only_first:,} "
+        f"from right to wrong with {names[1]} (McNemar's exact test: p {chance(found.mcnemar)}){rest}."
+    )
+
+
+def _beyond_chance(pair: Pair, found: Compared, sign: int) -> list[str]:
+    moved = sign * found.classes.difference[:, 2]
+    ids = [i for i in range(len(moved)) if found.corrected[i] < LEVEL and moved[i] > 0]
+    return [pair.classes[i] for i in sorted(ids, key=lambda i: -moved[i])]
+
+
+def _classes(found: Compared, gains: list[str], losses: list[str]) -> list[str]:
+    looked_at = int((found.corrected == found.corrected).sum())
+    if looked_at < 2 or not (found.classes.difference[:, 2] != 0).any():
+        return []
+    if not (gains or losses):
+        return [f"In no class is F1 higher or lower by more than chance, corrected for {looked_at:,} classes."]
+    told = [f"{word} in {_named(classes)}" for word, classes in (("rose", gains), ("fell", losses)) if classes]
+    return [f"F1 {' and '.join(told)} by more than chance, corrected for {looked_at:,} classes."]
+
+
+def _named(classes: list[str]) -> str:
+    more = f" and {len(classes) - NAMED:,} more" if len(classes) > NAMED else ""
+    return ", ".join(classes[:NAMED]) + more
