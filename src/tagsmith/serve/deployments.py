@@ -42,7 +42,7 @@ class Model:
             TagsmithError: the bundle cannot be used, and why.
         """
         self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
-        self.classifier = Classifier.load(folder, threads=settings.threads)
+        self.classifier = Classifier.load(folder, threads=settings.threads, public_key=settings.public_key)
         reference = Reference.load(folder / REFERENCE)
         self.drift = Drift(reference, settings.drift_documents) if reference is not None else None
         _check_answers(folder, self.classifier, settings.batch_tokens)

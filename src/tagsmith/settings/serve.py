@@ -24,6 +24,10 @@ class ServeSettings:
     public_url: str | None = setting(
         None, "URL at which clients reach the service, for links to jobs; null: as the request came"
     )
+    public_key: str | None = setting(
+        None,
+        "file of the public key, in PEM, with whose private one every bundle must be signed (extra sign); null: none",
+    )
     threads: int | None = setting(
         None, "threads of one call of an encoder; null: as many as there are cores", unit="threads", low=1
     )
