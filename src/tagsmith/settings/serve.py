@@ -49,6 +49,9 @@ class ServeSettings:
     drift_documents: int = setting(
         10_000, "how many of the last documents are compared with the bundle's reference", unit="documents", low=100
     )
+    traces: bool = setting(
+        False, "send OpenTelemetry traces of requests (extra otel), where OTEL_EXPORTER_OTLP_ENDPOINT and the like say"
+    )
     log_texts: bool = setting(False, "write the text of every document into the log")
 
     def problems(self) -> Iterator[str]:
