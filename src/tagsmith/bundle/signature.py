@@ -5,6 +5,7 @@ manifest tells what has changed by accident; only a signature tells what somebod
 """
 
 import os
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.files import written_beside
 
 KEYS = "expected an elliptic key (P-256, P-384 or P-521) in PEM"
+CHANGED = re.compile(r"Hash mismatch for \W*([^'\"\\]+)")
+"""How the package names a file, between marks and backslashes that depend on the bytes of the digests after it."""
 PASSWORD = "TAGSMITH_KEY_PASSWORD"
 """The variable of the environment that holds the password of a private key, where it has one."""
 
@@ -66,12 +69,14 @@ def verify_signature(folder: Path, public_key: Path) -> None:
         config.verify(folder, path)
     except Exception as error:  # The package's own, protobuf's, cryptography's: whatever a file can have wrong.
         told = str(error).strip().rstrip(".") or type(error).__name__
+        if changed := CHANGED.findall(told):
+            told = f"changed since it was signed: {', '.join(sorted(changed))}"
         raise DataError(f"{path}: does not hold for this bundle and the key {public_key}: {told}.") from error
 
 
 def _require(key: Path) -> None:
     if any(find_spec(name) is None for name in ("model_signing", "OpenSSL")):
-        raise SettingsError("Signatures need the package model-signing: pip install 'tagsmith[sign]'.")
+        raise SettingsError("Signatures need the package model-signing: pip install -e '.[sign]'.")
     if not key.is_file():
         raise InputMissing(f"{key}: there is no key here; {KEYS}.")
 
