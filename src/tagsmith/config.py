@@ -106,6 +106,10 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
         @functools.wraps(stage)
         def main() -> None:
+            if not CONFIGS.is_dir():
+                need = f"pip install -e '.[{EXTRAS.get(name, 'train')}]'"
+                print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
+                sys.exit(SettingsError.exit_status)
             obey_sigterm()
             register()
             # A verb, `push`, stands for the setting `action=push`.
@@ -114,10 +118,6 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
             ):
                 sys.argv[1] = f"action={sys.argv[1]}"
             statuses: list[int] = []
-            if not CONFIGS.is_dir():
-                need = f"pip install -e '.[{EXTRAS.get(name, 'train')}]'"
-                print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
-                sys.exit(SettingsError.exit_status)
 
             def task(config: DictConfig) -> Any:
                 status, result = _run(name, stage, config)
