@@ -35,10 +35,10 @@ class Answer:
     set: tuple[str, ...] | None = None
 
 
-def answers(classifier: Classifier, texts: Sequence[str], batch_tokens: int) -> list[Answer]:
+def answers(classifier: Classifier, texts: Sequence[str], call_tokens: int) -> list[Answer]:
     """One answer a text, in their order."""
     encoded = classifier.encoded(texts)
-    logits, vectors = classifier.outputs(encoded, batch_tokens)
+    logits, vectors = classifier.outputs(encoded, call_tokens)
     rule = classifier.decision.rule
     scores = rule.scores(logits)
     predictions = classifier.predictions(scores, rule.decide(scores, vectors))
