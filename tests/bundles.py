@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tagsmith.decision.scope import unit_rows
 from tagsmith.files import digest
 from tagsmith.schema import Schema, Task
 from tests.conftest import FILLERS, TOPICS, make_tokenizer
@@ -25,10 +26,16 @@ def make_bundle(
     reference: dict[str, Any] | None = None,
     start: float | None = None,
     abstain_below: float | None = None,
+    scope_limit: float | None = None,
 ) -> Path:
     """Write a bundle that Classifier loads.
 
     Logits are the sums of votes from `start` on: -1 where it is multi-label, 0 where it is not.
+
+    Args:
+        reference: content of reference.json.
+        abstain_below: confidence below which a document goes to a person.
+        scope_limit: distance beyond which it does. A vector counts words: of each topic, of none, unknown.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -50,16 +57,34 @@ def make_bundle(
         helper.make_node("Mul", ["each", "wide"], ["kept"]),
         helper.make_node("ReduceSum", ["kept", "tokens"], ["logits"], keepdims=0),
     ]
+    outputs, constants = [], []
+    if scope_limit is not None:
+        counts = np.zeros((size, len(classes) + 2), dtype=np.float32)
+        counts[:, : len(classes)] = np.sign(np.maximum(votes, 0))
+        counts[4 : 4 + len(FILLERS), -2] = counts[1, -1] = 1  # [UNK] is the second token.
+        nodes += [
+            helper.make_node("Gather", ["counts", "input_ids"], ["counted"]),
+            helper.make_node("Mul", ["counted", "wide"], ["kept_counts"]),
+            helper.make_node("ReduceSum", ["kept_counts", "tokens"], ["sentence_embedding"], keepdims=0),
+        ]
+        constants = [numpy_helper.from_array(counts, "counts")]
+        outputs = [
+            helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["windows", len(classes) + 2])
+        ]
+        np.save(
+            folder / "scope.npy", unit_rows(np.eye(len(classes), len(classes) + 2, dtype=np.float32)).astype(np.float16)
+        )
     places: list[Any] = ["windows", "tokens"]
     graph = helper.make_graph(
         nodes,
         "votes",
         [helper.make_tensor_value_info(name, TensorProto.INT64, places) for name in ("input_ids", "attention_mask")],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["windows", len(classes)])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["windows", len(classes)]), *outputs],
         [
             numpy_helper.from_array(votes, "votes"),
             numpy_helper.from_array(np.array([2]), "last"),
             numpy_helper.from_array(np.array([1]), "tokens"),
+            *constants,
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -72,10 +97,13 @@ def make_bundle(
         "thresholds": [0.5] * len(classes),
         "window_pooling": "mean_logits",
         "abstain_below": abstain_below,
+        "out_of_scope_beyond": scope_limit,
     }
     (folder / "decision.json").write_text(json.dumps(decision))
     (folder / "README.md").write_text("# votes\n")
     names = ["onnx/model.onnx", "tokenizer.json", "schema.json", "decision.json", "README.md"]
+    if scope_limit is not None:
+        names.append("scope.npy")
     if reference is not None:
         (folder / "reference.json").write_text(json.dumps(reference))
         names.append("reference.json")

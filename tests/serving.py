@@ -12,6 +12,7 @@ import uvicorn
 
 from tagsmith.serve.app import Service
 from tagsmith.serve.service import config_of, listen
+from tagsmith.serve.traces import Traces
 from tagsmith.settings import ServeSettings
 
 KEY = "a-key-of-the-tests"
@@ -38,10 +39,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(deployments: dict[str, Path], keys: Sequence[str] = (KEY,), **settings: Any) -> Iterator[Served]:
+def serving(
+    deployments: dict[str, Path], keys: Sequence[str] = (KEY,), traces: Traces | None = None, **settings: Any
+) -> Iterator[Served]:
     """Serve bundles as the project `news` while the block runs; in memory, unwatched, unless the settings say else."""
     changed = {"project": "news", "jobs": None, "watch_seconds": 0.0, "threads": 1, **settings}
-    service = Service(ServeSettings(deployments={n: str(p) for n, p in deployments.items()}, **changed), keys)
+    service = Service(ServeSettings(deployments={n: str(p) for n, p in deployments.items()}, **changed), keys, traces)
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(config_of(service))
     loop = asyncio.new_event_loop()

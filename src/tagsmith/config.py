@@ -15,24 +15,34 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from tagsmith import settings as typed
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.interruption import leave_in_peace, obey_sigterm
 from tagsmith.stderr_log import log_to_stderr
 
+try:
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.experimental.callback import Callback
+    from hydra.types import RunMode
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+except ModuleNotFoundError as error:  # Only scripts come through this door, and the base package is for a Classifier.
+    print(
+        f"error: scripts need the package {error.name}: pip install -e '.[train]', as make install does.",
+        file=sys.stderr,
+    )
+    sys.exit(SettingsError.exit_status)
+
 Settings = TypeVar("Settings")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 """The YAMLs of the checkout that this package is installed from (editable, as `make install` does)."""
+
+EXTRAS = {"serve": "serve", "classify": "cli", "improve": "improve"}
+"""What brings the packages that a script needs, where it is not `train`."""
 
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 """What a file system says of a place that a person has chosen, and no bug of ours."""
@@ -96,6 +106,10 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
         @functools.wraps(stage)
         def main() -> None:
+            if not CONFIGS.is_dir():
+                need = f"pip install -e '.[{EXTRAS.get(name, 'train')}]'"
+                print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
+                sys.exit(SettingsError.exit_status)
             obey_sigterm()
             register()
             # A verb, `push`, stands for the setting `action=push`.
@@ -106,7 +120,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
             statuses: list[int] = []
 
             def task(config: DictConfig) -> Any:
-                status, result = _run(stage, config, STAGES[name])
+                status, result = _run(name, stage, config)
                 statuses.append(status)
                 return result
 
@@ -137,7 +151,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
     return decorate
 
 
-def _run(stage: Callable[[Any], Any], config: DictConfig, kind: type) -> tuple[int, Any]:
+def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[int, Any]:
     """Call the stage, return its exit status and result.
 
     A person's mistake becomes one message, a bug keeps its traceback.
@@ -147,12 +161,18 @@ def _run(stage: Callable[[Any], Any], config: DictConfig, kind: type) -> tuple[i
     if hydra_config.mode is RunMode.MULTIRUN:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
     try:
-        return 0, stage(to_settings(config, kind))
+        return 0, stage(to_settings(config, STAGES[name]))
     except Interrupted as told:
         _leave(str(told))
     except TagsmithError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status, None
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "tagsmith":
+            _bug()
+        extra = EXTRAS.get(name, "train")
+        print(f"error: scripts/{name}.py needs the package {error.name}: pip install -e '.[{extra}]'.", file=sys.stderr)
+        return SettingsError.exit_status, None
     except SystemExit as left:
         # The main process of this launch has told what is wrong; what ends its other jobs does so here.
         if left.code in (TagsmithError.exit_status, Interrupted.exit_status):

@@ -38,6 +38,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
     bundles = {
         "production": make_bundle(tmp_path / "single", max_tokens=12),
         "tags": make_bundle(tmp_path / "tags", multi_label=True),
+        "unsure": make_bundle(tmp_path / "unsure", abstain_below=0.6, scope_limit=0.8),
     }
 
     def at(name: str) -> Any:
@@ -56,7 +57,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
         browser.get(f"{running.url}/")
         until(lambda: "no valid key" in at("told").text)
         at("key").send_keys(KEY + "\t")
-        until(lambda: len(Select(at("deployment")).options) == 2)
+        until(lambda: len(Select(at("deployment")).options) == 3)
         assert [option.text for option in Select(at("project")).options] == ["news"]
         assert Select(at("deployment")).first_selected_option.text == "production"
 
@@ -72,6 +73,14 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
         assert at("decision").text == "animals, food"
         classify("the and")
         assert at("decision").text == "No class"
+        Select(at("deployment")).select_by_visible_text("unsure")
+        for text, told in (
+            ("the cat and the dog", "animals"),
+            ("cat cheese", "Left to a person: too uncertain"),
+            ("quarterly earnings restated", "Left to a person: unlike all training documents"),
+        ):
+            classify(text)
+            assert at("decision").text == told
         classify("   ")
         until(lambda: at("told").text == "Document 0 is empty.")
 
@@ -91,7 +100,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
             "show({deployment: 'd', version: 'v', documents: [{label: null, scores: {}, tokens: 1, unread: 0,"
             " to_person: true}]})"
         )
-        assert at("decision").text == "Left to a person"
+        assert at("decision").text == "Left to a person: too uncertain"
         complaints = [entry["message"] for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
         assert all("401" in line or "422" in line or "Content Security Policy" in line for line in complaints), (
             complaints

@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,7 +175,7 @@ def test_a_place_that_cannot_be_written_is_no_bug(
         raise OSError(number, os.strerror(number), "runs/mine/evaluation.json")
 
     monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
-    assert config._run(stage, composed("train"), TrainRun) == (status, None)
+    assert config._run("train", stage, composed("train")) == (status, None)
     told = capsys.readouterr().err
     assert "error: runs/mine/evaluation.json: " in told
     assert "Traceback" not in told
@@ -185,6 +187,44 @@ def test_another_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, caps
 
     monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
     with pytest.raises(SystemExit) as left:
-        config._run(stage, composed("train"), TrainRun)
+        config._run("train", stage, composed("train"))
     assert left.value.code == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_package_of_an_extra_that_is_missing_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stage(_: object) -> None:
+        raise ModuleNotFoundError("No module named 'cleanlab.filter'", name="cleanlab.filter")
+
+    def broken(_: object) -> None:
+        raise ModuleNotFoundError("No module named 'tagsmith.nothing'", name="tagsmith.nothing")
+
+    monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
+    assert config._run("train", stage, composed("train")) == (64, None)
+    told = capsys.readouterr().err
+    assert told == "error: scripts/train.py needs the package cleanlab.filter: pip install -e '.[train]'.\n"
+    with pytest.raises(SystemExit) as left:
+        config._run("train", broken, composed("train"))
+    assert left.value.code == 70
+
+
+@pytest.mark.parametrize("missing", ["hydra", "omegaconf"])
+def test_scripts_say_what_the_base_package_does_not_bring(missing: str) -> None:
+    script = CONFIGS.parent / "scripts" / "classify.py"
+    code = f"import runpy, sys; sys.modules['{missing}'] = None; runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.startswith(f"error: scripts need the package {missing}")
+    assert "pip install -e '.[train]'" in done.stderr
+
+
+def test_scripts_need_their_checkout(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(config, "CONFIGS", tmp_path / "configs")
+    with pytest.raises(SystemExit) as left:
+        config.script("serve")(lambda settings: None)()
+    assert left.value.code == 64
+    assert "need the package of their checkout, with its configs/: pip install -e '.[serve]'" in capsys.readouterr().err

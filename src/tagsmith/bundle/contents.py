@@ -14,6 +14,7 @@ config.json                 and tokenizer_config.json: what transformers.js has 
 transformers/               the same as a stock classifier, for transformers.pipeline; optional
 README.md                   the model card
 manifest.json               SHA-256 and size of each file, certificates of parity; written last
+model.sig                   the signature of all files, the manifest among them; optional
 
 `python -m tagsmith.bundle verify FOLDER` checks one.
 """
@@ -34,7 +35,7 @@ from tagsmith.tokens.windows import WindowRule
 FORMAT = 2
 """Version of the layout; earlier ones are read (1: thresholds alone), a bundle of a later one is refused."""
 
-GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CONFIG, STOCK, REFERENCE = (
+GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CONFIG, STOCK, REFERENCE, SIGNATURE = (
     "onnx/model.onnx",
     "onnx/model_quantized.onnx",
     "tokenizer.json",
@@ -47,6 +48,7 @@ GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CO
     "config.json",
     "transformers",
     "reference.json",
+    "model.sig",
 )
 EMBEDDING = "sentence_embedding"
 """What others call that output, too; encoders have inner values of the name `embedding`."""
@@ -143,9 +145,9 @@ def check(folder: Path) -> dict[str, Any]:
 
 
 def _present(folder: Path) -> set[str]:
-    """The files below the folder but the manifest and hidden ones, by their names from there."""
+    """The files below the folder but the manifest, the signature and hidden ones, by their names from there."""
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {path.relative_to(folder).as_posix() for path in paths} - {MANIFEST}
+    return {path.relative_to(folder).as_posix() for path in paths} - {MANIFEST, SIGNATURE}
 
 
 def _digests(folder: Path, names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
+from tagsmith.bundle.signature import verify_signature
 from tagsmith.classify.session import CPU, open_session
 from tagsmith.decision.rule import Decisions
 from tagsmith.errors import DataError, InputMissing, counted
@@ -79,9 +80,9 @@ class Classifier:
         threads: int | None = None,
         out_of_scope: bool = True,
         providers: Sequence[str] | None = None,
+        public_key: str | Path | None = None,
     ) -> "Classifier":
         """Check a bundle against its manifest, load it, and check short ones of its golden answers.
-
 
         Args:
             bundle: its folder.
@@ -90,15 +91,18 @@ class Classifier:
             out_of_scope: whether documents of none of the classes are looked for, where the bundle knows how.
             providers: what onnxruntime computes on, the first first: ["CUDAExecutionProvider"] with onnxruntime-gpu in
                 the place of onnxruntime; what that cannot compute, the CPU does. None: the CPU.
+            public_key: whose signature the bundle must bear, in PEM; needs the extra `sign`. None: nobody's.
 
         Raises:
-            InputMissing: there is no bundle, or no quantized graph in it.
-            DataError: a file of it is changed, missing or foreign, its parts do not fit each other, or it gives other
-                answers than when it was exported.
-            SettingsError: onnxruntime has no such provider, or it cannot be used on this machine.
+            InputMissing: there is no bundle, no quantized graph in it, or no key.
+            DataError: a file of it is changed, missing or foreign, its signature does not hold, its parts do not fit
+                each other, or it gives other answers than when it was exported.
+            SettingsError: onnxruntime has no such provider, or it or the key cannot be used on this machine.
         """
         folder = Path(bundle)
         manifest = layout.check(folder)
+        if public_key is not None:
+            verify_signature(folder, Path(public_key))
         if quantized and layout.QUANTIZED not in manifest["files"]:
             raise InputMissing(f"{folder}: has no {layout.QUANTIZED}; export the run with export.quantize=true.")
         loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads, providers=providers)
@@ -285,7 +289,7 @@ def _load_again(
     kind: type[Classifier], folder: Path, manifest: str, quantized: bool, threads: int | None, out_of_scope: bool,
     providers: tuple[str, ...],
 ) -> Classifier:  # fmt: skip
-    """What a pickled Classifier becomes.
+    """What a pickled Classifier becomes; the digest of a manifest that was signed stands for the signature.
 
     Raises:
         DataError: the folder holds another bundle by now; and what `Classifier.load` raises.

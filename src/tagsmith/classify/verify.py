@@ -4,23 +4,32 @@ from pathlib import Path
 
 from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
+from tagsmith.bundle.signature import verify_signature
 from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import counted
 
 
-def verify(folder: Path) -> list[str]:
+def verify(folder: Path, public_key: Path | None = None) -> list[str]:
     """What was found right about a bundle, a line each.
 
+    Args:
+        public_key: whose signature it must bear; None: nobody's.
+
     Raises:
-        InputMissing: there is no bundle.
+        InputMissing: there is no bundle, or no key.
+        SettingsError: the key cannot be used.
         DataError: something about it is wrong.
     """
     manifest = layout.check(folder)
+    if public_key is not None:
+        verify_signature(folder, public_key)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
     told = [
         f"format {manifest['format']}, {counted(len(manifest['files']), 'file')}, {size / 2**20:,.1f} MiB: "
         "each with the SHA-256 of the manifest"
     ]
+    if public_key is not None:
+        told.append(f"{layout.SIGNATURE}: signed with the key that belongs to {public_key}")
     for quantized, graph in ((False, layout.GRAPH), (True, layout.QUANTIZED)):
         if graph not in manifest["files"]:
             continue

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
 from tagsmith.bundle.reference import DOCUMENTS, reference_of
+from tagsmith.bundle.signature import signer
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
 from tagsmith.data.dataset_folders import load_documents
@@ -64,14 +65,17 @@ def export(settings: ExportRun) -> Path:
     """Write the bundle of a trained run; returns its folder.
 
     Raises:
-        InputMissing: no run, or it has no trained weights.
-        SettingsError: the folder of the bundle is taken, or the encoder cannot be expressed in a format.
+        InputMissing: no run, or it has no trained weights; no key.
+        SettingsError: the folder of the bundle is taken, the encoder cannot be expressed in a format, or nothing can be
+            signed with the key.
         DataError: a file of the run is damaged; or a format gives other scores or labels than the trained model, and
             nothing is written.
     """
     run, bundle = RunFolder(Path(settings.run)), Path(settings.bundle)
     record = run.read_record()
     _require_room(bundle, settings.overwrite)
+    key = settings.export.signing_key
+    sign = signer(Path(key)) if key is not None else None
     schema = Schema.load(run.schema)
     model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
     if "transformers" in settings.export.formats and (
@@ -112,6 +116,8 @@ def export(settings: ExportRun) -> Path:
         certificates = {name: certificate.as_dict() for name, certificate in parity.items()}
         layout.write_manifest(folder, _about(run, record) | {"parity": certificates, "left_out": left_out})
         verify(folder)
+        if sign is not None:
+            sign(folder)
 
     log.info("writing the graph")
     replace_folder(bundle, write)

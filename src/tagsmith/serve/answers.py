@@ -19,6 +19,9 @@ class Answer:
         to_person: whether the bundle would rather have a person decide.
         tokens: of the whole document, special tokens included.
         unread: tokens that the encoder has not seen.
+        out_of_scope: distance to the nearest training document, 0 to 2; None: not measured.
+        foreign: whether that is beyond what documents of the classes have, so that a person decides.
+        set: the classes that may be, best first; None: not calibrated.
     """
 
     logits: NDArray[np.float32]
@@ -27,17 +30,31 @@ class Answer:
     to_person: bool
     tokens: int
     unread: int
+    out_of_scope: float | None = None
+    foreign: bool = False
+    set: tuple[str, ...] | None = None
 
 
-def answers(classifier: Classifier, texts: Sequence[str], batch_tokens: int) -> list[Answer]:
+def answers(classifier: Classifier, texts: Sequence[str], call_tokens: int) -> list[Answer]:
     """One answer a text, in their order."""
     encoded = classifier.encoded(texts)
-    logits, vectors = classifier.outputs(encoded, batch_tokens)
+    logits, vectors = classifier.outputs(encoded, call_tokens)
     rule = classifier.decision.rule
     scores = rule.scores(logits)
     predictions = classifier.predictions(scores, rule.decide(scores, vectors))
+    limit = rule.scope.limit if rule.scope is not None else float("inf")
     return [
-        Answer(logits[i], scores[i], found.labels, found.to_person, int(encoded.tokens[i]), int(encoded.unread[i]))
+        Answer(
+            logits[i],
+            scores[i],
+            found.labels,
+            found.to_person,
+            int(encoded.tokens[i]),
+            int(encoded.unread[i]),
+            found.out_of_scope,
+            found.out_of_scope is not None and found.out_of_scope > limit,
+            found.set,
+        )
         for i, found in enumerate(predictions)
     ]
 

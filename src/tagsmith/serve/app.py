@@ -23,6 +23,7 @@ from tagsmith.serve.jobs import JobStore
 from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import Refused, refusal
 from tagsmith.serve.runner import JobRunner
+from tagsmith.serve.traces import Traces
 from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
@@ -37,11 +38,14 @@ PAGE = {
 class Service:
     """All that one process of the service holds; `app` is what a server runs.
 
+    Args:
+        traces: what makes a trace of each request; None: nothing does.
+
     Raises:
         TagsmithError: a bundle or the file of the jobs cannot be used.
     """
 
-    def __init__(self, settings: ServeSettings, keys: Sequence[str] = ()):
+    def __init__(self, settings: ServeSettings, keys: Sequence[str] = (), traces: Traces | None = None):
         self.settings = settings
         self.figures = Figures()
         # The jobs first: a file that cannot be used is told at once, bundles take seconds.
@@ -55,7 +59,8 @@ class Service:
         self.runner = JobRunner(self.store, self.deployments, settings)
         self.figures.state(self._state)
         self.figures.jobs(self.store.unfinished)
-        self.app = Gate(self._faces(), Keys(keys), self.figures)
+        self.traces = traces
+        self.app = Gate(self._faces(), Keys(keys), self.figures, traces)
 
     def _faces(self) -> FastAPI:
         # No page of FastAPI's own: they load scripts from elsewhere.
@@ -90,6 +95,8 @@ class Service:
             await self.runner.stop()
             await self.deployments.close()
             self.store.close()
+            if self.traces is not None:
+                await asyncio.to_thread(self.traces.close)
 
     async def _watch(self) -> None:
         if self.settings.watch_seconds:

@@ -84,7 +84,8 @@ def document_result(name: str, text: str, answer: Answer, classes: Sequence[str]
     if answer.unread:
         warnings.append({"code": "DocumentTruncated", "message": f"{answer.unread:,} of its tokens were not read."})
     if answer.to_person:
-        warnings.append({"code": "LeftToPerson", "message": "The scores do not suffice; a person should decide."})
+        why = "It is unlike all training documents" if answer.foreign else "The scores do not suffice"
+        warnings.append({"code": "LeftToPerson", "message": f"{why}; a person should decide."})
     found = [
         {"category": known, "confidenceScore": round(float(answer.scores[at[known]]), 6)} for known in answer.chosen
     ]

@@ -10,9 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tagsmith.serve.answers import Answer
+from tagsmith.serve.traces import FACTS
 
 log = logging.getLogger("tagsmith.serve")
 
@@ -27,11 +28,30 @@ class QueueFull(Exception):
 
 @dataclass(eq=False)
 class _Asked:
-    """The documents of one request; `future` is done when all are answered, and cancelled when nobody waits."""
+    """The documents of one request; `future` is done when all are answered, and cancelled when nobody waits.
+
+    Attributes:
+        queue_seconds: until the first of them went into the encoder.
+        encoder_seconds: of all batches in which they were.
+        batch_documents: of the largest of these.
+    """
 
     texts: Sequence[str]
     future: "asyncio.Future[list[Answer]]"
     answers: dict[int, Answer]
+    asked: float = field(default_factory=time.perf_counter)
+    queue_seconds: float | None = None
+    encoder_seconds: float = 0.0
+    batch_documents: int = 0
+
+    def facts(self) -> dict[str, str | int | float]:
+        """For the trace of the request."""
+        return {
+            "tagsmith.documents": len(self.texts),
+            "tagsmith.queue_seconds": self.queue_seconds or 0.0,
+            "tagsmith.encoder_seconds": self.encoder_seconds,
+            "tagsmith.batch_documents": self.batch_documents,
+        }
 
 
 Documents = list[tuple[_Asked, int]]
@@ -91,13 +111,16 @@ class Batcher:
             self._waiting.extend((asked, i) for i in range(len(texts)))
             self._changed.notify()
         try:
-            return await asked.future
+            found = await asked.future
         except asyncio.CancelledError:
             with self._changed:
                 kept = deque(entry for entry in self._waiting if entry[0] is not asked)
                 self.abandoned += len(self._waiting) - len(kept)
                 self._waiting = kept
             raise
+        if (facts := FACTS.get()) is not None:
+            facts |= asked.facts()
+        return found
 
     def close(self) -> None:
         """Answer what waits, then end the thread. Blocks."""
@@ -131,10 +154,13 @@ class Batcher:
     def _work(self, batch: Documents) -> None:
         started = time.perf_counter()
         texts = [asked.texts[i] for asked, i in batch]
+        requests = list(dict.fromkeys(asked for asked, _ in batch))
+        for request in requests:
+            if request.queue_seconds is None:
+                request.queue_seconds = started - request.asked
         try:
             answered = self._answer(texts)
         except Exception as error:
-            requests = list(dict.fromkeys(asked for asked, _ in batch))
             if len(requests) == 1:
                 self._deliver(batch, error)
             else:  # What is wrong with one request must not fail those that it travelled with.
@@ -143,6 +169,9 @@ class Batcher:
             return
         seconds = time.perf_counter() - started
         self._seconds_a_document += 0.1 * (seconds / len(batch) - self._seconds_a_document)
+        for request in requests:
+            request.encoder_seconds += seconds
+            request.batch_documents = max(request.batch_documents, len(batch))
         self._deliver(batch, answered)
         try:
             self._after_batch(texts, answered, seconds)

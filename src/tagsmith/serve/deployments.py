@@ -42,10 +42,10 @@ class Model:
             TagsmithError: the bundle cannot be used, and why.
         """
         self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
-        self.classifier = Classifier.load(folder, threads=settings.threads)
+        self.classifier = Classifier.load(folder, threads=settings.threads, public_key=settings.public_key)
         reference = Reference.load(folder / REFERENCE)
         self.drift = Drift(reference, settings.drift_documents) if reference is not None else None
-        _check_answers(folder, self.classifier, settings.batch_tokens)
+        _check_answers(folder, self.classifier, settings.call_tokens)
         self.requests = 0
         self._idle = asyncio.Event()
 
@@ -56,7 +56,7 @@ class Model:
 
         self.batcher = Batcher(
             f"encoder of {name}",
-            lambda texts: answers(self.classifier, texts, settings.batch_tokens),
+            lambda texts: answers(self.classifier, texts, settings.call_tokens),
             lambda text: tokens_of(self.classifier, text),
             settings.batch_tokens,
             settings.queue_documents,
@@ -82,8 +82,8 @@ class Model:
         await asyncio.to_thread(self.batcher.close)
 
 
-def _check_answers(folder: Path, classifier: Classifier, batch_tokens: int) -> None:
-    found = answers(classifier, WARM_UP, batch_tokens)
+def _check_answers(folder: Path, classifier: Classifier, call_tokens: int) -> None:
+    found = answers(classifier, WARM_UP, call_tokens)
     scores = np.stack([answer.scores for answer in found])
     if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
         raise DataError(f"{folder}: gives scores that are not between 0 and 1; export the run again.")

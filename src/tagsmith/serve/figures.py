@@ -45,6 +45,12 @@ class Figures:
             "tagsmith_without_class", "Documents for which no class was predicted", one, registry=registry
         )
         self._to_person = Counter("tagsmith_to_person", "Documents left to a person", one, registry=registry)
+        self._foreign = Counter(
+            "tagsmith_out_of_scope_documents",
+            "Those of them that are unlike all training documents",
+            one,
+            registry=registry,
+        )
         self.queue_full = Counter(
             "tagsmith_queue_full", "Requests refused because the queue was full", one, registry=registry
         )
@@ -64,6 +70,7 @@ class Figures:
         self._batch_seconds.labels(deployment).observe(seconds)
         self._truncated.labels(deployment).inc(sum(answer.unread > 0 for answer in answers))
         self._to_person.labels(deployment).inc(sum(answer.to_person for answer in answers))
+        self._foreign.labels(deployment).inc(sum(answer.foreign for answer in answers))
         self._without.labels(deployment).inc(sum(not answer.chosen for answer in answers))
         for answer in answers:
             for name in answer.chosen:

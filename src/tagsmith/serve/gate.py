@@ -11,13 +11,17 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tagsmith.serve.figures import Figures
+from tagsmith.serve.figures import METHODS, Figures
 from tagsmith.serve.problems import Refused, refusal
+from tagsmith.serve.traces import Traces
 
 log = logging.getLogger("tagsmith.serve")
 
 OPEN = {"/health", "/v2/health/live", "/v2/health/ready", "/", "/page.js", "/page.css"}
 """Paths that need no key: whether the service lives, and the page, which holds nothing."""
+
+NO_ROUTE = "none"
+"""In the place of a template, where a request goes nowhere."""
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -56,13 +60,24 @@ class Keys:
 class Gate:
     """Wraps the app, as ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, figures: Figures):
-        self._app, self._keys, self._figures = app, keys, figures
+    def __init__(self, app: ASGIApp, keys: Keys, figures: Figures, traces: Traces | None = None):
+        self._app, self._keys, self._figures, self._traces = app, keys, figures, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        if self._traces is None:
+            await self._answer(scope, receive, send)
+            return
+        with self._traces.request(scope, method) as facts:
+            facts["http.response.status_code"] = await self._answer(scope, receive, send)
+            if (route := route_of(scope)) != NO_ROUTE:
+                facts["http.route"] = route
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Answer a request; returns the status, 0 where the client has heard none."""
         started = time.perf_counter()
         status = 0
 
@@ -93,6 +108,7 @@ class Gate:
             self._figures.request(route, scope["method"], status, seconds)
             facts = {"route": route, "method": scope["method"][:16], "status": status, "seconds": round(seconds, 6)}
             log.info("request", extra=facts)
+        return status
 
     def _refused(self, scope: Scope) -> Refused | None:
         headers = Headers(scope=scope)
@@ -110,7 +126,7 @@ class Gate:
 
 def route_of(scope: Scope) -> str:
     """The template of the path that the request went to; a path itself may hold anything."""
-    return str(getattr(scope.get("route"), "path", None) or "none")
+    return str(getattr(scope.get("route"), "path", None) or NO_ROUTE)
 
 
 def host_of(headers: Headers) -> str:

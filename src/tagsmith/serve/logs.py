@@ -31,7 +31,10 @@ def log_as_json() -> None:
     """From now on the package's log, and the server's, are lines of JSON on stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, level in (("tagsmith", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.WARNING)):
+    for name, level in (
+        ("tagsmith", logging.INFO),
+        *((name, logging.WARNING) for name in ("uvicorn", "asyncio", "opentelemetry")),
+    ):
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
         log.setLevel(level)

@@ -225,8 +225,10 @@ def document(model: Model, answer: Answer) -> dict[str, Any]:
         {"labels": list(answer.chosen)} if classifier.schema.multi_label else {"label": next(iter(answer.chosen), None)}
     )
     scores = {name: round(float(s), 6) for name, s in zip(classifier.classes, answer.scores, strict=True)}
-    about = {"to_person": answer.to_person, "tokens": answer.tokens, "unread": answer.unread}
-    return {**chosen, "scores": scores, **about}
+    distance = round(answer.out_of_scope, 6) if answer.out_of_scope is not None else None
+    why = {"to_person": answer.to_person, "foreign": answer.foreign, "out_of_scope": distance}
+    about = {"set": list(answer.set) if answer.set is not None else None, "tokens": answer.tokens}
+    return {**chosen, "scores": scores, **why, **about, "unread": answer.unread}
 
 
 def _check_read(found: Sequence[Answer]) -> None:

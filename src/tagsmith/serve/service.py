@@ -16,6 +16,7 @@ from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
 from tagsmith.serve.protocol import HEAD, bounded
 from tagsmith.serve.requests import DISCARDED
+from tagsmith.serve.traces import traces_by_environment
 from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
@@ -27,7 +28,7 @@ def serve(settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT; what is in flight is answered first. SIGHUP reloads all bundles.
 
     Raises:
-        SettingsError: the address cannot be listened on, or would be open to others without a key.
+        SettingsError: the address cannot be listened on, or would be open to others without a key; no traces.
         TagsmithError: a bundle or the file of the jobs cannot be used.
     """
     keys = api_keys(os.environ.get(KEYS, ""))
@@ -38,7 +39,7 @@ def serve(settings: ServeSettings) -> None:
         )
     listener = listen(settings.host, settings.port)
     with listener:
-        service = Service(settings, keys)
+        service = Service(settings, keys, traces_by_environment() if settings.traces else None)
         log_as_json()
         config = config_of(service)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -33,6 +33,10 @@ class ExportSettings:
         "which then leave with it",
     )
 
+    signing_key: str | None = setting(
+        None, "file of the private key, in PEM, that signs the bundle (extra sign); its password: TAGSMITH_KEY_PASSWORD"
+    )
+
     def problems(self) -> Iterator[str]:
         if unknown := [name for name in self.formats if name not in FORMATS]:
             yield f"formats: expected some of {', '.join(FORMATS)}; found {', '.join(unknown)}"

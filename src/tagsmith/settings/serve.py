@@ -24,10 +24,17 @@ class ServeSettings:
     public_url: str | None = setting(
         None, "URL at which clients reach the service, for links to jobs; null: as the request came"
     )
+    public_key: str | None = setting(
+        None,
+        "file of the public key, in PEM, with whose private one every bundle must be signed (extra sign); null: none",
+    )
     threads: int | None = setting(
         None, "threads of one call of an encoder; null: as many as there are cores", unit="threads", low=1
     )
-    batch_tokens: int = setting(2048, "most that goes through the encoder at once", unit="tokens", low=16)
+    batch_tokens: int = setting(2048, "most that leaves the queue together", unit="tokens", low=16)
+    call_tokens: int = setting(
+        256, "most of these in one call of the encoder; more is more padding", unit="tokens, padding included", low=16
+    )
     queue_documents: int = setting(
         2048, "most that wait for an encoder; beyond it requests get 429", unit="documents", low=1
     )
@@ -44,6 +51,9 @@ class ServeSettings:
     )
     drift_documents: int = setting(
         10_000, "how many of the last documents are compared with the bundle's reference", unit="documents", low=100
+    )
+    traces: bool = setting(
+        False, "send OpenTelemetry traces of requests (extra otel), where OTEL_EXPORTER_OTLP_ENDPOINT and the like say"
     )
     log_texts: bool = setting(False, "write the text of every document into the log")
 

@@ -35,7 +35,8 @@ async function list() {
 function show(answer) {
   const one = answer.documents[0];
   const chosen = "labels" in one ? one.labels : one.label === null ? [] : [one.label];
-  at("decision").textContent = one.to_person ? "Left to a person" : chosen.join(", ") || "No class";
+  const why = one.foreign ? "unlike all training documents" : "too uncertain";
+  at("decision").textContent = one.to_person ? `Left to a person: ${why}` : chosen.join(", ") || "No class";
   const unread = one.unread ? `; ${one.unread} of them were not read` : "";
   at("about").textContent = `${answer.deployment}, version ${answer.version}; ${one.tokens} tokens${unread}`;
   const rows = Object.entries(one.scores).sort((a, b) => b[1] - a[1]).map(([name, score]) => {

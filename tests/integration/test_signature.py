@@ -1,0 +1,218 @@
+"""Signed bundles: who may have changed what, and how it is told."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tagsmith.bundle import signature
+from tagsmith.bundle.__main__ import main
+from tagsmith.bundle.signature import signer, verify_signature
+from tagsmith.classify.classifier import Classifier
+from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.export.stage import export
+from tagsmith.files import digest
+from tagsmith.settings import ExportRun, ExportSettings, Recipe, TrainRun
+from tagsmith.train import train
+from tests.bundles import make_bundle
+
+pytest.importorskip("model_signing", reason="needs model-signing: pip install -e '.[sign]'")
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+
+def make_key(folder: Path, name: str, password: bytes | None = None) -> tuple[Path, Path]:
+    """A private key and its public one, in files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private.write_bytes(key.private_bytes(pem, pkcs8, locked))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return private, public
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    return make_key(tmp_path, "mine")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, keys: tuple[Path, Path]) -> Path:
+    folder = make_bundle(tmp_path / "bundle")
+    signer(keys[0])(folder)
+    return folder
+
+
+def sealed(bundle: Path) -> None:
+    """The manifest as somebody writes it who has changed a file and knows the format."""
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        entry["sha256"] = digest(bundle / name)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_signed_bundle_loads_with_and_without_its_key(bundle: Path, keys: tuple[Path, Path]) -> None:
+    assert Classifier.load(bundle).predict(["the cat"])[0].label == "animals"
+    (bundle / ".DS_Store").write_bytes(b"x")  # Hidden files are nobody's business.
+    assert Classifier.load(bundle, public_key=keys[1]).predict(["the cat"])[0].label == "animals"
+
+
+def change_a_file(bundle: Path) -> None:
+    (bundle / "README.md").write_text("# other votes\n")
+
+
+def change_a_file_and_the_manifest(bundle: Path) -> None:
+    content = (bundle / "decision.json").read_text()
+    (bundle / "decision.json").write_text(content.replace('"overlap": 32', '"overlap": 31'))
+    sealed(bundle)
+
+
+def add_a_file_and_name_it(bundle: Path) -> None:
+    (bundle / "scope.npy").write_bytes(b"x")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["scope.npy"] = {"sha256": digest(bundle / "scope.npy"), "bytes": 1}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def remove_the_signature(bundle: Path) -> None:
+    (bundle / "model.sig").unlink()
+
+
+def break_the_signature(bundle: Path) -> None:
+    (bundle / "model.sig").write_text("{}")
+
+
+def change_what_was_signed(bundle: Path) -> None:
+    content = json.loads((bundle / "model.sig").read_text())
+    payload = content["dsseEnvelope"]["payload"]
+    content["dsseEnvelope"]["payload"] = payload[:40] + ("A" if payload[40] != "A" else "B") + payload[41:]
+    (bundle / "model.sig").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (change_a_file, r"README\.md: changed"),
+        (
+            change_a_file_and_the_manifest,
+            r"model\.sig: does not hold.*: changed since it was signed: decision\.json, manifest\.json\.$",
+        ),
+        (add_a_file_and_name_it, r"model\.sig: does not hold.*: changed since it was signed: manifest\.json\.$"),
+        (remove_the_signature, r"is not signed \(looked for .*model\.sig\)"),
+        (break_the_signature, r"model\.sig: does not hold"),
+        (change_what_was_signed, r"model\.sig: does not hold"),
+    ],
+)
+def test_what_was_changed_is_refused(
+    bundle: Path, keys: tuple[Path, Path], change: Callable[[Path], None], told: str
+) -> None:
+    change(bundle)
+    with pytest.raises(DataError, match=told):
+        Classifier.load(bundle, public_key=keys[1])
+
+
+def test_the_key_of_another(bundle: Path, tmp_path: Path) -> None:
+    _, public = make_key(tmp_path, "other")
+    with pytest.raises(DataError, match=r"does not hold for this bundle and the key .*other\.pub: Key mismatch"):
+        Classifier.load(bundle, public_key=public)
+    with pytest.raises(DataError, match="does not hold"):
+        verify_signature(bundle, public)
+
+
+def test_keys_that_are_none(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text.pem").write_text("no key")
+    curve = rsa.generate_private_key(65537, 2048)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "rsa.pem").write_bytes(curve.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    private, public = make_key(tmp_path, "locked", b"secret")
+    for wrong in (tmp_path / "text.pem", tmp_path / "rsa.pem", public, private):
+        with pytest.raises(SettingsError, match="expected an elliptic key"):
+            signer(wrong)
+    with pytest.raises(SettingsError, match="expected an elliptic key"):
+        verify_signature(bundle, private)
+    with pytest.raises(InputMissing, match="there is no key here"):
+        signer(tmp_path / "nothing.pem")
+    monkeypatch.setenv(signature.PASSWORD, "wrong")
+    with pytest.raises(SettingsError, match=signature.PASSWORD):
+        signer(private)
+    monkeypatch.setenv(signature.PASSWORD, "secret")
+    signer(private)(bundle)
+    verify_signature(bundle, public)
+
+
+def test_the_command_line(bundle: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(bundle), "--key", str(keys[1])]) == 0
+    assert f"model.sig: signed with the key that belongs to {keys[1]}" in capsys.readouterr().out
+    remove_the_signature(bundle)
+    assert main(["verify", str(bundle), "--key", str(keys[1])]) == 65
+    assert main(["verify", str(bundle)]) == 0
+    assert main(["sign", str(bundle), "--key", str(keys[0])]) == 0
+    assert main(["verify", str(bundle), "--key", str(keys[1])]) == 0
+    change_a_file(bundle)
+    before = (bundle / "model.sig").read_bytes()
+    assert main(["sign", str(bundle), "--key", str(keys[0])]) == 65
+    assert (bundle / "model.sig").read_bytes() == before
+    assert main(["sign", str(bundle)]) == 64
+    assert main(["verify", str(bundle), "--key"]) == 64
+
+
+def test_other_tools_agree(bundle: Path, keys: tuple[Path, Path]) -> None:
+    """The command line of model-signing verifies what was signed here, and the other way round."""
+
+    def tool(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "model_signing", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+
+    place = ("--signature", bundle / "model.sig")
+    done = tool("verify", "key", bundle, *place, "--public_key", keys[1])
+    assert done.returncode == 0, done.stderr
+    remove_the_signature(bundle)
+    done = tool("sign", "key", bundle, *place, "--private_key", keys[0])
+    assert done.returncode == 0, done.stderr
+    verify_signature(bundle, keys[1])
+
+
+def test_without_the_package(bundle: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signature, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install -e '\.\[sign\]'"):
+        Classifier.load(bundle, public_key=keys[1])
+    assert main(["sign", str(bundle), "--key", str(keys[0])]) == 64
+    Classifier.load(bundle)
+
+
+def test_export_signs(
+    settings: Callable[..., TrainRun], single_label_file: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+
+    def exported(key: Path) -> Path:
+        wanted = ExportSettings(signing_key=str(key))
+        return export(ExportRun(run=str(run.path), bundle=str(tmp_path / "exported"), export=wanted))
+
+    with pytest.raises(InputMissing, match="there is no key here"):
+        exported(tmp_path / "nothing.pem")
+    assert not (tmp_path / "exported").exists()
+    folder = exported(keys[0])
+    assert "model.sig" not in json.loads((folder / "manifest.json").read_text())["files"]
+    again = pickle.loads(pickle.dumps(Classifier.load(folder, public_key=keys[1])))
+    assert again.bundle_sha256 == digest(folder / "manifest.json")
+
+
+def test_a_service_takes_signed_bundles_alone(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    from tests.serving import serving
+
+    unsigned = make_bundle(tmp_path / "unsigned")
+    with pytest.raises(DataError, match="is not signed"), serving({"a": unsigned}, public_key=str(keys[1])):
+        pass
+    with serving({"production": bundle}, public_key=str(keys[1])) as running:
+        version = running.get("/info").json()["model_sha"]
+        change_a_file_and_the_manifest(bundle)
+        assert running.run(running.service.deployments.reload("production")) is False
+        assert running.get("/info").json()["model_sha"] == version
