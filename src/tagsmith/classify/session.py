@@ -19,8 +19,8 @@ TOKENS_A_THREAD = 256
 """Of a call: what it works on stays in a core's cache, and of mixed lengths little is padding.
 
 Documents a second on two cores of an Intel Xeon (Sapphire Rapids), MiniLM, four fifths short questions and a fifth
-abstracts, in calls of 128, 256, 512, 1,024 and 2,048 tokens: two at once, of a thread each, 145, 145, 136, 125, 106; one
-after the other, of two threads each, 108, 111, 114, 108, 95.
+abstracts, in calls of 128, 256, 512, 1,024 and 2,048 tokens: two at once, of a thread each, 145, 145, 136, 125, 106;
+one after the other, of two threads each, 108, 111, 114, 108, 95.
 """
 
 TOKENS_OF_A_GPU = 16_384
