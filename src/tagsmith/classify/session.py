@@ -2,6 +2,7 @@
 
 import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,12 +16,12 @@ T = TypeVar("T")
 
 CPU = "CPUExecutionProvider"
 
-TOKENS_A_THREAD = 256
-"""Of a call: what it works on stays in a core's cache, and of mixed lengths little is padding.
+TOKENS_A_THREAD = 64
+"""Of a call: enough for the arithmetic, few enough for a core's cache, for little padding, and for equal shares.
 
 Documents a second on two cores of an Intel Xeon (Sapphire Rapids), MiniLM, four fifths short questions and a fifth
-abstracts, in calls of 128, 256, 512, 1,024 and 2,048 tokens: two at once, of a thread each, 145, 145, 136, 125, 106;
-one after the other, of two threads each, 108, 111, 114, 108, 95.
+abstracts, in calls of 64, 128, 256, 512 and 2,048 tokens: two at once, of a thread each, 149, 150, 148, 136, 106; one
+after the other, of two threads each, -, 108, 111, 114, 95. 64 short questions at a time: see the README's load.
 """
 
 TOKENS_OF_A_GPU = 16_384
@@ -64,17 +65,24 @@ class Graph:
         self.call_tokens = TOKENS_A_THREAD * each
         if list(providers) != [CPU]:
             self._calls, self.call_tokens = 1, TOKENS_OF_A_GPU
+        # Of all threads that share the graph: more calls than that would only wait for each other.
+        self._room = threading.BoundedSemaphore(self._calls)
         self.session = _open(path, each, list(providers))
 
     def each(self, call: Callable[[T], None], batches: Sequence[T]) -> None:
         """Make the call for every batch, as many at once as there are threads for."""
+
+        def make(batch: T) -> None:
+            with self._room:
+                call(batch)
+
         if self._calls == 1 or len(batches) < 2:
             for batch in batches:
-                call(batch)
+                make(batch)
             return
         # Threads of this call alone: they start in no time beside it, and a process that is forked inherits none.
         with ThreadPoolExecutor(min(self._calls, len(batches))) as pool:
-            for _ in pool.map(call, batches):
+            for _ in pool.map(make, batches):
                 pass  # An error of a call is raised here; those that have not begun are not made then.
 
 

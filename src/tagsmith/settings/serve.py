@@ -32,7 +32,7 @@ class ServeSettings:
     batch_tokens: int = setting(2048, "most that leaves the queue together", unit="tokens", low=16)
     call_tokens: int | None = setting(
         None,
-        "most of these in one call of the encoder; null: 256 a thread of it, 16384 on a GPU",
+        "most of these in one call of the encoder; null: 64 a thread of it, 16384 on a GPU",
         unit="tokens, padding included",
         low=16,
     )

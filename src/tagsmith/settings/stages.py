@@ -182,7 +182,7 @@ class ClassifyRun:
     batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
     batch_tokens: int | None = setting(
         None,
-        "most in one call of the encoder; null: 256 a thread of it, 16384 on a GPU",
+        "most in one call of the encoder; null: 64 a thread of it, 16384 on a GPU",
         unit="tokens, padding included",
         low=16,
     )
