@@ -44,7 +44,7 @@ def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Sche
         write_json(folder / ".argilla" / "dataset.json", argilla.dataset(model))
     elif tool is Tool.doccano:
         write_lines(folder / "documents.jsonl", doccano.lines(questions))
-        write_json(folder / "labels.json", doccano.labels(schema.classes))
+        write_json(folder / "labels.json", doccano.labels(schema.classes, schema.multi_label))
     else:
         sheet.write(folder / "documents.csv", questions, schema.classes)
 
@@ -67,7 +67,7 @@ def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
     elif settings.tool is Tool.argilla:
         answers = argilla.answers(_json(path))
     elif settings.tool is Tool.doccano:
-        answers = doccano.answers(path)
+        answers = doccano.answers(path, schema.classes, schema.multi_label)
     else:
         answers = sheet.answers(path, schema.classes, schema.multi_label)
     return write_tags(answers, settings, run, schema, settings.tool.value, str(path))
