@@ -1,12 +1,14 @@
 """A loaded bundle under the hands of services: threads, processes, streams."""
 
 import json
+import os
 import pickle
 import random
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,8 @@ import pytest
 from tagsmith.classify.classifier import Classifier, Prediction
 from tagsmith.classify.session import CPU, Graph, shares
 from tagsmith.errors import DataError, SettingsError
+from tagsmith.files import digest
+from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS
 
 BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"
@@ -157,3 +161,171 @@ def test_calls_are_made_at_once_and_an_error_of_one_is_told() -> None:
 
     with pytest.raises(ValueError, match="no memory"):
         graph.each(fail, range(6))
+
+
+def test_of_calls_that_have_not_begun_none_does_after_an_error_or_ctrl_c() -> None:
+    code = """
+import os, signal, sys, time
+from pathlib import Path
+from tagsmith.classify.session import CPU, Graph
+
+graph = Graph(Path(sys.argv[1]), 2, [CPU])
+for wrong in (MemoryError, StopIteration, KeyboardInterrupt):
+    made = []
+
+    def call(batch):
+        made.append(batch)
+        time.sleep(0.001)
+        if batch == 3:
+            if wrong is KeyboardInterrupt:
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                raise wrong
+
+    try:
+        graph.each(call, range(100_000))
+    except wrong:
+        assert len(made) < 1000, len(made)
+    else:
+        raise AssertionError(f"{wrong}: not raised")
+    graph.each(made.append, range(6))  # Nothing is left taken.
+"""
+    run_alone(code)
+
+
+def run_alone(code: str) -> str:
+    """What a process of its own prints, which ends well within a minute."""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(BUNDLES / "single" / "onnx" / "model.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_who_is_still_at_work_when_the_main_thread_has_ended_goes_on() -> None:
+    code = """
+import atexit, sys, threading
+from pathlib import Path
+from tagsmith import Classifier
+
+classifier = Classifier.load(Path(sys.argv[1]).parents[1], threads=2)
+main = threading.main_thread()
+
+def work():
+    main.join()
+    say()
+
+def say():
+    print(len(classifier.predict(["a cat " * (i % 40 + 1) for i in range(200)])))
+
+atexit.register(say)
+threading.Thread(target=work).start()
+"""
+    assert run_alone(code).split() == ["200", "200"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_is_forked_while_others_compute_has_room() -> None:
+    code = """
+import os, sys, threading
+from pathlib import Path
+from tagsmith.classify.session import CPU, Graph
+
+graph = Graph(Path(sys.argv[1]), 2, [CPU])
+inside, leave = threading.Barrier(3), threading.Event()
+
+def call(batch):
+    inside.wait()
+    leave.wait()
+
+computing = threading.Thread(target=graph.each, args=(call, range(2)))
+computing.start()
+inside.wait()
+child = os.fork()
+made = []
+if not child:
+    graph.each(made.append, range(4))
+    os._exit(len(made))
+status = os.waitpid(child, 0)[1]
+leave.set()
+computing.join()
+assert os.waitstatus_to_exitcode(status) == 4
+"""
+    run_alone(code)
+
+
+def test_threads_beyond_those_of_the_graph_wait_for_each_other_and_no_call_is_lost() -> None:
+    graph = Graph(BUNDLES / "single" / "onnx" / "model.onnx", 4, [CPU])
+    inside, most, lock = 0, 0, threading.Lock()
+
+    def ask(count: int) -> list[int] | None:
+        made = []
+
+        def call(batch: int) -> None:
+            nonlocal inside, most
+            with lock:
+                inside, most = inside + 1, max(most, inside + 1)
+            time.sleep(0.001)
+            with lock:
+                inside -= 1
+            if batch == 13:
+                raise ValueError
+            made.append(batch)
+
+        try:
+            graph.each(call, range(count))
+        except ValueError:
+            return None
+        return sorted(made)
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(ask, [0, 1, 5, 20] * 8))
+    assert found == [[], [0], [0, 1, 2, 3, 4], None] * 8
+    assert most == shares(4)[0]
+
+
+def test_no_document_one_and_those_of_many_windows_in_their_order(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "bundle", max_tokens=10)
+    decision = json.loads((folder / "decision.json").read_text())
+    decision["window_rule"] |= {"long_documents": "windows", "overlap": 2, "max_windows": 8}
+    (folder / "decision.json").write_text(json.dumps(decision))
+    seal(folder)
+    one, several = (Classifier.load(folder, threads=threads) for threads in (1, 4))
+    assert several.predict([]) == []
+    assert several.predict_proba([]).shape == (0, len(several.classes))
+    given = texts(120)
+    alone = np.concatenate([one.logits([text]) for text in given])
+    assert len(np.unique(alone, axis=0)) > 20  # They can be told apart.
+    for budget in (None, 1, 40, 100_000):
+        np.testing.assert_allclose(several.logits(given, budget), alone, atol=1e-5)
+        np.testing.assert_allclose(several.logits(given[::-1], budget), alone[::-1], atol=1e-5)
+    np.testing.assert_array_equal(several.logits(given[:1]), alone[:1])
+
+
+def seal(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        entry["sha256"] = digest(folder / name)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_classifier_that_was_used_goes_through_a_fork_and_a_spawn() -> None:
+    code = """
+import multiprocessing, pickle, sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from tagsmith import Classifier
+
+def ask(texts):
+    return classifier.predict_proba(texts).tolist()
+
+classifier = Classifier.load(Path(sys.argv[1]).parents[1], threads=2)
+texts = ["a cat " * (i % 40 + 1) for i in range(200)]
+expected = ask(texts)
+with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+    assert pool.submit(ask, texts).result(30) == expected
+    assert pool.submit(Classifier.predict_proba, classifier, texts).result(30).tolist() == expected
+with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    assert pool.submit(Classifier.predict_proba, classifier, texts).result(30).tolist() == expected
+"""
+    run_alone(code)

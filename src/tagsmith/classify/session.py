@@ -3,8 +3,8 @@
 import math
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,26 +64,62 @@ class Graph:
         self._calls, each = shares(threads or cores())
         self.call_tokens = TOKENS_A_THREAD * each
         if list(providers) != [CPU]:
-            self._calls, self.call_tokens = 1, TOKENS_OF_A_GPU
+            self._calls, each, self.call_tokens = 1, threads or cores(), TOKENS_OF_A_GPU
         # Of all threads that share the graph: more calls than that would only wait for each other.
-        self._room = threading.BoundedSemaphore(self._calls)
+        self._room, self._process = threading.BoundedSemaphore(self._calls), os.getpid()
         self.session = _open(path, each, list(providers))
 
     def each(self, call: Callable[[T], None], batches: Sequence[T]) -> None:
-        """Make the call for every batch, as many at once as there are threads for."""
+        """Make the call for every batch, as many at once as there are threads for.
 
-        def make(batch: T) -> None:
-            with self._room:
-                call(batch)
+        An error of a call is raised when those that have begun have ended; no other begins then.
+        """
+        if os.getpid() != self._process:
+            # Forked: the threads whose calls had taken the room are not here to give it back.
+            self._room, self._process = threading.BoundedSemaphore(self._calls), os.getpid()
+        room, todo = self._room, deque(batches)
+        errors: list[BaseException] = []
 
-        if self._calls == 1 or len(batches) < 2:
-            for batch in batches:
-                make(batch)
-            return
-        # Threads of this call alone: they start in no time beside it, and a process that is forked inherits none.
-        with ThreadPoolExecutor(min(self._calls, len(batches))) as pool:
-            for _ in pool.map(make, batches):
-                pass  # An error of a call is raised here; those that have not begun are not made then.
+        def work() -> None:
+            while True:
+                try:
+                    batch = todo.popleft()
+                except IndexError:
+                    return
+                try:
+                    with room:
+                        if errors:
+                            return
+                        call(batch)
+                except BaseException as error:  # Raised below, in the thread that waits.
+                    errors.append(error)
+
+        # Threads of this call alone: they start in no time beside it, and a process that is forked inherits none. Not
+        # those of concurrent.futures, which begin nothing once the main thread has ended, whoever is still at work.
+        threads = [threading.Thread(target=work) for _ in range(min(self._calls, len(batches)))]
+        try:
+            if len(threads) < 2 or not _started(threads):
+                work()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+        except BaseException as error:  # Ctrl-C; what went wrong in a call is in `errors` already.
+            errors.insert(0, error)
+            for thread in threads:
+                if thread.is_alive():
+                    thread.join()
+        if errors:
+            raise errors.pop(0)
+
+
+def _started(threads: Sequence[threading.Thread]) -> bool:
+    """Start them; False: Python, which ends, or the machine lets none or not all begin."""
+    try:
+        for thread in threads:
+            thread.start()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _open(graph: Path, threads: int, providers: list[str]) -> onnxruntime.InferenceSession:
