@@ -5,8 +5,10 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,12 +16,16 @@ from tagsmith.bundle import signature
 from tagsmith.bundle.__main__ import main
 from tagsmith.bundle.signature import signer, verify_signature
 from tagsmith.classify.classifier import Classifier
+from tagsmith.classify_files.stage import classify_files
 from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.export.stage import export
 from tagsmith.files import digest
-from tagsmith.settings import ExportRun, ExportSettings, Recipe, TrainRun
+from tagsmith.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
 from tagsmith.train import train
 from tests.bundles import make_bundle
+
+if TYPE_CHECKING:
+    from tests.serving import Served
 
 pytest.importorskip("model_signing", reason="needs model-signing: pip install -e '.[sign]'")
 
@@ -118,6 +124,58 @@ def test_what_was_changed_is_refused(
         Classifier.load(bundle, public_key=keys[1])
 
 
+def test_hidden_files_and_folders_are_nobodys_business(bundle: Path, keys: tuple[Path, Path]) -> None:
+    (bundle / ".cache" / "huggingface").mkdir(parents=True)  # What a download from the hub leaves.
+    (bundle / ".cache" / "huggingface" / "schema.json.metadata").write_text("x")
+    (bundle / ".link").symlink_to("/nowhere")
+    Classifier.load(bundle, public_key=keys[1])
+    (bundle / ".link").unlink()
+    signer(keys[0])(bundle)
+    (bundle / ".cache" / "huggingface" / "schema.json.metadata").write_text("y")
+    Classifier.load(bundle, public_key=keys[1])
+
+
+@pytest.mark.parametrize("name", ["schema.json", "onnx", "other"])
+def test_links_are_not_signed_nor_taken_for_what_was_signed(
+    bundle: Path, keys: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    if name == "other":
+        (bundle / name).symlink_to("/nowhere")
+    else:
+        (bundle / name).rename(tmp_path / name)
+        (bundle / name).symlink_to(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{name}(: a link|/model\.onnx: missing)"):
+        Classifier.load(bundle, public_key=keys[1])
+    assert main(["sign", str(bundle), "--key", str(keys[0])]) == 65
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_classifying_files_with_a_key(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    given, output = tmp_path / "new.jsonl", tmp_path / "classified.jsonl"
+    given.write_text(json.dumps({"text": "the cat"}) + "\n")
+
+    def run(key: Path, processes: int = 1) -> ClassifyRun:
+        return ClassifyRun(
+            str(bundle), str(given), str(output), processes=processes, public_key=str(key), overwrite=True
+        )
+
+    _, other = make_key(tmp_path, "other")
+    with pytest.raises(DataError, match="Key mismatch"):
+        classify_files(run(other))
+    with pytest.raises(InputMissing, match="there is no key here"):
+        classify_files(run(tmp_path / "nothing.pub"))
+    assert not output.exists()
+    for processes in (1, 2):
+        assert classify_files(run(keys[1], processes)).classified == 1
+        assert json.loads(output.read_text())["label"] == "animals"
+    output.unlink()
+    for change in (change_a_file_and_the_manifest, remove_the_signature):
+        change(bundle)
+        with pytest.raises(DataError, match=r"model\.sig"):
+            classify_files(run(keys[1]))
+    assert not list(tmp_path.glob("*classified*"))
+
+
 def test_the_key_of_another(bundle: Path, tmp_path: Path) -> None:
     _, public = make_key(tmp_path, "other")
     with pytest.raises(DataError, match=r"does not hold for this bundle and the key .*other\.pub: Key mismatch"):
@@ -145,6 +203,8 @@ def test_keys_that_are_none(bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(signature.PASSWORD, "secret")
     signer(private)(bundle)
     verify_signature(bundle, public)
+    monkeypatch.setenv(signature.PASSWORD, "")  # As where a secret of that name is not set.
+    signer(make_key(tmp_path, "open")[0])
 
 
 def test_the_command_line(bundle: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,6 +263,40 @@ def test_export_signs(
     assert "model.sig" not in json.loads((folder / "manifest.json").read_text())["files"]
     again = pickle.loads(pickle.dumps(Classifier.load(folder, public_key=keys[1])))
     assert again.bundle_sha256 == digest(folder / "manifest.json")
+
+
+def test_a_service_that_watches_a_link_takes_no_unsigned_bundle(
+    bundle: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from tests.serving import serving
+
+    def lead_to(folder: Path) -> None:
+        (tmp_path / "next").symlink_to(folder)
+        (tmp_path / "next").replace(tmp_path / "current")
+
+    def reloads(found: "Served", result: str) -> bool:
+        return f'tagsmith_reloads_total{{deployment="production",result="{result}"}}' in found.get("/metrics").text
+
+    def until(happened: Callable[[], bool]) -> None:
+        limit = time.monotonic() + 30
+        while not happened():
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+    unsigned, newer = make_bundle(tmp_path / "unsigned", vote=3.0), make_bundle(tmp_path / "newer", vote=4.0)
+    signer(keys[0])(newer)
+    lead_to(bundle)
+    with serving({"production": tmp_path / "current"}, public_key=str(keys[1]), watch_seconds=0.05) as running:
+        version = running.get("/info").json()["model_sha"]
+        lead_to(unsigned)
+        until(lambda: reloads(running, "refused"))
+        assert running.get("/info").json()["model_sha"] == version
+        assert running.get("/deployments").json()["deployments"][0]["newer_refused"]
+        assert running.post("/predict", json={"inputs": "the cat"}).json()[0]["label"] == "animals"
+        lead_to(newer)
+        until(lambda: reloads(running, "taken"))
+        assert running.get("/info").json()["model_sha"] != version
+        assert not running.get("/deployments").json()["deployments"][0]["newer_refused"]
 
 
 def test_a_service_takes_signed_bundles_alone(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:

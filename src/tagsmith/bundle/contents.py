@@ -144,10 +144,15 @@ def check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def hidden(name: Path) -> bool:
+    """Whether a path inside a bundle is of a hidden file or folder: what a file browser or a download leaves there."""
+    return any(part.startswith(".") for part in name.parts)
+
+
 def _present(folder: Path) -> set[str]:
     """The files below the folder but the manifest, the signature and hidden ones, by their names from there."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {path.relative_to(folder).as_posix() for path in paths} - {MANIFEST, SIGNATURE}
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {name.as_posix() for name in names if not hidden(name)} - {MANIFEST, SIGNATURE}
 
 
 def _digests(folder: Path, names: Sequence[str]) -> list[str]:

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tagsmith.bundle.contents import SIGNATURE
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.bundle.contents import SIGNATURE, hidden
+from tagsmith.errors import DataError, InputMissing, SettingsError, listing
 from tagsmith.files import written_beside
 
 KEYS = "expected an elliptic key (P-256, P-384 or P-521) in PEM"
@@ -33,14 +33,16 @@ def signer(private_key: Path) -> Callable[[Path], None]:
     from model_signing import hashing, signing
 
     # The package takes a text and hands it to one that takes bytes.
-    password: Any = os.environ[PASSWORD].encode() if PASSWORD in os.environ else None
+    password: Any = os.environ.get(PASSWORD, "").encode() or None
     config = _with_key(
         private_key, lambda: signing.Config().use_elliptic_key_signer(private_key=private_key, password=password)
     )
 
     def sign(folder: Path) -> None:
-        hidden = [path.relative_to(folder) for path in folder.rglob(".*")]
-        config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[SIGNATURE, *hidden]))
+        """Raises: DataError, there are links in the folder."""
+        _refuse(_links(folder), folder)
+        ignored = [path.relative_to(folder) for path in folder.rglob(".*")]
+        config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[SIGNATURE, *ignored]))
         with written_beside(folder / SIGNATURE) as beside:
             config.sign(folder, beside)
 
@@ -65,6 +67,7 @@ def verify_signature(folder: Path, public_key: Path) -> None:
     path = folder / SIGNATURE
     if not path.is_file():
         raise DataError(f"{folder}: is not signed (looked for {path}), and a signature is asked for.")
+    _refuse([name for name in _links(folder) if not hidden(name)], folder)
     try:
         config.verify(folder, path)
     except Exception as error:  # The package's own, protobuf's, cryptography's: whatever a file can have wrong.
@@ -72,6 +75,18 @@ def verify_signature(folder: Path, public_key: Path) -> None:
         if changed := CHANGED.findall(told):
             told = f"changed since it was signed: {', '.join(sorted(changed))}"
         raise DataError(f"{path}: does not hold for this bundle and the key {public_key}: {told}.") from error
+
+
+def _links(folder: Path) -> list[Path]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink())
+    return sorted(name for name in found if name != Path(SIGNATURE))
+
+
+def _refuse(links: list[Path], folder: Path) -> None:
+    """Raises: DataError, there are some; what they lead to may be another file at any time."""
+    if links:
+        names = [f"{name}: a link" for name in links]
+        raise DataError(listing(f"{folder}: what is signed are files; cp -rL copies what these lead to:", names))
 
 
 def _require(key: Path) -> None:
