@@ -111,6 +111,12 @@ def test_a_provider_that_is_not_there_is_told() -> None:
     assert len(one.predict(["a cat"])) == 1
 
 
+@pytest.mark.parametrize("threads", [0, -2])
+def test_no_thread_at_all_is_told(threads: int) -> None:
+    with pytest.raises(SettingsError, match=f"threads: expected at least 1, or None for one a core, found {threads}"):
+        Classifier.load(BUNDLES / "single", threads=threads)
+
+
 def test_counts_of_tokens_and_decisions_of_what_was_encoded(classifier: Classifier) -> None:
     given = ["a cat", " ".join(["cat"] * 100)]
     encoded = classifier.encoded(given)

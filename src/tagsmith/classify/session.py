@@ -56,11 +56,13 @@ class Graph:
         call_tokens: with how many tokens, padding included, a call is fast.
 
     Raises:
-        SettingsError: onnxruntime has no such provider, or it cannot be used on this machine.
+        SettingsError: onnxruntime has no such provider, or it cannot be used on this machine; no thread.
         DataError: the file holds no graph.
     """
 
     def __init__(self, path: Path, threads: int | None, providers: Sequence[str]):
+        if threads is not None and threads < 1:
+            raise SettingsError(f"threads: expected at least 1, or None for one a core, found {threads}.")
         self._calls, each = shares(threads or cores())
         self.call_tokens = TOKENS_A_THREAD * each
         if list(providers) != [CPU]:
