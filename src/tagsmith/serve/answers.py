@@ -35,10 +35,10 @@ class Answer:
     set: tuple[str, ...] | None = None
 
 
-def answers(classifier: Classifier, texts: Sequence[str], call_tokens: int | None) -> list[Answer]:
+def answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer]:
     """One answer a text, in their order."""
     encoded = classifier.encoded(texts)
-    logits, vectors = classifier.outputs(encoded, call_tokens)
+    logits, vectors = classifier.outputs(encoded)
     rule = classifier.decision.rule
     scores = rule.scores(logits)
     predictions = classifier.predictions(scores, rule.decide(scores, vectors))

@@ -45,7 +45,7 @@ class Model:
         self.classifier = Classifier.load(folder, threads=settings.threads, public_key=settings.public_key)
         reference = Reference.load(folder / REFERENCE)
         self.drift = Drift(reference, settings.drift_documents) if reference is not None else None
-        _check_answers(folder, self.classifier, settings.call_tokens)
+        _check_answers(folder, self.classifier)
         self.requests = 0
         self._idle = asyncio.Event()
 
@@ -56,7 +56,7 @@ class Model:
 
         self.batcher = Batcher(
             f"encoder of {name}",
-            lambda texts: answers(self.classifier, texts, settings.call_tokens),
+            lambda texts: answers(self.classifier, texts),
             lambda text: tokens_of(self.classifier, text),
             settings.batch_tokens,
             settings.queue_documents,
@@ -82,8 +82,8 @@ class Model:
         await asyncio.to_thread(self.batcher.close)
 
 
-def _check_answers(folder: Path, classifier: Classifier, call_tokens: int | None) -> None:
-    found = answers(classifier, WARM_UP, call_tokens)
+def _check_answers(folder: Path, classifier: Classifier) -> None:
+    found = answers(classifier, WARM_UP)
     scores = np.stack([answer.scores for answer in found])
     if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
         raise DataError(f"{folder}: gives scores that are not between 0 and 1; export the run again.")
