@@ -20,8 +20,8 @@ TOKENS_A_THREAD = 64
 """Of a call: enough for the arithmetic, few enough for a core's cache, for little padding, and for equal shares.
 
 Documents a second on two cores of an Intel Xeon (Sapphire Rapids), MiniLM, four fifths short questions and a fifth
-abstracts, in calls of 64, 128, 256, 512 and 2,048 tokens: two at once, of a thread each, 149, 150, 148, 136, 106; one
-after the other, of two threads each, -, 108, 111, 114, 95. 64 short questions at a time: see the README's load.
+abstracts: two calls at once, of a thread each and of 64, 128, 256, 512 and 2,048 tokens, 149, 150, 148, 136, 106; one
+after the other, of two threads each and of 128, 256, 512 and 2,048 tokens, 108, 111, 114, 95.
 """
 
 TOKENS_OF_A_GPU = 16_384
