@@ -181,17 +181,23 @@ for wrong in (MemoryError, StopIteration, KeyboardInterrupt):
 
     def call(batch):
         made.append(batch)
+        under_way.add(batch)
         time.sleep(0.001)
         if batch == 3:
             if wrong is KeyboardInterrupt:
                 os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.3)
             else:
+                under_way.discard(batch)
                 raise wrong
+        under_way.discard(batch)
 
+    under_way = set()
     try:
         graph.each(call, range(100_000))
     except wrong:
         assert len(made) < 1000, len(made)
+        assert not under_way, under_way  # A call that goes on while Python ends aborts the process.
     else:
         raise AssertionError(f"{wrong}: not raised")
     graph.each(made.append, range(6))  # Nothing is left taken.

@@ -98,30 +98,52 @@ class Graph:
 
         # Threads of this call alone: they start in no time beside it, and a process that is forked inherits none. Not
         # those of concurrent.futures, which begin nothing once the main thread has ended, whoever is still at work.
-        threads = [threading.Thread(target=work) for _ in range(min(self._calls, len(batches)))]
+        at_once = min(self._calls, len(batches))
+        helpers = [_Helper(work) for _ in range(at_once)] if at_once > 1 else []
         try:
-            if len(threads) < 2 or not _started(threads):
+            if not _started(helpers):
                 work()
-            for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
+            for helper in helpers:
+                helper.wait()
         except BaseException as error:  # Ctrl-C; what went wrong in a call is in `errors` already.
             errors.insert(0, error)
-            for thread in threads:
-                if thread.is_alive():
-                    thread.join()
+            for helper in helpers:
+                helper.wait()
         if errors:
             raise errors.pop(0)
 
 
-def _started(threads: Sequence[threading.Thread]) -> bool:
-    """Start them; False: Python, which ends, or the machine lets none or not all begin."""
+class _Helper(threading.Thread):
+    """A thread that is waited for by other means than `join`.
+
+    A `join` that Ctrl-C interrupts takes a thread that runs for one that has ended (python/cpython#90882, until 3.13):
+    Python's end then no longer waits for it, and aborts the process if it is in a call of the graph.
+    """
+
+    def __init__(self, work: Callable[[], None]):
+        super().__init__()
+        self._work, self._ended = work, threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.set()
+
+    def wait(self) -> None:
+        """Wait for its end; a thread that has not begun to run is not waited for."""
+        if self.ident is not None:
+            self._ended.wait()
+
+
+def _started(helpers: Sequence[_Helper]) -> bool:
+    """Start them; False: there is none, or Python, which ends, or the machine lets none or not all begin."""
     try:
-        for thread in threads:
-            thread.start()
+        for helper in helpers:
+            helper.start()
     except RuntimeError:
         return False
-    return True
+    return bool(helpers)
 
 
 def _open(graph: Path, threads: int, providers: list[str]) -> onnxruntime.InferenceSession:
