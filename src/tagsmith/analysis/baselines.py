@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.amounts import probe_c
-from tagsmith.analysis.intervals import difference_intervals, overall
+from tagsmith.analysis.intervals import overall
+from tagsmith.bootstrap import addends, difference
 from tagsmith.metrics import decide, probabilities
 from tagsmith.probe import fit_head
 from tagsmith.tfidf import fit_and_predict
@@ -62,6 +63,14 @@ def beside(
         [low, high].
     """
     figures, ours = overall(truth, baseline), overall(truth, predicted)
-    intervals = difference_intervals(truth, predicted, baseline, resamples, seed)
-    lead = {name: {"found": ours[name] - value, "interval": intervals[name]} for name, value in figures.items()}
+    both = addends(truth, baseline), addends(truth, predicted)
+    low, high, _ = difference(*both, resamples, np.random.default_rng(seed))
+    lead = {
+        name: {
+            "found": ours[name] - value,
+            # Of a single document nothing is known.
+            "interval": [float(low[i]), float(high[i])] if len(truth) > 1 else [-1.0, 1.0],
+        }
+        for i, (name, value) in enumerate(figures.items())
+    }
     return {**figures, "documents": documents, "lead": lead}
