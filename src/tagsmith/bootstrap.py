@@ -77,7 +77,7 @@ def _share(found: Floats, of: Floats, otherwise: float = np.nan) -> Floats:
 def redrawn(
     parts: Sequence[sparse.csr_array], resamples: int, random: np.random.Generator, size: int | None = None
 ) -> list[Floats]:
-    """Figures, float64 [resamples, figures], of each of several classifiers on the same draws of documents.
+    """Sums, float64 [resamples, 3 * classes + 5], of each of several classifiers over the same draws of documents.
 
     Args:
         parts: `addends` of each.
@@ -91,7 +91,7 @@ def redrawn(
         places = random.integers(0, documents, (size or documents, draws)) * draws + np.arange(draws)
         times = np.bincount(places.ravel(), minlength=documents * draws).reshape(documents, draws)
         weights = times.astype(np.float64)
-        found.append([figures((part.T @ weights).T) for part in parts])
+        found.append([(part.T @ weights).T for part in parts])
     return [np.concatenate(batches) for batches in zip(*found, strict=True)]
 
 
@@ -109,7 +109,7 @@ def difference(
             of both, whose variance is that of a sample of n m / (n + m).
     """
     before, after = redrawn((first, second), resamples, random, size)
-    drawn = after - before
+    drawn = figures(after) - figures(before)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # A figure that no draw has.
         low, high = np.nanquantile(drawn, EDGES, axis=0)
@@ -131,7 +131,7 @@ def corrected_interval(part: sparse.csr_array, resamples: int, random: np.random
     """
     totals = part.sum(axis=0)
     overall = len(OVERALL)
-    found, drawn = figures(totals)[:overall], redrawn((part,), resamples, random)[0][:, :overall]
+    found, drawn = figures(totals)[:overall], figures(redrawn((part,), resamples, random)[0])[:, :overall]
     batch = max(1, AT_ONCE // part.shape[1])
     starts = range(0, part.shape[0], batch)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -154,8 +154,9 @@ class Analysis:
             trained, tagged = (
                 [int(count) for count in matrix.sum(axis=0, dtype=int)] for matrix in (tags, self.truths["train"])
             )
+            documents = len(tags), len(self.splits["train"])
             curve = learning_curve(
-                by_share, truth, len(tags), trained, tagged, self.schema.classes, settings.resamples // 2, settings.seed
+                by_share, truth, documents, trained, tagged, self.schema.classes, settings.resamples // 2, settings.seed
             )
         return {"baselines": baselines, "learning_curve": curve}
 
