@@ -62,6 +62,7 @@ STAGES: dict[str, type] = {
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
+    "bench_curve": typed.BenchCurveRun,
     "bench_improve": typed.BenchImproveRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {

@@ -95,8 +95,8 @@ MAY_IMPORT = {
         "processes", "run", "schema", "scoring", "settings", "sharding", "tokens", "tracking",
     },
     "bench": {
-        "amounts", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes", "run",
-        "schema", "scoring", "settings", "tfidf", "tokens", "train",
+        "amounts", "analysis", "bootstrap", "data", "errors", "improve", "metrics", "model", "pretrained", "probe",
+        "processes", "run", "schema", "scoring", "settings", "tfidf", "tokens", "train",
     },
     "kills": {"errors", "run", "settings", "train"},
 }  # fmt: skip
