@@ -63,8 +63,8 @@ MAY_IMPORT = {
         "settings", "tokens",
     },
     "analysis": {
-        "amounts", "bootstrap", "data", "errors", "files", "guidance", "metrics", "model", "pretrained", "probe",
-        "processes", "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
+        "amounts", "bootstrap", "data", "decision", "errors", "files", "guidance", "metrics", "model", "pretrained",
+        "probe", "processes", "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
     },
     "evaluate": {
         "analysis", "data", "decision", "errors", "files", "metrics", "model", "run", "schema", "scoring", "settings",
@@ -95,8 +95,8 @@ MAY_IMPORT = {
         "processes", "run", "schema", "scoring", "settings", "sharding", "tokens", "tracking",
     },
     "bench": {
-        "amounts", "analysis", "bootstrap", "data", "errors", "improve", "metrics", "model", "pretrained", "probe",
-        "processes", "run", "schema", "scoring", "settings", "tfidf", "tokens", "train",
+        "amounts", "analysis", "bootstrap", "data", "decision", "errors", "improve", "metrics", "model", "pretrained",
+        "probe", "processes", "run", "schema", "scoring", "settings", "tfidf", "tokens", "train",
     },
     "kills": {"errors", "run", "settings", "train"},
 }  # fmt: skip

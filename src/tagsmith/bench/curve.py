@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from tagsmith import data
-from tagsmith.analysis.baselines import probe_predictions
+from tagsmith.analysis.baselines import decided, probe_logits
 from tagsmith.analysis.learning_curve import GROWTH, learning_curve, predictions_by_share
 from tagsmith.bench.tagging import Vectors, embed
 from tagsmith.bootstrap import OVERALL, addends, figures
 from tagsmith.data.split import draw_folds
+from tagsmith.decision.rule import DecisionRule
 from tagsmith.errors import SettingsError
 from tagsmith.settings import AnalysisSettings, BenchCurveRun
 
@@ -76,10 +77,11 @@ def _cases(
     multi_label, classes = tagged.schema.multi_label, tagged.schema.classes
     random = np.random.default_rng([seed, size])
     order = random.permutation(len(of.train))
+    rule = DecisionRule.plain(tagged.schema, 0.5)
     known, rest = np.sort(order[:size]), order[size:]
 
     def predicted(rows: NDArray[np.int64]) -> NDArray[np.int8]:
-        return probe_predictions(of.train[rows], of.truth[rows], of.test, multi_label, 0.5)
+        return decided(rule, probe_logits(of.train[rows], of.truth[rows], of.test, multi_label))
 
     def found(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return figures(addends(of.test_truth, predicted(rows)).sum(axis=0))
