@@ -47,7 +47,10 @@ def test_figures_jump_like_the_proportions_that_they_are() -> None:
     random = np.random.default_rng(0)
     size, errors = np.array([20.0, 100.0, 400.0]), np.array([0.3, 0.2, 0.1])
     spread = np.sqrt(2 * errors * (1 - errors) / size)  # Two trainings that have nothing in common.
-    steps = 0.05 + spread * random.standard_normal((4, 501, 3))
+    # Half of it from training to training, half among the test documents of one.
+    trainings, documents = random.standard_normal((400, 1, 3)), random.standard_normal((400, 501, 3))
+    documents[:, 0] = 0
+    steps = 0.05 + spread * (trainings + documents) / 2**0.5
     found = jump(steps, np.tile(errors, (8, 1)), errors, size)
     assert found == pytest.approx(spread, rel=0.1)
     # Of half the errors the half, near 0, and of a class that did not move what the others of its size do.

@@ -178,7 +178,8 @@ def jump(steps: Floats, errors: Floats, now: Floats, size: Floats) -> Floats:
         size: [figures].
     """
     before = errors.mean(axis=0)
-    moved = steps[:, 1:].var(axis=(0, 1)).sum() / (before * (1 - before) / size).sum()
+    between = steps[:, 0].var(axis=0, ddof=1) if len(steps) > 1 else 0.0
+    moved = (steps[:, 1:].var(axis=1).mean(axis=0) + between).sum() / (before * (1 - before) / size).sum()
     return np.asarray(np.sqrt(moved * now * (1 - now) / size))
 
 
