@@ -64,12 +64,12 @@ def test_a_run_goes_on_where_the_earlier_one_ended(
     weights = [load_file(run.weights) for run in (first, second)]
     assert torch.equal(weights[0]["head.weight"][order], weights[1]["head.weight"])
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0] if not name.startswith("head"))
-    found, folder = compare_runs(
+    (compared,) = compare_runs(
         CompareRuns(runs=[str(first.path), str(second.path)], schema_changes=str(tmp_path / "changes.yaml"))
     )
-    assert found["changed"] == []
-    assert {row["difference"] for name, row in found["figures"].items() if name != "log_loss"} == {0.0}
-    assert (folder / "comparison.html").is_file()
+    assert compared.found["changed"] == []
+    assert {row["difference"] for name, row in compared.found["figures"].items() if name != "log_loss"} == {0.0}
+    assert compared.page.is_file()
 
 
 def test_a_new_class_gets_a_row_of_the_regression(settings: Make, single_label_file: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The way to tools in which people tag, and back: what they say, and what nobody has said."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tagsmith.annotation import argilla, doccano, label_studio, sheet
-from tagsmith.annotation.answers import Answer, Kind, settle
+from tagsmith.annotation.answers import Answer, Kind, said, settle
 from tagsmith.annotation.queue import Question, same_document
 from tagsmith.annotation.stage import give, take
 from tagsmith.errors import DataError, InputMissing, SettingsError
@@ -123,25 +124,25 @@ def test_who_has_looked(annotation: dict[str, Any], kind: Kind) -> None:
     assert answer.kind is kind
 
 
-def said(*labels: tuple[str, ...], kind: Kind = Kind.tag) -> list[Answer]:
+def answered(*labels: tuple[str, ...], kind: Kind = Kind.tag) -> list[Answer]:
     return [Answer("x", "t", kind, each) for each in labels]
 
 
 @pytest.mark.parametrize(
     ("answers", "multi_label", "majority", "ask"),
     [
-        (said(("a",)), False, ("a",), ("a",)),
-        (said(("a",), ("a",), ("b",)), False, ("a",), None),
-        (said(("a",), ("b",)), False, None, None),
-        (said(("a",), ("b",), ("c",)), False, None, None),
-        (said(("a", "b"), ("b", "a")), True, ("a", "b"), ("a", "b")),
-        (said(("a", "b"), ("a",), ("a", "c")), True, ("a",), None),
-        (said(("a",), ()), True, None, None),
-        (said(("a",), (), ()), True, (), None),
-        (said((), ()), True, (), ()),
-        (said(("a",)) + said((), kind=Kind.ignored), False, ("a",), ("a",)),
-        (said((), kind=Kind.ignored), False, None, None),
-        (said(("a",), kind=Kind.unreviewed), False, None, None),
+        (answered(("a",)), False, ("a",), ("a",)),
+        (answered(("a",), ("a",), ("b",)), False, ("a",), None),
+        (answered(("a",), ("b",)), False, None, None),
+        (answered(("a",), ("b",), ("c",)), False, None, None),
+        (answered(("a", "b"), ("b", "a")), True, ("a", "b"), ("a", "b")),
+        (answered(("a", "b"), ("a",), ("a", "c")), True, ("a",), None),
+        (answered(("a",), ()), True, None, None),
+        (answered(("a",), (), ()), True, (), None),
+        (answered((), ()), True, (), ()),
+        (answered(("a",)) + answered((), kind=Kind.ignored), False, ("a",), ("a",)),
+        (answered((), kind=Kind.ignored), False, None, None),
+        (answered(("a",), kind=Kind.unreviewed), False, None, None),
     ],
 )
 def test_several_people(answers: list[Answer], multi_label: bool, majority: Any, ask: Any) -> None:
@@ -162,7 +163,8 @@ def test_several_people(answers: list[Answer], multi_label: bool, majority: Any,
 )
 def test_argilla_discards_and_drafts(response: dict[str, Any], status: str, kinds: list[Kind]) -> None:
     record = {"id": "x", "status": status, "fields": {"text": "t"}, "suggestions": {"class": {"value": "a"}}}
-    found = list(argilla.answers([{**record, "responses": {"class": [response]}}, {**record, "responses": {}}]))
+    both = [{**record, "responses": {"class": [response]}}, {**record, "responses": {}}]
+    found = list(argilla.answers(both, ("a",), False))
     assert [answer.kind for answer in found if isinstance(answer, Answer)] == kinds
 
 
@@ -174,9 +176,9 @@ def test_argilla_says_who_has_submitted_in_flat_records_alone() -> None:
     values = [{"value": value, "user_id": user} for value, user in zip(["b", "a", "b"], people, strict=True)]
     nested = {"id": "x", "status": "completed", "fields": {"text": "t"}, "responses": {"class": values}}
     for record, labels in ((flat, ("a",)), (nested, None)):
-        found = [answer for answer in argilla.answers([record]) if isinstance(answer, Answer)]
+        found = [answer for answer in argilla.answers([record], ("a", "b"), False) if isinstance(answer, Answer)]
         assert settle(found, False, OnDisagreement.majority)[0].labels == labels
-    (wrong,) = argilla.answers([{**flat, "class.responses.users": ["v"]}])
+    (wrong,) = argilla.answers([{**flat, "class.responses.users": ["v"]}], ("a", "b"), False)
     assert "as many values" in str(wrong)
 
 
@@ -186,10 +188,58 @@ def test_doccano_exports_a_file_of_each_annotator(tmp_path: Path) -> None:
         for person, label in (("anna", "a"), ("ben", "a"), ("../eve", "b")):
             record = {"id": 1, "text": "t", "tagsmith_id": "x", "label": [label], "Comments": []}
             archive.writestr(f"{person}.jsonl", json.dumps(record) + "\n")
-    found = [answer for answer in doccano.answers(path) if isinstance(answer, Answer)]
+    found = [answer for answer in doccano.answers(path, ("a", "b"), False) if isinstance(answer, Answer)]
     assert [answer.annotator for answer in found] == ["anna", "ben", "eve"]
     assert settle(found, False, OnDisagreement.majority)[0].labels == ("a",)
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["export"]
+
+
+def test_what_doccano_and_argilla_exported(tmp_path: Path) -> None:
+    """The queue below was imported into doccano 1.8.4 and (twice) into Argilla 2.8.0, and tagged by two people.
+
+    Both agreed on the first and the last document, the last having no class, and not on the next two. One tagged the
+    fifth, one skipped the seventh. doccano's export of approved documents has the fourth, approved without a label.
+    Argilla's has a draft of it, and of the sixth what one discarded and the other submitted.
+    """
+    names = ("a & b", "<x> \"q\" 's'", "ünï, cödé;#  two", "https://c.d", "plain")
+    texts = ['  two  spaces <b>&amp; "q"\n 2nd line\t tab 🙂', "<script>alert(1)</script> \\\"q\\\" 's'", "=1+1, a;b|c",
+             "x\u2028y \u00a0z", "مرحبا \u200fשלום\u202e abc \u202c 12", "plain", "skipped", "of no class"]  # fmt: skip
+    lines = [{"id": f"d/{i} é", "text": text, "suggested": [], "tag": None} for i, text in enumerate(texts)]
+    run = made_run(tmp_path, True, lines)
+    Schema(names, Task.multi_label).save(run.schema)
+    expected = {0: sorted(names[:2]), 1: "disagreement", 2: "disagreement", 4: sorted(names), 6: "ignored", 7: []}
+    archive = Path(shutil.make_archive(str(tmp_path / "export"), "zip", FIXTURES / "doccano"))
+    exports = [(Tool.doccano, archive, expected)]
+    for name in ("flat_2_8.json", "datasets_2_8.jsonl"):  # As to_list(flatten=True) and to_datasets().to_json write it.
+        exports.append((Tool.argilla, FIXTURES / "argilla" / name, {**expected, 5: [names[3]]}))
+    for tool, export, each in exports:
+        path, _ = take(settings(run, tool, export, overwrite=True))
+        found = {line["id"]: (line["text"], line["why"] if line["tag"] is None else line["tag"]) for line in read(path)}
+        assert found == {f"d/{i} é": (texts[i], tag) for i, tag in each.items()}
+
+
+def test_argilla_asks_for_a_choice_and_keeps_texts_apart() -> None:
+    """The server publishes no data set without a required question, and replaces the text of an id that it has."""
+    (question,) = argilla.settings(("a", "b"), True)["questions"]
+    assert question["required"]
+    assert [option["value"] for option in question["settings"]["options"]] == ["a", "b", "none"]
+    (question,) = argilla.settings(("none", "b"), True)["questions"]
+    assert [option["value"] for option in question["settings"]["options"]] == ["none", "b"]
+    first, again, other = argilla.records(
+        [Question("x", text, 0.5, (), "") for text in ("t u", "t\nu ", "another")], "m", ("a", "b"), True
+    )
+    assert first["id"] == again["id"] != other["id"]
+    assert first["suggestions"]["class"]["value"] == ["none"]
+
+
+def test_words_that_are_no_class() -> None:
+    assert doccano.labels(("a", "ignore"), True)[-1]["text"] == "none"
+    assert [label["text"] for label in doccano.labels(("a", "none"), False)] == ["a", "none", "ignore"]
+    assert said(["none"], ("a",), True) == (Kind.tag, ())
+    assert said(["None"], ("None",), True) == (Kind.tag, ("None",))
+    assert said(["none"], ("a",), False) == (Kind.tag, ("none",))  # Which is no class, as it will be said.
+    assert said(["ignore"], ("a",), False) == (Kind.ignored, ())
+    assert said(["a", "none"], ("a",), True) == "'none' beside 'a'"
 
 
 def test_one_vote_a_person_and_a_person_before_a_suggestion() -> None:
@@ -298,7 +348,9 @@ def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:
         (Tool.argilla, "[]x", "expected JSON"),
         (Tool.argilla, '["x"]', "a record with text"),
         (Tool.argilla, '[{"fields": {"text": "t"}, "responses": {"class": [{"status": "odd"}]}}]', "cannot be read"),
+        (Tool.argilla, '{"text": "t"}\n{"', "export:2: not a JSON object"),
         (Tool.doccano, '{"text": "t", "label": "x"}', "a list label"),
+        (Tool.doccano, '{"text": "t", "label": ["ignore", "=sum"]}', "export:1: 'ignore' beside '=sum'"),
         (Tool.doccano, "no json", "not a JSON object"),
         (Tool.csv, "id,tag\n1,2\n", "expected the columns"),
         (Tool.csv, "", "expected the columns"),

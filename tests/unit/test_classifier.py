@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from tagsmith.classify.classifier import Classifier, Prediction
+from tagsmith.classify.session import CPU, Graph, shares
 from tagsmith.errors import DataError, SettingsError
 from tests.conftest import FILLERS, TOPICS
 
@@ -122,3 +124,36 @@ def test_the_package_is_imported_without_what_it_needs_later() -> None:
     assert not {"numpy", "onnxruntime", "tokenizers", "tagsmith.classify.classifier"} & set(before)
     assert {"numpy", "onnxruntime", "tokenizers"} <= set(after)
     assert not {"torch", "transformers", "datasets", "hydra", "pyarrow", "rich", "sklearn"} & set(after)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, (1, 1)), (2, (2, 1)), (4, (2, 2)), (6, (3, 2)), (16, (4, 4))])
+def test_calls_at_once_use_the_threads_that_there_are(threads: int, expected: tuple[int, int]) -> None:
+    assert shares(threads) == expected
+
+
+def test_calls_at_once_give_what_one_after_the_other_gives(classifier: Classifier) -> None:
+    given = texts(200)
+    graph = BUNDLES / ("multi" if classifier.schema.multi_label else "single")
+    for threads in (2, 3, 4):
+        several = Classifier.load(graph, threads=threads)
+        np.testing.assert_allclose(several.predict_proba(given, 64), classifier.predict_proba(given, 64), atol=1e-6)
+
+
+def test_calls_are_made_at_once_and_an_error_of_one_is_told() -> None:
+    graph = Graph(BUNDLES / "single" / "onnx" / "model.onnx", 2, [CPU])
+    meeting = threading.Barrier(2, timeout=20)
+    made = []
+
+    def call(batch: int) -> None:
+        meeting.wait()  # Passed by two together, or never.
+        made.append(batch)
+
+    graph.each(call, range(6))
+    assert sorted(made) == list(range(6))
+
+    def fail(batch: int) -> None:
+        if batch == 3:
+            raise ValueError("no memory")
+
+    with pytest.raises(ValueError, match="no memory"):
+        graph.each(fail, range(6))

@@ -18,6 +18,11 @@ class Kind(Enum):
     """A suggestion that was stored as a person's without anyone having looked at it."""
 
 
+IGNORE, NONE = "ignore", "none"
+"""What a person says who skips a document, or (multi-label) finds that it has no class, where a tool has no other way
+to say it. A class of that name is that class."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """One person's answer to one document.
@@ -54,6 +59,26 @@ class Settled:
     labels: tuple[str, ...] | None
     why: str
     answers: tuple[tuple[tuple[str, ...], int], ...] = ()
+
+
+def said(names: Sequence[str], classes: Sequence[str], multi_label: bool) -> tuple[Kind, tuple[str, ...]] | str:
+    """What names that a person has chosen or written come to; a text: that they cannot be meant together."""
+    names = tuple(dict.fromkeys(names))
+    words = [name for name in names if name not in classes and name.casefold() in _words(multi_label)]
+    if not words:
+        return Kind.tag, names
+    if len(names) > 1:
+        return f"{words[0]!r} beside {', '.join(repr(name) for name in names if name != words[0])}"
+    return (Kind.ignored if words[0].casefold() == IGNORE else Kind.tag), ()
+
+
+def offered(classes: Sequence[str], multi_label: bool) -> list[str]:
+    """The words that a tool can offer beside the classes."""
+    return [word for word in _words(multi_label) if word not in classes]
+
+
+def _words(multi_label: bool) -> tuple[str, ...]:
+    return (IGNORE, NONE) if multi_label else (IGNORE,)
 
 
 def settle(

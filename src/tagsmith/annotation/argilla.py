@@ -1,13 +1,17 @@
 """Argilla: a data set as `rg.Dataset.from_disk` reads it, and the records that its SDK writes.
 
 As version 2.8 does it: `records.to_json` and `Dataset.to_disk` leave out whether a response was submitted, discarded or
-is a draft; `records.to_list(flatten=True)` and `records.to_datasets()` say it.
+is a draft; `records.to_list(flatten=True)` and `records.to_datasets()` say it. None of them has a response in which
+nothing was chosen. The server publishes no data set without a required question, so that no class is a choice too.
+Who imports a record whose id is there already replaces its text, and keeps what people have said of the old one. So the
+id of a record has a mark of its text.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagsmith.annotation.answers import Answer, Kind
+from tagsmith.annotation.answers import NONE, Answer, Kind, said
 from tagsmith.annotation.queue import Question
 
 QUESTION, FIELD = "class", "text"
@@ -20,13 +24,13 @@ def dataset(name: str) -> dict[str, Any]:
 
 def settings(classes: Sequence[str], multi_label: bool) -> dict[str, Any]:
     """`.argilla/settings.json`: the text, why it is asked, and the question."""
-    options = [{"text": name, "value": name} for name in classes]
+    options = [{"text": name, "value": name} for name in (*classes, *_none(classes, multi_label))]
     kind = "multi_label_selection" if multi_label else "label_selection"
     order = {"options_order": "natural"} if multi_label else {}
     question = {
         "name": QUESTION,
         "title": "Class",
-        "required": not multi_label,
+        "required": True,
         "settings": {"type": kind, "options": options, "visible_options": None, **order},
     }
     fields = [
@@ -45,19 +49,32 @@ def settings(classes: Sequence[str], multi_label: bool) -> dict[str, Any]:
     }
 
 
-def records(questions: Sequence[Question], model: str, multi_label: bool) -> list[dict[str, Any]]:
+def _mark(text: str) -> str:
+    return f" #{hashlib.sha256(' '.join(text.split()).encode()).hexdigest()[:8]}"
+
+
+def _none(classes: Sequence[str], multi_label: bool) -> list[str]:
+    return [NONE] if multi_label and NONE not in classes else []
+
+
+def records(
+    questions: Sequence[Question], model: str, classes: Sequence[str], multi_label: bool
+) -> list[dict[str, Any]]:
     """A record a document, with the suggestion as a suggestion."""
+    suggested = [
+        None if one.suggested is None else list(one.suggested) or _none(classes, multi_label) for one in questions
+    ]
     return [
         {
-            "id": one.id,
+            "id": f"{one.id}{_mark(one.text)}",
             "status": "pending",
             "fields": {FIELD: one.text, **({"why": one.why} if one.why else {})},
             "metadata": {},
             "suggestions": {}
-            if not one.suggested
+            if not names
             else {
                 QUESTION: {
-                    "value": list(one.suggested) if multi_label else one.suggested[0],
+                    "value": names if multi_label else names[0],
                     "score": one.score if not multi_label else None,
                     "agent": model,
                 }
@@ -65,11 +82,11 @@ def records(questions: Sequence[Question], model: str, multi_label: bool) -> lis
             "responses": {},
             "vectors": {},
         }
-        for one in questions
+        for one, names in zip(questions, suggested, strict=True)
     ]
 
 
-def answers(exported: Any) -> Iterator[Answer | str]:
+def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
     """What an export holds: submitted responses are tags, discarded ones ignored, drafts nothing yet.
 
     Of an export that leaves out the status of responses, the only one to a completed record must have been submitted;
@@ -84,7 +101,7 @@ def answers(exported: Any) -> Iterator[Answer | str]:
         if not isinstance(fields, Mapping) or not isinstance(fields.get(FIELD), str):
             yield f"{place}: expected a record with {FIELD}, flat or in fields, found {str(record)[:80]!r}"
             continue
-        identity = None if record.get("id") is None else str(record["id"])
+        identity = None if record.get("id") is None else str(record["id"]).removesuffix(_mark(fields[FIELD]))
         responses = _responses(record)
         if isinstance(responses, str):
             yield f"{place}: {responses}"
@@ -96,9 +113,13 @@ def answers(exported: Any) -> Iterator[Answer | str]:
                 yield f"{place}: {kind}"
             elif kind is not None:
                 value = response.get("value")
-                labels = tuple(map(str, value)) if isinstance(value, list) else () if value is None else (str(value),)
-                person = str(response.get("user_id") or "")
-                yield Answer(identity, fields[FIELD], kind, labels, person, place)
+                names = value if isinstance(value, list) else [] if value is None else [value]
+                meant = (kind, ()) if kind is Kind.ignored else said(list(map(str, names)), classes, multi_label)
+                if isinstance(meant, str):
+                    yield f"{place}: {meant}"
+                    continue
+                worth = kind if meant[0] is Kind.tag else meant[0]
+                yield Answer(identity, fields[FIELD], worth, meant[1], str(response.get("user_id") or ""), place)
 
 
 def _responses(record: Mapping[str, Any]) -> list[Any] | str:

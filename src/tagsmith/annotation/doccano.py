@@ -1,4 +1,8 @@
-"""doccano's JSON Lines: for import without labels, as it keeps no difference between a suggestion and a person's."""
+"""doccano's JSON Lines: for import without labels, as it keeps no difference between a suggestion and a person's.
+
+As version 1.8.4 does it: an export says who has labelled what, but not what somebody has approved, so that a document
+that has no class looks as one that nobody has tagged. Two labels more let a person say it.
+"""
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tagsmith.annotation.answers import Answer, Kind
+from tagsmith.annotation.answers import NONE, Answer, offered, said
 from tagsmith.annotation.queue import Question
 from tagsmith.rows import BadRow, json_lines
 
@@ -18,39 +22,44 @@ def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:
             "text": one.text,
             "label": [],
             "tagsmith_id": one.id,
-            "suggested": ", ".join(one.suggested or ()),
+            "suggested": "" if one.suggested is None else ", ".join(one.suggested) or NONE,
             "why": one.why,
         }
         for one in questions
     ]
 
 
-def labels(classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The labels of the project, for its import of labels."""
+def labels(classes: Sequence[str], multi_label: bool) -> list[dict[str, Any]]:
+    """The labels of the project, for its import of labels: the classes, and words that are none."""
     colours = ("#2a6fb0", "#b0562a", "#4f8f3a", "#8a3aa0", "#a08a2a", "#2aa093", "#a02a4f", "#5a5a5a")
     return [
         {"text": name, "background_color": colours[i % len(colours)], "text_color": "#ffffff"}
         for i, name in enumerate(classes)
+    ] + [
+        {"text": word, "background_color": "#e0e0e0", "text_color": "#000000"} for word in offered(classes, multi_label)
     ]
 
 
-def answers(path: Path) -> Iterator[Answer | str]:
-    """What an export holds, a .zip with a file of each annotator, or one such file: documents without a label are not
-    tagged yet."""
+def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
+    """What an export holds, a .zip with a file of each annotator (of all together, where they share annotations), or
+    one such file: documents without a label are not tagged yet."""
     if not zipfile.is_zipfile(path):
-        yield from _answers(path, str(path), "")
+        yield from _answers(path, str(path), "", classes, multi_label)
         return
     with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
         for number, member in enumerate(archive.infolist()):
             if member.filename.endswith(".jsonl"):
                 unpacked = Path(folder, f"{number}.jsonl")
                 unpacked.write_bytes(archive.read(member))
-                yield from _answers(unpacked, f"{path}, {member.filename}", Path(member.filename).stem)
+                source, person = f"{path}, {member.filename}", Path(member.filename).stem
+                yield from _answers(unpacked, source, person, classes, multi_label)
             elif not member.is_dir():
                 yield f"{path}, {member.filename}: expected JSON lines; export as JSONL"
 
 
-def _answers(path: Path, source: str, annotator: str) -> Iterator[Answer | str]:
+def _answers(
+    path: Path, source: str, annotator: str, classes: Sequence[str], multi_label: bool
+) -> Iterator[Answer | str]:
     for row, record in json_lines(path):
         place = f"{source}:{row}"
         if isinstance(record, BadRow):
@@ -63,5 +72,8 @@ def _answers(path: Path, source: str, annotator: str) -> Iterator[Answer | str]:
         meta = record.get("meta") if isinstance(record.get("meta"), Mapping) else {}
         identity = record.get("tagsmith_id") or (meta or {}).get("tagsmith_id")
         if found:
-            names = tuple(dict.fromkeys(str(name) for name in found))
-            yield Answer(None if identity is None else str(identity), text, Kind.tag, names, annotator, place)
+            meant = said([str(name) for name in found], classes, multi_label)
+            if isinstance(meant, str):
+                yield f"{place}: {meant}"
+            else:
+                yield Answer(None if identity is None else str(identity), text, *meant, annotator, place)

@@ -4,13 +4,12 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tagsmith.annotation.answers import Answer, Kind
+from tagsmith.annotation.answers import Answer, said
 from tagsmith.annotation.queue import Question
 from tagsmith.files import whole_file
 from tagsmith.rows import BadRow, delimited
 
 COLUMNS = ("id", "text", "suggested", "score", "why", "tag", "annotator")
-IGNORE, NONE = "ignore", "none"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet, which a document may not be."""
 
@@ -53,13 +52,12 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             yield f"{path}:{row}: {record.what}"
         elif tag := record["tag"].strip():
             given = [name.strip() for name in tag.split(mark)] if multi_label else [tag]
-            word = tag.casefold() if tag not in classes else ""
-            kind = Kind.ignored if word == IGNORE else Kind.tag
-            if word == IGNORE or (multi_label and word == NONE):
-                given = []
+            place, found = f"{path}:{row}", said([name for name in given if name], classes, multi_label)
+            if isinstance(found, str):
+                yield f"{place}: {found}"
+                continue
             identity, text = _text(record["id"]), _text(record["text"])
-            labels = tuple(dict.fromkeys(filter(None, given)))
-            yield Answer(identity or None, text, kind, labels, record.get("annotator", ""), f"{path}:{row}")
+            yield Answer(identity or None, text, *found, record.get("annotator", ""), place)
 
 
 def _text(cell: str) -> str:

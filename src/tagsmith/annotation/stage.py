@@ -12,6 +12,7 @@ from tagsmith.annotation.answers import Answer, Kind, settle
 from tagsmith.annotation.queue import Question, read_questions, same_document, tag_lines
 from tagsmith.errors import DataError, InputMissing, SettingsError, counted, listing
 from tagsmith.files import replace_folder, whole_file, write_json, write_lines
+from tagsmith.rows import BadRow, json_lines
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
@@ -38,13 +39,13 @@ def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Sche
         with whole_file(folder / "config.xml") as file:
             file.write(label_studio.config(schema.classes, schema.multi_label))
     elif tool is Tool.argilla:
-        write_json(folder / "records.json", argilla.records(questions, model, schema.multi_label))
+        write_json(folder / "records.json", argilla.records(questions, model, schema.classes, schema.multi_label))
         (folder / ".argilla").mkdir()
         write_json(folder / ".argilla" / "settings.json", argilla.settings(schema.classes, schema.multi_label))
         write_json(folder / ".argilla" / "dataset.json", argilla.dataset(model))
     elif tool is Tool.doccano:
         write_lines(folder / "documents.jsonl", doccano.lines(questions))
-        write_json(folder / "labels.json", doccano.labels(schema.classes))
+        write_json(folder / "labels.json", doccano.labels(schema.classes, schema.multi_label))
     else:
         sheet.write(folder / "documents.csv", questions, schema.classes)
 
@@ -65,9 +66,9 @@ def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
     if settings.tool is Tool.label_studio:
         answers = label_studio.answers(_json(path))
     elif settings.tool is Tool.argilla:
-        answers = argilla.answers(_json(path))
+        answers = argilla.answers(_json_or_lines(path), schema.classes, schema.multi_label)
     elif settings.tool is Tool.doccano:
-        answers = doccano.answers(path)
+        answers = doccano.answers(path, schema.classes, schema.multi_label)
     else:
         answers = sheet.answers(path, schema.classes, schema.multi_label)
     return write_tags(answers, settings, run, schema, settings.tool.value, str(path))
@@ -170,3 +171,14 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected JSON, found {error!r}.") from error
+
+
+def _json_or_lines(path: Path) -> Any:
+    """A list, or the objects of a file that has one a line."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        if file.read(1) != "{":
+            return _json(path)
+    rows = list(json_lines(path))
+    if problems := [f"{path}:{row}: {record.what}" for row, record in rows if isinstance(record, BadRow)]:
+        raise DataError(listing(f"{path}: expected JSON lines:", problems))
+    return [record for _, record in rows]

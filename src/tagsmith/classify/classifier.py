@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
 from tagsmith.bundle.signature import verify_signature
-from tagsmith.classify.session import CPU, open_session
+from tagsmith.classify.session import CPU, Graph
 from tagsmith.decision.rule import Decisions
 from tagsmith.errors import DataError, InputMissing, counted
 from tagsmith.files import digest
@@ -24,7 +23,6 @@ from tagsmith.tokens.truncation import ids_as_read
 from tagsmith.tokens.windows import EncodedDocuments, encode, without_limits
 
 Floats = NDArray[np.float32]
-
 
 RUNNERS_UP = 3
 """Classes beside the predicted ones that a prediction names."""
@@ -59,16 +57,14 @@ class Classifier:
     Several threads may share it. Pickled, for processes or other machines, it is its folder and how it was loaded.
     """
 
-    def __init__(
-        self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer, schema: Schema, decision: layout.Decision
-    ):
+    def __init__(self, graph: Graph, tokenizer: Tokenizer, schema: Schema, decision: layout.Decision):
         self.schema = schema
         self.decision = decision
-        self._session = session
+        self._graph = graph
         # Now, and never again: a change would meet the calls of other threads.
         self._tokenizer = without_limits(tokenizer)
         self._to_ids = ids_as_read(tokenizer, decision.window_rule)
-        self._widths = {output.name: output.shape[-1] for output in session.get_outputs()}
+        self._widths = {output.name: output.shape[-1] for output in graph.session.get_outputs()}
         self._loaded: tuple[Any, ...] | None = None
 
     @classmethod
@@ -87,7 +83,7 @@ class Classifier:
         Args:
             bundle: its folder.
             quantized: take the graph in whole numbers of 8 bits.
-            threads: of one call; None: as many as there are cores.
+            threads: to compute with; None: one a core.
             out_of_scope: whether documents of none of the classes are looked for, where the bundle knows how.
             providers: what onnxruntime computes on, the first first: ["CUDAExecutionProvider"] with onnxruntime-gpu in
                 the place of onnxruntime; what that cannot compute, the CPU does. None: the CPU.
@@ -131,18 +127,17 @@ class Classifier:
         """
         schema = Schema.load(folder / layout.SCHEMA)
         decision = layout.Decision.load(folder, schema)
-        graph = folder / (layout.QUANTIZED if quantized else layout.GRAPH)
-        session = open_session(graph, threads, list(providers or [CPU]))
+        graph = Graph(folder / (layout.QUANTIZED if quantized else layout.GRAPH), threads, providers or [CPU])
         try:
             tokenizer = Tokenizer.from_file(str(folder / layout.TOKENIZER))
         except Exception as error:  # tokenizers raises nothing narrower.
             raise DataError(f"{folder / layout.TOKENIZER}: expected a tokenizer: {error}") from error
-        found = cls(session, tokenizer, schema, decision)
+        found = cls(graph, tokenizer, schema, decision)
         widths = found._widths
         if widths.get("logits") != len(schema.classes):
             known = counted(len(schema.classes), "class")
             raise DataError(f"{folder}: the schema has {known}, the graph {widths.get('logits')}.")
-        made_for = session.get_modelmeta().custom_metadata_map.get(layout.SCHEMA_HASH, schema.hash)
+        made_for = graph.session.get_modelmeta().custom_metadata_map.get(layout.SCHEMA_HASH, schema.hash)
         if made_for != schema.hash:
             raise DataError(f"{folder}: the graph was made for another schema, of the hash {made_for}.")
         if (scope := decision.rule.scope) is not None and widths.get(layout.EMBEDDING) != scope.references.shape[1]:
@@ -164,20 +159,20 @@ class Classifier:
         """Class names, in the order of the columns of `predict_proba`."""
         return list(self.schema.classes)
 
-    def logits(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
+    def logits(self, texts: Sequence[str], batch_tokens: int | None = None) -> Floats:
         """Logits, float32 [documents, classes], in the order of the texts; arguments and Raises as of `predict`."""
         return self._run(self._as_read(texts), batch_tokens, ["logits"])[0]
 
-    def predict_proba(self, texts: Sequence[str], batch_tokens: int = 2048) -> Floats:
+    def predict_proba(self, texts: Sequence[str], batch_tokens: int | None = None) -> Floats:
         """Scores from 0 to 1, float32 [documents, classes]: calibrated, where the bundle is; as of `predict`."""
         return self.decision.rule.scores(self.logits(texts, batch_tokens))
 
-    def predict(self, texts: Sequence[str], batch_tokens: int = 2048) -> list[Prediction]:
+    def predict(self, texts: Sequence[str], batch_tokens: int | None = None) -> list[Prediction]:
         """What is decided about each document, in the order of the texts.
 
         Args:
             texts: documents of any length; how long ones are read is part of the bundle.
-            batch_tokens: most that goes through the encoder at once, padding included.
+            batch_tokens: most in one call of the encoder, padding included; None: what is fast on this machine.
 
         Raises:
             TypeError: `texts` is one string, or one of them is no string.
@@ -186,7 +181,7 @@ class Classifier:
         return self.predictions(scores, decisions)
 
     def classify_stream(
-        self, texts: Iterable[str], *, batch_tokens: int = 2048, window: int = 1024
+        self, texts: Iterable[str], *, batch_tokens: int | None = None, window: int = 1024
     ) -> Iterator[Prediction]:
         """`predict` over documents without end, in their order: `window` of them are in memory, sorted by length.
 
@@ -200,7 +195,7 @@ class Classifier:
         chunks = iter(lambda: list(islice(rest, window)), [])
         return (found for chunk in chunks for found in self.predict(chunk, batch_tokens))
 
-    def decide(self, texts: Sequence[str], batch_tokens: int = 2048) -> tuple[Floats, Decisions]:
+    def decide(self, texts: Sequence[str], batch_tokens: int | None = None) -> tuple[Floats, Decisions]:
         """Scores float32 [documents, classes] and decisions as arrays; arguments and Raises as of `predict`."""
         return self.decide_encoded(self._as_read(texts), batch_tokens)
 
@@ -213,7 +208,7 @@ class Classifier:
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
 
-    def outputs(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> tuple[Floats, Floats | None]:
+    def outputs(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> tuple[Floats, Floats | None]:
         """Logits [documents, classes] and the encoder's vectors [documents, hidden] of what `encoded` gave, float32.
 
         None for the vectors where documents of none of the classes are not looked for.
@@ -223,7 +218,7 @@ class Classifier:
         logits, vectors = self._run(encoded, batch_tokens, ["logits", layout.EMBEDDING])
         return logits, vectors
 
-    def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int = 2048) -> tuple[Floats, Decisions]:
+    def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> tuple[Floats, Decisions]:
         """`decide`, of what `encoded` gave."""
         logits, vectors = self.outputs(encoded, batch_tokens)
         scores = self.decision.rule.scores(logits)
@@ -268,15 +263,19 @@ class Classifier:
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id, self._to_ids)
 
-    def _run(self, encoded: EncodedDocuments, batch_tokens: int, wanted: list[str]) -> list[Floats]:
+    def _run(self, encoded: EncodedDocuments, batch_tokens: int | None, wanted: list[str]) -> list[Floats]:
         """These outputs of the graph, float32 [documents, n] each: the mean over a document's windows."""
         found = [np.empty((len(encoded), self._widths[name]), dtype=np.float32) for name in wanted]
-        for documents in scoring_batches(encoded.lengths, encoded.windows, batch_tokens):
+
+        def call(documents: NDArray[np.int64]) -> None:
             batch = encoded.batch(documents)
             inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
             first = np.cumsum(batch.windows) - batch.windows
-            for values, windows in zip(found, self._session.run(wanted, inputs), strict=True):
+            for values, windows in zip(found, self._graph.session.run(wanted, inputs), strict=True):
                 values[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]
+
+        budget = batch_tokens or self._graph.call_tokens
+        self._graph.each(call, scoring_batches(encoded.lengths, encoded.windows, budget))
         return found
 
 

@@ -73,8 +73,9 @@ def classify_files(settings: ClassifyRun) -> Counts:
         raise SettingsError(f"output={output}: exists; overwrite=true replaces it.")
     threads = cores_each(settings.processes)
     classifier = Classifier.load(
-        settings.bundle, threads=threads, out_of_scope=settings.out_of_scope, providers=settings.providers
-    )
+        settings.bundle, threads=threads, out_of_scope=settings.out_of_scope, providers=settings.providers,
+        public_key=settings.public_key,
+    )  # fmt: skip
     bundle = classifier.bundle_sha256
     # Where others classify, the one that was loaded here has done its work: the bundle is whole.
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)

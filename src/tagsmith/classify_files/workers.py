@@ -38,10 +38,10 @@ class Work:
     """What a chunk goes through: a Classifier, pickled where others load it, and `batch_tokens` of `decide`."""
 
     classifier: Classifier | bytes
-    batch_tokens: int
+    batch_tokens: int | None
 
 
-def lines(classifier: Classifier, rows: list[Row], batch_tokens: int) -> Lines:
+def lines(classifier: Classifier, rows: list[Row], batch_tokens: int | None) -> Lines:
     """A line a row: its key with the decision and the scores, or with what is wrong with it."""
     good = [i for i, row in enumerate(rows) if row.error is None]
     scores, decisions = classifier.decide([rows[i].text for i in good], batch_tokens)
@@ -129,6 +129,6 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _lines(rows: list[Row], batch_tokens: int) -> Lines:
+def _lines(rows: list[Row], batch_tokens: int | None) -> Lines:
     assert _classifier is not None, "_start comes first"
     return lines(_classifier, rows, batch_tokens)

@@ -103,7 +103,7 @@ def export(settings: ExportRun) -> Path:
         tokenizer.save(str(folder / layout.TOKENIZER))
         schema.save(folder / layout.SCHEMA)
         layout.Decision(reading.rule, reading.pad_id, folded).save(folder)
-        parity, left_out = _formats(folder, model, tokenizer, reading, exam, settings.export, settings.batch_tokens)
+        parity, left_out = _formats(folder, model, tokenizer, reading, exam, settings.export)
         _write_golden(folder, schema, reading, exam, settings.export.golden)
         if (reason := _no_reference(split, len(part))) is None:
             found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens)
@@ -155,18 +155,17 @@ def fold(model: TextClassifier, rule: DecisionRule) -> DecisionRule:
 
 
 def _formats(
-    folder: Path, model: TextClassifier, tokenizer: Tokenizer, reading: Reading, exam: Exam, wanted: ExportSettings,
-    batch_tokens: int,
+    folder: Path, model: TextClassifier, tokenizer: Tokenizer, reading: Reading, exam: Exam, wanted: ExportSettings
 ) -> tuple[dict[str, Certificate], dict[str, str]]:  # fmt: skip
     """Write what is wanted beside the graph, and prove all; returns certificates, and why something is not there.
 
     Raises:
         DataError: a format in single precision gives other scores or labels than the trained model.
     """
-    parity = {"onnx": _answers_of(folder, exam, False, batch_tokens)}
+    parity = {"onnx": _answers_of(folder, exam, False)}
     left_out: dict[str, str] = {}
     if wanted.quantize:
-        found, reason = _quantized(folder, exam, batch_tokens)
+        found, reason = _quantized(folder, exam)
         parity |= {"onnx_quantized": found} if found else {}
         left_out |= {"onnx_quantized": reason} if reason else {}
     if reading.rule.long_documents == "head":
@@ -199,12 +198,12 @@ def _formats(
     return parity, left_out
 
 
-def _answers_of(folder: Path, exam: Exam, quantized: bool, batch_tokens: int) -> Certificate:
+def _answers_of(folder: Path, exam: Exam, quantized: bool) -> Certificate:
     classifier = Classifier.open_unchecked(folder, quantized=quantized)
-    return exam.certify(Answers(*classifier.decide(exam.texts, batch_tokens)))
+    return exam.certify(Answers(*classifier.decide(exam.texts)))
 
 
-def _quantized(folder: Path, exam: Exam, batch_tokens: int) -> tuple[Certificate | None, str | None]:
+def _quantized(folder: Path, exam: Exam) -> tuple[Certificate | None, str | None]:
     """The first quantized graph that costs no more than `F1_LOST`, or why there is none; that one is left there."""
     path, tried = folder / layout.QUANTIZED, []
     for attempt in quantize.attempts(folder / layout.GRAPH):
@@ -212,7 +211,7 @@ def _quantized(folder: Path, exam: Exam, batch_tokens: int) -> tuple[Certificate
         if not products:
             tried.append(f"{attempt.name}: no product could be quantized")
             continue
-        found = _answers_of(folder, exam, True, batch_tokens)
+        found = _answers_of(folder, exam, True)
         if found.macro_f1_lost <= F1_LOST:
             log.info(f"quantized: {attempt.name}, {products} products in whole numbers of 8 bits")
             return found, None

@@ -35,7 +35,7 @@ class Answer:
     set: tuple[str, ...] | None = None
 
 
-def answers(classifier: Classifier, texts: Sequence[str], call_tokens: int) -> list[Answer]:
+def answers(classifier: Classifier, texts: Sequence[str], call_tokens: int | None) -> list[Answer]:
     """One answer a text, in their order."""
     encoded = classifier.encoded(texts)
     logits, vectors = classifier.outputs(encoded, call_tokens)

@@ -82,7 +82,7 @@ class Model:
         await asyncio.to_thread(self.batcher.close)
 
 
-def _check_answers(folder: Path, classifier: Classifier, call_tokens: int) -> None:
+def _check_answers(folder: Path, classifier: Classifier, call_tokens: int | None) -> None:
     found = answers(classifier, WARM_UP, call_tokens)
     scores = np.stack([answer.scores for answer in found])
     if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():

@@ -81,9 +81,7 @@ class BenchClassifyRun:
     calls: int = setting(200, "calls with one short text", unit="calls", low=1)
     short_characters: int = setting(80, "longest text that is short", unit="characters", low=1)
     repetitions: int = setting(3, "turns of all contenders; figures are medians", low=1)
-    threads: int | None = setting(
-        None, "threads of a contender's call; null: what it takes by itself", unit="threads", low=1
-    )
+    threads: int | None = setting(None, "threads of a contender; null: what it takes by itself", unit="threads", low=1)
     text_field: str = setting("text", "field of the text in a .jsonl, .csv, .tsv or .parquet file")
     seed: int = setting(0, "seed of the draw", low=0, high=2**31 - 1)
 

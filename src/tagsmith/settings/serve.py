@@ -28,12 +28,13 @@ class ServeSettings:
         None,
         "file of the public key, in PEM, with whose private one every bundle must be signed (extra sign); null: none",
     )
-    threads: int | None = setting(
-        None, "threads of one call of an encoder; null: as many as there are cores", unit="threads", low=1
-    )
+    threads: int | None = setting(None, "threads that compute; null: as many as there are cores", unit="threads", low=1)
     batch_tokens: int = setting(2048, "most that leaves the queue together", unit="tokens", low=16)
-    call_tokens: int = setting(
-        256, "most of these in one call of the encoder; more is more padding", unit="tokens, padding included", low=16
+    call_tokens: int | None = setting(
+        None,
+        "most of these in one call of the encoder; null: 64 a thread of it, 16384 on a GPU",
+        unit="tokens, padding included",
+        low=16,
     )
     queue_documents: int = setting(
         2048, "most that wait for an encoder; beyond it requests get 429", unit="documents", low=1

@@ -154,7 +154,7 @@ class ExportRun:
     bundle: str = setting(REQUIRED, "folder of the bundle to write")
     overwrite: bool = setting(False, "replace the bundle that the folder holds")
     batch_tokens: int = setting(
-        2048, "most that is scored at once for the proof", unit="tokens, padding included", low=16
+        2048, "most that the trained model scores at once, for the proof", unit="tokens, padding included", low=16
     )
     export: ExportSettings = field(default_factory=ExportSettings)
 
@@ -180,8 +180,15 @@ class ClassifyRun:
     )
     out_of_scope: bool = setting(True, "look for documents of none of the classes, where the bundle knows how")
     batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
-    batch_tokens: int = setting(
-        2048, "most that goes through the encoder at once", unit="tokens, padding included", low=16
+    batch_tokens: int | None = setting(
+        None,
+        "most in one call of the encoder; null: 64 a thread of it, 16384 on a GPU",
+        unit="tokens, padding included",
+        low=16,
+    )
+    public_key: str | None = setting(
+        None,
+        "file of the public key, in PEM, with whose private one the bundle must be signed (extra sign); null: none",
     )
 
     def problems(self) -> Iterator[str]:
