@@ -18,15 +18,16 @@ def main(settings: EvaluateRun) -> None:
     run = RunFolder(Path(settings.run))
     evaluation = evaluate_run(settings, run)
     if evaluation:
+        if settings.page:
+            from tagsmith.report.page import write_page
+
+            write_page(run)
         show(per_class_table(evaluation))
         print(decision_text(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
         if settings.analyse:
             print(guidance_text(run.guidance))
         if settings.page:
-            from tagsmith.report.page import write_page
-
-            write_page(run)
             print(f"page: {run.page}")
 
 

@@ -205,9 +205,10 @@ def _analysis(draw: Any, evaluation: dict[str, Any], names: list[str], lines: li
         },
         "learning_curve": {
             "points": points,
+            "gain": {"documents": 2000, "macro_f1": 0.012, "low": -0.004, "high": 0.029},
             "classes": {
                 name: {"documents": [10, 20, 30, 40], "f1": [0.6, 0.7, 0.74, 0.77],
-                       "gain_of_50": gain, "low": round(gain - 0.02, 3), "high": round(gain + 0.03, 3)}
+                       "gain": gain, "low": round(gain - 0.02, 3), "high": round(gain + 0.03, 3)}
                 for name, gain in zip(names, draw.uniform(0.0, 0.08, len(names)).round(3).tolist(), strict=True)
             },
         },

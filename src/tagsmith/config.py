@@ -8,6 +8,7 @@ import functools
 import inspect
 import os
 import re
+import select
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -62,6 +63,7 @@ STAGES: dict[str, type] = {
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
+    "bench_curve": typed.BenchCurveRun,
     "bench_improve": typed.BenchImproveRun,
 }
 SECTIONS: dict[str, dict[str, type]] = {
@@ -126,6 +128,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
+                sys.stdout.flush()  # Not when Python ends, which would complain of a reader that has gone.
             except (HydraException, OmegaConfBaseException) as error:
                 # Hydra tells these itself, but for those that it meets on the way to --help.
                 if os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -134,8 +137,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
                     print(error, file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             except BrokenPipeError:
-                # Whoever reads has enough, such as `head`; Python would complain of it once more when it ends.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                _tell_no_more()
                 sys.exit(0)
             except KeyboardInterrupt:
                 _leave("before it began.")
@@ -160,8 +162,11 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.MULTIRUN:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
+    result = None
     try:
-        return 0, stage(to_settings(config, STAGES[name]))
+        result = stage(to_settings(config, STAGES[name]))
+        sys.stdout.flush()
+        return 0, result
     except Interrupted as told:
         _leave(str(told))
     except TagsmithError as error:
@@ -174,12 +179,20 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
         print(f"error: scripts/{name}.py needs the package {error.name}: pip install -e '.[{extra}]'.", file=sys.stderr)
         return SettingsError.exit_status, None
     except SystemExit as left:
+        if isinstance(left.__context__, BrokenPipeError):  # rich leaves so.
+            _tell_no_more()
+            return 0, result
         # The main process of this launch has told what is wrong; what ends its other jobs does so here.
         if left.code in (TagsmithError.exit_status, Interrupted.exit_status):
             raise
         return cast(int, left.code), None
     except KeyboardInterrupt:
         _leave("nothing half done is left behind.")
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            _bug()  # A pipe of our own.
+        _tell_no_more()
+        return 0, result
     except OSError as error:
         if error.errno not in NO_ROOM | NOT_ALLOWED:
             _bug()
@@ -187,6 +200,18 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
         return (TryAgainLater if error.errno in NO_ROOM else SettingsError).exit_status, None
     except Exception:
         _bug()
+
+
+def _reader_has_gone() -> bool:
+    """Whether whoever reads standard output has enough, such as `head`."""
+    waiting = select.poll()
+    waiting.register(1, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in waiting.poll(0))
+
+
+def _tell_no_more() -> None:
+    """Let what is still said go nowhere; Python would complain once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _bug() -> NoReturn:

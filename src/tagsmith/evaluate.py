@@ -200,6 +200,7 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
         analyse_run(
             settings.analysis,
             run,
+            rule,
             model,
             tokenizer,
             reading,

@@ -204,8 +204,12 @@ def refuse_or_allow(run: RunFolder, resume: bool, overwrite: bool) -> bool:
     return False
 
 
-def record(settings: dict[str, Any], processes: int, precision: str) -> dict[str, Any]:
-    """What is needed to repeat the run: the settings, the command, the versions, the commit, the machine."""
+def record(settings: dict[str, Any], made_from: dict[str, Any], processes: int, precision: str) -> dict[str, Any]:
+    """What is needed to repeat the run: the settings, the command, the versions, the commit, the machine.
+
+    Args:
+        made_from: what stood in files that the settings name and that are looked at again when the run goes on.
+    """
     versions = {}
     for name in RECORDED:
         try:
@@ -214,6 +218,7 @@ def record(settings: dict[str, Any], processes: int, precision: str) -> dict[str
             versions[name] = "not installed"
     return {
         "settings": settings,
+        "made_from": made_from,
         "command": sys.argv,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "python": platform.python_version(),

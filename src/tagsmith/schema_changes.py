@@ -41,6 +41,18 @@ class SchemaChanges:
     delete: tuple[str, ...] = ()
 
     @classmethod
+    def of(cls, content: Any, place: str) -> "SchemaChanges":
+        """Of what a YAML holds, or `as_dict` gave; `place` is where that stood.
+
+        Raises:
+            DataError: it is not that, or its changes contradict each other; all of it is listed.
+        """
+        found, problems = _parse(content)
+        if problems:
+            raise DataError(listing(f"{place}: these changes of classes cannot be made:", problems))
+        return found
+
+    @classmethod
     def read(cls, path: Path) -> "SchemaChanges":
         """Read the YAML.
 
@@ -54,10 +66,20 @@ class SchemaChanges:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"{path}: cannot be read as YAML: {error}") from error
-        found, problems = _parse(content)
-        if problems:
-            raise DataError(listing(f"{path}: these changes of classes cannot be made:", problems))
-        return found
+        return cls.of(content, str(path))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a YAML would say it, ready for JSON."""
+        made: dict[str, list[str]] = {}
+        for old, new in self.become.items():
+            made.setdefault(new, []).append(old)
+        return {
+            "rename": {names[0]: new for new, names in made.items() if len(names) == 1},
+            "merge": {new: names for new, names in made.items() if len(names) > 1},
+            "split": {old: list(parts) for old, parts in self.split.items()},
+            "add": list(self.add),
+            "delete": list(self.delete),
+        }
 
     def fit(self, classes: Sequence[str]) -> list[str]:
         """What stands against making the changes to these classes: names that are not there, names that are taken."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
 
@@ -22,11 +22,24 @@ def fit_and_predict(
     Raises:
         ValueError: there is nothing to learn: no word, or a single class.
     """
-    machine = LinearSVC(random_state=seed)
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
-    pipeline = make_pipeline(words, OneVsRestClassifier(machine) if multi_label else machine)
-    pipeline.fit(texts, truth if multi_label else truth.argmax(axis=1))
-    found = np.asarray(pipeline.predict(new_texts))
-    classes = truth.shape[1]
-    predicted = found.reshape(len(new_texts), classes) if multi_label else np.eye(classes)[found]
-    return predicted.astype(np.int8)
+    if multi_label:
+        return (margins(texts, truth, new_texts, seed) > 0).astype(np.int8)
+    found = _pipeline(LinearSVC(random_state=seed)).fit(texts, truth.argmax(axis=1)).predict(new_texts)
+    predicted: NDArray[np.int8] = np.eye(truth.shape[1], dtype=np.int8)[found]
+    return predicted
+
+
+def margins(texts: Sequence[str], truth: NDArray[np.int8], new_texts: Sequence[str], seed: int) -> NDArray[np.float32]:
+    """How far inside the border of each class `new_texts` are, float32 [documents, classes] (multi-label).
+
+    Arguments as of `fit_and_predict`; it raises as that does.
+    """
+    machines = OneVsRestClassifier(LinearSVC(random_state=seed))
+    found = _pipeline(machines).fit(texts, truth).decision_function(new_texts)
+    distances = np.asarray(found, dtype=np.float32).reshape(len(new_texts), truth.shape[1])
+    distances[:, ~truth.any(axis=0)] = -1  # scikit-learn says 0 of a class of which it has seen nothing.
+    return distances
+
+
+def _pipeline(machine: LinearSVC | OneVsRestClassifier) -> Pipeline:
+    return make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), machine)

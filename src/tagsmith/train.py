@@ -28,7 +28,7 @@ from tagsmith.fitting import lora
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
 from tagsmith.fitting.dropout import quicken_dropout
-from tagsmith.fitting.earlier import refuse_known_documents, take_over
+from tagsmith.fitting.earlier import made_from, refuse_known_documents, take_over
 from tagsmith.fitting.fit import fit_recipe, pack_windows
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import (
@@ -178,6 +178,7 @@ def _create(
     """Write all of the run that stands before training, whole or not at all."""
 
     processes = PartialState().num_processes
+    sources = made_from(tagged.changes, settings.train.start_from)
 
     def write(folder: Path) -> None:
         inside = RunFolder(folder)
@@ -190,7 +191,7 @@ def _create(
         if tagged.rejected:
             write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
         save_architecture(inside.model, model, tokenizer, reading)
-        write_json(inside.settings, record(_settings_of_run(settings), processes, precision))
+        write_json(inside.settings, record(_settings_of_run(settings), sources, processes, precision))
 
     replace_folder(run.path, write)
 
@@ -228,7 +229,7 @@ def _train(
         }
         if settings.train.start_from is not None:
             earlier = RunFolder(Path(settings.train.start_from))
-            take_over(model, reading, run, earlier, schema, settings.data.schema_changes)
+            take_over(model, reading, run, earlier, schema)
         recipe = with_amounts(settings.train, tagged["train"].encoded, schema.multi_label)
         settings = replace(settings, train=recipe)
         pack_windows(model, tagged["train"].encoded, accelerator)

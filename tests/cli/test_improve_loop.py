@@ -69,3 +69,21 @@ def test_the_benchmark_prints_a_line_a_strategy_and_a_table(script: Script, tiny
     refused = script("bench_improve", *source, "documents=4000")
     assert refused.returncode == 64
     assert "documents <= 72 training documents" in refused.stderr
+
+
+def test_the_learning_curve_is_put_to_the_test(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(150, multi_label=False))
+    model = next(word for word in tiny() if word.startswith("model.path="))
+    source = ["data=jsonl", "data.train=train.jsonl", model, "cpu=true"]
+    done = script("bench_curve", *source, "sizes=[60]", "draws=1", "repetitions=2")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [(line["figure"], line["cases"]) for line in lines] == [
+        ("macro F1", 2),
+        ("F1 of a class", 6),
+        ("F1 of a class that grows alone", 3),
+    ]
+    assert all(0 <= line["held"] <= 1 and line["width"] > 0 for line in lines)
+    refused = script("bench_curve", *source, "sizes=[60,100]")
+    assert refused.returncode == 64
+    assert "sizes: expected at most 80" in refused.stderr

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import ROOT, Script
 from tests.conftest import make_documents, write_jsonl
+from tests.made_runs import make_run
 
 Tiny = Callable[..., list[str]]
 
@@ -167,6 +169,50 @@ def test_help_may_be_read_by_halves(script: Script) -> None:
     done = subprocess.run(["bash", "-c", command], cwd=script.folder, capture_output=True, text=True, timeout=100)
     assert done.stdout == "python scripts/train.py NAME=VALUE ...\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("reader", ["true", "head -n 1"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_what_is_told_may_be_read_by_halves(tmp_path: Path, reader: str, buffered: str) -> None:
+    """One script tells by rich and by print, the other so little that it stays in the buffer to the end."""
+    for name in "xy":
+        make_run(tmp_path / name, documents=40)
+    (tmp_path / "x" / "improve").mkdir()
+    write_jsonl(
+        tmp_path / "x" / "improve" / "tag_next.jsonl",
+        [{"id": "a", "text": "a cat", "score": 1.0, "suggested": None, "reason": "audit", "tag": None}],
+    )
+    for words, written in (
+        ("compare.py runs=[x,y] resamples=100", "y/compared/x/comparison.html"),
+        ("annotate.py give run=x tool=csv", "x/improve/for_csv"),
+    ):
+        command = f"{sys.executable} {ROOT}/scripts/{words} | {reader} > told; exit ${{PIPESTATUS[0]}}"
+        environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / written).exists()
+
+
+def test_an_evaluation_whose_reader_has_gone_is_whole(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))
+    assert script("train", "data=jsonl", "data.train=train.jsonl", "run=r", "train=probe", *tiny()).returncode == 0
+    evaluate = f"{sys.executable} {ROOT}/scripts/evaluate.py run=r cpu=true"
+    command = f"{evaluate} 2> err | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], cwd=tmp_path, timeout=100).returncode == 0
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert (tmp_path / "r/report.html").exists()
+
+
+def test_a_pipe_of_our_own_that_breaks_is_a_bug(tmp_path: Path) -> None:
+    stage = "def main(settings):\n    raise BrokenPipeError(32, 'a worker')\n"
+    start = "from tagsmith.config import script\n"
+    (tmp_path / "broken.py").write_text(f"{start}{stage}script('compare')(main)()\n")
+    command = [sys.executable, str(tmp_path / "broken.py"), "runs=[a,b]"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 70
+    assert "a worker" in done.stderr
 
 
 def test_help_names_type_default_and_unit(script: Script) -> None:

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from tagsmith.analysis.baselines import probe_predictions
+from tagsmith.analysis.baselines import probe_logits
 from tagsmith.analysis.lengths import lengths
 from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.analysis.predictions import read_predictions
+from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.errors import DataError
 from tagsmith.evaluate import evaluate_run
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
-from tagsmith.settings import AnalysisSettings, CacheSettings, EvaluateRun, Recipe, Split, TrainRun
+from tagsmith.settings import AnalysisSettings, CacheSettings, CalibrateRun, EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.train import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
 
@@ -95,6 +96,21 @@ def test_a_multi_label_run(settings: Callable[..., TrainRun], multi_label_file: 
     assert "behind_baseline" not in [line["kind"] for line in lines if "probe" in line["title"]]
     assert set(analysis["learning_curve"]["classes"]) == {"animals", "food", "tools"}
     assert analysis["explanations"]["mistakes"] == round(evaluation["documents"] * (1 - evaluation["accuracy"]))
+
+
+def test_where_the_run_has_chosen_thresholds_so_have_the_baselines(
+    settings: Callable[..., TrainRun], multi_label_file: Path
+) -> None:
+    run = trained(settings, multi_label_file, recipe=Recipe.probe)
+    plain = evaluated(run)[1]["baselines"]
+    calibrate_run(CalibrateRun(run=str(run.path), folds=3, cpu=True, target_recall=0.99))
+    evaluation, analysis, _ = evaluated(run)
+    # Of the run's own recipe: the same regression, and thresholds for the same recall.
+    assert evaluation["threshold"] is None
+    assert analysis["baselines"]["probe"]["micro_f1"] == pytest.approx(evaluation["micro"]["f1"], abs=0.03)
+    for name, found in plain.items():
+        assert analysis["baselines"][name]["micro_f1"] != found["micro_f1"]
+    assert evaluated(run, threshold=0.5)[1]["baselines"]["tfidf"]["micro_f1"] == plain["tfidf"]["micro_f1"]
 
 
 def test_the_planted_word_weighs_most(settings: Callable[..., TrainRun], tmp_path: Path) -> None:
@@ -187,8 +203,8 @@ def test_of_many_documents_some_are_drawn(settings: Callable[..., TrainRun], sin
 
 def test_a_regression_of_one_class_predicts_it() -> None:
     truth = np.array([[0, 1], [0, 1]], dtype=np.int8)
-    found = probe_predictions(np.eye(2, dtype=np.float32), truth, np.eye(2, dtype=np.float32), False, 0.5)
-    assert found.tolist() == [[0, 1], [0, 1]]
+    found = probe_logits(np.eye(2, dtype=np.float32), truth, np.eye(2, dtype=np.float32), False)
+    assert found.argmax(axis=1).tolist() == [1, 1]
 
 
 def test_without_its_encoder_a_run_is_still_looked_into(

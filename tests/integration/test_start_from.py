@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from tagsmith.analysis.predictions import read_predictions
 from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.comparison.stage import compare_runs
-from tagsmith.errors import Interrupted, SettingsError
+from tagsmith.errors import DataError, Interrupted, SettingsError
+from tagsmith.files import digest
 from tagsmith.fitting import fit
 from tagsmith.fitting.earlier import head_rows, rows_of
 from tagsmith.schema import Schema
@@ -108,6 +109,48 @@ def test_stopped_and_resumed_equals_uninterrupted(
         train(stopped)
     monkeypatch.undo()
     stopped.resume = True
+    resumed, _ = train(stopped)
+    found = [load_file(run.weights) for run in (whole, resumed)]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_run_goes_on_with_what_it_began_with(
+    settings: Make, single_label_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The changes of classes are those of its record, whatever has become of the file; other weights are refused."""
+    first, _ = train(settings(single_label_file, "first", validation_share=0.0))
+    changes = tmp_path / "changes.yaml"
+    changes.write_text("rename: {animals: zoo}")
+    given = {
+        "split_from": str(first.path), "start_from": str(first.path), "schema_changes": str(changes),
+        "validation_share": 0.0, "epochs": 1,
+    }  # fmt: skip
+    whole, _ = train(settings(single_label_file, "whole", **given))
+    made_from = whole.read_record()["made_from"]
+    assert made_from["schema_changes"]["rename"] == {"animals": "zoo"}
+    assert made_from["start_from_sha256"] == digest(first.weights)
+
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tagsmith.train.fit_recipe", stop)  # Before there is a checkpoint.
+    stopped = settings(single_label_file, "stopped", **given)
+    with pytest.raises(Interrupted):
+        train(stopped)
+    monkeypatch.undo()
+    stopped.resume = True
+    changes.write_text("rename: {tools: zoo}")
+    weights = first.weights.read_bytes()
+    first.weights.write_bytes(weights[:-4] + b"\0\0\0\0")
+    with pytest.raises(SettingsError, match="began with other weights"):
+        train(stopped)
+    first.weights.write_bytes(weights)
+    path = Path(str(stopped.run)) / "settings.json"
+    record = path.read_text()
+    path.write_text(json.dumps({name: value for name, value in json.loads(record).items() if name != "made_from"}))
+    with pytest.raises(DataError, match="expected the SHA-256"):
+        train(stopped)
+    path.write_text(record)
     resumed, _ = train(stopped)
     found = [load_file(run.weights) for run in (whole, resumed)]
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -78,6 +78,7 @@ def test_every_stage_composes(stage: str) -> None:
         "export": ["run=r", "bundle=b"],
         "calibrate": ["run=r"],
         "improve": ["run=r"],
+        "bench_curve": ["sizes=[100]"],
         "bench_improve": [],
         "train": [],
         "bench_classify": ["bundle=b", "input=i"],

@@ -320,21 +320,23 @@ def test_behind_baseline(calm: Case) -> None:
 def test_learning_curve(calm: Case) -> None:
     points = [{"share": s, "documents": int(900 * s), "macro_f1": 0.8, "low": 0.7, "high": 0.9} for s in (0.25, 1)]
     gains = {
-        name: {"gain_of_50": g, "low": g - 0.02, "high": g + 0.02}
-        for name, g in zip("abc", (0.005, 0.03, 0.05), strict=True)
+        name: {"gain": g, "low": g - 0.02, "high": g + 0.02} for name, g in zip("abc", (0.005, 0.03, 0.05), strict=True)
     }
-    calm.analysis["learning_curve"] = {"points": points, "classes": gains}
+    gain = {"documents": 450, "macro_f1": 0.03, "low": 0.01, "high": 0.05}
+    calm.analysis["learning_curve"] = {"points": points, "gain": gain, "classes": gains}
     line = calm.line("learning_curve")
     assert line["severity"] == "advice"
     assert line["classes"] == ["c", "b"]
-    assert "+0.050 of its F1 (95 %: +0.030 to +0.070)" in line["reason"]
+    assert "450 in the same mix, bring +0.030 (95 %: +0.010 to +0.050)" in line["reason"]
+    assert line["figure"]["by_class"]["c"]["gain"] == 0.05
     assert "scripts/improve.py run=runs/mine" in line["remedy"]
-    for found in gains.values():
-        found["low"] = -0.1
+    gain["low"] = -0.01
     assert calm.line("learning_curve")["severity"] == "note"
-    for found in gains.values():
-        found["gain_of_50"] = 0.001
-    assert calm.line("learning_curve")["title"].startswith("No class is likely to gain")
+    assert calm.line("learning_curve")["reason"].endswith("not sure.")
+    gain["macro_f1"] = 0.001
+    assert "less than 0.01 of macro F1" in calm.line("learning_curve")["title"]
+    calm.analysis["learning_curve"] = {"points": points, "gain": None, "classes": gains}
+    assert not calm.lines("learning_curve")
 
 
 def test_figures_of_training_documents(calm: Case) -> None:

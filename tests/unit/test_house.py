@@ -23,6 +23,7 @@ WHERE_ASKED = {"bundle.signature": {"model_signing"}}
 """What a module imports in a function, of an extra: it loads without."""
 
 MAY_IMPORT = {
+    "bootstrap": set(),
     "errors": set(),
     "files": set(),
     "interruption": set(),
@@ -62,8 +63,8 @@ MAY_IMPORT = {
         "settings", "tokens",
     },
     "analysis": {
-        "amounts", "data", "errors", "files", "guidance", "metrics", "model", "pretrained", "probe", "processes",
-        "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
+        "amounts", "bootstrap", "data", "decision", "errors", "files", "guidance", "metrics", "model", "pretrained",
+        "probe", "processes", "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
     },
     "evaluate": {
         "analysis", "data", "decision", "errors", "files", "metrics", "model", "run", "schema", "scoring", "settings",
@@ -79,10 +80,10 @@ MAY_IMPORT = {
     },
     "annotation": {"errors", "files", "progress", "rows", "run", "schema", "settings"},
     "comparison": {
-        "analysis", "errors", "files", "guidance", "report", "run", "schema", "schema_changes", "settings",
+        "analysis", "bootstrap", "errors", "files", "guidance", "report", "run", "schema", "schema_changes", "settings",
     },
     "improve": {
-        "amounts", "classify_files", "data", "decision", "errors", "evaluate", "files", "metrics", "model",
+        "amounts", "bootstrap", "classify_files", "data", "decision", "errors", "evaluate", "files", "metrics", "model",
         "pretrained", "probe", "progress", "rows", "run", "schema", "scoring", "settings", "tokens",
     },
     "calibrate": {
@@ -94,8 +95,8 @@ MAY_IMPORT = {
         "processes", "run", "schema", "scoring", "settings", "sharding", "tokens", "tracking",
     },
     "bench": {
-        "amounts", "data", "errors", "improve", "metrics", "model", "pretrained", "probe", "processes", "run",
-        "schema", "scoring", "settings", "tfidf", "tokens", "train",
+        "amounts", "analysis", "bootstrap", "data", "decision", "errors", "improve", "metrics", "model", "pretrained",
+        "probe", "processes", "run", "schema", "scoring", "settings", "tfidf", "tokens", "train",
     },
     "kills": {"errors", "run", "settings", "train"},
 }  # fmt: skip

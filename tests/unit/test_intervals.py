@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tagsmith.analysis.baselines import beside
 from tagsmith.analysis.intervals import (
     class_intervals,
-    difference_intervals,
     overall,
     overall_intervals,
     proportion,
-    tallies,
 )
-from tagsmith.metrics import figures
 
 ONE_HOT = np.eye(4, dtype=np.int8)
 
@@ -24,26 +22,6 @@ def draw(documents: int, right: float, seed: int, classes: int = 4) -> tuple[NDA
     wrong = random.random(documents) >= right
     said = np.where(wrong, (truth + 1 + random.integers(0, classes - 1, documents)) % classes, truth)
     return np.eye(classes, dtype=np.int8)[truth], np.eye(classes, dtype=np.int8)[said]
-
-
-def test_figures_are_those_of_the_metrics() -> None:
-    random = np.random.default_rng(0)
-    truth, scores = (random.random((50, 5)) < 0.3).astype(np.int8), random.random((50, 5)).astype(np.float32)
-    truth[:, 4], scores[:, 4] = 0, 0  # A class that neither is nor is predicted has no say in the macro average.
-    expected = figures(scores, truth, list("abcde"), multi_label=True, threshold=0.6)
-    found = overall(truth, (scores >= 0.6).astype(np.int8))
-    assert found["accuracy"] == pytest.approx(expected["accuracy"])
-    assert found["micro_f1"] == pytest.approx(expected["micro"]["f1"])
-    assert found["macro_f1"] == pytest.approx(expected["macro"]["f1"])
-
-
-def test_documents_of_a_kind_are_counted_together() -> None:
-    truth, predicted = ONE_HOT[[0, 0, 1, 1]], ONE_HOT[[0, 0, 1, 2]]
-    (tally,) = tallies(truth, predicted)
-    assert len(tally.right) == 3
-    twice_the_last = tally.figures(tally.counts(np.array([[0, 2, 3, 3]])))[:, 0]
-    # F1: 1 of class 0; 2*1 / (2*1 + 2) of class 1; 0 of class 2.
-    assert twice_the_last == pytest.approx([2 / 4, 2 * 2 / (2 * 2 + 4), (1 + 0.5 + 0) / 3])
 
 
 def test_wilson_by_hand() -> None:
@@ -76,18 +54,6 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert all(low < overall(truth, predicted)[name] < high for name, (low, high) in first.items())
 
 
-def test_the_bootstrap_covers_as_often_as_it_claims() -> None:
-    # All classes are alike and errors fall evenly, so that accuracy and both F1 are the same number.
-    covered = {"accuracy": 0, "micro_f1": 0, "macro_f1": 0}
-    runs = 120
-    for seed in range(runs):
-        found = overall_intervals(*draw(200, 0.8, seed), 300, seed)
-        for name, (low, high) in found.items():
-            covered[name] += low <= 0.8 <= high
-    # 95 %, and three standard deviations of 120 runs below it.
-    assert min(covered.values()) / runs >= 0.95 - 3 * (0.95 * 0.05 / runs) ** 0.5
-
-
 def test_class_intervals_cover_as_often_as_they_claim() -> None:
     random = np.random.default_rng(0)
     for share in (0.5, 0.8, 0.95):
@@ -97,11 +63,13 @@ def test_class_intervals_cover_as_often_as_they_claim() -> None:
         assert np.mean([low <= f1 <= high for low, high in found]) >= 0.9
 
 
-def test_what_two_models_share_does_not_widen_their_difference() -> None:
+def test_a_lead_is_the_difference_of_two_figures_with_its_interval() -> None:
     truth, predicted = draw(400, 0.7, 0)
-    other = predicted.copy()
-    other[:20] = truth[:20]
-    gain = overall(truth, other)["accuracy"] - overall(truth, predicted)["accuracy"]
-    low, high = difference_intervals(truth, other, predicted, 500, seed=0)["accuracy"]
-    assert 0 < low < gain < high < 0.05
-    assert difference_intervals(truth, predicted, predicted, 100, seed=0)["macro_f1"] == [0, 0]
+    better = predicted.copy()
+    better[:20] = truth[:20]
+    found = beside(truth, better, predicted, 50, 500, seed=0)
+    lead = found["lead"]["accuracy"]
+    assert lead["found"] == pytest.approx(overall(truth, better)["accuracy"] - found["accuracy"])
+    assert 0 < lead["interval"][0] < lead["found"] < lead["interval"][1] < 0.05
+    assert beside(truth, better, better, 50, 100, seed=0)["lead"]["macro_f1"] == {"found": 0, "interval": [0, 0]}
+    assert beside(truth[:1], better[:1], predicted[:1], 50, 100, seed=0)["lead"]["macro_f1"]["interval"] == [-1, 1]

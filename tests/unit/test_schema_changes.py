@@ -1,5 +1,6 @@
 """Changes of classes: what becomes of each, and what cannot be."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_all_at_once(tmp_path: Path) -> None:
     before, after = found.common(CLASSES)
     assert before == {"billing": "invoices", "lost": "lost", "lost card": "lost", "refund": "refund"}
     assert after == {"invoices": "invoices", "lost": "lost", "asks": "refund", "waits": "refund"}
+
+
+def test_what_is_written_down_is_read_again(tmp_path: Path) -> None:
+    for text in (ALL, "rename: {lost: refund, refund: lost}", "add: [crypto]"):
+        found = changes(tmp_path, text)
+        content = json.loads(json.dumps(found.as_dict()))
+        assert SchemaChanges.of(content, "a record") == found
+    with pytest.raises(DataError, match=r"a record: .*cannot be made"):
+        SchemaChanges.of({"rename": 5}, "a record")
 
 
 def test_two_classes_can_swap_their_names(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.analysis.baselines import beside, probe_predictions, tfidf_predictions
+from tagsmith.analysis.baselines import beside, chosen_as, decided, probe_logits, tfidf_predictions
 from tagsmith.analysis.intervals import class_intervals, overall, overall_intervals
 from tagsmith.analysis.learning_curve import learning_curve, predictions_by_share
 from tagsmith.analysis.lengths import class_counts, lengths
@@ -20,12 +20,13 @@ from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes,
 from tagsmith.analysis.predictions import Predictions, read_predictions
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.split import draw_folds
+from tagsmith.decision.rule import DecisionRule
 from tagsmith.errors import InputMissing, counted
 from tagsmith.files import write_json
 from tagsmith.guidance.guidance import Facts, guidance
 from tagsmith.metrics import indicators, probabilities
 from tagsmith.model import TextClassifier
-from tagsmith.pretrained import PretrainedEncoder
+from tagsmith.pretrained import PretrainedEncoder, out_of_fold
 from tagsmith.probe import draw_documents
 from tagsmith.processes import on_main
 from tagsmith.run import RunFolder
@@ -46,8 +47,8 @@ class Analysis:
     """The parts of the analysis of an evaluated run; what scores documents must be called by all processes."""
 
     def __init__(
-        self, settings: AnalysisSettings, run: RunFolder, evaluation: dict[str, Any], schema: Schema, batch_tokens: int,
-        cache: CacheSettings, accelerator: Accelerator,
+        self, settings: AnalysisSettings, run: RunFolder, evaluation: dict[str, Any], rule: DecisionRule,
+        schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
     ):  # fmt: skip
         """Read what the evaluation wrote.
 
@@ -56,7 +57,7 @@ class Analysis:
         """
         self.settings, self.run, self.schema = settings, run, schema
         self.batch_tokens, self.cache, self.accelerator = batch_tokens, cache, accelerator
-        self.evaluation, self.split = evaluation, evaluation["split"]
+        self.evaluation, self.rule, self.split = evaluation, rule, evaluation["split"]
         self.splits = load_documents(run.data, schema)
         self.predictions: Predictions = read_predictions(run.predictions, schema)
         self.truths = {
@@ -112,14 +113,17 @@ class Analysis:
         return found
 
     def baselines_and_curve(self, drawn: dict[str, Ints], vectors: dict[str, Floats] | None) -> dict[str, Any]:
-        """`baselines` and `learning_curve`; of training documents a fifth is held out for the curve."""
+        """`baselines` and `learning_curve`; of training documents a fifth is held out for the curve.
+
+        Where each class of the run has a threshold of its own, so has that of a baseline.
+        """
         settings, multi_label, split = self.settings, self.schema.multi_label, self.split
-        threshold = self.evaluation["threshold"] or 0.5
         part = self.splits["train"].select(drawn["train"])
         known = self.truths["train"][drawn["train"]]
         groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
         held_out = split == "train"
         folds = draw_folds(part["text"][:], groups, known, 5 if held_out else 4, settings.seed)
+        chooses = multi_label and self.evaluation["threshold"] is None and len(np.unique(folds)) >= 4
         baselines: dict[str, Any] = {"probe": None, "tfidf": None}
         if held_out:
             inside = folds < 4
@@ -135,15 +139,20 @@ class Analysis:
 
         if places is not None:
             texts = [self.predictions.rows[i]["text"] for i in places]
-            found = tfidf_predictions(part["text"][:], known, texts, multi_label, settings.seed)
+            run_rule = self.rule if chooses else None
+            found = tfidf_predictions(part["text"][:], known, texts, self.schema, run_rule, folds, settings.seed)
             baselines["tfidf"] = compare(found) if found is not None else None
         if vectors is None or not inside.any() or not len(truth):
             return {"baselines": baselines, "learning_curve": None}
         given, tags = vectors["train"][inside], known[inside]
         new = vectors["train"][~inside] if held_out else vectors[split]
 
+        rule = DecisionRule.plain(self.schema, self.evaluation["threshold"] or 0.5)
+        if chooses:
+            rule = chosen_as(self.rule, out_of_fold(given, tags, folds[inside], multi_label), tags, self.schema)
+
         def predict(chosen: NDArray[np.bool_]) -> NDArray[np.int8]:
-            return probe_predictions(given[chosen], tags[chosen], new, multi_label, threshold)
+            return decided(rule, probe_logits(given[chosen], tags[chosen], new, multi_label))
 
         whole = predict(np.ones(len(given), dtype=bool))
         if not held_out:
@@ -154,8 +163,9 @@ class Analysis:
             trained, tagged = (
                 [int(count) for count in matrix.sum(axis=0, dtype=int)] for matrix in (tags, self.truths["train"])
             )
+            documents = len(tags), len(self.splits["train"])
             curve = learning_curve(
-                by_share, truth, len(tags), trained, tagged, self.schema.classes, settings.resamples // 2, settings.seed
+                by_share, truth, documents, trained, tagged, self.schema.classes, settings.resamples // 2, settings.seed
             )
         return {"baselines": baselines, "learning_curve": curve}
 
@@ -211,12 +221,13 @@ class Analysis:
 
 
 def analyse_run(
-    settings: AnalysisSettings, run: RunFolder, model: TextClassifier, tokenizer: Tokenizer, reading: Reading,
-    schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
+    settings: AnalysisSettings, run: RunFolder, rule: DecisionRule, model: TextClassifier, tokenizer: Tokenizer,
+    reading: Reading, schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Write `analysis.json` and `guidance.json` beside an evaluation; return the latter, on the main process.
 
     Args:
+        rule: what the run was evaluated with.
         model: on its device.
 
     Raises:
@@ -225,7 +236,7 @@ def analyse_run(
     started = time.monotonic()
     accelerator.wait_for_everyone()  # The main process has written the predictions that all now read.
     evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
-    parts = Analysis(settings, run, evaluation, schema, batch_tokens, cache, accelerator)
+    parts = Analysis(settings, run, evaluation, rule, schema, batch_tokens, cache, accelerator)
     took: dict[str, float] = {}
 
     def timed(name: str, part: Callable[[], Any]) -> Any:

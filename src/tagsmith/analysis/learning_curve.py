@@ -1,8 +1,10 @@
-"""How figures grow with the number of documents, and what more of a class are likely to bring: a power law a class.
+"""How figures grow with the number of documents, and what half as many again are likely to bring: power laws.
 
 Errors fall as a power of the number of documents: Hestness et al., Deep Learning Scaling is Predictable, Empirically,
 arXiv 1712.00409. A class has few test documents and so a slope that is mostly noise; slopes are therefore drawn towards
-that of all classes, as far as they do not differ by more than their noise (DerSimonian and Laird, 1986).
+that of all classes, as far as they do not differ by more than their noise (DerSimonian and Laird, 1986). On top of what
+the law expects, a figure jumps from one training to the next; how far, the curve itself shows between a half and three
+quarters of the documents, which is as large a step as the one that is asked about.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.bootstrap import OVERALL, addends, figures, redrawn
 from tagsmith.progress import meter
 
 Floats = NDArray[np.floating[Any]]
@@ -23,7 +26,10 @@ QUARTERS: dict[float, list[tuple[int, ...]]] = {
     0.75: [(0, 1, 2), (1, 2, 3), (0, 2, 3), (0, 1, 3)],
     1.0: [(0, 1, 2, 3)],
 }
-"""Which of four folds make a draw of each share."""
+"""Which of four folds make a draw of each share; a draw of three quarters holds that of a half in the same place."""
+
+GROWTH = 1.5
+"""How many times as many documents are asked about, in the mix that they have."""
 
 LEAST = 8
 """Training documents of a class below which a quarter of them says nothing."""
@@ -33,9 +39,6 @@ NO_NOISE = 1e-9
 
 LEAST_BETWEEN = 0.1**2
 """Variance of the classes' true slopes, which differ by so much even where noise hides it."""
-
-MORE = 50
-"""Further documents of a class that are asked about."""
 
 
 @dataclass(frozen=True)
@@ -76,71 +79,108 @@ def predictions_by_share(
 def learning_curve(
     drawn: Sequence[Drawn],
     truth: Indicators,
-    documents: int,
+    documents: tuple[int, int],
     trained: Sequence[int],
     tagged: Sequence[int],
     classes: Sequence[str],
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Macro F1 by share of the training documents, and what more documents of each class are likely to bring.
+    """Macro F1 by share of the training documents, and what half as many of them again are likely to bring.
 
     Args:
-        drawn: each share at least once.
+        drawn: each share of `QUARTERS`, all but the whole equally often, in the order of its draws.
         truth: int8 [documents, classes], of the documents that were predicted.
-        documents: all training documents.
-        trained: training documents of each class.
-        tagged: all that there are of each class, where only some of them were drawn for training.
+        documents: those that a share of 1 trains on, and all that there are, where only some were drawn for training.
+        trained, tagged: the same of each class.
         resamples: of documents and draws, behind each interval.
 
     Returns:
-        points: share, documents (of the training), macro_f1, low, high; classes: of those with at least `LEAST`
-        training documents and one that was predicted, name -> documents and f1, one for each share, and gain_of_50 with
-        low and high, the interval of 95 %.
+        points: share, documents (of the training), macro_f1, low, high. gain: documents, of all classes in the mix that
+        they have, macro_f1, low, high; None where half of the classes or more have fewer than `LEAST` training
+        documents. classes: of those with at least as many and one that was predicted, name -> documents and f1, one for
+        each share, and gain with low and high, of the class's F1 by the same documents. What is gained on these test
+        documents lies between low and high in 95 of 100 cases.
     """
-    shares = sorted({one.share for one in drawn})
-    of_share = [[i for i, one in enumerate(drawn) if one.share == share] for share in shares]
+    places = {share: [i for i, one in enumerate(drawn) if one.share == share] for share in QUARTERS}
+    parts = [addends(truth, one.predicted) for one in drawn]
     # Position 0 is the truth as it is; the others are resamples of documents, and of draws.
-    weights = _weights(len(truth), resamples, seed)
-    counts = np.stack([_counts(weights, truth, one.predicted) for one in drawn])  # [draws, 1 + resamples, 3, classes]
-    f1 = _f1(counts)
-    macro = _macro(counts, f1)
+    redraws = redrawn(parts, resamples, np.random.default_rng([seed, 0]))
+    sums = np.stack([np.vstack([part.sum(axis=0), more]) for part, more in zip(parts, redraws, strict=True)])
+    found = figures(sums)  # [draws, 1 + resamples, figures]
+    macro, f1 = found[..., OVERALL.index("macro_f1")], np.nan_to_num(found[..., len(OVERALL) + 2 :: 3])
     random = np.random.default_rng([seed, 1])
-    chosen = [
-        np.vstack([np.arange(len(places)), random.integers(0, len(places), (resamples, len(places)))])
-        for places in of_share
-    ]
+    picks = {
+        share: np.vstack([np.arange(len(some)), random.integers(0, len(some), (resamples, len(some)))])
+        for share, some in places.items()
+    }
     rows = np.arange(resamples + 1)[:, None]
 
     def by_share(values: Floats) -> Floats:
         """Means over the draws of each share, [shares, 1 + resamples, ...], of values [draws, 1 + resamples, ...]."""
-        return np.stack(
-            [values[places][picks, rows].mean(axis=1) for places, picks in zip(of_share, chosen, strict=True)]
-        )
+        return np.stack([values[places[share]][picks[share], rows].mean(axis=1) for share in QUARTERS])
 
     points = by_share(macro)
-    kept = [c for c in range(len(classes)) if trained[c] >= LEAST and truth[:, c].any()]
+    occurring = np.asarray(truth.any(axis=0))
+    kept = [c for c in range(len(classes)) if trained[c] >= LEAST and occurring[c]]
     result: dict[str, Any] = {
         "points": [
-            {"share": share, "documents": round(share * documents), "macro_f1": float(row[0]), **_interval(row[1:])}
-            for share, row in zip(shares, points, strict=True)
+            {"share": share, "documents": round(share * documents[0]), "macro_f1": float(row[0]), **_interval(row[1:])}
+            for share, row in zip(QUARTERS, points, strict=True)
         ],
+        "gain": None,
         "classes": {},
     }
-    if not kept or len(shares) < 2:
+    if not kept:
         return result
-    errors = by_share(_errors(counts[..., kept]))
-    of_class, all_of_class = (np.asarray([counts[c] for c in kept], dtype=np.float64) for counts in (trained, tagged))
-    gains = expected_gains(np.asarray(shares), errors, all_of_class / of_class, (all_of_class + MORE) / of_class, seed)
+    half, more_than_half = places[0.5], places[0.75]
+
+    def gains(values: Floats, errors: Floats, size: Floats, now: Floats) -> Floats:
+        # Over a quarter the law bends: of banking77, 3,000 documents, half as many again bring 0.0099 of macro F1; it
+        # says 0.0146 with the quarter and 0.0135 without; of Reuters R8, 3,500 documents, 0.0028, 0.0073 and 0.0050.
+        line = by_share(errors)[1:]
+        expected = expected_gains(np.asarray(list(QUARTERS))[1:], line, now, GROWTH * now, seed)
+        steps = values[more_than_half] - values[half]
+        spread = jump(steps, errors[[*half, *more_than_half], 0], line[-1, 0], size)
+        expected[1:] += spread * np.random.default_rng([seed, 3]).standard_normal((resamples, len(size)))
+        return expected
+
+    if 2 * len(kept) > occurring.sum():
+        error = ((1 - macro) * len(truth) + 0.5)[..., None] / (len(truth) + 1)
+        of_all = gains(macro[..., None], error, np.ones(1), np.asarray([documents[1] / documents[0]]))[:, 0]
+        more = round((GROWTH - 1) * documents[1])
+        result["gain"] = {"documents": more, "macro_f1": float(of_all[0]), **_interval(of_all[1:])}
+    errors, sizes = _errors(sums, kept)
+    growth = np.asarray([tagged[c] / trained[c] for c in kept], dtype=np.float64)
+    of_classes = gains(f1[..., kept], errors, sizes, growth)
     by_class = by_share(f1[..., kept])[:, 0]
     for i, c in enumerate(kept):
         result["classes"][classes[c]] = {
-            "documents": [round(share * trained[c]) for share in shares],
+            "documents": [round(share * trained[c]) for share in QUARTERS],
             "f1": [float(value) for value in by_class[:, i]],
-            "gain_of_50": float(gains[0, i]),
-            **_interval(gains[1:, i]),
+            "gain": float(of_classes[0, i]),
+            **_interval(of_classes[1:, i]),
         }
     return result
+
+
+def jump(steps: Floats, errors: Floats, now: Floats, size: Floats) -> Floats:
+    """Standard deviation of what further documents do to each figure beyond what is expected of them, [figures].
+
+    A figure of `size` decisions, of which a share is wrong, varies like a proportion: by so many times its variance as
+    all figures together do from a half to three quarters of the documents. One that did not move there, being of few
+    documents, may move all the same.
+
+    Args:
+        steps: [draws, 1 + resamples, figures], of three quarters less those of the half among them.
+        errors: [draws, figures], there.
+        now: [figures], errors with all documents.
+        size: [figures].
+    """
+    before = errors.mean(axis=0)
+    between = steps[:, 0].var(axis=0, ddof=1) if len(steps) > 1 else 0.0
+    moved = (steps[:, 1:].var(axis=1).mean(axis=0) + between).sum() / (before * (1 - before) / size).sum()
+    return np.asarray(np.sqrt(moved * now * (1 - now) / size))
 
 
 def expected_gains(shares: Floats, errors: Floats, now: Floats, then: Floats, seed: int) -> Floats:
@@ -184,36 +224,14 @@ def shrunk(slopes: Floats, common: Floats, seed: int) -> Floats:
     return np.vstack([middle, middle + spread])
 
 
-def _weights(documents: int, resamples: int, seed: int) -> Floats:
-    """How often each document is in a resample, float32 [1 + resamples, documents]; the first has each once."""
-    random = np.random.default_rng([seed, 0])
-    drawn = random.multinomial(documents, np.full(documents, 1 / documents), size=resamples)
-    return np.vstack([np.ones((1, documents)), drawn]).astype(np.float32)
+def _errors(sums: Floats, kept: Sequence[int]) -> tuple[Floats, Floats]:
+    """1 - F1 of classes, [draws, 1 + resamples, classes], and of how many decisions it is, [classes].
 
-
-def _counts(weights: Floats, truth: Indicators, predicted: Indicators) -> Floats:
-    """tp, fp and fn, float [resamples, 3, classes]."""
-    tables = (truth & predicted, (1 - truth) & predicted, truth & (1 - predicted))
-    return np.stack([weights @ table.astype(np.float32) for table in tables], axis=1)
-
-
-def _f1(counts: Floats) -> Floats:
-    tp, fp, fn = (counts[..., i, :] for i in range(3))
-    whole = 2 * tp + fp + fn
-    return np.divide(2 * tp, whole, out=np.zeros_like(whole), where=whole > 0)
-
-
-def _macro(counts: Floats, f1: Floats) -> Floats:
-    occurring = counts.sum(axis=-2) > 0
-    means: Floats = f1.sum(axis=-1) / np.maximum(1, occurring.sum(axis=-1))
-    return means
-
-
-def _errors(counts: Floats) -> Floats:
-    """1 - F1, with half an error among them, as a class without one has no logarithm."""
-    tp, fp, fn = (counts[..., i, :] for i in range(3))
-    errors: Floats = (fp + fn + 0.5) / (2 * tp + fp + fn + 1)
-    return errors
+    With half an error among them, as a class without one has no logarithm.
+    """
+    truth, predicted, both = np.moveaxis(sums[..., :-5].reshape(*sums.shape[:-1], 3, -1), -2, 0)[..., kept]
+    whole = truth + predicted + 1
+    return (whole - 2 * both - 0.5) / whole, whole[:, 0].mean(axis=0)
 
 
 def _interval(values: Floats) -> dict[str, float]:

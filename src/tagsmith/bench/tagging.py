@@ -23,7 +23,7 @@ from tagsmith.model import load_pretrained
 from tagsmith.pretrained import folds_of, out_of_fold
 from tagsmith.probe import fit_head
 from tagsmith.scoring import score
-from tagsmith.settings import STRATEGIES, BenchImproveRun
+from tagsmith.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.tokens.cache import encode_cached
 
 Floats = NDArray[np.float32]
@@ -70,7 +70,9 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Vectors:
+class Vectors:
+    """Documents as the encoder sees them before training; float32 [documents, hidden], int8 [documents, classes]."""
+
     train: Floats
     truth: Tags
     test: Floats
@@ -98,7 +100,7 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
             f"start, documents: expected start < documents <= {most:,} training documents, found {start:,} and "
             f"{settings.documents:,}."
         )
-    vectors = _embed(tagged, settings)
+    vectors = embed(tagged, settings)
     known = strategies(settings.audit_share)
     named = settings.strategies if settings.strategies is not None else list(STRATEGIES)
     goal = None
@@ -120,7 +122,8 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
         )
 
 
-def _embed(tagged: data.TaggedData, settings: BenchImproveRun) -> _Vectors:
+def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) -> Vectors:
+    """Training and test documents through the encoder, once."""
     model, tokenizer, reading = load_pretrained(settings.model, settings.data, 1, settings.evaluate.threshold)
     accelerator = Accelerator(cpu=settings.cpu)
     model = model.to(accelerator.device).eval()
@@ -134,11 +137,11 @@ def _embed(tagged: data.TaggedData, settings: BenchImproveRun) -> _Vectors:
 
     train = tagged.splits["train"]
     folds = folds_of(train, tagged.schema, 5, settings.seed)
-    return _Vectors(*seen("train"), *seen("test"), folds, train["text"][:])
+    return Vectors(*seen("train"), *seen("test"), folds, train["text"][:])
 
 
 def _simulate(
-    of: _Vectors, name: str, known: Any, start: int, batch: int, end: int, seed: int, multi_label: bool
+    of: Vectors, name: str, known: Any, start: int, batch: int, end: int, seed: int, multi_label: bool
 ) -> tuple[list[int], list[tuple[float, float, float]]]:
     """Numbers of tagged documents, and accuracy, micro F1 and macro F1 on the test documents with each."""
     tagged = np.random.default_rng(seed).permutation(len(of.train))[:start]

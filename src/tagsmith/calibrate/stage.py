@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,12 @@ from tagsmith.calibrate.held_out import (
 )
 from tagsmith.calibrate.recorded import recorded_settings
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.decision.calibration import fit_scaling
+from tagsmith.decision.chosen import chosen_rule
 from tagsmith.decision.conformal import set_thresholds
 from tagsmith.decision.figures import before_and_after
-from tagsmith.decision.rule import DecisionRule, cost_matrix, split_pair
+from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
-from tagsmith.decision.thresholds import abstention, class_thresholds, thresholds_of_costs
+from tagsmith.decision.thresholds import abstention
 from tagsmith.errors import SettingsError, TryAgainLater, counted
 from tagsmith.files import write_json, written_beside
 from tagsmith.fitting.auto import chosen
@@ -159,25 +158,22 @@ def rule_of(
 ) -> DecisionRule:
     """The decision rule that suits held-out documents.
 
-    Thresholds are chosen on scores whose scaling has not seen the document, see `unseen_scores`.
-
     Args:
         references: see `held_out.references_of`.
         threshold: of every class, as long as none is chosen (single-label).
     """
-    scale, shift = fit_scaling(held.logits, held.truth, schema.multi_label)
-    scores = unseen_scores(held.logits, held.truth, schema)
-    costs = settings.named_costs()
-    plain = DecisionRule.plain(schema, threshold)
-    rule = replace(
-        plain,
-        scale=tuple(map(float, scale)),
-        shift=tuple(map(float, shift)),
-        costs=costs,
-        matrix=cost_matrix(costs, schema) if costs and not schema.multi_label else None,
-        thresholds=_thresholds(scores, held.truth, schema, settings) if schema.multi_label else plain.thresholds,
-        scope=_scope(held.distances, references, settings.false_alarms),
+    target_precision, target_recall = settings.target_precision, settings.target_recall
+    rule, scores, failed = chosen_rule(
+        held.logits, held.truth, schema, threshold, settings.named_costs(), target_precision, target_recall
     )
+    if failed:
+        names = ", ".join(schema.names(failed))
+        done = "is predicted by a score of 1 alone" if target_precision else "gets the lowest threshold"
+        log.warning(
+            f"{target_precision or target_recall:.0%} is not reached by any threshold of "
+            f"{counted(len(failed), 'class')}: {names}; each {done}"
+        )
+    rule = replace(rule, scope=_scope(held.distances, references, settings.false_alarms))
     if settings.coverage is not None:
         by_class = settings.coverage_by_class and not schema.multi_label
         rule = replace(
@@ -186,7 +182,7 @@ def rule_of(
     target = settings.target_exact if schema.multi_label else settings.target_precision or 0.95
     if target is not None:
         rule = replace(rule, abstain_below=_abstain_below(rule, scores, held.truth, target))
-    before = plain.scores(held.logits)
+    before = DecisionRule.plain(schema, threshold).scores(held.logits)
     about = {
         "from": held.source.value,
         "documents": len(held.truth),
@@ -197,35 +193,6 @@ def rule_of(
         "settings": as_dict(settings),
     }
     return replace(rule, about=about)
-
-
-def unseen_scores(logits: Floats, truth: NDArray[np.int8], schema: Schema, parts: int = 5) -> Floats:
-    """Calibrated scores float32 [documents, classes], each by a scaling that has not seen the document."""
-    scores = np.empty_like(logits)
-    part = np.random.default_rng(0).permutation(len(logits)) % min(parts, len(logits))
-    for number in np.unique(part):
-        inside = part != number if len(logits) > 1 else part == number
-        scale, shift = fit_scaling(logits[inside], truth[inside], schema.multi_label)
-        rule = DecisionRule(schema.multi_label, tuple(scale), tuple(shift), ())
-        scores[part == number] = rule.scores(logits[part == number])
-    return scores
-
-
-def _thresholds(
-    scores: Floats, truth: NDArray[np.int8], schema: Schema, settings: CalibrateSettings
-) -> tuple[float, ...]:
-    if costs := settings.named_costs():
-        pairs: Mapping[tuple[str, str], float] = {split_pair(pair, schema): cost for pair, cost in costs.items()}
-        return tuple(map(float, thresholds_of_costs(pairs, schema.classes)))
-    found, failed = class_thresholds(scores, truth, settings.target_precision, settings.target_recall)
-    if failed:
-        target = settings.target_precision or settings.target_recall
-        names = ", ".join(schema.names(failed))
-        done = "is predicted by a score of 1 alone" if settings.target_precision else "gets the lowest threshold"
-        log.warning(
-            f"{target:.0%} is not reached by any threshold of {counted(len(failed), 'class')}: {names}; each {done}"
-        )
-    return tuple(map(float, found))
 
 
 def _abstain_below(rule: DecisionRule, scores: Floats, truth: NDArray[np.int8], target: float) -> float:

@@ -4,9 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagsmith.comparison.figures import Decided, losses
 from tagsmith.comparison.page import comparison_page
-from tagsmith.comparison.paired import compare_answers
+from tagsmith.comparison.paired import Decided, compare_answers, losses
 from tagsmith.comparison.pairs import Pair, Side, pair_of, read_runs
 from tagsmith.comparison.result import Json, names, result
 from tagsmith.comparison.verdict import verdict

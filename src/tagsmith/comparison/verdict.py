@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tagsmith.comparison.figures import OVERALL
+from tagsmith.bootstrap import OVERALL
 from tagsmith.comparison.paired import POWER, Compared, certain, documents_needed
 from tagsmith.comparison.pairs import Pair
 from tagsmith.errors import counted

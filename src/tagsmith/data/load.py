@@ -54,6 +54,7 @@ class TaggedData:
         notes: remarks for the person, one line each.
         out_of_scope: texts of none of the classes, to test on.
         undivided: a line each for documents of classes that `data.schema_changes` splits.
+        changes: what it holds.
     """
 
     splits: datasets.DatasetDict
@@ -62,6 +63,7 @@ class TaggedData:
     notes: list[str]
     out_of_scope: list[str] = field(default_factory=list)
     undivided: list[dict[str, Any]] = field(default_factory=list)
+    changes: SchemaChanges | None = None
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
@@ -121,7 +123,8 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     if bad:
         notes.append(f"Left out: {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
     foreign = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
-    return TaggedData(_dataset_dict(documents, schema), schema, problems, notes, foreign, undivided.lines())
+    splits = _dataset_dict(documents, schema)
+    return TaggedData(splits, schema, problems, notes, foreign, undivided.lines(), changes)
 
 
 def _persons_tags(

@@ -4,6 +4,7 @@ import json
 import logging
 from math import log as ln
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
@@ -42,24 +43,53 @@ def refuse_known_documents(splits: datasets.DatasetDict, earlier: RunFolder) -> 
         )
 
 
-def take_over(
-    model: TextClassifier, reading: Reading, run: RunFolder, earlier: RunFolder, schema: Schema, changes: str | None
-) -> None:
+def made_from(changes: SchemaChanges | None, earlier: str | None) -> dict[str, Any]:
+    """What a run takes from outside again when it goes on, for its record: settings only say where that lies.
+
+    Args:
+        changes: what has become of the earlier classes.
+        earlier: `train.start_from`.
+
+    Raises:
+        InputMissing: the earlier run has no trained weights.
+    """
+    weights = None if earlier is None else _digest_of_weights(RunFolder(Path(earlier)))
+    return {"schema_changes": changes.as_dict() if changes else None, "start_from_sha256": weights}
+
+
+def _digest_of_weights(earlier: RunFolder) -> str:
+    earlier.require()
+    if not earlier.weights.is_file():
+        raise InputMissing(
+            f"train.start_from={earlier.path}: no trained weights there; expected a run that was trained to its end."
+        )
+    return digest(earlier.weights)
+
+
+def take_over(model: TextClassifier, reading: Reading, run: RunFolder, earlier: RunFolder, schema: Schema) -> None:
     """Give the model the weights of an earlier run; rows of the head that no class there stands for are zero.
 
     Args:
         reading: how the model reads.
-        run: the run that it is trained in.
-        changes: `data.schema_changes`, what has become of the earlier classes; None: they are those of the same name.
+        run: the run that it is trained in. Its record says what has become of the earlier classes, if not all have
+            kept their names, and which weights it began with.
 
     Raises:
-        InputMissing, DataError: the earlier run has no trained weights, or they are damaged.
-        SettingsError: it is of another encoder or task, or has none of the classes.
+        InputMissing, DataError: the earlier run has no trained weights, or they or the record are damaged.
+        SettingsError: it is of another encoder or task, has none of the classes, or its weights have changed.
     """
     place = f"train.start_from={earlier.path}"
-    earlier.require()
-    if not earlier.weights.is_file():
-        raise InputMissing(f"{place}: no trained weights there; expected a run that was trained to its end.")
+    digest_now, recorded = _digest_of_weights(earlier), run.read_record().get("made_from")
+    if not isinstance(recorded, dict) or not isinstance(began_with := recorded.get("start_from_sha256"), str):
+        raise DataError(
+            f"{run.settings}: expected the SHA-256 of the weights that the run began with, found {recorded!r}; restore "
+            "it from a copy, or train anew with overwrite=true."
+        )
+    if began_with != digest_now:
+        raise SettingsError(
+            f"{place}: run={run.path} began with other weights (SHA-256 {began_with[:12]}) than stand there now "
+            f"({digest_now[:12]}); put those back, or train anew with overwrite=true."
+        )
     old = Schema.load(earlier.schema)
     if old.task is not schema.task:
         raise SettingsError(f"{place}: expected {schema.task.value}, found {old.task.value}.")
@@ -70,7 +100,8 @@ def take_over(
         raise SettingsError(f"{place}: expected the same encoder, one of {kinds[0]}, found one of {kinds[1]}.")
     if digest(earlier.model / "tokenizer.json") != digest(run.model / "tokenizer.json"):
         raise SettingsError(f"{place}: expected a run with the same tokenizer; model= chooses the encoder of that run.")
-    known = SchemaChanges.read(Path(changes)) if changes is not None else SchemaChanges()
+    changes = recorded.get("schema_changes")
+    known = SchemaChanges.of(changes, str(run.settings)) if changes else SchemaChanges()
     sources = rows_of(schema.classes, old.classes, known)
     if not any(sources):
         raise SettingsError(
@@ -86,7 +117,7 @@ def take_over(
         raise SettingsError(f"{place}: expected a run with the same encoder: {error}") from error
     fresh = [name for name, rows in zip(schema.classes, sources, strict=True) if not rows]
     told = f"; without a row there: {', '.join(fresh)}" if fresh else ""
-    log.info(f"starts from {earlier.path} (weights {digest(earlier.weights)[:12]}){told}")
+    log.info(f"starts from {earlier.path} (weights {digest_now[:12]}){told}")
 
 
 def _model_type(path: Path) -> str:

@@ -11,7 +11,7 @@ WIDE = 0.2
 """Width of an interval of F1 from which it decides nothing."""
 
 WORTH_IT = 0.01
-"""Gain of F1 by 50 documents below which a class is not named."""
+"""Gain of F1 by half as many documents again that is worth naming."""
 
 MOST_CLASSES = 10
 
@@ -106,43 +106,41 @@ def not_calibrated(evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line
 
 
 def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Classes that gain most by more documents."""
+    """What more documents are likely to bring, and in which classes most."""
     curve = analysis["learning_curve"]
-    if not curve or not curve["classes"]:
+    if not curve or not curve["gain"]:
         return
-    gains = {name: found for name, found in curve["classes"].items() if found["gain_of_50"] >= WORTH_IT}
-    names = sorted(gains, key=lambda name: (-gains[name]["gain_of_50"], name))[:MOST_CLASSES]
-    points = curve["points"]
-    rise = f"Macro F1 of the probe: {_points(points)}."
-    if not names:
+    gain, points, gains = curve["gain"], curve["points"], curve["classes"]
+    likely = [name for name in gains if gains[name]["gain"] >= WORTH_IT]
+    names = sorted(likely, key=lambda name: (-gains[name]["gain"], name))[:MOST_CLASSES]
+    reason = (
+        f"Macro F1 of the probe: {_points(points)}. By its learning curve half as many again, {gain['documents']:,} in "
+        f"the same mix, bring {gain['macro_f1']:+.3f} (95 %: {gain['low']:+.3f} to {gain['high']:+.3f})."
+    )
+    figure = {key: gain[key] for key in ("documents", "macro_f1", "low", "high")}
+    if gain["macro_f1"] < WORTH_IT:
         yield Line(
             "learning_curve",
             Severity.note,
-            f"No class is likely to gain {WORTH_IT} of F1 by 50 more documents of it.",
-            f"{rise} More documents of the same kind bring little.",
+            f"Half as many documents again are likely to bring less than {WORTH_IT} of macro F1.",
+            reason,
             "Mend tags and classes instead (see the lines on collisions and on documents tagged differently).",
-            figure={"macro_f1": points[-1]["macro_f1"]},
+            figure=figure,
         )
         return
-    best = gains[names[0]]
-    sure = [name for name in names if gains[name]["low"] > 0]
+    sure = gain["low"] > 0
     yield Line(
         "learning_curve",
         Severity.advice if sure else Severity.note,
-        f"More documents help most in {named(names)}.",
-        f"{rise} By its learning curve 50 more documents of {names[0]} bring {best['gain_of_50']:+.3f} of its F1 "
-        f"(95 %: {best['low']:+.3f} to {best['high']:+.3f})"
-        f"{'' if sure else '; for no class is it sure that they bring anything'}.",
-        f"Tag these classes first; python scripts/improve.py run={facts.run} pool=untagged.jsonl puts untagged "
-        "documents in the order in which they help.",
+        f"More documents are likely to help{f', most in {named(names)}' if names else ''}.",
+        f"{reason}{'' if sure else ' That they bring anything is not sure.'}",
+        "Tag them in the mix in which they come, and of a single class at most half as many again: one that is "
+        "commoner in training than elsewhere is called too often. "
+        f"python scripts/improve.py run={facts.run} pool=untagged.jsonl puts untagged documents in the order in which "
+        "they help.",
         names,
-        {
-            "macro_f1": points[-1]["macro_f1"],
-            "by_class": {
-                name: {key: gains[name][key] for key in ("gain_of_50", "low", "high")} for name in names
-            },
-        },
-    )  # fmt: skip
+        {**figure, "by_class": {name: {key: gains[name][key] for key in ("gain", "low", "high")} for name in names}},
+    )
 
 
 def _points(points: Sequence[Mapping[str, Any]]) -> str:

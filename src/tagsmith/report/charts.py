@@ -162,6 +162,11 @@ def learning_curve(curve: Mapping[str, Any]) -> Chart:
     if len(points) > 1:
         gain = last["macro_f1"] - points[-2]["macro_f1"]
         summary += f" The last {last['documents'] - points[-2]['documents']:,} brought {100 * gain:.1f} points."
+    if more := curve["gain"]:
+        summary += (
+            f" {more['documents']:,} more in the same mix are likely to bring {100 * more['macro_f1']:.1f} (95%: "
+            f"{100 * more['low']:.1f} to {100 * more['high']:.1f})."
+        )
     rows = [[percent(p["share"]), f"{p['documents']:,}", percent(p["macro_f1"]),
              f"{percent(p['low'])} to {percent(p['high'])}"] for p in points]  # fmt: skip
     header = ["share", "documents", "macro F1", "95% interval"]

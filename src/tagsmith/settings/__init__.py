@@ -33,7 +33,7 @@ from tagsmith.settings.data import (
 from tagsmith.settings.explain import explained
 from tagsmith.settings.export import ExportSettings, GoldenFrom
 from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
-from tagsmith.settings.improve import STRATEGIES, BenchImproveRun, ImproveRun
+from tagsmith.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
 from tagsmith.settings.serve import ServeRun, ServeSettings
@@ -62,6 +62,7 @@ __all__ = [
     "AnswerSettings",
     "AzureSettings",
     "BenchClassifyRun",
+    "BenchCurveRun",
     "BenchImproveRun",
     "BenchScaleRun",
     "BenchTrainRun",

@@ -51,6 +51,28 @@ STRATEGIES = ("random", "margin", "entropy", "badge", "typiclust", "tagsmith")
 
 
 @dataclass
+class BenchCurveRun:
+    """Settings of `scripts/bench_curve.py`."""
+
+    sizes: list[int] = setting(
+        REQUIRED, "training documents of a curve, such as [500,1000]; half as many again are then added"
+    )
+    draws: int = setting(4, "draws of each size", low=1)
+    repetitions: int = setting(3, "draws of what is added to each", low=1)
+    seed: int = setting(0, "seed of the splits, and of the first draw", low=0, high=2**31 - 10_000)
+    task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
+    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+
+    def problems(self) -> Iterator[str]:
+        if not self.sizes or min(self.sizes) < 8:
+            yield f"sizes: expected numbers of at least 8, found {self.sizes}"
+
+
+@dataclass
 class BenchImproveRun:
     """Settings of `scripts/bench_improve.py`."""
 

@@ -1,0 +1,24 @@
+"""What learning curves expect of more documents, beside what these bring: JSON lines, then a table."""
+
+from tagsmith.config import script
+from tagsmith.settings import BenchCurveRun
+
+
+@script("bench_curve")
+def main(settings: BenchCurveRun) -> None:
+    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    import json
+
+    from rich.console import Console
+
+    from tagsmith.bench.curve import backtest, curve_table
+
+    results = []
+    for result in backtest(settings):
+        print(json.dumps(result.as_dict()), flush=True)
+        results.append(result)
+    Console(width=max(Console().width, 130)).print(curve_table(results))
+
+
+if __name__ == "__main__":
+    main()
