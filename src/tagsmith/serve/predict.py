@@ -4,12 +4,13 @@
 A body with `parameters` comes from the Inference API's clients, which want the scores in one more list.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -198,24 +199,24 @@ def deployment_of(deployments: Deployments, name: str | None) -> Deployment:
     return found
 
 
-def scores_of(model: Model, answer: Answer, asked: Predict) -> Iterable[float]:
+def scores_of(model: Model, answer: Answer, asked: Predict) -> NDArray[np.floating[Any]]:
     """One figure a class: logits, or the bundle's scores, or the function that the request names."""
     function = asked.parameters.function_to_apply if asked.parameters is not None else None
     if asked.raw_scores or function == "none":
-        return (float(logit) for logit in answer.logits)
+        return answer.logits
     if function is None or function == ("sigmoid" if model.classifier.schema.multi_label else "softmax"):
-        return (float(score) for score in answer.scores)
+        return answer.scores
     logits = answer.logits.astype(np.float64)
     if function == "sigmoid":
-        return (float(score) for score in 1 / (1 + np.exp(-np.clip(logits, -700, 700))))
+        return np.asarray(1 / (1 + np.exp(-np.clip(logits, -700, 700))))
     powers = np.exp(logits - logits.max())
-    return (float(score) for score in powers / powers.sum())
+    return np.asarray(powers / powers.sum())
 
 
-def in_order(classes: Sequence[str], scores: Iterable[float], top: int | None) -> list[dict[str, Any]]:
+def in_order(classes: Sequence[str], scores: NDArray[np.floating[Any]], top: int | None) -> list[dict[str, Any]]:
     """Classes with their scores, the highest first."""
-    ranked = sorted(zip(classes, scores, strict=True), key=lambda pair: -pair[1])
-    return [{"label": name, "score": score} for name, score in ranked[:top]]
+    values = scores.tolist()
+    return [{"label": classes[i], "score": values[i]} for i in np.argsort(-scores, kind="stable")[:top].tolist()]
 
 
 def document(model: Model, answer: Answer) -> dict[str, Any]:
