@@ -100,7 +100,7 @@ def learning_curve(
         they have, macro_f1, low, high; None where half of the classes or more have fewer than `LEAST` training
         documents. classes: of those with at least as many and one that was predicted, name -> documents and f1, one for
         each share, and gain with low and high, of the class's F1 by the same documents. What is gained on these test
-        documents lies between low and high in 95 of 100 cases.
+        documents lies between low and high in 95 of 100 cases or more.
     """
     places = {share: [i for i, one in enumerate(drawn) if one.share == share] for share in QUARTERS}
     parts = [addends(truth, one.predicted) for one in drawn]
