@@ -8,7 +8,7 @@ A small YAML, each part optional; every name stands for what the classes were be
     add: [crypto]                                       new
     delete: [other]                                     old
 
-All happen at once, so that two classes can swap their names.
+A name that one class gives up is not another's at once: tags that people gave before and after could not be told apart.
 """
 
 from collections import Counter
@@ -143,6 +143,12 @@ def _parse(content: Any) -> tuple[SchemaChanges, list[str]]:
     new = [*rename.values(), *merge, *(part for parts in split.values() for part in parts), *add]
     problems += [f"{name}: the name of two new classes; merge what becomes one" for name in _repeated(new)]
     become = rename | {name: one for one, names in merge.items() for name in names}
+    kept = {*(name for name, one in become.items() if one == name), *(name for name in split if name in split[name])}
+    problems += [
+        f"{name}: given up by one class and taken by another, so that a tag of that name may mean either; take a name "
+        "that was none"
+        for name in sorted((set(old) - kept) & set(new))
+    ]
     return SchemaChanges(become, split, add, delete), problems
 
 

@@ -36,7 +36,7 @@ def test_all_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_written_down_is_read_again(tmp_path: Path) -> None:
-    for text in (ALL, "rename: {lost: refund, refund: lost}", "add: [crypto]"):
+    for text in (ALL, "rename: {lost: gone, refund: money back}", "add: [crypto]"):
         found = changes(tmp_path, text)
         content = json.loads(json.dumps(found.as_dict()))
         assert SchemaChanges.of(content, "a record") == found
@@ -44,9 +44,28 @@ def test_what_is_written_down_is_read_again(tmp_path: Path) -> None:
         SchemaChanges.of({"rename": 5}, "a record")
 
 
-def test_two_classes_can_swap_their_names(tmp_path: Path) -> None:
-    found = changes(tmp_path, "rename: {lost: refund, refund: lost}")
-    assert found.classes(CLASSES) == ("billing", "refund", "lost card", "other", "lost")
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("rename: {lost: refund, refund: lost}", ["lost", "refund"]),
+        ("rename: {lost: refund, refund: money back}", ["refund"]),
+        ("rename: {lost: refund}\ndelete: [refund]", ["refund"]),
+        ("delete: [refund]\nadd: [refund]", ["refund"]),
+        ("split: {billing: [invoice, fee]}\nrename: {lost: billing}", ["billing"]),
+        ("merge: {lost: [refund, other]}\nrename: {lost: lost card}", ["lost"]),
+    ],
+)
+def test_a_name_that_one_class_gives_up_is_not_taken_by_another(tmp_path: Path, text: str, names: list[str]) -> None:
+    with pytest.raises(DataError) as error:
+        changes(tmp_path, text)
+    for name in names:
+        assert f"{name}: given up by one class and taken by another" in str(error.value)
+
+
+def test_a_class_may_keep_its_name_in_a_merge_or_a_split(tmp_path: Path) -> None:
+    found = changes(tmp_path, "merge: {refund: [refund, lost]}\nsplit: {billing: [billing, fee]}")
+    assert found.after("refund") == found.after("lost") == ("refund",)
+    assert found.after("billing") == ("billing", "fee")
 
 
 @pytest.mark.parametrize(
