@@ -6,9 +6,9 @@ Nothing behind it knows Hydra or OmegaConf.
 import errno
 import functools
 import inspect
+import io
 import os
 import re
-import select
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -113,6 +113,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
                 print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             obey_sigterm()
+            _let_readers_go()
             register()
             # A verb, `push`, stands for the setting `action=push`.
             if "action" in {field.name for field in fields(STAGES[name])} and re.fullmatch(
@@ -128,7 +129,6 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
-                sys.stdout.flush()  # Not when Python ends, which would complain of a reader that has gone.
             except (HydraException, OmegaConfBaseException) as error:
                 # Hydra tells these itself, but for those that it meets on the way to --help.
                 if os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -136,9 +136,6 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
                 else:
                     print(error, file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
-            except BrokenPipeError:
-                _tell_no_more()
-                sys.exit(0)
             except KeyboardInterrupt:
                 _leave("before it began.")
             except SystemExit as left:
@@ -153,6 +150,29 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
     return decorate
 
 
+class _Output(io.FileIO):
+    """What nobody reads any more goes nowhere."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            return memoryview(content).nbytes
+
+
+def _let_readers_go() -> None:
+    """From now on a reader of standard output that has enough, such as `head`, stops no work."""
+    told = sys.stdout
+    if isinstance(told, io.TextIOWrapper) and told is sys.__stdout__:
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Output(told.fileno(), "w", closefd=False)),
+            told.encoding,
+            told.errors,
+            line_buffering=told.line_buffering,
+            write_through=told.write_through,
+        )
+
+
 def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[int, Any]:
     """Call the stage, return its exit status and result.
 
@@ -162,11 +182,8 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.MULTIRUN:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
-    result = None
     try:
-        result = stage(to_settings(config, STAGES[name]))
-        sys.stdout.flush()
-        return 0, result
+        return 0, stage(to_settings(config, STAGES[name]))
     except Interrupted as told:
         _leave(str(told))
     except TagsmithError as error:
@@ -179,20 +196,12 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
         print(f"error: scripts/{name}.py needs the package {error.name}: pip install -e '.[{extra}]'.", file=sys.stderr)
         return SettingsError.exit_status, None
     except SystemExit as left:
-        if isinstance(left.__context__, BrokenPipeError):  # rich leaves so.
-            _tell_no_more()
-            return 0, result
         # The main process of this launch has told what is wrong; what ends its other jobs does so here.
         if left.code in (TagsmithError.exit_status, Interrupted.exit_status):
             raise
         return cast(int, left.code), None
     except KeyboardInterrupt:
         _leave("nothing half done is left behind.")
-    except BrokenPipeError:
-        if not _reader_has_gone():
-            _bug()  # A pipe of our own.
-        _tell_no_more()
-        return 0, result
     except OSError as error:
         if error.errno not in NO_ROOM | NOT_ALLOWED:
             _bug()
@@ -200,18 +209,6 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
         return (TryAgainLater if error.errno in NO_ROOM else SettingsError).exit_status, None
     except Exception:
         _bug()
-
-
-def _reader_has_gone() -> bool:
-    """Whether whoever reads standard output has enough, such as `head`."""
-    waiting = select.poll()
-    waiting.register(1, 0)
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in waiting.poll(0))
-
-
-def _tell_no_more() -> None:
-    """Let what is still said go nowhere; Python would complain once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _bug() -> NoReturn:

@@ -200,7 +200,7 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
         analyse_run(
             settings.analysis,
             run,
-            rule,
+            rule if rule.calibrated and settings.threshold is None else None,
             model,
             tokenizer,
             reading,

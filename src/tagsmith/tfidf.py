@@ -37,7 +37,8 @@ def margins(texts: Sequence[str], truth: NDArray[np.int8], new_texts: Sequence[s
     machines = OneVsRestClassifier(LinearSVC(random_state=seed))
     found = _pipeline(machines).fit(texts, truth).decision_function(new_texts)
     distances = np.asarray(found, dtype=np.float32).reshape(len(new_texts), truth.shape[1])
-    distances[:, ~truth.any(axis=0)] = -1  # scikit-learn says 0 of a class of which it has seen nothing.
+    # scikit-learn says 0 of a class of which it has seen nothing else, or nothing.
+    distances[:, truth.all(axis=0)], distances[:, ~truth.any(axis=0)] = 1, -1
     return distances
 
 

@@ -87,3 +87,6 @@ def test_the_learning_curve_is_put_to_the_test(script: Script, tiny: Tiny, tmp_p
     refused = script("bench_curve", *source, "sizes=[60,100]")
     assert refused.returncode == 64
     assert "sizes: expected at most 80" in refused.stderr
+    nothing = script("bench_curve", *source, "sizes=[9]")
+    assert nothing.returncode == 64
+    assert "of 9 documents no class has the 8" in nothing.stderr

@@ -205,14 +205,27 @@ def test_an_evaluation_whose_reader_has_gone_is_whole(script: Script, tiny: Tiny
     assert (tmp_path / "r/report.html").exists()
 
 
-def test_a_pipe_of_our_own_that_breaks_is_a_bug(tmp_path: Path) -> None:
-    stage = "def main(settings):\n    raise BrokenPipeError(32, 'a worker')\n"
-    start = "from tagsmith.config import script\n"
-    (tmp_path / "broken.py").write_text(f"{start}{stage}script('compare')(main)()\n")
-    command = [sys.executable, str(tmp_path / "broken.py"), "runs=[a,b]"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 70
-    assert "a worker" in done.stderr
+@pytest.mark.parametrize(
+    ("stage", "status"),
+    [
+        ("print('so far')", 0),
+        ("print('so far'); raise BrokenPipeError(32, 'a worker')", 70),
+        ("print('so far', flush=True); raise DataError('no row')", 65),
+        ("from rich import print as show; show('so far'); raise DataError('no row')", 65),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "| true", ">&-"])
+def test_who_does_not_read_changes_no_status(tmp_path: Path, stage: str, status: int, end: str) -> None:
+    start = "import time\nfrom tagsmith.config import script\nfrom tagsmith.errors import DataError\n"
+    wait = "time.sleep(0.3); " if end == "| true" else ""
+    main = f"def main(settings):\n    {wait}{stage}\n    open('done', 'w')\n"
+    (tmp_path / "some.py").write_text(f"{start}{main}script('compare')(main)()\n")
+    command = f"{sys.executable} some.py runs=[a,b] {end}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == status, done.stderr
+    assert (tmp_path / "done").exists() == (status == 0)
+    if status == 0:
+        assert done.stderr == ""
 
 
 def test_help_names_type_default_and_unit(script: Script) -> None:

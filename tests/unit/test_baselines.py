@@ -62,3 +62,8 @@ def test_a_class_that_no_training_document_has_is_not_predicted() -> None:
     truth = np.array([[0, 1], [0, 0], [0, 1], [0, 0]], dtype=np.int8)
     found = margins(["a cat", "a dog", "cat food", "dog food"], truth, ["the cat"], 0)
     assert found[0, 0] < 0 < found[0, 1]
+
+
+def test_the_one_class_that_all_training_documents_have_is_predicted() -> None:
+    found = margins(["a cat", "a dog"], np.ones((2, 1), dtype=np.int8), ["the cat"], 0)
+    assert found[0, 0] > 0

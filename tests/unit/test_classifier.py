@@ -20,6 +20,7 @@ from tagsmith.classify.classifier import Classifier, Prediction
 from tagsmith.classify.session import CPU, Graph, cores, shares
 from tagsmith.errors import DataError, SettingsError
 from tagsmith.files import digest
+from tagsmith.serve.answers import answers
 from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS
 
@@ -115,6 +116,15 @@ def test_a_provider_that_is_not_there_is_told() -> None:
 def test_no_thread_at_all_is_told(threads: int) -> None:
     with pytest.raises(SettingsError, match=f"threads: expected at least 1, or None for one a core, found {threads}"):
         Classifier.load(BUNDLES / "single", threads=threads)
+
+
+def test_what_is_no_number_is_no_answer(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = np.zeros((2, len(classifier.classes)), dtype=np.float32)
+    vectors = np.zeros((2, 1), dtype=np.float32)
+    logits[1, 0] = np.inf
+    monkeypatch.setattr(Classifier, "outputs", lambda *_: (logits, vectors))
+    with pytest.raises(FloatingPointError):
+        answers(classifier, ["one", "two"])
 
 
 def test_counts_of_tokens_and_decisions_of_what_was_encoded(classifier: Classifier) -> None:

@@ -134,6 +134,7 @@ def test_overrides_become_typed_values() -> None:
         (["train.shard=true", "train.ema_decay=0.9"], r"train\.ema_decay: expected null beside train\.shard=true"),
         (["train.shard=true", "train.mixed_precision=fp16"], r"train\.mixed_precision: expected bf16 or fp32 beside"),
         (["model.name=null", "model.package=null"], r"model\.name, path"),
+        (["run=runs/a", "train.start_from=./runs/a"], r"train\.start_from: expected another run than run=runs/a"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(overrides: list[str], message: str) -> None:

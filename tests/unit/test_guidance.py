@@ -1,6 +1,7 @@
 """Each kind of guidance on figures small enough to check by hand: when it is given, when not, and what it says."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -329,10 +330,14 @@ def test_learning_curve(calm: Case) -> None:
     assert line["classes"] == ["c", "b"]
     assert "450 in the same mix, bring +0.030 (95 %: +0.010 to +0.050)" in line["reason"]
     assert line["figure"]["by_class"]["c"]["gain"] == 0.05
+    assert (line["figure"]["macro_f1"], line["figure"]["gain"]) == (0.8, 0.03)
+    assert "is called too often" in line["remedy"]
     assert "scripts/improve.py run=runs/mine" in line["remedy"]
     gain["low"] = -0.01
     assert calm.line("learning_curve")["severity"] == "note"
     assert calm.line("learning_curve")["reason"].endswith("not sure.")
+    calm.facts = replace(calm.facts, multi_label=True)
+    assert "is called too often" not in calm.line("learning_curve")["remedy"]
     gain["macro_f1"] = 0.001
     assert "less than 0.01 of macro F1" in calm.line("learning_curve")["title"]
     calm.analysis["learning_curve"] = {"points": points, "gain": None, "classes": gains}

@@ -13,6 +13,7 @@ from tagsmith.analysis.learning_curve import (
     predictions_by_share,
     shrunk,
 )
+from tagsmith.bench.curve import Backtest, summed_up
 
 SHARES = np.array([0.25, 0.5, 0.75, 1.0])
 
@@ -138,3 +139,10 @@ def test_draws_are_quarters_and_three_of_them_hold_two() -> None:
     assert [one.share for one in found] == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75, 1.0]
     assert found[-1].predicted.all()
     assert all(set(half) < set(more) for half, more in zip(QUARTERS[0.5], QUARTERS[0.75], strict=True))
+
+
+def test_a_curve_is_judged_by_what_came_of_it() -> None:
+    expected = {"gain": 0.02, "low": 0.01, "high": 0.05}
+    cases = [(expected, found) for found in (0.0, 0.01, 0.03, 0.06)]
+    found = summed_up(770, "macro F1", cases)
+    assert found == Backtest(770, "macro F1", cases=4, held=0.5, below=0.25, expected=0.02, found=0.025, width=0.04)

@@ -47,7 +47,7 @@ class Analysis:
     """The parts of the analysis of an evaluated run; what scores documents must be called by all processes."""
 
     def __init__(
-        self, settings: AnalysisSettings, run: RunFolder, evaluation: dict[str, Any], rule: DecisionRule,
+        self, settings: AnalysisSettings, run: RunFolder, evaluation: dict[str, Any], rule: DecisionRule | None,
         schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
     ):  # fmt: skip
         """Read what the evaluation wrote.
@@ -115,7 +115,7 @@ class Analysis:
     def baselines_and_curve(self, drawn: dict[str, Ints], vectors: dict[str, Floats] | None) -> dict[str, Any]:
         """`baselines` and `learning_curve`; of training documents a fifth is held out for the curve.
 
-        Where each class of the run has a threshold of its own, so has that of a baseline.
+        Where thresholds were chosen for the run, they are for a baseline.
         """
         settings, multi_label, split = self.settings, self.schema.multi_label, self.split
         part = self.splits["train"].select(drawn["train"])
@@ -123,7 +123,7 @@ class Analysis:
         groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
         held_out = split == "train"
         folds = draw_folds(part["text"][:], groups, known, 5 if held_out else 4, settings.seed)
-        chooses = multi_label and self.evaluation["threshold"] is None and len(np.unique(folds)) >= 4
+        chosen = self.rule if multi_label and len(np.unique(folds)) >= 4 else None
         baselines: dict[str, Any] = {"probe": None, "tfidf": None}
         if held_out:
             inside = folds < 4
@@ -139,8 +139,7 @@ class Analysis:
 
         if places is not None:
             texts = [self.predictions.rows[i]["text"] for i in places]
-            run_rule = self.rule if chooses else None
-            found = tfidf_predictions(part["text"][:], known, texts, self.schema, run_rule, folds, settings.seed)
+            found = tfidf_predictions(part["text"][:], known, texts, self.schema, chosen, folds, settings.seed)
             baselines["tfidf"] = compare(found) if found is not None else None
         if vectors is None or not inside.any() or not len(truth):
             return {"baselines": baselines, "learning_curve": None}
@@ -148,8 +147,8 @@ class Analysis:
         new = vectors["train"][~inside] if held_out else vectors[split]
 
         rule = DecisionRule.plain(self.schema, self.evaluation["threshold"] or 0.5)
-        if chooses:
-            rule = chosen_as(self.rule, out_of_fold(given, tags, folds[inside], multi_label), tags, self.schema)
+        if chosen is not None:
+            rule = chosen_as(chosen, out_of_fold(given, tags, folds[inside], multi_label), tags, self.schema)
 
         def predict(chosen: NDArray[np.bool_]) -> NDArray[np.int8]:
             return decided(rule, probe_logits(given[chosen], tags[chosen], new, multi_label))
@@ -221,13 +220,13 @@ class Analysis:
 
 
 def analyse_run(
-    settings: AnalysisSettings, run: RunFolder, rule: DecisionRule, model: TextClassifier, tokenizer: Tokenizer,
+    settings: AnalysisSettings, run: RunFolder, rule: DecisionRule | None, model: TextClassifier, tokenizer: Tokenizer,
     reading: Reading, schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Write `analysis.json` and `guidance.json` beside an evaluation; return the latter, on the main process.
 
     Args:
-        rule: what the run was evaluated with.
+        rule: what chose the thresholds of the run; None: nothing did.
         model: on its device.
 
     Raises:

@@ -97,10 +97,10 @@ def learning_curve(
 
     Returns:
         points: share, documents (of the training), macro_f1, low, high. gain: documents, of all classes in the mix that
-        they have, macro_f1, low, high; None where half of the classes or more have fewer than `LEAST` training
-        documents. classes: of those with at least as many and one that was predicted, name -> documents and f1, one for
-        each share, and gain with low and high, of the class's F1 by the same documents. What is gained on these test
-        documents lies between low and high in 95 of 100 cases or more.
+        they have, macro_f1, low, high; None where half of the classes with a test document or more have fewer than
+        `LEAST` training documents. classes: of those with as many and a test document, name -> documents and f1, one
+        for each share, and gain with low and high, of the class's F1 by the same documents. What is gained on these
+        test documents lies between low and high in 95 of 100 cases or more.
     """
     places = {share: [i for i, one in enumerate(drawn) if one.share == share] for share in QUARTERS}
     parts = [addends(truth, one.predicted) for one in drawn]

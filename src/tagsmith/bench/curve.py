@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tagsmith import data
 from tagsmith.analysis.baselines import decided, probe_logits
-from tagsmith.analysis.learning_curve import GROWTH, learning_curve, predictions_by_share
+from tagsmith.analysis.learning_curve import GROWTH, LEAST, learning_curve, predictions_by_share
 from tagsmith.bench.tagging import Vectors, embed
 from tagsmith.bootstrap import OVERALL, addends, figures
 from tagsmith.data.split import draw_folds
@@ -52,7 +52,8 @@ def backtest(settings: BenchCurveRun) -> Iterator[Backtest]:
     """Draw documents, look at their curve, add others; results size by size.
 
     Raises:
-        SettingsError: there is no test split, or fewer training documents than a size and its growth.
+        SettingsError: there is no test split, or fewer training documents than a size and its growth, or than a curve
+            needs.
         InputMissing, DataError: see `data.load` and `model.load_pretrained`.
     """
     tagged = data.load(settings.data, settings.task, settings.seed)
@@ -67,7 +68,9 @@ def backtest(settings: BenchCurveRun) -> Iterator[Backtest]:
         for draw in range(settings.draws):
             for figure, expected, found in _cases(vectors, tagged, size, settings, settings.seed + draw):
                 cases.setdefault(figure, []).append((expected, found))
-        yield from (_summed_up(size, figure, some) for figure, some in cases.items())
+        if not cases:
+            raise SettingsError(f"sizes: of {size:,} documents no class has the {LEAST} that a curve needs; name more.")
+        yield from (summed_up(size, figure, some) for figure, some in cases.items())
 
 
 def _cases(
@@ -102,16 +105,19 @@ def _cases(
         if curve["gain"]:
             yield "macro F1", curve["gain"] | {"gain": curve["gain"]["macro_f1"]}, gained[macro]
         for name, expected in curve["classes"].items():
-            yield "F1 of a class", expected, np.nan_to_num(gained[place[name]])
+            yield "F1 of a class", expected, gained[place[name]]
     for name in random.permutation(list(curve["classes"]))[:MOST_CLASSES]:
         label = classes.index(name)
         own = rest[of.truth[rest][:, label] == 1]
         more = random.permutation(own)[: round((GROWTH - 1) * trained[label])]
+        if len(more) < round((GROWTH - 1) * trained[label]):
+            continue  # There are not so many more.
         gained = found(np.concatenate([known, more])) - now
-        yield "F1 of a class that grows alone", curve["classes"][name], np.nan_to_num(gained[place[name]])
+        yield "F1 of a class that grows alone", curve["classes"][name], gained[place[name]]
 
 
-def _summed_up(size: int, figure: str, cases: list[tuple[dict[str, float], float]]) -> Backtest:
+def summed_up(size: int, figure: str, cases: list[tuple[dict[str, float], float]]) -> Backtest:
+    """Of cases, each what was expected (gain, low, high) and what was found."""
     expected, low, high = (np.asarray([one[key] for one, _ in cases]) for key in ("gain", "low", "high"))
     found = np.asarray([gain for _, gain in cases])
     rounded = (

@@ -82,8 +82,8 @@ def take_over(model: TextClassifier, reading: Reading, run: RunFolder, earlier: 
     digest_now, recorded = _digest_of_weights(earlier), run.read_record().get("made_from")
     if not isinstance(recorded, dict) or not isinstance(began_with := recorded.get("start_from_sha256"), str):
         raise DataError(
-            f"{run.settings}: expected the SHA-256 of the weights that the run began with, found {recorded!r}; restore "
-            "it from a copy, or train anew with overwrite=true."
+            f"{run.settings}: expected the SHA-256 of the weights that the run began with, found {recorded!r}; "
+            "restore it from a copy, or train anew with overwrite=true, as where an older version of Tagsmith began it."
         )
     if began_with != digest_now:
         raise SettingsError(

@@ -15,6 +15,11 @@ WORTH_IT = 0.01
 
 MOST_CLASSES = 10
 
+IN_THE_MIX = (
+    "Tag them in the mix in which they come, and of a single class at most half as many again: one that is commoner in "
+    "training than elsewhere is called too often. "
+)
+
 
 def trained_on(analysis: Mapping[str, Any]) -> Iterator[Line]:
     """Figures of documents that the model was trained on."""
@@ -117,7 +122,8 @@ def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
         f"Macro F1 of the probe: {_points(points)}. By its learning curve half as many again, {gain['documents']:,} in "
         f"the same mix, bring {gain['macro_f1']:+.3f} (95 %: {gain['low']:+.3f} to {gain['high']:+.3f})."
     )
-    figure = {key: gain[key] for key in ("documents", "macro_f1", "low", "high")}
+    more = {"more_documents": gain["documents"], "gain": gain["macro_f1"], "low": gain["low"], "high": gain["high"]}
+    figure = {"macro_f1": points[-1]["macro_f1"], **more}
     if gain["macro_f1"] < WORTH_IT:
         yield Line(
             "learning_curve",
@@ -134,8 +140,7 @@ def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
         Severity.advice if sure else Severity.note,
         f"More documents are likely to help{f', most in {named(names)}' if names else ''}.",
         f"{reason}{'' if sure else ' That they bring anything is not sure.'}",
-        "Tag them in the mix in which they come, and of a single class at most half as many again: one that is "
-        "commoner in training than elsewhere is called too often. "
+        f"{'' if facts.multi_label else IN_THE_MIX}"
         f"python scripts/improve.py run={facts.run} pool=untagged.jsonl puts untagged documents in the order in which "
         "they help.",
         names,

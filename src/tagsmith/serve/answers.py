@@ -36,9 +36,15 @@ class Answer:
 
 
 def answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer]:
-    """One answer a text, in their order."""
+    """One answer a text, in their order.
+
+    Raises:
+        FloatingPointError: the graph gives something else than numbers, which JSON cannot say.
+    """
     encoded = classifier.encoded(texts)
     logits, vectors = classifier.outputs(encoded)
+    if not np.isfinite(logits).all():
+        raise FloatingPointError("logits that are no numbers")
     rule = classifier.decision.rule
     scores = rule.scores(logits)
     predictions = classifier.predictions(scores, rule.decide(scores, vectors))

@@ -77,7 +77,7 @@ def refusal(path: str, refused: Refused) -> Response:
 
 def as_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
-    body = to_json(content, inf_nan_mode="null")  # Of 77 classes in a tenth of the time of the standard library's.
+    body = to_json(content)  # Of 77 classes in a tenth of the time of the standard library's.
     return Response(body, status, dict(headers or {}), "application/json")
 
 
