@@ -1,5 +1,7 @@
 """SIGTERM and SIGINT: obeyed at once, but for training, which first saves where it stands."""
 
+import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -60,3 +62,16 @@ def obey_sigterm() -> None:
 def leave_in_peace() -> None:
     """Ignore SIGTERM from now on: the process leaves already, and its launcher may tell it once more."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def leave_with_parent() -> None:
+    """End this process when its parent has ended, however that was killed: nobody waits for its work any more."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=watch, daemon=True).start()

@@ -1,4 +1,8 @@
 import re
+import signal
+import subprocess
+import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -99,3 +103,26 @@ def test_the_table_shows_means_deviations_and_what_was_skipped() -> None:
         console.print(table(rows))
     for part in ("0.6000", "± 0.1000", "± 1.0", "setfit: skipped: it needs [more]", "9 test documents"):
         assert part in written.get()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for orphans in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_contender_goes_on_alone(number: signal.Signals) -> None:
+    code = "import time; from tagsmith.bench.compare import in_own_process; in_own_process(time.sleep, 300)"
+    asking = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__':\n    {code}"])
+    try:
+        deadline = time.monotonic() + 60
+        working: list[str] = []
+        while not working and time.monotonic() < deadline:
+            time.sleep(0.05)
+            started = Path(f"/proc/{asking.pid}/task/{asking.pid}/children").read_text().split()
+            working = [pid for pid in started if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        time.sleep(2)  # Until it sleeps.
+        asking.send_signal(number)
+        assert asking.wait(20) != 0
+        while any(Path(f"/proc/{pid}").exists() for pid in working) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert working
+        assert not [pid for pid in working if Path(f"/proc/{pid}").exists()]
+    finally:
+        asking.kill()

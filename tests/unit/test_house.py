@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "classify": {"bundle", "decision", "errors", "files", "rows", "schema", "tokens"},
     "scoring": {"errors", "metrics", "model", "processes", "progress", "schema", "settings", "tokens"},
     "amounts": {"scoring", "settings"},
-    "classify_files": {"classify", "errors", "files", "progress", "rows", "settings"},
+    "classify_files": {"classify", "errors", "files", "interruption", "progress", "rows", "settings"},
     "ray": {"classify", "errors"},
     "serve": {"bundle", "classify", "errors", "files", "schema", "settings"},
     "bench_classify": {
@@ -95,8 +95,8 @@ MAY_IMPORT = {
         "processes", "run", "schema", "scoring", "settings", "sharding", "tokens", "tracking",
     },
     "bench": {
-        "amounts", "analysis", "bootstrap", "data", "decision", "errors", "improve", "metrics", "model", "pretrained",
-        "probe", "processes", "run", "schema", "scoring", "settings", "tfidf", "tokens", "train",
+        "amounts", "analysis", "bootstrap", "data", "decision", "errors", "improve", "interruption", "metrics", "model",
+        "pretrained", "probe", "processes", "run", "schema", "scoring", "settings", "tfidf", "tokens", "train",
     },
     "kills": {"errors", "run", "settings", "train"},
 }  # fmt: skip

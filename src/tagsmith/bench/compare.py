@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from tagsmith.bench.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.documents import Prepared, TrainingSet, prepare
+from tagsmith.interruption import leave_with_parent
 from tagsmith.settings import (
     CONTENDERS,
     RECIPES,
@@ -126,10 +127,18 @@ def _turn(
 
 
 def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
-    """The result of a function that a fresh process runs; what it raises is raised here."""
+    """The result of a function that a fresh process runs; what it raises is raised here.
+
+    Who interrupts this one does not wait for that one, which may have hours to go.
+    """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
+    with ProcessPoolExecutor(1, mp_context=context, initializer=leave_with_parent) as pool:
+        try:
+            return pool.submit(function, *arguments).result()
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def measure(contest: Contest) -> Outcome:

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +18,7 @@ from tagsmith.classify.classifier import Classifier, Prediction
 from tagsmith.classify.session import cores
 from tagsmith.classify_files.inputs import Row
 from tagsmith.errors import TryAgainLater
+from tagsmith.interruption import leave_with_parent
 
 AHEAD = 2
 """Chunks that wait beside those that are worked on, so that no process waits for rows."""
@@ -118,15 +118,7 @@ def _start(classifier: bytes, threads: int) -> None:
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     # Ctrl-C reaches all processes of a terminal; the first one tells the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    leave_with_parent()
 
 
 def _lines(rows: list[Row], batch_tokens: int | None) -> Lines:
