@@ -137,7 +137,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
                     print(error, file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             except KeyboardInterrupt:
-                _leave("before it began.")
+                _leave("before it began; the same command begins anew.")
             except SystemExit as left:
                 # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is; a sweeper
                 # does so too where no job has given it anything to judge by.
@@ -183,9 +183,14 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
     if hydra_config.mode is RunMode.MULTIRUN:
         print(f"job {hydra_config.job.num + 1}: {' '.join(hydra_config.overrides.task)}", file=sys.stderr)
     try:
-        return 0, stage(to_settings(config, STAGES[name]))
+        result = stage(to_settings(config, STAGES[name]))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # Before what the next job of a sweep says on stderr.
+        return 0, result
     except Interrupted as told:
-        _leave(str(told))
+        # The folder of a job alone says nothing of what the sweep has set for it.
+        sweep = hydra_config.mode is RunMode.MULTIRUN
+        _leave("the same command with resume=true goes on." if sweep else str(told))
     except TagsmithError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status, None
@@ -219,6 +224,13 @@ def _bug() -> NoReturn:
 class CompareJobs(Callback):
     """Shows and writes the table of a sweep after its last job; named by `configs/experiment/sweep.yaml`."""
 
+    def __init__(self) -> None:
+        self._failed: set[str] = set()
+
+    def on_job_end(self, config: DictConfig, job_return: Any, **_: Any) -> None:
+        if job_return.return_value is None:  # What a stage returns that has not failed is the objective.
+            self._failed.add(Path(config.run).name)
+
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         if os.environ.get("RANK", "0") != "0":
             return  # One process of a launch is enough.
@@ -227,7 +239,7 @@ class CompareJobs(Callback):
         from tagsmith.sweep import compare, comparison_table
 
         folder = Path(config.hydra.sweep.dir)
-        comparison = compare(folder, typed.BestMetric(config.objective).value)
+        comparison = compare(folder, typed.BestMetric(config.objective).value, self._failed)
         Console(width=max(Console().width, 130)).print(comparison_table(comparison))
         print(f"comparison: {folder / 'comparison.csv'}")
 

@@ -190,8 +190,11 @@ def refuse_or_allow(run: RunFolder, resume: bool, overwrite: bool) -> bool:
     """Whether to go on with what the folder holds; False: a new run is to be made.
 
     Raises:
-        SettingsError: the folder holds a run and neither setting is on, or it holds something else.
+        SettingsError: the folder holds a run and neither setting is on, or it holds something else, or is a mount
+            point.
     """
+    if run.path.is_mount():
+        raise SettingsError(f"run={run.path}: is a mount point, whose place no folder can take; name a folder in it.")
     if run.holds_run:
         if not (resume or overwrite):
             raise SettingsError(
@@ -248,4 +251,10 @@ def require_same(run: RunFolder, settings: dict[str, Any]) -> None:
         if stored.get(name) != settings.get(name)
     ]
     if changed:
-        raise SettingsError(listing(f"run={run.path} goes on with the settings that it has:", changed))
+        raise SettingsError(
+            listing(
+                f"run={run.path} goes on with the settings that it has; put them back, name another run=, or replace "
+                "it with overwrite=true:",
+                changed,
+            )
+        )

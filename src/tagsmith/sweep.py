@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tagsmith.run import RunFolder
 
 @dataclass(frozen=True)
 class Job:
-    """A run of a sweep; figures are None where it has not come to them."""
+    """A run of a sweep; figures are None where it has not come to them, or its command has failed now."""
 
     run: RunFolder
     settings: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Comparison:
 
     @property
     def best(self) -> Job | None:
-        """The job that is best on the validation split, the first of equals."""
+        """The job that is best on the validation split, the first of equals; one without figures cannot be."""
         sign = -1 if self.metric == "log_loss" else 1
         judged = [(sign * job.objective, job) for job in self.jobs if job.objective is not None]
         return max(judged, key=lambda pair: pair[0])[1] if judged else None
@@ -65,17 +65,19 @@ def judged(run: RunFolder, metric: str) -> float:
     return -value if metric == "log_loss" else value
 
 
-def compare(folder: Path, metric: str) -> Comparison:
+def compare(folder: Path, metric: str, failed: Collection[str] = ()) -> Comparison:
     """Read the runs in a sweep's folder and write `comparison.csv` beside them.
 
     Args:
         metric: macro_f1, micro_f1, accuracy or log_loss.
+        failed: names of folders whose jobs have failed now; what an earlier one has left there is none of theirs.
 
     Raises:
         DataError: a file of a run is damaged.
     """
     runs = [RunFolder(path) for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     jobs = [_read(run, metric) for run in sorted(runs, key=_place) if run.holds_run]
+    jobs = [Job(job.run, job.settings, None, None, None) if job.run.path.name in failed else job for job in jobs]
     names = list(dict.fromkeys(name for job in jobs for name in job.settings))
     differing = [name for name in names if len({json.dumps(job.settings.get(name)) for job in jobs}) > 1]
     comparison = Comparison(metric, differing, jobs)
@@ -90,6 +92,8 @@ def comparison_table(comparison: Comparison) -> Table:
     """A row a job; the best on the validation split is bold."""
     best = comparison.best
     title = counted(len(comparison.jobs), "job")
+    if without := sum(job.objective is None for job in comparison.jobs):
+        title += f", {without:,} of them failed or not done"
     if best is not None:
         title += f", best by validation {comparison.metric}: {best.run.path}"
     table = Table(title=title, title_justify="left", title_style="bold")

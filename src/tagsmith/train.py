@@ -211,21 +211,21 @@ def _train(
         shard(model.encoder, model.head, accelerator)
     else:
         model.to(accelerator.device)
-    if not run.weights.is_file():
+    if run.weights.is_file():
+        log.warning(f"{run.path} was trained before, on these documents: nothing is trained, it is evaluated again")
+    else:
         on_main(accelerator, lambda: forget(run))
         started = time.monotonic()
         if accelerator.device.type == "cpu":
             quicken_dropout(model.encoder)
-        names = ["train"]
-        if settings.train.recipe is not Recipe.probe and "validation" in splits:
-            names.append("validation")
+        watched = settings.train.recipe is not Recipe.probe and "validation" in splits
         tagged = {
             name: TaggedSplit(
                 encode_split(splits[name], name, tokenizer, reading, schema, settings.cache, accelerator),
                 splits[name]["labels"][:],
                 splits[name]["id"],
             )
-            for name in names
+            for name in ("train", *["validation"] * watched)
         }
         if settings.train.start_from is not None:
             earlier = RunFolder(Path(settings.train.start_from))
@@ -243,10 +243,9 @@ def _train(
         weights = whole(model.state_dict(), keep=accelerator.is_main_process)
         on_main(accelerator, lambda: save_weights(run.weights, weights))
         if "validation" not in splits:
-            seconds = (CalibrateRun.folds - 1) * (time.monotonic() - started)
-            log.info(
-                f"scores are not calibrated: scripts/calibrate.py run={run.path} does that, in about {seconds:,.0f} s"
-            )
+            passes = 1 if settings.train.recipe is Recipe.probe else CalibrateRun.folds - 1
+            seconds = passes * (time.monotonic() - started)
+            log.info(f"scores are not calibrated: scripts/calibrate.py run={run.path} does so in some {seconds:,.0f} s")
     if accelerator.is_main_process:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)

@@ -87,7 +87,7 @@ def test_a_persons_tags_may_be_of_the_classes_before(tmp_path: Path) -> None:
 
 def test_a_tag_of_a_split_class_says_too_little(tmp_path: Path) -> None:
     (tmp_path / "queue.jsonl").write_text(json.dumps({"id": "new", "text": "one more", "tag": "animals"}) + "\n")
-    with pytest.raises(DataError, match="unknown class 'animals'"):
+    with pytest.raises(DataError, match=r"'animals' is split by data\.schema_changes; expected one of wild, tame"):
         loaded(tmp_path, "split: {animals: [wild, tame]}", tagged=[str(tmp_path / "queue.jsonl")])
 
 

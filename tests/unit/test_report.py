@@ -325,7 +325,7 @@ def test_what_analysis_found_nothing_for_is_told(tmp_path: Path) -> None:
     text = Elements(run.page.read_text()).text
     assert "there is none for this run: learning_curve is empty" in text
     assert "Nothing in the data stands out." in text
-    assert "evaluate.target_precision= chooses one" in text
+    assert "target_precision= (multi-label: target_exact=) of calibrate.py does" in text
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:

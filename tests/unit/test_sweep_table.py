@@ -47,8 +47,13 @@ def test_the_table_has_a_row_a_job_and_a_column_a_setting_that_differs(tmp_path:
     console = Console(width=200, record=True)
     console.print(comparison_table(comparison))
     text = console.export_text()
-    assert "5 jobs, best by validation macro_f1" in text
+    assert "5 jobs, 1 of them failed or not done, best by validation macro_f1" in text
     assert "0.0002" in text
+    # What an earlier job has left in the folder of one that has failed now is none of its figures.
+    again = compare(tmp_path, "macro_f1", {"2", "4"})
+    assert again.best is not None
+    assert again.best.run.path.name == "10"
+    assert [job.objective for job in again.jobs] == [0.25, None, None, None, 0.5]
 
 
 def test_of_log_losses_the_smallest_is_best(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
     _, header = next(rows)
     names = set() if isinstance(header, BadRow) else set(header)
     if not {"id", "text", "tag"} <= names:
-        yield f"{path}: expected the columns id, text and tag, found {', '.join(sorted(names)) or 'none'}"
+        there = ", ".join(sorted(names)) or "none"
+        yield f"{path}: expected the columns id, text and tag, divided by commas, found {there}"
         return
     mark = separator(classes)
     for row, record in rows:

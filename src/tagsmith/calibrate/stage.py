@@ -166,6 +166,9 @@ def rule_of(
     rule, scores, failed = chosen_rule(
         held.logits, held.truth, schema, threshold, settings.named_costs(), target_precision, target_recall
     )
+    if set(rule.scale) == {1.0} and not any(rule.shift):
+        documents = counted(len(held.truth), "held-out document")
+        log.info(f"scores stay as the model gives them: on {documents} calibrated ones are no better")
     if failed:
         names = ", ".join(schema.names(failed))
         done = "is predicted by a score of 1 alone" if target_precision else "gets the lowest threshold"

@@ -76,7 +76,17 @@ def result(settings: CompareRuns, pair: Pair, found: Compared, told: Verdict) ->
 
 def _about(side: Side) -> Json:
     started = side.files.record["started"]
-    return {"path": str(side.run.path), "started": started, **size_and_time(side.files, side.run)}
+    rule = _rule(side.files.evaluation)
+    return {"path": str(side.run.path), "started": started, "rule": rule, **size_and_time(side.files, side.run)}
+
+
+def _rule(evaluation: Json) -> str:
+    """By what the run was evaluated, in words."""
+    told = "calibrated scores" if evaluation.get("scores", {}).get("calibrated") else "scores as the model gives them"
+    if not evaluation.get("thresholds"):
+        return told
+    one = evaluation.get("threshold")
+    return f"{told}, {'a threshold a class' if one is None else f'the threshold {one:g}'}"
 
 
 def _know_when_to_ask(pair: Pair) -> bool:

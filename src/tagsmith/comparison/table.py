@@ -58,6 +58,12 @@ def left_out(found: Mapping[str, Any]) -> list[str]:
         told.append(
             f"Not compared: {counted(out['other_classes'], 'document')} of classes that only one of the runs knows."
         )
+    rules = [run["rule"] for run in found["runs"].values()]
+    if rules[0] != rules[1]:
+        told.append(
+            f"They decide by other rules ({first}: {rules[0]}; {second}: {rules[1]}), to which a part of the "
+            "differences may be due: scripts/calibrate.py, then scripts/evaluate.py, makes them alike."
+        )
     if retagged:
         what = f"judged by the tags of {second}" if found["retagged"]["judged"] == "later_run" else "left out"
         told.append(f"{counted(retagged, 'document')} tagged otherwise in the two runs: {what}.")

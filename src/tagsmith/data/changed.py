@@ -1,5 +1,6 @@
 """Tags of documents when classes change: which follow by themselves, and which a person has to give."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,10 +33,14 @@ class Undivided:
     Attributes:
         waiting: by `id()` of the document.
         deleted: documents that are left out, their class being deleted.
+        divided: documents of which a person has said it.
+        renamed_already: by the new name of a class that is renamed, documents that had it before.
     """
 
     waiting: dict[int, Waiting] = field(default_factory=dict)
     deleted: int = 0
+    divided: int = 0
+    renamed_already: dict[str, int] = field(default_factory=dict)
 
     @property
     def documents(self) -> list[Document]:
@@ -52,7 +57,7 @@ class Undivided:
                 others.append(tag)
                 continue
             document.labels = list(tag.labels)
-            self.waiting.pop(id(document), None)
+            self.divided += self.waiting.pop(id(document), None) is not None
         return others
 
     def lines(self) -> list[dict[str, Any]]:
@@ -67,7 +72,13 @@ class Undivided:
 
     def notes(self) -> list[str]:
         """Remarks for the person, one line each."""
-        told = []
+        told = [
+            f"data.schema_changes: {counted(count, 'document')} had the name {name} already, and are taken for "
+            "documents of the renamed class; where it is another class, `merge` makes one of the two."
+            for name, count in self.renamed_already.items()
+        ]
+        if self.divided:
+            told.append(f"data.schema_changes: {counted(self.divided, 'document')} of split classes divided by tags.")
         if self.waiting:
             told.append(
                 f"data.schema_changes: {counted(len(self.waiting), 'document')} of split classes left out until a "
@@ -104,6 +115,10 @@ def change_tags(
         Those that are left, in their order, those of split classes among them with a stand-in; and these.
     """
     kept, undivided = [], Undivided()
+    found = Counter(name for document in documents for name in document.labels)
+    undivided.renamed_already = {
+        new: found[new] for old, new in changes.become.items() if old in found and found[new] and new != old
+    }
     for document in documents:
         before = document.labels
         after = [changes.after(name) for name in before]

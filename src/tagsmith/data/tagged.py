@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def read_tagged(
     for name in paths:
         path = locate(name, "data.tagged")
         if path.is_dir() or path.suffix.lower() != ".jsonl":
-            raise SettingsError(f"data.tagged={path}: expected a .jsonl file such as scripts/improve.py writes.")
+            raise SettingsError(
+                f"data.tagged={path}: expected a .jsonl file such as scripts/improve.py writes; scripts/annotate.py "
+                "take makes one of what people have tagged elsewhere."
+            )
         for row, record in json_lines(path):
             if isinstance(record, BadRow):
                 source.problem(str(path), row, record.what, record.content)
@@ -90,10 +94,18 @@ def _document(
     if names is not None and changes is not None:
         names = rename_tags(names, known, changes)
     for name in names or ():
-        if name not in known:
+        if changes is not None and name in changes.split:
+            parts = ", ".join(changes.split[name])
+            source.problem(
+                file, row, f"class {name!r} is split by data.schema_changes; expected one of {parts}", record
+            )
+        elif name not in known:
             shown = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "")
             source.problem(
-                file, row, f"unknown class {name!r}; there are {shown} (data.classes=[...] declares more)", record
+                file,
+                row,
+                f"unknown class {name!r}{_meant(name, known)}; there are {shown} (data.classes=[...] declares more)",
+                record,
             )
     if task is Task.single_label and names is not None and len(names) != 1:
         source.problem(file, row, f"expected one tag, found {len(names)}", record)
@@ -109,6 +121,11 @@ def _document(
     return Document(
         file, row, text or "", names, None, as_text(record.get("id")), None, as_text(record.get("group"))
     )  # fmt: skip
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f" (is {near[0]!r} meant?)" if near else ""
 
 
 def _conflicts(tagged: Sequence[Document]) -> list[Problem]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tagsmith.decision.calibration import fit_scaling
 from tagsmith.decision.rule import DecisionRule, cost_matrix, split_pair
 from tagsmith.decision.thresholds import class_thresholds, thresholds_of_costs
+from tagsmith.metrics import mean_log_loss
 from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
@@ -19,6 +20,8 @@ def chosen_rule(
     target_precision: float | None, target_recall: float | None,
 ) -> tuple[DecisionRule, Floats, list[int]]:  # fmt: skip
     """Scaling, and multi-label thresholds, chosen on scores whose scaling has not seen the document.
+
+    Where these scores are worse (log loss) than those that the model gives, there is no scaling.
 
     Args:
         logits: float32 [documents, classes], of documents that the model has not seen.
@@ -33,6 +36,10 @@ def chosen_rule(
     scale, shift = fit_scaling(logits, truth, schema.multi_label)
     scores = unseen_scores(logits, truth, schema)
     plain, failed = DecisionRule.plain(schema, threshold), list[int]()
+    uncalibrated = plain.scores(logits)
+    if mean_log_loss(scores, truth, schema.multi_label) > mean_log_loss(uncalibrated, truth, schema.multi_label):
+        # Too few documents to learn a scaling from: what helps those that it saw harms others.
+        scale, shift, scores = np.ones_like(scale), np.zeros_like(shift), uncalibrated
     thresholds = plain.thresholds
     if schema.multi_label and costs:
         found = thresholds_of_costs({split_pair(pair, schema): cost for pair, cost in costs.items()}, schema.classes)

@@ -31,11 +31,14 @@ def few_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
         if not few:
             continue
         wanted = sum(high - trained[name] for name in few)
-        why = "With so few a class is not learned" if severity is Severity.problem else "With more, figures still rise"
+        why = (
+            "With so few a class is seldom learned" if severity is Severity.problem else "With more, figures still rise"
+        )
+        few_are = f"fewer than {high}" if severity is Severity.problem else f"{low} to {high - 1}"
         yield Line(
             "few_documents",
             severity,
-            f"{counted(len(few), 'class')} with fewer than {high} training documents: {named(few)}.",
+            f"{counted(len(few), 'class')} with {few_are} training documents: {named(few)}.",
             f"{why}: {LEAST} are the least, {RECOMMENDED} are recommended; {few[0]} has {trained[few[0]]}.",
             f"Tag {counted(wanted, 'more document')} of {'this class' if len(few) == 1 else 'these classes'}, or merge "
             "classes that need not be told apart.",
@@ -55,8 +58,8 @@ def absent_from_test(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line
             Severity.problem,
             f"{counted(len(absent), 'class')} without a document in {split}: {named(absent)}.",
             "Nothing is known of how well they are found, and no average holds them.",
-            f"Tag documents of them for {split}; where no test split is given, one is drawn with every class in "
-            "proportion (data.test_share=).",
+            f"Tag documents of them for {split}; a test split that is drawn (data.test_share=) has its share of every "
+            "class that has enough of them.",
             absent,
             {"classes": len(absent)},
         )
@@ -78,7 +81,8 @@ def imbalance(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts:
             f"{trained[largest]:,} training documents of {largest}, {trained[small[0]]} of {small[0]}. Small "
             f"classes are easily missed; the mean F1 of these is {sum(f1) / len(f1):.2f}, of all classes "
             f"{evaluation['macro']['f1']:.2f}.",
-            "Tag more of the small classes rather than of the large ones; or try train.class_weights=root.",
+            "Tag more documents as they come until the small classes have enough, and try train.class_weights=root: a "
+            "class that is commoner in training than elsewhere is called too often.",
             small,
             {
                 "largest": trained[largest], "smallest": trained[small[0]],
@@ -129,7 +133,7 @@ def near_duplicates(analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) 
     without = found["without"]
     share = count / evaluation["documents"]
     if without:
-        drop = evaluation["accuracy"] - without["accuracy"]
+        drop = max(evaluation["accuracy"] - without["accuracy"], evaluation["macro"]["f1"] - without["macro_f1"])
         told = (
             f"Without them accuracy is {without['accuracy']:.4f} instead of {evaluation['accuracy']:.4f}, macro F1 "
             f"{without['macro_f1']:.4f} instead of {evaluation['macro']['f1']:.4f}."
@@ -144,7 +148,7 @@ def near_duplicates(analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) 
         f"{counted(count, 'document')} of {split} nearly the same as one that was trained on.",
         f"{share:.1%} of {split} can be known by heart. {told}",
         "Divide the documents anew so that what belongs together stays together: give them a group field, and let the "
-        "test split be drawn." if drop > MANY else f"Little: without them accuracy falls by no more than {MANY}.",
+        "test split be drawn." if drop > MANY else f"Little: without them neither falls by more than {MANY}.",
         (),
         {
             "documents": count, "share": share, "accuracy": evaluation["accuracy"],
@@ -172,11 +176,11 @@ def differently_tagged(analysis: Mapping[str, Any]) -> Iterator[Line]:
     yield Line(
         "differently_tagged",
         Severity.problem if count > MANY * total else Severity.advice,
-        f"Nearly the same but tagged differently: {counted(count, 'pair')} of documents, most often in {named(names)}.",
-        "One of each pair is probably tagged wrongly; what it teaches the model, the other one takes back. In the "
-        "evaluated split it makes a right answer look wrong.",
-        "Read the pairs (analysis.json, near_duplicates.differently_tagged) and tag both documents alike, unless the "
-        "few characters between them do decide.",
+        f"Nearly the same but tagged differently: {counted(count, 'pair')} of documents, of {named(names)}.",
+        "One of each pair is probably tagged wrongly. Among training documents, what it teaches the model the other "
+        "one takes back; among evaluated ones it makes a right answer look wrong.",
+        "Read the pairs (analysis.json, near_duplicates.differently_tagged) and tag both documents alike where "
+        "they come from (data.tagged changes training documents alone), unless the few characters between them decide.",
         names,
         {"pairs": count, "documents": total, "by_class": {name: concerned[name] for name in names}},
         [

@@ -79,7 +79,9 @@ def behind_baseline(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], 
         low, high = lead["interval"]
         behind = all(lead["found"] <= 0 for lead in leads)
         simpler = (
-            f"Take it: {recipe} trains in a fraction of the time." if recipe else "A larger encoder may know more."
+            f"Until then {recipe} is as good, and trains in a fraction of the time."
+            if recipe
+            else "A larger encoder may know more."
         )
         yield Line(
             "behind_baseline",

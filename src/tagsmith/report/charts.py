@@ -125,12 +125,12 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
     figure.update_xaxes(title_text="handled without a person", range=[0, 1.01], tickformat=".0%")
     figure.update_yaxes(title_text="precision", tickformat=".1%")
     figure.update_layout(height=420)
-    summary = f"All documents: {percent(points[0]['precision'])} precision. " if points else ""
+    summary = f"All documents: {percent(points[-1]['precision'])} precision. " if points else ""
     summary += (
         f"The operating point handles {percent(operating_point['coverage'])} "
         f"at {percent(operating_point['precision'])}."
         if operating_point
-        else "No operating point was chosen; evaluate.target_precision= chooses one."
+        else "No operating point was chosen; target_precision= (multi-label: target_exact=) of calibrate.py does."
     )
     rows = [[f"{p['threshold']:.3f}", percent(p["coverage"]), percent(p["precision"])] for p in points]
     header = ["threshold", "handled without a person", "precision"]

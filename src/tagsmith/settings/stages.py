@@ -99,6 +99,8 @@ class TrainRun:
     def problems(self) -> Iterator[str]:
         if self.resume and self.overwrite:
             yield "resume, overwrite: expected at most one of them, found both"
+        if self.resume and self.run is None:
+            yield "resume: expected run= beside it, found none; a fresh folder holds nothing to go on with"
         if (earlier := self.train.start_from) and self.run and Path(earlier).resolve() == Path(self.run).resolve():
             yield f"train.start_from: expected another run than run={self.run}, which is made anew"
 
