@@ -84,11 +84,18 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.jsonl", "whole.jsonl"]
     again = script("classify", *words)
     assert (again.returncode, again.stdout) == (0, ended.stdout)
+    assert "nothing is classified" in again.stderr
+    other = script("classify", BUNDLE.replace("single", "multi"), *words[1:])
+    assert other.returncode == 64
+    assert "says other things of row 1, id 0-0 than this bundle" in other.stderr
 
 
-def test_sigterm_says_how_to_go_on(script: Script, rows: list[dict[str, object]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sigterm_says_how_to_go_on(
+    script: Script, rows: list[dict[str, object]], tmp_path: Path, processes: int
+) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "classify.py"), BUNDLE, "input=new.jsonl", "output=out.jsonl"]
-    command += ["batch_documents=8", "checkpoint_seconds=0"]
+    command += ["batch_documents=8", "checkpoint_seconds=0", f"processes={processes}"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / ".out.jsonl.partial.json").exists():
         time.sleep(0.005)
@@ -142,7 +149,7 @@ def test_an_input_without_a_row_that_can_be_classified_is_wrong(script: Script, 
     (tmp_path / "new.jsonl").write_text(content)
     done = script("classify", BUNDLE, "input=new.jsonl", "output=out.jsonl")
     assert done.returncode == 65
-    assert "none of" in done.stderr
+    assert ("none of" if content else "holds no row") in done.stderr
     assert ("row 1: no field text; found body" in done.stderr) == bool(content)
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == ["new.jsonl"]  # noqa: PTH208

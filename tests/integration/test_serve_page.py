@@ -55,7 +55,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
 
     with serving(bundles) as running:
         browser.get(f"{running.url}/")
-        until(lambda: "no valid key" in at("told").text)
+        until(lambda: "Enter a key" in at("told").text)
         at("key").send_keys(KEY + "\t")
         until(lambda: len(Select(at("deployment")).options) == 3)
         assert [option.text for option in Select(at("project")).options] == ["news"]

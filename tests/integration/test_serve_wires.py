@@ -61,6 +61,7 @@ def test_predict_as_text_embeddings_inference_answers_it(served: Served, bundles
         rows = [{entry["label"]: entry["score"] for entry in row} for row in found]
         assert np.allclose([[row[name] for name in classifier.classes] for row in rows], expected, atol=1e-5)
     other = served.post("/predict?deployment=staging", json={"inputs": TEXTS[0]}).json()
+    assert served.post("/predict", json={"inputs": TEXTS[0], "deployment": "staging"}).json() == other
     assert other[0]["score"] > alone[0]["score"]
 
 

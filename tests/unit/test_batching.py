@@ -64,8 +64,27 @@ def test_what_comes_while_the_encoder_works_goes_together_as_far_as_the_budget(
         assert [said(found) for found in await asyncio.gather(*others)] == [["aaaa", "bbbb"], ["cc"], ["ddd"]]
 
     asyncio.run(run())
-    # 4 + 4 + 2 is the budget of 10; the next text goes with the next batch.
-    assert encoder.batches == [["first"], ["aaaa", "bbbb", "cc"], ["ddd"]]
+    # A text of each request in turn: 4 + 2 + 3, and the next does not fit the budget of 10.
+    assert encoder.batches == [["first"], ["aaaa", "cc", "ddd"], ["bbbb"]]
+    batcher.close()
+
+
+def test_one_of_many_documents_does_not_keep_one_of_one_waiting(encoder: Encoder, batcher: Batcher) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        many = asyncio.create_task(batcher.ask(["aaaa"] * 7))
+        await asyncio.sleep(0)
+        one = asyncio.create_task(batcher.ask(["b"]))
+        await asyncio.sleep(0)
+        assert batcher.waiting == 8
+        encoder.go_on.set()
+        assert said(await one) == ["b"]
+        assert said(await many) == ["aaaa"] * 7
+        await first
+
+    asyncio.run(run())
+    assert encoder.batches[:2] == [["first"], ["aaaa", "b", "aaaa"]]
+    assert batcher.waiting == 0
     batcher.close()
 
 

@@ -16,6 +16,8 @@ def main(words: Sequence[str]) -> int:
     """Run a command line; returns the exit status: those of the scripts."""
     try:
         match list(words):
+            case ["--help" | "-h"]:
+                print(USAGE)
             case ["verify", folder]:
                 print("\n".join(verify(Path(folder))))
                 print(f"verified: {folder}")

@@ -140,7 +140,9 @@ def check(folder: Path) -> dict[str, Any]:
     if not problems and (hash_found := Schema.load(folder / SCHEMA).hash) != schema_hash:
         problems.append(f"{SCHEMA}: another one, its hash is {hash_found}, in the manifest {schema_hash}")
     if problems:
-        raise DataError(listing(f"{folder}: not the bundle that was exported:", problems))
+        raise DataError(
+            listing(f"{folder}: not the bundle that was exported; copy it again, or export it anew:", problems)
+        )
     return manifest
 
 

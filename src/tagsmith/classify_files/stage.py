@@ -6,6 +6,7 @@ document may differ in their last digits with its company in a batch.
 
 import hashlib
 import json
+import logging
 import pickle
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify_files.inputs import Input, Row, open_input
 from tagsmith.classify_files.journal import Journal
-from tagsmith.classify_files.workers import Work, cores_each, in_processes
+from tagsmith.classify_files.workers import Work, cores_each, in_processes, lines
 from tagsmith.errors import (
     NO_ROOM,
     DataError,
@@ -30,6 +31,14 @@ from tagsmith.errors import (
 )
 from tagsmith.progress import meter
 from tagsmith.settings import ClassifyRun
+
+log = logging.getLogger("tagsmith")
+
+LOOKED_AT = 32
+"""Rows of a whole output that are classified again."""
+
+ALIKE = 1e-3
+"""Difference of two scores of one document, which may differ with its company in a batch."""
 
 SHOWN = 5
 """Errors that are told where no row could be classified."""
@@ -120,7 +129,7 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
                 "before the interruption; overwrite=true begins anew."
             )
     elif settings.resume and journal.path.exists():
-        return _of_these_rows(journal.path, given.rows)
+        return _of_these_rows(journal.path, given.rows, work)
     elif journal.interrupted and not settings.overwrite:
         raise SettingsError(
             f"output={journal.path}: an interrupted command has left a part of it; resume=true goes on with that, "
@@ -135,10 +144,10 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
 
     chunks = iter(lambda: list(islice(given.rows, settings.batch_documents)), [])
     with meter("classifying", given.places, "rows", done=place) as progress:
-        for rows, lines in in_processes(work, chunks, settings.processes):
-            journal.append(lines.content)
-            counts.classified += lines.classified
-            counts.errors += lines.errors
+        for rows, made in in_processes(work, chunks, settings.processes):
+            journal.append(made.content)
+            counts.classified += made.classified
+            counts.errors += made.errors
             for row in rows:
                 seen.update(_mark(row))
             # A chunk that is not full is the last one, unless the input grows: then it would be cut elsewhere.
@@ -147,6 +156,9 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
                 committed = time.monotonic()
             progress.advance(rows[-1].place - place)
             place = rows[-1].place
+    if not counts.rows:
+        journal.discard()
+        raise DataError(f"input={settings.input}: holds no row.")
     if not counts.classified:
         found = _first_errors(journal)
         journal.discard()
@@ -167,13 +179,13 @@ def _first_errors(journal: Journal) -> list[str]:
     return [f"{line.get('file') or 'row ' + str(line.get('row'))}: {line['error']}" for line in lines]
 
 
-def _of_these_rows(output: Path, rows: Iterator[Row]) -> Counts:
+def _of_these_rows(output: Path, rows: Iterator[Row], work: Work) -> Counts:
     """Count a whole output, which a command left that ended well.
 
     Raises:
-        SettingsError: it has not a line for each of these rows.
+        SettingsError: it has not a line for each of these rows, or its first lines do not say what would be said now.
     """
-    counts = Counts()
+    counts, first = Counts(), list[tuple[Row, dict[str, Any]]]()
     with output.open(encoding="utf-8") as file:
         for line, row in zip_longest(file, rows):
             found = _parsed(line) if line is not None else {}
@@ -190,6 +202,19 @@ def _of_these_rows(output: Path, rows: Iterator[Row]) -> Counts:
                 )
             counts.errors += "error" in found
             counts.classified += "error" not in found
+            if row is not None and "error" not in found and len(first) < LOOKED_AT:
+                first.append((row, found))
+    classifier = work.classifier if isinstance(work.classifier, Classifier) else pickle.loads(work.classifier)
+    now = lines(classifier, [row for row, _ in first], work.batch_tokens).content.splitlines()
+    for (row, found), line in zip(first, map(json.loads, now), strict=True):
+        was, said = found.get("scores", {}), line["scores"]
+        if found.keys() != line.keys() or was.keys() != said.keys() or any(abs(was[c] - said[c]) > ALIKE for c in said):
+            where = ", ".join(f"{name} {value}" for name, value in row.key.items())
+            raise SettingsError(
+                f"resume=true: output={output} exists, and says other things of {where} than this bundle with these "
+                "settings; overwrite=true replaces it."
+            )
+    log.warning(f"output={output} was whole before: nothing is classified")
     return counts
 
 

@@ -80,6 +80,7 @@ def in_processes(work: Work, chunks: Iterable[list[Row]], processes: int) -> Ite
         return
     # Not forked: threads of onnxruntime and of the tokenizer do not live through that.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(processes, context, _start, (work.classifier, cores_each(processes)))
     waiting: deque[tuple[list[Row], Future[Lines]]] = deque()
     try:
@@ -97,9 +98,11 @@ def in_processes(work: Work, chunks: Iterable[list[Row]], processes: int) -> Ite
             "there is no more memory."
         ) from error
     finally:
-        # Waited for where nothing is left to do: an interpreter that ends before the pool may stop the thread that
-        # tells the processes so, and then waits for them. Who was interrupted does not wait for their chunks.
-        pool.shutdown(wait=not waiting, cancel_futures=True)
+        if waiting:  # Who was interrupted does not wait for chunks that nobody will write, as Python would at its end.
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()
+        # Waited for: an interpreter that ends before the pool may stop the thread that tells the processes so.
+        pool.shutdown(cancel_futures=True)
 
 
 def cores_each(processes: int) -> int:

@@ -1,7 +1,8 @@
 """Requests in flight, gathered into batches for one thread that runs the encoder (dynamic batching).
 
-While a batch is in the encoder, requests gather; the next batch takes them in the order in which they came, up to a
-budget of tokens. Nobody waits for company: a request that finds the encoder idle goes at once.
+While a batch is in the encoder, requests gather; the next batch takes a document of each in turn, the first first, up
+to a budget of tokens, so that one of many documents does not keep the others waiting. Nobody waits for company: a
+request that finds the encoder idle goes at once.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ class _Asked:
     """The documents of one request; `future` is done when all are answered, and cancelled when nobody waits.
 
     Attributes:
+        begun: documents that have left the queue.
         queue_seconds: until the first of them went into the encoder.
         encoder_seconds: of all batches in which they were.
         batch_documents: of the largest of these.
@@ -39,6 +41,7 @@ class _Asked:
     texts: Sequence[str]
     future: "asyncio.Future[list[Answer]]"
     answers: dict[int, Answer]
+    begun: int = 0
     asked: float = field(default_factory=time.perf_counter)
     queue_seconds: float | None = None
     encoder_seconds: float = 0.0
@@ -80,7 +83,8 @@ class Batcher:
     ):
         self._answer, self._cost, self._after_batch = answer, cost, after_batch
         self._budget, self._most_waiting = budget, most_waiting
-        self._waiting: deque[tuple[_Asked, int]] = deque()
+        self._waiting: deque[_Asked] = deque()
+        self._documents = 0
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_a_document = 0.01
@@ -91,7 +95,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Documents in the queue."""
-        return len(self._waiting)
+        return self._documents
 
     async def ask(self, texts: Sequence[str]) -> list[Answer]:
         """Answers in the order of the texts. To cancel this takes back what has not begun.
@@ -106,17 +110,19 @@ class Batcher:
         with self._changed:
             if self._closed:
                 raise RuntimeError("this model has been replaced")
-            if len(self._waiting) + len(texts) > self._most_waiting:
-                raise QueueFull(max(1.0, len(self._waiting) * self._seconds_a_document))
-            self._waiting.extend((asked, i) for i in range(len(texts)))
+            if self._documents + len(texts) > self._most_waiting:
+                raise QueueFull(max(1.0, self._documents * self._seconds_a_document))
+            self._waiting.append(asked)
+            self._documents += len(texts)
             self._changed.notify()
         try:
             found = await asked.future
         except asyncio.CancelledError:
             with self._changed:
-                kept = deque(entry for entry in self._waiting if entry[0] is not asked)
-                self.abandoned += len(self._waiting) - len(kept)
-                self._waiting = kept
+                if asked in self._waiting:
+                    self._waiting.remove(asked)
+                    self._documents -= len(texts) - asked.begun
+                    self.abandoned += len(texts) - asked.begun
             raise
         if (facts := FACTS.get()) is not None:
             facts |= asked.facts()
@@ -143,12 +149,17 @@ class Batcher:
             batch: Documents = []
             total = 0
             while self._waiting:
-                asked, i = self._waiting[0]
-                cost = self._cost(asked.texts[i])
+                asked = self._waiting[0]
+                cost = self._cost(asked.texts[asked.begun])
                 if batch and total + cost > self._budget:
                     break
-                batch.append(self._waiting.popleft())
+                batch.append((asked, asked.begun))
+                asked.begun += 1
+                self._documents -= 1
                 total += cost
+                self._waiting.popleft()
+                if asked.begun < len(asked.texts):
+                    self._waiting.append(asked)
             return batch
 
     def _work(self, batch: Documents) -> None:

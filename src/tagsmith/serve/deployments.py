@@ -83,8 +83,10 @@ class Model:
 
 
 def _check_answers(folder: Path, classifier: Classifier) -> None:
-    found = answers(classifier, WARM_UP)
-    scores = np.stack([answer.scores for answer in found])
+    try:
+        scores = np.stack([answer.scores for answer in answers(classifier, WARM_UP)])
+    except FloatingPointError as error:
+        raise DataError(f"{folder}: gives {error}; export the run again.") from error
     if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
         raise DataError(f"{folder}: gives scores that are not between 0 and 1; export the run again.")
 
@@ -159,7 +161,12 @@ class Deployments:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
         self._reloaded(name, True)
-        log.info("%s: version %s answers from now on, before it %s", name, model.version, old.version)
+        if model.version == old.version:
+            log.info("%s: version %s lies there still, and was loaded again", name, model.version)
+        else:
+            log.info("%s: version %s answers from now on, before it %s", name, model.version, old.version)
+        if model.classifier.schema != old.classifier.schema:
+            log.warning("%s: its classes are not those of the version before", name)
         return True
 
     async def reload_all(self) -> None:

@@ -1,5 +1,6 @@
 """What every request passes, before and after: its key, its host, its figures, its line in the log."""
 
+import asyncio
 import hashlib
 import hmac
 import logging
@@ -98,6 +99,10 @@ class Gate:
                 await refusal(scope["path"], refused)(scope, receive, noting)
             else:
                 await self._app(scope, receive, noting)
+        except asyncio.CancelledError:
+            # The service leaves, and the time to answer what is in flight is over.
+            if not status:
+                await refusal(scope["path"], leaving())(scope, receive, noting)
         except Exception as error:
             log.error("a bug: %s", type(error).__name__, extra={"stack": frames(error)})
             if not status:
@@ -133,6 +138,11 @@ def host_of(headers: Headers) -> str:
     """The name in the Host header, without the port."""
     host = headers.get("host", "").strip().lower()
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def leaving() -> Refused:
+    """What is told to those whom a service that leaves has not answered in time."""
+    return Refused(503, "The service is leaving; try again.", headers={"Retry-After": "1", "Connection": "close"})
 
 
 def broken() -> Refused:

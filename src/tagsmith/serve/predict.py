@@ -50,12 +50,13 @@ class Predict(BaseModel):
     raw_scores: bool = False
     truncate: bool | None = None
     parameters: InferenceParameters | None = None
+    deployment: str | None = None
 
 
 class Classify(BaseModel):
     """The body of `/classify`."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="forbid")
     texts: Annotated[list[str], Field(min_length=1)]
     deployment: str | None = None
 
@@ -68,7 +69,7 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
         asked = await read(request, Predict, settings)
         texts, many = texts_of(asked.inputs)
         check_texts(texts, settings)
-        deployment = deployment_of(deployments, request.query_params.get("deployment"))
+        deployment = deployment_of(deployments, asked.deployment or request.query_params.get("deployment"))
         with deployment.model.held() as model:
             found = await _answered(request, deployment, model, texts)
             if asked.truncate is False:

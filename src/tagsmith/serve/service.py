@@ -99,9 +99,9 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def leave(self) -> None:
-        """Answer what is in flight and leave; asked again, leave at once."""
-        self.force_exit = self.should_exit
+    def leave(self, number: int) -> None:
+        """Answer what is in flight and leave; a person who asks again, by Ctrl-C, does not wait for that."""
+        self.force_exit = self.should_exit and number == signal.SIGINT
         self.should_exit = True
 
 
@@ -115,7 +115,7 @@ async def _run(server: _Server, service: Service, listener: socket.socket) -> No
         task.add_done_callback(reloads.discard)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.leave)
+        loop.add_signal_handler(number, server.leave, number)
     loop.add_signal_handler(signal.SIGHUP, reload)
     host, port = listener.getsockname()[:2]
     print(f"serving: http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)

@@ -12,6 +12,7 @@ async function ask(path, body) {
     headers,
     body: body === undefined ? undefined : JSON.stringify(body),
   });
+  if (answer.status === 401) throw new Error("Enter a key of this service above.");
   const content = await answer.json();
   if (!answer.ok) throw new Error(content.error);
   return content;
