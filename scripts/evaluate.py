@@ -9,7 +9,9 @@ from tagsmith.settings import EvaluateRun
 @script("evaluate")
 def main(settings: EvaluateRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from rich import print as show
+    import sys
+
+    from rich.console import Console
 
     from tagsmith.evaluate import evaluate_run
     from tagsmith.report import decision_text, guidance_text, per_class_table
@@ -22,7 +24,8 @@ def main(settings: EvaluateRun) -> None:
             from tagsmith.report.page import write_page
 
             write_page(run)
-        show(per_class_table(evaluation))
+        # A log or a pipe has no width in which names of classes would have to be broken.
+        Console(width=None if sys.stdout.isatty() else 200).print(per_class_table(evaluation))
         print(decision_text(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")
         if settings.analyse:

@@ -7,7 +7,9 @@ from tagsmith.settings import TrainRun
 @script("train")
 def main(settings: TrainRun) -> float | None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from rich import print as show
+    import sys
+
+    from rich.console import Console
 
     from tagsmith.report import decision_text, per_class_table
     from tagsmith.sweep import judged
@@ -15,7 +17,8 @@ def main(settings: TrainRun) -> float | None:
 
     run, evaluation = train(settings)
     if evaluation:
-        show(per_class_table(evaluation))
+        # A log or a pipe has no width in which names of classes would have to be broken.
+        Console(width=None if sys.stdout.isatty() else 200).print(per_class_table(evaluation))
         print(decision_text(evaluation))
         print(f"run: {run.path}")
     return judged(run, settings.objective.value) if settings.objective else None

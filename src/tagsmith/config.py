@@ -6,7 +6,6 @@ Nothing behind it knows Hydra or OmegaConf.
 import errno
 import functools
 import inspect
-import io
 import os
 import re
 import sys
@@ -19,7 +18,9 @@ from typing import Any, NoReturn, TypeVar, cast
 from tagsmith import settings as typed
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.interruption import leave_in_peace, obey_sigterm
+from tagsmith.misspelt import misspelt
 from tagsmith.stderr_log import log_to_stderr
+from tagsmith.stdout import let_readers_go
 
 try:
     import hydra
@@ -113,16 +114,26 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
                 print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             obey_sigterm()
-            _let_readers_go()
+            let_readers_go()
             register()
             # A verb, `push`, stands for the setting `action=push`.
             if "action" in {field.name for field in fields(STAGES[name])} and re.fullmatch(
                 r"[a-z]+", "".join(sys.argv[1:2])
             ):
                 sys.argv[1] = f"action={sys.argv[1]}"
+            sections = {group: kinds.values() for group, kinds in SECTIONS.items()}
+            if wrong := misspelt(sys.argv[1:], STAGES[name], sections):
+                print(f"error: {listing('These settings cannot be used:', wrong)}", file=sys.stderr)
+                sys.exit(SettingsError.exit_status)
             statuses: list[int] = []
+            taken = set[Any]()
 
             def task(config: DictConfig) -> Any:
+                if name == "train" and config.get("run") is not None and config.run in taken:
+                    print(f"error: run={config.run}: an earlier job has it; leave run= out.", file=sys.stderr)
+                    statuses.append(SettingsError.exit_status)
+                    return None
+                taken.add(config.get("run"))
                 status, result = _run(name, stage, config)
                 statuses.append(status)
                 return result
@@ -148,29 +159,6 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
         return main
 
     return decorate
-
-
-class _Output(io.FileIO):
-    """What nobody reads any more goes nowhere."""
-
-    def write(self, content: Any, /) -> int:
-        try:
-            return super().write(content)
-        except BrokenPipeError:
-            return memoryview(content).nbytes
-
-
-def _let_readers_go() -> None:
-    """From now on a reader of standard output that has enough, such as `head`, stops no work."""
-    told = sys.stdout
-    if isinstance(told, io.TextIOWrapper) and told is sys.__stdout__:
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(_Output(told.fileno(), "w", closefd=False)),
-            told.encoding,
-            told.errors,
-            line_buffering=told.line_buffering,
-            write_through=told.write_through,
-        )
 
 
 def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[int, Any]:

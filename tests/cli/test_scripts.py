@@ -228,6 +228,15 @@ def test_who_does_not_read_changes_no_status(tmp_path: Path, stage: str, status:
         assert done.stderr == ""
 
 
+def test_jobs_of_one_folder_do_not_replace_each_other(script: Script, tiny: Tiny, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))
+    given = ["data=jsonl", "data.train=train.jsonl", "train=probe", *tiny()]
+    done = script("train", "--multirun", "seed=0,1", *given, "run=r", "overwrite=true")
+    assert done.returncode == 64
+    assert "run=r: an earlier job has it; leave run= out" in done.stderr
+    assert json.loads((tmp_path / "r" / "settings.json").read_text())["settings"]["seed"] == 0
+
+
 def test_help_names_type_default_and_unit(script: Script) -> None:
     done = script("train", "--help")
     assert done.returncode == 0, done.stderr
