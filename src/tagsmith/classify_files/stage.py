@@ -10,6 +10,7 @@ import logging
 import pickle
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -143,8 +144,12 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
         return {**asdict(counts), "rows_sha256": seen.hexdigest()}
 
     chunks = iter(lambda: list(islice(given.rows, settings.batch_documents)), [])
-    with meter("classifying", given.places, "rows", done=place) as progress:
-        for rows, made in in_processes(work, chunks, settings.processes):
+    # Closed: who is interrupted while it writes does not wait for the processes either.
+    with (
+        meter("classifying", given.places, "rows", done=place) as progress,
+        closing(in_processes(work, chunks, settings.processes)) as done,
+    ):
+        for rows, made in done:
             journal.append(made.content)
             counts.classified += made.classified
             counts.errors += made.errors

@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -68,7 +68,9 @@ def _decided(prediction: Prediction) -> dict[str, Any]:
     return line
 
 
-def in_processes(work: Work, chunks: Iterable[list[Row]], processes: int) -> Iterator[tuple[list[Row], Lines]]:
+def in_processes(
+    work: Work, chunks: Iterable[list[Row]], processes: int
+) -> Generator[tuple[list[Row], Lines], None, None]:
     """Each chunk with its lines, in the order of the chunks; few of them are in memory.
 
     Raises:
