@@ -110,6 +110,14 @@ def test_a_finished_run_that_is_resumed_is_evaluated_again(settings: Make, singl
     assert train(again)[1] == evaluation
 
 
+@pytest.mark.parametrize(("rate", "risen"), [(1e-3, False), (1.0, True)])
+def test_training_that_makes_the_model_worse_says_so(
+    settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture, rate: float, risen: bool
+) -> None:
+    train(settings(single_label_file, learning_rate=rate))
+    assert ("try a lower train.learning_rate" in caplog.text) == risen
+
+
 def test_resuming_with_other_settings_is_refused_by_name(settings: Make, single_label_file: Path) -> None:
     train(settings(single_label_file, recipe=Recipe.probe))
     with pytest.raises(SettingsError, match=r"seed: the run has 0, now 7"):

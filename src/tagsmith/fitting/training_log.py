@@ -22,6 +22,9 @@ from tagsmith.tracking import chart_names
 
 log = logging.getLogger("tagsmith")
 
+DIVERGED = 1.5
+"""How many times its first value the last loss is, from which it has risen and not only wavered."""
+
 
 class TrainingLog:
     """Sums up the steps between two lines; reads from the device only where a line is due.
@@ -159,6 +162,14 @@ class TrainingLog:
     def close(self) -> None:
         """Raises: OSError where lines are left that cannot be written."""
         self._append()
+        if self.accelerator.is_main_process and self.path.is_file():
+            lines = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+            losses = [line["loss"] for line in lines if line.get("loss") is not None]
+            if losses and losses[-1] > DIVERGED * losses[0]:
+                log.warning(
+                    f"the loss has risen from {losses[0]:.4f} to {losses[-1]:.4f}: training has made the model worse; "
+                    "try a lower train.learning_rate"
+                )
         for tracker in self.trackers:
             if isinstance(tracker, TensorBoardTracker):
                 tracker.finish()
