@@ -86,14 +86,13 @@ def _cases(
     def predicted(rows: NDArray[np.int64]) -> NDArray[np.int8]:
         return decided(rule, probe_logits(of.train[rows], of.truth[rows], of.test, multi_label))
 
-    def found(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return figures(addends(of.test_truth, predicted(rows)).sum(axis=0))
+    def judged(answers: NDArray[np.int8]) -> NDArray[np.float64]:
+        return figures(addends(of.test_truth, answers).sum(axis=0))
 
     folds = draw_folds([of.texts[i] for i in known], [None] * size, of.truth[known], 4, seed)
-    now = found(known)
-    drawn = predictions_by_share(
-        folds, lambda inside: predicted(known[inside]), predicted(known), AnalysisSettings.curve_draws
-    )
+    whole = predicted(known)
+    now = judged(whole)
+    drawn = predictions_by_share(folds, lambda inside: predicted(known[inside]), whole, AnalysisSettings.curve_draws)
     trained = of.truth[known].sum(axis=0, dtype=int).tolist()
     resamples = AnalysisSettings.resamples // 2
     curve = learning_curve(drawn, of.test_truth, (size, size), trained, trained, classes, resamples, seed)
@@ -101,7 +100,7 @@ def _cases(
     macro = OVERALL.index("macro_f1")
     for _ in range(settings.repetitions):
         more = random.permutation(rest)[: round((GROWTH - 1) * size)]
-        gained = found(np.concatenate([known, more])) - now
+        gained = judged(predicted(np.concatenate([known, more]))) - now
         if curve["gain"]:
             yield "macro F1", curve["gain"] | {"gain": curve["gain"]["macro_f1"]}, gained[macro]
         for name, expected in curve["classes"].items():
@@ -112,7 +111,7 @@ def _cases(
         more = random.permutation(own)[: round((GROWTH - 1) * trained[label])]
         if len(more) < round((GROWTH - 1) * trained[label]):
             continue  # There are not so many more.
-        gained = found(np.concatenate([known, more])) - now
+        gained = judged(predicted(np.concatenate([known, more]))) - now
         yield "F1 of a class that grows alone", curve["classes"][name], gained[place[name]]
 
 
