@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tagsmith.classify.classifier import Classifier, Prediction
+    from tagsmith.classify.classifier import Classifier
+    from tagsmith.classify.prediction import Prediction
 
 __all__ = ["Classifier", "Prediction"]
 

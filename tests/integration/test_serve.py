@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, InputMissing
-from tagsmith.serve.answers import Answer
+from tagsmith.serve.answers import Answer, Call
 from tagsmith.serve.logs import JsonLines
 from tests.bundles import make_bundle
 from tests.conftest import make_documents
@@ -45,16 +46,19 @@ class Slow:
 
     def __init__(self, served: Served, name: str = "production"):
         batcher = served.service.deployments.by_name[name].model.batcher
-        self._answer, self.texts = batcher._answer, []  # type: ignore[var-annotated]
+        self._calls, self.texts = batcher._calls, []  # type: ignore[var-annotated]
         self.go_on, self.begun = threading.Event(), threading.Event()
-        batcher._answer = self
+        batcher._calls = self
         self.batcher = batcher
 
-    def __call__(self, texts: list[str]) -> list[Answer]:
+    def __call__(self, texts: list[str]) -> list[Call]:
+        return [Call(call.documents, partial(self._answers, texts, call)) for call in self._calls(texts)]
+
+    def _answers(self, texts: list[str], call: Call) -> list[Answer]:
         self.begun.set()
         assert self.go_on.wait(20)
-        self.texts += texts
-        return self._answer(texts)
+        self.texts += [texts[i] for i in call.documents]
+        return call.answers()
 
     def until(self, waiting: int) -> None:
         for _ in range(1000):
@@ -160,18 +164,18 @@ def test_methods_and_encodings(served: Served) -> None:
 
 def test_a_bug_is_told_to_nobody_but_the_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     model = served.service.deployments.by_name["staging"].model
-    before = model.batcher._answer
+    before = model.batcher._calls
 
-    def fail(texts: list[str]) -> list[Answer]:
+    def fail(texts: list[str]) -> list[Call]:
         raise ValueError(f"/home/somebody: {texts}")
 
     logging.getLogger("tagsmith").propagate = True
-    model.batcher._answer = fail
+    model.batcher._calls = fail
     try:
         answer = served.post("/predict?deployment=staging", json={"inputs": "a most secret text"})
         job = served.post("/language/analyze-text/jobs?api-version=2023-04-01", data=b"{")
     finally:
-        model.batcher._answer = before
+        model.batcher._calls = before
     assert answer.status_code == 500
     assert answer.json() == {"error": "The service could not answer; its log says why.", "error_type": "Backend"}
     assert job.json()["error"]["code"] == "InvalidRequest"
@@ -195,7 +199,7 @@ def test_texts_are_logged_where_a_person_asks_for_it(
 
 
 def test_a_full_queue_answers_429(bundles: dict[str, Path]) -> None:
-    with serving({"production": bundles["production"]}, queue_documents=3, max_documents=3) as running:
+    with serving({"production": bundles["production"]}, queue_documents=3, max_documents=3, threads=1) as running:
         slow = Slow(running)
         with ThreadPoolExecutor(8) as pool:
             first = pool.submit(running.post, "/predict", json={"inputs": CAT})
@@ -212,7 +216,7 @@ def test_a_full_queue_answers_429(bundles: dict[str, Path]) -> None:
 
 
 def test_a_client_that_hangs_up_costs_no_compute(bundles: dict[str, Path]) -> None:
-    with serving({"production": bundles["production"]}) as running:
+    with serving({"production": bundles["production"]}, threads=1) as running:
         slow = Slow(running)
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(running.post, "/predict", json={"inputs": "first"})
@@ -308,7 +312,7 @@ def test_a_bundle_is_replaced_while_requests_are_in_flight(tmp_path: Path) -> No
                 done.result()
         assert bad == []
         assert versions == {deployment.model.version}
-        assert not slow.batcher._thread.is_alive()
+        assert not any(thread.is_alive() for thread in slow.batcher._threads)
 
 
 def test_a_broken_new_bundle_leaves_the_old_one_serving_and_says_so(

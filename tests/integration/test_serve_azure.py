@@ -153,7 +153,7 @@ def test_what_the_client_raises(served: Served, client: TextAnalyticsClient) -> 
 def test_cancelling(bundles: dict[str, Path]) -> None:
     with serving(bundles) as running:
         batcher = running.service.deployments.by_name["production"].model.batcher
-        answer, batcher._answer = batcher._answer, lambda texts: time.sleep(0.05) or answer(texts)  # type: ignore[func-returns-value]
+        calls, batcher._calls = batcher._calls, lambda texts: time.sleep(0.05) or calls(texts)  # type: ignore[func-returns-value]
         client = TextAnalyticsClient(running.url, AzureKeyCredential(KEY))
         poller = client.begin_single_label_classify(["the cat"] * 1000, "news", "production", polling_interval=1)
         poller.cancel()  # Raises where the answer is not exactly 202.
@@ -266,7 +266,7 @@ def test_a_retry_of_the_client_is_no_second_job(served: Served) -> None:
 def test_too_many_jobs_and_expired_ones(bundles: dict[str, Path]) -> None:
     with serving(bundles, max_jobs=1, job_hours=0.0002, public_url="https://api.example/tagsmith/") as running:
         batcher = running.service.deployments.by_name["production"].model.batcher
-        answer, batcher._answer = batcher._answer, lambda texts: time.sleep(0.3) or answer(texts)  # type: ignore[func-returns-value]
+        calls, batcher._calls = batcher._calls, lambda texts: time.sleep(0.3) or calls(texts)  # type: ignore[func-returns-value]
         public = submit(running, body())
         assert public.startswith(f"https://api.example/tagsmith{JOBS}/")
         full = running.post(f"{JOBS}?api-version=2023-04-01", json=body())
@@ -290,7 +290,7 @@ def test_jobs_survive_a_restart_and_tasks_fail_alone(bundles: dict[str, Path], t
         before = done(running, finished := submit(running, body()))
         for name in ("production", "tags"):
             batcher = running.service.deployments.by_name[name].model.batcher
-            batcher._answer = lambda texts, answer=batcher._answer: time.sleep(0.5) or answer(texts)  # type: ignore[misc]
+            batcher._calls = lambda texts, calls=batcher._calls: time.sleep(0.5) or calls(texts)  # type: ignore[misc]
         waiting, failing = submit(running, body(tasks=several)), submit(running, body(tasks=other))
         lost = running.url
     with serving({"production": bundles["production"], "tags": bundles["production"]}, jobs=file) as running:

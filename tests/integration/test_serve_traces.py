@@ -81,7 +81,7 @@ def test_what_is_refused_broken_or_unknown(traces: Traces, kept: InMemorySpanExp
         def fail(texts: list[str]) -> list[Any]:
             raise ValueError(SECRET)
 
-        running.service.deployments.by_name["production"].model.batcher._answer = fail
+        running.service.deployments.by_name["production"].model.batcher._calls = fail
         running.post("/predict", json={"inputs": SECRET})
         info, unknown, closed, strange, bug = spans_of(kept, 5)
     assert f"{info.context.trace_id:032x}" == "0af7651916cd43dd8448eb211c80319c"

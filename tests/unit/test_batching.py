@@ -5,18 +5,30 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tagsmith.serve.answers import Answer
+from tagsmith.serve.answers import Answer, Call
 from tagsmith.serve.batching import Batcher, QueueFull
 
 NOTHING = np.zeros(1, dtype=np.float32)
 
 
 class Encoder:
-    """Stands where a model stands: answers with the text itself, when it is let."""
+    """Stands where a model stands: answers with the text itself, when it is let.
 
-    def __init__(self) -> None:
+    Args:
+        together: documents of one call.
+    """
+
+    def __init__(self, together: int = 100) -> None:
+        self.together = together
         self.batches: list[list[str]] = []
         self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def calls(self, texts: list[str]) -> list[Call]:
+        if "foreign" in texts:
+            raise ValueError("foreign")
+        longest_first = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        parts = [longest_first[i : i + self.together] for i in range(0, len(texts), self.together)]
+        return [Call(part, lambda part=part: self([texts[i] for i in part])) for part in map(sorted, parts)]
 
     def __call__(self, texts: list[str]) -> list[Answer]:
         self.batches.append(texts)
@@ -42,7 +54,7 @@ def encoder() -> Encoder:
 
 @pytest.fixture
 def batcher(encoder: Encoder) -> Batcher:
-    return Batcher("test", encoder, len, budget=10, most_waiting=8)
+    return Batcher("test", encoder.calls, len, budget=10, most_waiting=8)
 
 
 async def busy(encoder: Encoder, batcher: Batcher) -> "asyncio.Task[list[Answer]]":
@@ -143,6 +155,104 @@ def test_one_requests_error_is_not_that_of_its_company(encoder: Encoder, batcher
         encoder.go_on.set()
         assert said(await good) == ["good"]
         with pytest.raises(ValueError, match="poison"):
+            await bad
+        await first
+
+    asyncio.run(run())
+    batcher.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_calls_run_beside_each_other_and_each_is_answered_when_it_ends(threads: int) -> None:
+    together = threading.Barrier(threads)
+    texts = [f"{'a' * n}" for n in range(1, 1 + threads)]
+
+    def meet(text: str) -> list[Answer]:
+        together.wait(10)  # Nobody passes before all threads are in a call.
+        return [Answer(NOTHING, NOTHING, (text,), False, 0, 0)]
+
+    def calls(given: list[str]) -> list[Call]:
+        return [Call([i], lambda text=text: meet(text)) for i, text in enumerate(given)]
+
+    batcher = Batcher("test", calls, len, budget=100, most_waiting=8, threads=threads)
+    assert said(asyncio.run(batcher.ask(texts))) == texts
+    batcher.close()
+
+
+def test_a_call_is_answered_while_others_of_its_batch_wait() -> None:
+    encoder = Encoder(together=1)
+    batcher = Batcher("test", encoder.calls, len, budget=100, most_waiting=8)
+
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        short, long = asyncio.create_task(batcher.ask(["s"])), asyncio.create_task(batcher.ask(["long"]))
+        await asyncio.sleep(0)
+        gate, encoder.go_on = encoder.go_on, threading.Event()
+        encoder.begun.clear()
+        gate.set()
+        assert said(await first) == ["first"]
+        await until_begun(encoder)  # The longest goes first.
+        gate, encoder.go_on = encoder.go_on, threading.Event()
+        encoder.begun.clear()
+        gate.set()
+        assert said(await long) == ["long"]
+        await until_begun(encoder)
+        assert not short.done()
+        encoder.go_on.set()
+        assert said(await short) == ["s"]
+
+    asyncio.run(run())
+    assert encoder.batches == [["first"], ["long"], ["s"]]
+    batcher.close()
+
+
+def test_who_hangs_up_after_the_batch_was_cut_costs_no_compute() -> None:
+    encoder = Encoder(together=1)
+    batcher = Batcher("test", encoder.calls, len, budget=100, most_waiting=8)
+
+    async def run() -> None:
+        gone = asyncio.create_task(batcher.ask(["gone", "too", "g"]))
+        await until_begun(encoder)
+        assert batcher.waiting == 0
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        encoder.go_on.set()
+        assert said(await batcher.ask(["stays"])) == ["stays"]
+
+    asyncio.run(run())
+    assert encoder.batches == [["gone"], ["stays"]]
+    assert batcher.abandoned == 2
+    batcher.close()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_many_who_ask_are_each_given_their_own(threads: int) -> None:
+    encoder = Encoder(together=3)
+    encoder.go_on.set()
+    batcher = Batcher("test", encoder.calls, len, budget=40, most_waiting=10_000, threads=threads)
+    asked = [[f"{n}.{i}{'x' * ((n * i) % 17)}" for i in range(n % 5 + 1)] for n in range(300)]
+
+    async def run() -> None:
+        found = await asyncio.gather(*(batcher.ask(texts) for texts in asked))
+        assert [said(answers) for answers in found] == asked
+
+    asyncio.run(run())
+    assert sorted(text for batch in encoder.batches for text in batch) == sorted(
+        text for texts in asked for text in texts
+    )
+    assert batcher.waiting == 0
+    batcher.close()
+
+
+def test_a_text_that_cannot_be_tokenised_is_its_own_requests_error(encoder: Encoder, batcher: Batcher) -> None:
+    async def run() -> None:
+        first = await busy(encoder, batcher)
+        good, bad = asyncio.create_task(batcher.ask(["g"])), asyncio.create_task(batcher.ask(["foreign"]))
+        await asyncio.sleep(0)
+        encoder.go_on.set()
+        assert said(await good) == ["g"]
+        with pytest.raises(ValueError, match="foreign"):
             await bad
         await first
 

@@ -20,7 +20,7 @@ from tagsmith.classify.classifier import Classifier, Prediction
 from tagsmith.classify.session import CPU, Graph, cores, shares
 from tagsmith.errors import DataError, SettingsError
 from tagsmith.files import digest
-from tagsmith.serve.answers import answers
+from tagsmith.serve.answers import calls
 from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS
 
@@ -122,9 +122,25 @@ def test_what_is_no_number_is_no_answer(classifier: Classifier, monkeypatch: pyt
     logits = np.zeros((2, len(classifier.classes)), dtype=np.float32)
     vectors = np.zeros((2, 1), dtype=np.float32)
     logits[1, 0] = np.inf
-    monkeypatch.setattr(Classifier, "outputs", lambda *_: (logits, vectors))
+    monkeypatch.setattr(Classifier, "outputs_of_call", lambda *_: (logits, vectors))
+    (call,) = calls(classifier, ["one", "two"])
     with pytest.raises(FloatingPointError):
-        answers(classifier, ["one", "two"])
+        call.answers()
+
+
+@pytest.mark.parametrize("name", ["single", "multi"])
+def test_calls_are_every_document_once_and_their_answers_those_of_predict(name: str) -> None:
+    classifier = Classifier.load(BUNDLES / name)
+    texts = [text * (1 + i % 7) for i, text in enumerate(["a cat", "the dog and the cat", "a", "dogs " * 200] * 20)]
+    found = calls(classifier, texts)
+    assert sorted(i for call in found for i in call.documents) == list(range(len(texts)))
+    assert len(found) > 1
+    scores, predictions = classifier.predict_proba(texts), classifier.predict(texts)
+    for call in found:
+        for i, answer in zip(call.documents, call.answers(), strict=True):
+            np.testing.assert_array_equal(answer.scores, scores[i])
+            assert (answer.chosen, answer.to_person) == (predictions[i].labels, predictions[i].to_person)
+            assert answer.scores.dtype == answer.logits.dtype == np.float32
 
 
 def test_counts_of_tokens_and_decisions_of_what_was_encoded(classifier: Classifier) -> None:

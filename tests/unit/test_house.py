@@ -13,7 +13,7 @@ WITHOUT_TORCH = {
     "errors", "schema", "rows", "files", "tokens.windows", "tokens.batches", "tokens.truncation", "decision.rule",
     "decision.scope", "bundle.contents", "bundle.golden", "bundle.reference", "bundle.signature",
     "classify.classifier", "classify.session", "classify.columns",
-    "classify.verify",
+    "classify.prediction", "classify.verify",
 }  # fmt: skip
 """Modules that downstream services load: numpy, onnxruntime and tokenizers, and nothing else."""
 
@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "amounts": {"scoring", "settings"},
     "classify_files": {"classify", "errors", "files", "interruption", "progress", "rows", "settings"},
     "ray": {"classify", "errors"},
-    "serve": {"bundle", "classify", "errors", "files", "schema", "settings"},
+    "serve": {"bundle", "classify", "errors", "files", "schema", "settings", "tokens"},
     "bench_classify": {
         "bundle", "classify", "classify_files", "errors", "model", "run", "schema", "settings", "tokens",
     },

@@ -1,18 +1,18 @@
 """Text in, classes and scores out, from a bundle: onnxruntime, tokenizers and numpy, and nothing else."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
 from tagsmith.bundle.signature import verify_signature
+from tagsmith.classify.prediction import Floats, Prediction, predictions
 from tagsmith.classify.session import CPU, Graph
 from tagsmith.decision.rule import Decisions
 from tagsmith.errors import DataError, InputMissing, counted
@@ -20,35 +20,7 @@ from tagsmith.files import digest
 from tagsmith.schema import Schema
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.truncation import ids_as_read
-from tagsmith.tokens.windows import EncodedDocuments, encode, without_limits
-
-Floats = NDArray[np.float32]
-
-RUNNERS_UP = 3
-"""Classes beside the predicted ones that a prediction names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What is decided about a document.
-
-    Attributes:
-        label: its class (single-label); None: multi-label.
-        labels: its classes; of single-label the one.
-        score: how likely the decision is right: the score of the class; multi-label: of all classes together.
-        runners_up: the most likely of the other classes with their scores, best first.
-        to_person: the decision is too uncertain, or the document belongs to none of the classes: a person decides.
-        set: the classes that may be, best first; they hold the right ones as often as was wanted. None: not calibrated.
-        out_of_scope: distance to the nearest training document, 0 to 2; None: not measured.
-    """
-
-    label: str | None
-    labels: tuple[str, ...]
-    score: float
-    runners_up: tuple[tuple[str, float], ...]
-    to_person: bool
-    set: tuple[str, ...] | None
-    out_of_scope: float | None
+from tagsmith.tokens.windows import EncodedDocuments, Ints, encode, without_limits
 
 
 class Classifier:
@@ -213,10 +185,23 @@ class Classifier:
 
         None for the vectors where documents of none of the classes are not looked for.
         """
-        if self.decision.rule.scope is None:
-            return self._run(encoded, batch_tokens, ["logits"])[0], None
-        logits, vectors = self._run(encoded, batch_tokens, ["logits", layout.EMBEDDING])
-        return logits, vectors
+        logits, *vectors = self._run(encoded, batch_tokens, self._wanted())
+        return logits, next(iter(vectors), None)
+
+    @property
+    def calls_at_once(self) -> int:
+        """How many threads keep this machine busy with `outputs_of_call`."""
+        return self._graph.at_once
+
+    def calls(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> list[Ints]:
+        """Which documents (positions) go through the encoder in one call each, the longest first."""
+        return scoring_batches(encoded.lengths, encoded.windows, batch_tokens or self._graph.call_tokens)
+
+    def outputs_of_call(self, encoded: EncodedDocuments, documents: Ints) -> tuple[Floats, Floats | None]:
+        """`outputs`, of these documents (positions) alone and in one call, which waits until a thread is free."""
+        with self._graph.room():
+            logits, *vectors = self._call(encoded, documents, self._wanted())
+        return logits, next(iter(vectors), None)
 
     def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> tuple[Floats, Decisions]:
         """`decide`, of what `encoded` gave."""
@@ -226,57 +211,35 @@ class Classifier:
 
     def predictions(self, scores: Floats, decisions: Decisions) -> list[Prediction]:
         """What `decide` gave, a `Prediction` a document."""
-        names, multi_label = self.schema.classes, self.schema.multi_label
-        # Predicted classes first, then the others, the best first.
-        order = np.argsort(-scores - 2 * decisions.predicted, axis=1, kind="stable")
-        sorted_scores = np.take_along_axis(scores, order, axis=1).tolist()
-        counts = decisions.predicted.sum(axis=1).tolist()
-        shown = order[:, : max(counts, default=0) + RUNNERS_UP].tolist()
-        sets = [None] * len(counts) if decisions.sets is None else self._sets(scores, decisions.sets)
-        distances = [None] * len(counts) if decisions.distances is None else decisions.distances.tolist()
-        found = []
-        for i, (row, count) in enumerate(zip(shown, counts, strict=True)):
-            labels = tuple(names[j] for j in row[:count])
-            others = zip(row[count : count + RUNNERS_UP], sorted_scores[i][count:], strict=False)
-            found.append(
-                Prediction(
-                    label=None if multi_label else labels[0],
-                    labels=labels,
-                    score=float(decisions.confidence[i]),
-                    runners_up=tuple((names[j], score) for j, score in others),
-                    to_person=bool(decisions.to_person[i]),
-                    set=sets[i],
-                    out_of_scope=distances[i],
-                )
-            )
-        return found
-
-    def _sets(self, scores: Floats, sets: NDArray[np.bool_]) -> list[tuple[str, ...]]:
-        """The names of the classes in each set, the best first."""
-        document, place = np.nonzero(np.take_along_axis(sets, order := np.argsort(-scores, axis=1), axis=1))
-        names = [self.schema.classes[j] for j in order[document, place].tolist()]
-        ends = np.cumsum(sets.sum(axis=1)).tolist()
-        return [tuple(names[start:end]) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return predictions(self.schema, scores, decisions)
 
     def _as_read(self, texts: Sequence[str]) -> EncodedDocuments:
         """As `encoded`, but that tokens which are not read are not all counted."""
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id, self._to_ids)
 
+    def _wanted(self) -> list[str]:
+        return ["logits"] if self.decision.rule.scope is None else ["logits", layout.EMBEDDING]
+
     def _run(self, encoded: EncodedDocuments, batch_tokens: int | None, wanted: list[str]) -> list[Floats]:
-        """These outputs of the graph, float32 [documents, n] each: the mean over a document's windows."""
+        """These outputs of the graph, float32 [documents, n] each."""
         found = [np.empty((len(encoded), self._widths[name]), dtype=np.float32) for name in wanted]
 
-        def call(documents: NDArray[np.int64]) -> None:
-            batch = encoded.batch(documents)
-            inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
-            first = np.cumsum(batch.windows) - batch.windows
-            for values, windows in zip(found, self._graph.session.run(wanted, inputs), strict=True):
-                values[documents] = np.add.reduceat(windows, first, axis=0) / batch.windows[:, None]
+        def call(documents: Ints) -> None:
+            for values, part in zip(found, self._call(encoded, documents, wanted), strict=True):
+                values[documents] = part
 
-        budget = batch_tokens or self._graph.call_tokens
-        self._graph.each(call, scoring_batches(encoded.lengths, encoded.windows, budget))
+        self._graph.each(call, self.calls(encoded, batch_tokens))
         return found
+
+    def _call(self, encoded: EncodedDocuments, documents: Ints, wanted: list[str]) -> list[Floats]:
+        """The same of some documents, by one call: the mean over a document's windows."""
+        batch = encoded.batch(documents)
+        inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
+        first = np.cumsum(batch.windows) - batch.windows
+        counts = batch.windows[:, None].astype(np.float32)
+        outputs: list[Floats] = self._graph.session.run(wanted, inputs)
+        return [np.divide(np.add.reduceat(part, first, axis=0), counts, dtype=np.float32) for part in outputs]
 
 
 def _check_strings(texts: Sequence[str]) -> None:

@@ -69,6 +69,7 @@ class Graph:
 
     Attributes:
         session: what runs one call.
+        at_once: how many calls at once are fast.
         call_tokens: with how many tokens, padding included, a call is fast.
 
     Raises:
@@ -79,23 +80,27 @@ class Graph:
     def __init__(self, path: Path, threads: int | None, providers: Sequence[str]):
         if threads is not None and threads < 1:
             raise SettingsError(f"threads: expected at least 1, or None for one a core, found {threads}.")
-        self._calls, each = shares(threads or cores())
+        self.at_once, each = shares(threads or cores())
         self.call_tokens = TOKENS_A_THREAD * each
         if list(providers) != [CPU]:
-            self._calls, each, self.call_tokens = 1, threads or cores(), TOKENS_OF_A_GPU
+            self.at_once, each, self.call_tokens = 1, threads or cores(), TOKENS_OF_A_GPU
         # Of all threads that share the graph: more calls than that would only wait for each other.
-        self._room, self._process = threading.BoundedSemaphore(self._calls), os.getpid()
+        self._room, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
         self.session = _open(path, each, list(providers))
+
+    def room(self) -> threading.BoundedSemaphore:
+        """What a call holds while it runs, whoever makes it."""
+        if os.getpid() != self._process:
+            # Forked: the threads whose calls had taken the room are not here to give it back.
+            self._room, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
+        return self._room
 
     def each(self, call: Callable[[T], None], batches: Sequence[T]) -> None:
         """Make the call for every batch, as many at once as there are threads for.
 
         An error of a call is raised when those that have begun have ended; no other begins then.
         """
-        if os.getpid() != self._process:
-            # Forked: the threads whose calls had taken the room are not here to give it back.
-            self._room, self._process = threading.BoundedSemaphore(self._calls), os.getpid()
-        room, todo = self._room, deque(batches)
+        room, todo = self.room(), deque(batches)
         errors: list[BaseException] = []
 
         def work() -> None:
@@ -114,7 +119,7 @@ class Graph:
 
         # Threads of this call alone: they start in no time beside it, and a process that is forked inherits none. Not
         # those of concurrent.futures, which begin nothing once the main thread has ended, whoever is still at work.
-        at_once = min(self._calls, len(batches))
+        at_once = min(self.at_once, len(batches))
         helpers = [_Helper(work) for _ in range(at_once)] if at_once > 1 else []
         try:
             if not _started(helpers):

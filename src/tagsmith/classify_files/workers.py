@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tagsmith.classify.classifier import Classifier, Prediction
+from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.prediction import Prediction
 from tagsmith.classify.session import cores
 from tagsmith.classify_files.inputs import Row
 from tagsmith.errors import TryAgainLater

@@ -1,12 +1,14 @@
 """What the service takes from a Classifier: the one place that knows how it is asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.classify.classifier import Classifier
+from tagsmith.tokens.windows import EncodedDocuments, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,31 @@ class Answer:
     set: tuple[str, ...] | None = None
 
 
-def answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer]:
-    """One answer a text, in their order.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Documents that go through the encoder together.
 
-    Raises:
-        FloatingPointError: the graph gives something else than numbers, which JSON cannot say.
+    Attributes:
+        documents: their positions.
+        answers: runs the encoder; gives one answer a document, in this order. Raises FloatingPointError where the
+            graph gives something else than numbers, which JSON cannot say.
     """
+
+    documents: list[int]
+    answers: Callable[[], list[Answer]]
+
+
+def calls(classifier: Classifier, texts: Sequence[str]) -> list[Call]:
+    """The texts, tokenised, as calls that may run beside each other; each text is in one of them."""
     encoded = classifier.encoded(texts)
-    logits, vectors = classifier.outputs(encoded)
+    return [
+        Call(documents.tolist(), partial(_answers, classifier, encoded, documents))
+        for documents in classifier.calls(encoded)
+    ]
+
+
+def _answers(classifier: Classifier, encoded: EncodedDocuments, documents: Ints) -> list[Answer]:
+    logits, vectors = classifier.outputs_of_call(encoded, documents)
     if not np.isfinite(logits).all():
         raise FloatingPointError("logits that are no numbers")
     rule = classifier.decision.rule
@@ -55,13 +74,15 @@ def answers(classifier: Classifier, texts: Sequence[str]) -> list[Answer]:
             scores[i],
             found.labels,
             found.to_person,
-            int(encoded.tokens[i]),
-            int(encoded.unread[i]),
+            tokens,
+            unread,
             found.out_of_scope,
             found.out_of_scope is not None and found.out_of_scope > limit,
             found.set,
         )
-        for i, found in enumerate(predictions)
+        for i, (found, tokens, unread) in enumerate(
+            zip(predictions, encoded.tokens[documents].tolist(), encoded.unread[documents].tolist(), strict=True)
+        )
     ]
 
 

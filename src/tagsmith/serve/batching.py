@@ -1,8 +1,10 @@
-"""Requests in flight, gathered into batches for one thread that runs the encoder (dynamic batching).
+"""Requests in flight, gathered into calls of the encoder for the threads that make them (dynamic batching).
 
-While a batch is in the encoder, requests gather; the next batch takes a document of each in turn, the first first, up
-to a budget of tokens, so that one of many documents does not keep the others waiting. Nobody waits for company: a
-request that finds the encoder idle goes at once.
+While the encoder works, requests gather. A thread that has nothing left to do takes a document of each in turn, the
+first first, up to a budget of tokens, so that one of many documents does not keep the others waiting; it tokenises them
+together and cuts them, sorted by length, into calls, which all threads make. Each call's documents are answered when it
+ends, and what their clients ask next gathers while the others run. Nobody waits for company: a request that finds a
+thread idle goes at once.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tagsmith.serve.answers import Answer
+from tagsmith.serve.answers import Answer, Call
 from tagsmith.serve.traces import FACTS
 
 log = logging.getLogger("tagsmith.serve")
@@ -34,7 +36,7 @@ class _Asked:
     Attributes:
         begun: documents that have left the queue.
         queue_seconds: until the first of them went into the encoder.
-        encoder_seconds: of all batches in which they were.
+        encoder_seconds: of all calls in which they were.
         batch_documents: of the largest of these.
     """
 
@@ -59,38 +61,45 @@ class _Asked:
 
 Documents = list[tuple[_Asked, int]]
 
+_Ready = tuple[Documents, Callable[[], list[Answer]]]
+"""Some documents, and what answers them."""
+
 
 class Batcher:
-    """A bounded queue of documents and the one thread that answers them.
+    """A bounded queue of documents and the threads that answer them.
 
     Args:
-        name: of the thread.
-        answer: called in the thread with some texts.
+        name: of the threads.
+        calls: called in a thread with some texts; what runs the encoder on them.
         cost: about how many tokens of a text go through the encoder.
-        budget: tokens of a batch; one document may exceed it alone.
+        budget: tokens that leave the queue together; one document may exceed it alone.
         most_waiting: documents; beyond it `ask` refuses.
-        after_batch: called in the thread with the texts and answers of each batch, and its seconds.
+        threads: that make calls.
+        after_call: called in a thread with the texts and answers of each call, and its seconds.
     """
 
     def __init__(
         self,
         name: str,
-        answer: Callable[[list[str]], list[Answer]],
+        calls: Callable[[list[str]], list[Call]],
         cost: Callable[[str], int],
         budget: int,
         most_waiting: int,
-        after_batch: Callable[[list[str], list[Answer], float], None] = lambda texts, answers, seconds: None,
+        threads: int = 1,
+        after_call: Callable[[list[str], list[Answer], float], None] = lambda texts, answers, seconds: None,
     ):
-        self._answer, self._cost, self._after_batch = answer, cost, after_batch
+        self._calls, self._cost, self._after_call = calls, cost, after_call
         self._budget, self._most_waiting = budget, most_waiting
         self._waiting: deque[_Asked] = deque()
         self._documents = 0
+        self._ready: deque[_Ready] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_a_document = 0.01
         self.abandoned = 0
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -129,65 +138,94 @@ class Batcher:
         return found
 
     def close(self) -> None:
-        """Answer what waits, then end the thread. Blocks."""
+        """Answer what waits, then end the threads. Blocks."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
-        while batch := self._gather():
-            self._work(batch)
+        while (ready := self._next()) is not None:
+            self._work(*ready)
+
+    def _next(self) -> _Ready | None:
+        """What to do next; None: the queue is closed and empty."""
+        while True:
+            with self._changed:
+                while not (self._ready or self._waiting or self._closed):
+                    self._changed.wait()
+                if self._ready:
+                    return self._ready.popleft()
+                if not self._waiting:
+                    return None
+                batch = self._gather()
+            # Without the lock: who asks meanwhile needs it.
+            ready = self._cut(batch)
+            with self._changed:
+                self._ready += ready
+                self._changed.notify_all()
 
     def _gather(self) -> Documents:
-        """The documents of the next batch; none: the queue is closed and empty."""
-        with self._changed:
-            while not self._waiting:
-                if self._closed:
-                    return []
-                self._changed.wait()
-            batch: Documents = []
-            total = 0
-            while self._waiting:
-                asked = self._waiting[0]
-                cost = self._cost(asked.texts[asked.begun])
-                if batch and total + cost > self._budget:
-                    break
-                batch.append((asked, asked.begun))
-                asked.begun += 1
-                self._documents -= 1
-                total += cost
-                self._waiting.popleft()
-                if asked.begun < len(asked.texts):
-                    self._waiting.append(asked)
-            return batch
+        """Documents that leave the queue, in turns; the lock is held."""
+        batch: Documents = []
+        total = 0
+        while self._waiting:
+            asked = self._waiting[0]
+            cost = self._cost(asked.texts[asked.begun])
+            if batch and total + cost > self._budget:
+                break
+            batch.append((asked, asked.begun))
+            asked.begun += 1
+            self._documents -= 1
+            total += cost
+            self._waiting.popleft()
+            if asked.begun < len(asked.texts):
+                self._waiting.append(asked)
+        return batch
 
-    def _work(self, batch: Documents) -> None:
+    def _cut(self, batch: Documents) -> list[_Ready]:
+        """The documents as calls; those of a request that cannot be are answered with the error."""
+        try:
+            calls = self._calls([asked.texts[i] for asked, i in batch])
+        except Exception as error:
+            requests = _by_request(batch)
+            if len(requests) > 1:
+                return [ready for own in requests for ready in self._cut(own)]
+            self._deliver(batch, error)
+            return []
+        return [([batch[i] for i in call.documents], call.answers) for call in calls]
+
+    def _work(self, batch: Documents, answers: Callable[[], list[Answer]]) -> None:
+        requests = _by_request(batch)
+        if all(own[0][0].future.done() for own in requests):
+            self.abandoned += len(batch)
+            return
         started = time.perf_counter()
-        texts = [asked.texts[i] for asked, i in batch]
-        requests = list(dict.fromkeys(asked for asked, _ in batch))
-        for request in requests:
+        for (request, _), *_ in requests:
             if request.queue_seconds is None:
                 request.queue_seconds = started - request.asked
         try:
-            answered = self._answer(texts)
+            answered = answers()
         except Exception as error:
             if len(requests) == 1:
                 self._deliver(batch, error)
             else:  # What is wrong with one request must not fail those that it travelled with.
-                for request in requests:
-                    self._work([entry for entry in batch if entry[0] is request])
+                for own in requests:
+                    for ready in self._cut(own):
+                        self._work(*ready)
             return
         seconds = time.perf_counter() - started
-        self._seconds_a_document += 0.1 * (seconds / len(batch) - self._seconds_a_document)
-        for request in requests:
+        each = seconds / len(batch) / len(self._threads)
+        self._seconds_a_document += 0.1 * (each - self._seconds_a_document)
+        for (request, _), *_ in requests:
             request.encoder_seconds += seconds
             request.batch_documents = max(request.batch_documents, len(batch))
         self._deliver(batch, answered)
         try:
-            self._after_batch(texts, answered, seconds)
+            self._after_call([asked.texts[i] for asked, i in batch], answered, seconds)
         except Exception as error:  # Figures are no reason to stop answering.
-            log.error("figures of a batch failed: %s", type(error).__name__)
+            log.error("figures of a call failed: %s", type(error).__name__)
 
     def _deliver(self, batch: Documents, result: list[Answer] | Exception) -> None:
         loop = batch[0][0].future.get_loop()
@@ -195,6 +233,14 @@ class Batcher:
             loop.call_soon_threadsafe(_resolve, batch, result)
         except RuntimeError:  # The loop is closed: the service has left, and nobody waits.
             log.warning("%d answers came after the service had left", len(batch))
+
+
+def _by_request(batch: Documents) -> list[Documents]:
+    """The documents of each request."""
+    found: dict[_Asked, Documents] = {}
+    for asked, i in batch:
+        found.setdefault(asked, []).append((asked, i))
+    return list(found.values())
 
 
 def _resolve(batch: Documents, result: list[Answer] | Exception) -> None:

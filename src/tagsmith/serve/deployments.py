@@ -13,7 +13,7 @@ from tagsmith.bundle.reference import Reference
 from tagsmith.classify.classifier import Classifier
 from tagsmith.errors import DataError, TagsmithError, listing
 from tagsmith.files import digest
-from tagsmith.serve.answers import Answer, answers, tokens_of
+from tagsmith.serve.answers import Answer, calls, tokens_of
 from tagsmith.serve.batching import Batcher
 from tagsmith.serve.drift import Drift
 from tagsmith.settings import ServeSettings
@@ -21,14 +21,14 @@ from tagsmith.settings import ServeSettings
 log = logging.getLogger("tagsmith.serve")
 
 Observe = Callable[[str, Sequence[str], Sequence[Answer], float], None]
-"""Called after each batch with the deployment, the texts, the answers and the seconds."""
+"""Called after each call of the encoder with the deployment, the texts, the answers and the seconds."""
 
 WARM_UP = ("a", "A sentence of some words, as people write them.", "word " * 400, "x")
 """What a model answers before it takes traffic: the first call of a shape is slow, and a broken graph shows."""
 
 
 class Model:
-    """A loaded bundle and the thread that runs it.
+    """A loaded bundle and the threads that run it.
 
     Attributes:
         version: the first 12 hex digits of the SHA-256 of the bundle's manifest.
@@ -49,18 +49,19 @@ class Model:
         self.requests = 0
         self._idle = asyncio.Event()
 
-        def after_batch(texts: list[str], found: list[Answer], seconds: float) -> None:
+        def after_call(texts: list[str], found: list[Answer], seconds: float) -> None:
             if self.drift is not None:
                 self.drift.add(found)
             observe(name, texts, found, seconds)
 
         self.batcher = Batcher(
             f"encoder of {name}",
-            lambda texts: answers(self.classifier, texts),
+            lambda texts: calls(self.classifier, texts),
             lambda text: tokens_of(self.classifier, text),
             settings.batch_tokens,
             settings.queue_documents,
-            after_batch,
+            self.classifier.calls_at_once,
+            after_call,
         )
 
     @contextmanager
@@ -76,7 +77,7 @@ class Model:
                 self._idle.set()
 
     async def retire(self) -> None:
-        """Wait for the requests that hold it, then end its thread."""
+        """Wait for the requests that hold it, then end its threads."""
         while self.requests:
             await self._idle.wait()
         await asyncio.to_thread(self.batcher.close)
@@ -84,9 +85,10 @@ class Model:
 
 def _check_answers(folder: Path, classifier: Classifier) -> None:
     try:
-        scores = np.stack([answer.scores for answer in answers(classifier, WARM_UP)])
+        found = [answer for call in calls(classifier, WARM_UP) for answer in call.answers()]
     except FloatingPointError as error:
         raise DataError(f"{folder}: gives {error}; export the run again.") from error
+    scores = np.stack([answer.scores for answer in found])
     if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
         raise DataError(f"{folder}: gives scores that are not between 0 and 1; export the run again.")
 

@@ -1,11 +1,15 @@
 """The service's description of itself: bodies and errors as OpenAPI, beside the routes that read them by hand."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
 
 from tagsmith.serve.gate import OPEN
 
@@ -27,6 +31,16 @@ AZURE_ERROR = {
         }
     },
 }
+
+
+class Direct(APIRoute):
+    """A route whose endpoint takes the request and gives the response: FastAPI has nothing to inject or to convert.
+
+    A tenth of what a request costs beside the encoder.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return self.endpoint
 
 
 def _errors(schema: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:

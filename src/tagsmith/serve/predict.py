@@ -18,7 +18,7 @@ from starlette.responses import Response
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployment, Deployments, Model
 from tagsmith.serve.figures import Figures
-from tagsmith.serve.openapi import ERRORS, body, parameter
+from tagsmith.serve.openapi import ERRORS, Direct, body, parameter
 from tagsmith.serve.problems import Refused, as_json
 from tagsmith.serve.requests import answered, check_texts, read
 from tagsmith.settings import ServeSettings
@@ -63,7 +63,7 @@ class Classify(BaseModel):
 
 def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) -> APIRouter:
     """The routes."""
-    router = APIRouter()
+    router = APIRouter(route_class=Direct)
 
     async def predict(request: Request) -> Response:
         asked = await read(request, Predict, settings)
@@ -118,7 +118,7 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
             raise
 
     @router.get("/health", tags=["text-embeddings-inference"], responses={200: _json({"type": "object"})})
-    async def health() -> Response:
+    async def health(_: Request) -> Response:
         return as_json({"status": "ok"})
 
     @router.get(
@@ -150,7 +150,7 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
         )
 
     @router.get("/deployments", tags=["Tagsmith"], responses={200: _json({"type": "object"}), **ERRORS})
-    async def list_deployments() -> Response:
+    async def list_deployments(_: Request) -> Response:
         listed = [
             {
                 "name": deployment.name,
@@ -169,7 +169,7 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
         response_class=Response,
         responses={200: {"content": {"text/plain": {}}}, **ERRORS},
     )
-    async def metrics() -> Response:
+    async def metrics(_: Request) -> Response:
         return Response(figures.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     return router
