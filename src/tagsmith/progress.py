@@ -36,7 +36,8 @@ class Meter:
             log.info(f"{self.what}: {self._count()}, {detail or self._rate()}{self._left()}")
 
     def _rate(self) -> str:
-        return f"{(self.done - self.before) / max(1e-9, time.monotonic() - self.started):,.0f} {self.unit}/s"
+        rate = (self.done - self.before) / max(1e-9, time.monotonic() - self.started)
+        return f"{rate:,.0f} {self.unit}/s" if rate >= 10 else f"{rate * 60:,.0f} {self.unit}/min"
 
     def _count(self) -> str:
         return f"{self.done:,}" + (f" of {self.total:,}" if self.total is not None else "") + f" {self.unit}"

@@ -187,6 +187,23 @@ def test_a_bug_is_told_to_nobody_but_the_log(served: Served, caplog: pytest.LogC
     assert "somebody" not in json.dumps(lines)
 
 
+def test_the_log_says_why_a_request_was_refused(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("tagsmith").propagate = True
+    with caplog.at_level(logging.INFO, "tagsmith"):
+        served.post("/predict", json={"inputs": [["a secret"]] * 41})
+        served.post("/predict", json={"inputs": "a secret", "secret": 7, "raw_scores": "secret"})
+        served.http.post(f"{served.url}/predict", json={"inputs": "a"}, headers={"Ocp-Apim-Subscription-Key": "wrong"})
+        served.post("/predict", json={"inputs": CAT})
+    lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert [(line["status"], line.get("reason")) for line in lines] == [
+        (413, "Expected at most 40 documents a request, found 41."),
+        (422, "The body is not as expected"),
+        (401, "Access denied: no valid key in Ocp-Apim-Subscription-Key or Authorization: Bearer."),
+        (200, None),
+    ]
+    assert "secret" not in json.dumps(lines)
+
+
 def test_texts_are_logged_where_a_person_asks_for_it(
     bundles: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -139,8 +139,11 @@ def test_what_the_client_raises(served: Served, client: TextAnalyticsClient) -> 
     stranger = TextAnalyticsClient(served.url, AzureKeyCredential("wrong"))
     with pytest.raises(ClientAuthenticationError, match="no valid key"):
         stranger.begin_single_label_classify(TEXTS, "news", "production")
-    for project, deployment in (("news", "nowhere"), ("other", "production")):
-        with pytest.raises(ResourceNotFoundError, match="There is no such"):
+    for project, deployment, told in (
+        ("news", "nowhere", "no such deployment; there are production, staging, tags."),
+        ("other", "production", "no such project; there is news."),
+    ):
+        with pytest.raises(ResourceNotFoundError, match=told):
             client.begin_single_label_classify(TEXTS, project, deployment)
     with pytest.raises(HttpResponseError, match="is of the kind CustomMultiLabelClassification"):
         client.begin_single_label_classify(TEXTS, "news", "tags")

@@ -18,7 +18,7 @@ from tagsmith.serve import azure_routes, predict, v2
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.figures import Figures, gauge
-from tagsmith.serve.gate import Gate, Keys, broken
+from tagsmith.serve.gate import REASON, Gate, Keys, broken
 from tagsmith.serve.jobs import JobStore
 from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import Refused, refusal
@@ -159,6 +159,7 @@ def _file(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
+    request.scope[REASON] = error.message
     return refusal(request.url.path, error)
 
 

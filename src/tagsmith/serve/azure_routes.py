@@ -146,9 +146,12 @@ def check(asked: azure.AskedJob, settings: ServeSettings, deployments: Deploymen
     for i, task in enumerate(asked.tasks):
         wanted = task.parameters
         deployment = deployments.by_name.get(wanted.deploymentName)
-        if wanted.projectName != settings.project or deployment is None:
-            what = "project" if wanted.projectName != settings.project else "deployment"
-            raise Refused(404, f"There is no such {what}.", f"#/tasks/{i}/parameters/{what}Name")
+        if wanted.projectName != settings.project:
+            told = f"There is no such project; there is {settings.project}."
+            raise Refused(404, told, f"#/tasks/{i}/parameters/projectName")
+        if deployment is None:
+            told = f"There is no such deployment; there are {', '.join(deployments.by_name)}."
+            raise Refused(404, told, f"#/tasks/{i}/parameters/deploymentName")
         kind = azure.kind_of(deployment.model.classifier.schema)
         if task.kind != kind:
             raise Refused(400, f"The deployment is of the kind {kind}.", f"#/tasks/{i}/kind")

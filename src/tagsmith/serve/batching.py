@@ -106,6 +106,11 @@ class Batcher:
         """Documents in the queue."""
         return self._documents
 
+    @property
+    def seconds(self) -> float:
+        """About how long what is in the queue takes, and no less than one."""
+        return max(1.0, self._documents * self._seconds_a_document)
+
     async def ask(self, texts: Sequence[str]) -> list[Answer]:
         """Answers in the order of the texts. To cancel this takes back what has not begun.
 
@@ -120,7 +125,7 @@ class Batcher:
             if self._closed:
                 raise RuntimeError("this model has been replaced")
             if self._documents + len(texts) > self._most_waiting:
-                raise QueueFull(max(1.0, self._documents * self._seconds_a_document))
+                raise QueueFull(self.seconds)
             self._waiting.append(asked)
             self._documents += len(texts)
             self._changed.notify()

@@ -21,6 +21,9 @@ log = logging.getLogger("tagsmith.serve")
 OPEN = {"/health", "/v2/health/live", "/v2/health/ready", "/", "/page.js", "/page.css"}
 """Paths that need no key: whether the service lives, and the page, which holds nothing."""
 
+REASON = "tagsmith.reason"
+"""Where a request's scope says why it was refused, for the log: the message, which holds no text."""
+
 NO_ROUTE = "none"
 """In the place of a template, where a request goes nowhere."""
 
@@ -96,6 +99,7 @@ class Gate:
         try:
             refused = self._refused(scope)
             if refused is not None:
+                scope[REASON] = refused.message
                 await refusal(scope["path"], refused)(scope, receive, noting)
             else:
                 await self._app(scope, receive, noting)
@@ -112,6 +116,8 @@ class Gate:
             route = route_of(scope)
             self._figures.request(route, scope["method"], status, seconds)
             facts = {"route": route, "method": scope["method"][:16], "status": status, "seconds": round(seconds, 6)}
+            if REASON in scope:
+                facts["reason"] = scope[REASON]
             log.info("request", extra=facts)
         return status
 

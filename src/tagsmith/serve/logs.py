@@ -8,7 +8,7 @@ from typing import Any
 
 from tagsmith.serve.gate import frames
 
-FIELDS = ("route", "method", "status", "seconds", "stack", "text", "classes", "deployment")
+FIELDS = ("route", "method", "status", "seconds", "reason", "stack", "text", "classes", "deployment")
 """What a record may carry beside its message."""
 
 

@@ -88,6 +88,9 @@ async def answered(request: Request, model: Model, texts: Sequence[str], setting
     """
     try:
         return await _while_there(request, model.batcher.ask(texts), settings.max_seconds)
+    except TimeoutError:
+        late = f"There was no answer within {settings.max_seconds:g} s."
+        raise Refused(503, late, headers={"Retry-After": f"{model.batcher.seconds:.0f}"}) from None
     except QueueFull as full:
         raise Refused(
             429, "Too many documents wait already; try again.", headers={"Retry-After": f"{full.seconds:.0f}"}
@@ -103,7 +106,7 @@ async def _while_there(request: Request, work: Coroutine[Any, Any, Result], seco
             return working.result()
         if hung_up.done():
             raise gone()
-        raise Refused(503, f"There was no answer within {seconds:g} s.", headers={"Retry-After": "1"})
+        raise TimeoutError
     finally:
         for task in (working, hung_up):
             task.cancel()
