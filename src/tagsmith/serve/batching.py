@@ -49,6 +49,13 @@ class _Asked:
     encoder_seconds: float = 0.0
     batch_documents: int = 0
 
+    def note(self, started: float, seconds: float, documents: int) -> None:
+        """Some of it was in a call of so many documents."""
+        if self.queue_seconds is None:
+            self.queue_seconds = started - self.asked
+        self.encoder_seconds += seconds
+        self.batch_documents = max(self.batch_documents, documents)
+
     def facts(self) -> dict[str, str | int | float]:
         """For the trace of the request."""
         return {
@@ -203,13 +210,11 @@ class Batcher:
 
     def _work(self, batch: Documents, answers: Callable[[], list[Answer]]) -> None:
         requests = _by_request(batch)
-        if all(own[0][0].future.done() for own in requests):
-            self.abandoned += len(batch)
+        if all(asked.future.done() for asked, _ in batch):
+            with self._changed:
+                self.abandoned += sum(asked.future.cancelled() for asked, _ in batch)
             return
         started = time.perf_counter()
-        for (request, _), *_ in requests:
-            if request.queue_seconds is None:
-                request.queue_seconds = started - request.asked
         try:
             answered = answers()
         except Exception as error:
@@ -221,11 +226,11 @@ class Batcher:
                         self._work(*ready)
             return
         seconds = time.perf_counter() - started
-        each = seconds / len(batch) / len(self._threads)
-        self._seconds_a_document += 0.1 * (each - self._seconds_a_document)
-        for (request, _), *_ in requests:
-            request.encoder_seconds += seconds
-            request.batch_documents = max(request.batch_documents, len(batch))
+        with self._changed:
+            each = seconds / len(batch) / len(self._threads)
+            self._seconds_a_document += 0.1 * (each - self._seconds_a_document)
+            for (request, _), *_ in requests:
+                request.note(started, seconds, len(batch))
         self._deliver(batch, answered)
         try:
             self._after_call([asked.texts[i] for asked, i in batch], answered, seconds)
