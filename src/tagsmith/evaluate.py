@@ -18,6 +18,7 @@ from tagsmith.errors import DataError, InputMissing
 from tagsmith.files import write_json, write_lines
 from tagsmith.metrics import ClassificationFigures, figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
+from tagsmith.processes import start_accelerator
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split, logits_and_vectors, score
@@ -183,7 +184,7 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     rule = rule_of_run(run, schema, reading.threshold)
     if settings.threshold is not None:
         rule = rule.with_threshold(settings.threshold)
-    accelerator = Accelerator(cpu=settings.cpu)
+    accelerator = start_accelerator(settings.cpu)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
     if accelerator.is_main_process:

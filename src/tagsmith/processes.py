@@ -1,6 +1,7 @@
 """The processes of a launch: what the main one does alone, how the others learn of it, one training after another."""
 
 import atexit
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
+from tagsmith.cores import cores
 from tagsmith.errors import SettingsError, TagsmithError
 from tagsmith.settings import Precision
 
@@ -43,6 +45,18 @@ def resolved_precision(wanted: Precision, cpu: bool) -> Precision:
     on_gpu = not cpu and not parse_flag_from_env("ACCELERATE_USE_CPU") and torch.cuda.is_available()
     # Older GPUs only emulate bf16, which is slower than fp32.
     return Precision.bf16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else Precision.fp32
+
+
+def start_accelerator(cpu: bool, precision: Precision = Precision.fp32, **options: Any) -> Accelerator:
+    """An Accelerator; where this is a container, with as many threads on the CPU as its share of the cores is worth.
+
+    torch starts one for each core that it sees: where few of them may be used at a time, threads that wait for each
+    other at every product use that up. OMP_NUM_THREADS goes before it.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    resolved = resolved_precision(precision, cpu)
+    return Accelerator(cpu=cpu, mixed_precision="no" if resolved is Precision.fp32 else resolved.value, **options)
 
 
 def refuse_launch() -> None:

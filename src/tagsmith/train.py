@@ -39,11 +39,11 @@ from tagsmith.model import (
     save_weights,
 )
 from tagsmith.pretrained import folds_of
-from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, resolved_precision
+from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split
-from tagsmith.settings import CalibrateRun, Precision, Recipe, TrainRun, as_dict
+from tagsmith.settings import CalibrateRun, Recipe, TrainRun, as_dict
 from tagsmith.sharding import shard, whole
 from tagsmith.tokens.reading import Reading
 from tagsmith.tracking import require_mlflow, tracked
@@ -113,15 +113,13 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 def _accelerator(settings: TrainRun) -> Accelerator:
     """The processes and devices of this launch."""
     refuse_launch()
-    wanted = resolved_precision(settings.train.mixed_precision, settings.train.cpu)
     forget_accelerator()
     # The others wait while the main process reads the data and fits the regression, however long that takes.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
-    precision = "no" if wanted is Precision.fp32 else wanted.value
-    accelerator = Accelerator(mixed_precision=precision, cpu=settings.train.cpu, kwargs_handlers=[patience])
+    accelerator = start_accelerator(settings.train.cpu, settings.train.mixed_precision, kwargs_handlers=[patience])
     if settings.train.shard and accelerator.num_processes == 1:
         raise SettingsError("train.shard: there is one process; start several with accelerate launch, or leave it out.")
-    if wanted is Precision.fp16 and accelerator.device.type == "cpu":
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise SettingsError("train.mixed_precision=fp16: needs a GPU; a CPU knows fp32 and bf16.")
     return accelerator
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from tagsmith.classify.classifier import Classifier, Prediction
-from tagsmith.classify.session import CPU, Graph, cores, shares
+from tagsmith.classify.session import CPU, Graph, shares
+from tagsmith.cores import cores
 from tagsmith.errors import DataError, SettingsError
 from tagsmith.files import digest
 from tagsmith.serve.answers import calls

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "src" / "tagsmith"
 
 WITHOUT_TORCH = {
-    "errors", "schema", "rows", "files", "tokens.windows", "tokens.batches", "tokens.truncation", "decision.rule",
-    "decision.scope", "bundle.contents", "bundle.golden", "bundle.reference", "bundle.signature",
+    "cores", "errors", "schema", "rows", "files", "tokens.windows", "tokens.batches", "tokens.truncation",
+    "decision.rule", "decision.scope", "bundle.contents", "bundle.golden", "bundle.reference", "bundle.signature",
     "classify.classifier", "classify.session", "classify.columns",
     "classify.prediction", "classify.verify",
 }  # fmt: skip
@@ -25,6 +25,7 @@ WHERE_ASKED = {"bundle.signature": {"model_signing"}}
 MAY_IMPORT = {
     "bootstrap": set(),
     "errors": set(),
+    "cores": set(),
     "files": set(),
     "interruption": set(),
     "metrics": set(),
@@ -46,15 +47,15 @@ MAY_IMPORT = {
     "stdout": set(),
     "config": {"errors", "interruption", "misspelt", "settings", "stderr_log", "stdout", "sweep"},
     "data": {"errors", "files", "rows", "schema", "schema_changes", "settings"},
-    "processes": {"errors", "settings"},
+    "processes": {"cores", "errors", "settings"},
     "tokens": {"errors", "files", "progress", "settings"},
     "tracking": {"errors", "files", "report", "run", "settings"},
     "bundle": {"decision", "errors", "files", "schema", "tokens"},
     "model": {"errors", "files", "settings", "sharding", "tokens"},
-    "classify": {"bundle", "decision", "errors", "files", "rows", "schema", "tokens"},
+    "classify": {"bundle", "cores", "decision", "errors", "files", "rows", "schema", "tokens"},
     "scoring": {"errors", "metrics", "model", "processes", "progress", "schema", "settings", "tokens"},
     "amounts": {"scoring", "settings"},
-    "classify_files": {"classify", "errors", "files", "interruption", "progress", "rows", "settings"},
+    "classify_files": {"classify", "cores", "errors", "files", "interruption", "progress", "rows", "settings"},
     "ray": {"classify", "errors"},
     "serve": {"bundle", "classify", "errors", "files", "schema", "settings", "tokens"},
     "bench_classify": {
@@ -69,12 +70,12 @@ MAY_IMPORT = {
         "probe", "processes", "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
     },
     "evaluate": {
-        "analysis", "data", "decision", "errors", "files", "metrics", "model", "run", "schema", "scoring", "settings",
-        "tokens",
+        "analysis", "data", "decision", "errors", "files", "metrics", "model", "processes", "run", "schema",
+        "scoring", "settings", "tokens",
     },
     "export": {
-        "bundle", "classify", "data", "decision", "errors", "evaluate", "files", "metrics", "model", "report", "run",
-        "schema", "scoring", "settings", "tokens", "tracking",
+        "bundle", "classify", "data", "decision", "errors", "evaluate", "files", "metrics", "model", "processes",
+        "report", "run", "schema", "scoring", "settings", "tokens", "tracking",
     },
     "fitting": {
         "amounts", "data", "errors", "evaluate", "files", "interruption", "metrics", "model", "probe", "processes",
@@ -86,7 +87,7 @@ MAY_IMPORT = {
     },
     "improve": {
         "amounts", "bootstrap", "classify_files", "data", "decision", "errors", "evaluate", "files", "metrics", "model",
-        "pretrained", "probe", "progress", "rows", "run", "schema", "scoring", "settings", "tokens",
+        "pretrained", "probe", "processes", "progress", "rows", "run", "schema", "scoring", "settings", "tokens",
     },
     "calibrate": {
         "amounts", "data", "decision", "errors", "files", "fitting", "metrics", "model", "pretrained", "probe",

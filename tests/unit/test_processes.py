@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
+from tagsmith import processes
+
 ENDS_IN_A_GROUP = """
 import atexit, sys
 import torch.distributed
@@ -23,3 +28,20 @@ def test_the_group_is_left_before_python_ends(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.parametrize(("named", "expected"), [(None, 1), ("3", 3)])
+def test_threads_are_what_a_container_may_use_unless_a_person_names_them(
+    named: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: 1)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if named is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", named)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        processes.start_accelerator(True)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from accelerate import Accelerator
 from numpy.typing import NDArray
 from rich.table import Table
 from sklearn.metrics import f1_score
@@ -22,6 +21,7 @@ from tagsmith.metrics import decide, indicators, probabilities
 from tagsmith.model import load_pretrained
 from tagsmith.pretrained import folds_of, out_of_fold
 from tagsmith.probe import fit_head
+from tagsmith.processes import start_accelerator
 from tagsmith.scoring import score
 from tagsmith.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.tokens.cache import encode_cached
@@ -125,7 +125,7 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
 def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) -> Vectors:
     """Training and test documents through the encoder, once."""
     model, tokenizer, reading = load_pretrained(settings.model, settings.data, 1, settings.evaluate.threshold)
-    accelerator = Accelerator(cpu=settings.cpu)
+    accelerator = start_accelerator(settings.cpu)
     model = model.to(accelerator.device).eval()
 
     def seen(name: str) -> tuple[Floats, Tags]:

@@ -40,7 +40,7 @@ from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier, load_classifier, load_pretrained
 from tagsmith.pretrained import folds_of
 from tagsmith.probe import draw_documents
-from tagsmith.processes import resolved_precision
+from tagsmith.processes import start_accelerator
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split, logits_and_vectors
@@ -74,11 +74,8 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
     source = settings.from_ or (HeldOutFrom.validation if "validation" in splits else HeldOutFrom.out_of_fold)
     if source is HeldOutFrom.validation and source.value not in splits:
         raise SettingsError("from_=validation: the run has no validation split; from_=out_of_fold needs none.")
-    wanted = recorded_settings(run).train.mixed_precision
-    precision = resolved_precision(wanted, settings.cpu) if source is HeldOutFrom.out_of_fold else Precision.fp32
-    accelerator = Accelerator(
-        mixed_precision="no" if precision is Precision.fp32 else precision.value, cpu=settings.cpu
-    )
+    trained_in = recorded_settings(run).train.mixed_precision
+    accelerator = start_accelerator(settings.cpu, trained_in if source is HeldOutFrom.out_of_fold else Precision.fp32)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
     lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import onnxruntime
 
+from tagsmith.cores import cores
 from tagsmith.errors import DataError, SettingsError
 
 T = TypeVar("T")
@@ -26,27 +27,6 @@ after the other, of two threads each and of 128, 256, 512 and 2,048 tokens, 108,
 
 TOKENS_OF_A_GPU = 16_384
 """Of a call: a GPU wants many at once."""
-
-
-CGROUPS = Path("/sys/fs/cgroup")
-
-
-def cores(cgroups: Path = CGROUPS) -> int:
-    """Cores that this process may use, the time of a container among them: 2 where it may use 1.5 at a time.
-
-    Args:
-        cgroups: where Linux keeps the limits of the container.
-    """
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Microseconds of a core in each period, then the period: of version 2 in one file, of version 1 in two.
-    for names in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
-        try:
-            quota, period = " ".join((cgroups / name).read_text() for name in names).split()
-            if int(quota) > 0 and int(period) > 0:
-                return min(there, math.ceil(int(quota) / int(period)))
-        except (OSError, ValueError):
-            continue  # Not of this version, or "max": no limit.
-    return there
 
 
 def shares(threads: int) -> tuple[int, int]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.prediction import Prediction
-from tagsmith.classify.session import cores
 from tagsmith.classify_files.inputs import Row
+from tagsmith.cores import cores
 from tagsmith.errors import TryAgainLater
 from tagsmith.interruption import leave_with_parent
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -28,6 +27,7 @@ from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, cer
 from tagsmith.files import replace_folder
 from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier, load_classifier
+from tagsmith.processes import start_accelerator
 from tagsmith.run import RunFolder, git_commit
 from tagsmith.schema import Schema
 from tagsmith.scoring import logits_and_vectors
@@ -87,7 +87,7 @@ def export(settings: ExportRun) -> Path:
     part = splits[split]
     encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
     rule = rule_of_run(run, schema, reading.threshold)
-    accelerator = Accelerator(cpu=True)
+    accelerator = start_accelerator(True)
     logits, vectors = logits_and_vectors(model, encoded, settings.batch_tokens, accelerator, f"scoring {split}")
     scores = rule.scores(logits)
     decisions = rule.decide(scores, vectors)

@@ -8,7 +8,6 @@ from typing import Any
 
 import datasets
 import numpy as np
-from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.data.check import same_text
@@ -34,6 +33,7 @@ from tagsmith.improve.suspicion import (
 )
 from tagsmith.metrics import indicators, probabilities
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
+from tagsmith.processes import start_accelerator
 from tagsmith.run import RunFolder
 from tagsmith.schema import Schema
 from tagsmith.settings import ImproveRun, Recipe
@@ -87,7 +87,7 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
         )
     rule = rule_of_run(run, schema, Reading.load(run.model / "reading.json").threshold)
     pool = _read_pool(settings, splits) if settings.pool is not None else None
-    accelerator = Accelerator(cpu=settings.cpu)
+    accelerator = start_accelerator(settings.cpu)
     encoder = PretrainedEncoder(run, settings.batch_tokens, settings.cache, accelerator)
     training = _training(splits["train"], encoder, schema, settings)
     found = Improvement({"seed": settings.seed, "training_documents": len(training.truth)})
