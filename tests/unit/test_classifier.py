@@ -18,7 +18,6 @@ import pytest
 
 from tagsmith.classify.classifier import Classifier, Prediction
 from tagsmith.classify.session import CPU, Graph, shares
-from tagsmith.cores import cores
 from tagsmith.errors import DataError, SettingsError
 from tagsmith.files import digest
 from tagsmith.serve.answers import calls
@@ -166,29 +165,6 @@ def test_the_package_is_imported_without_what_it_needs_later() -> None:
 @pytest.mark.parametrize(("threads", "expected"), [(1, (1, 1)), (2, (2, 1)), (4, (2, 2)), (6, (3, 2)), (16, (4, 4))])
 def test_calls_at_once_use_the_threads_that_there_are(threads: int, expected: tuple[int, int]) -> None:
     assert shares(threads) == expected
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, 64),
-        ({"cpu.max": "max 100000\n"}, 64),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "20000 100000\n"}, 1),
-        ({"cpu.max": "9900000 100000\n"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 64),
-    ],
-)
-def test_a_container_has_the_cores_that_its_time_is_worth(
-    files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(content)
-    assert cores(tmp_path) == expected
 
 
 def test_calls_at_once_give_what_one_after_the_other_gives(classifier: Classifier) -> None:
