@@ -140,7 +140,7 @@ def test_what_the_client_raises(served: Served, client: TextAnalyticsClient) -> 
     with pytest.raises(ClientAuthenticationError, match="no valid key"):
         stranger.begin_single_label_classify(TEXTS, "news", "production")
     for project, deployment, told in (
-        ("news", "nowhere", "no such deployment; there are production, staging, tags."),
+        ("news", "nowhere", "no such deployment; there are production, tags."),
         ("other", "production", "no such project; there is news."),
     ):
         with pytest.raises(ResourceNotFoundError, match=told):
