@@ -260,6 +260,7 @@ def test_a_request_that_takes_too_long_is_given_up(bundles: dict[str, Path]) -> 
         slow = Slow(running)
         late = running.post("/predict", json={"inputs": CAT})
         assert (late.status_code, late.json()["error_type"]) == (503, "Unhealthy")
+        assert late.headers["retry-after"] == "1"
         with socket.create_connection(("127.0.0.1", running.port)) as client:
             head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 99\r\n"
             client.sendall(head.encode() + b"\r\n{")

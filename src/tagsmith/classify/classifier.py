@@ -180,14 +180,6 @@ class Classifier:
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
 
-    def outputs(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> tuple[Floats, Floats | None]:
-        """Logits [documents, classes] and the encoder's vectors [documents, hidden] of what `encoded` gave, float32.
-
-        None for the vectors where documents of none of the classes are not looked for.
-        """
-        logits, *vectors = self._run(encoded, batch_tokens, self._wanted())
-        return logits, next(iter(vectors), None)
-
     @property
     def calls_at_once(self) -> int:
         """How many threads keep this machine busy with `outputs_of_call`."""
@@ -198,16 +190,19 @@ class Classifier:
         return scoring_batches(encoded.lengths, encoded.windows, batch_tokens or self._graph.call_tokens)
 
     def outputs_of_call(self, encoded: EncodedDocuments, documents: Ints) -> tuple[Floats, Floats | None]:
-        """`outputs`, of these documents (positions) alone and in one call, which waits until a thread is free."""
+        """Logits [n, classes] and the encoder's vectors [n, hidden] of n documents (positions), float32, by one call.
+
+        It waits until a thread is free. None for the vectors where documents of none of the classes are not looked for.
+        """
         with self._graph.room():
             logits, *vectors = self._call(encoded, documents, self._wanted())
         return logits, next(iter(vectors), None)
 
     def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> tuple[Floats, Decisions]:
         """`decide`, of what `encoded` gave."""
-        logits, vectors = self.outputs(encoded, batch_tokens)
+        logits, *vectors = self._run(encoded, batch_tokens, self._wanted())
         scores = self.decision.rule.scores(logits)
-        return scores, self.decision.rule.decide(scores, vectors)
+        return scores, self.decision.rule.decide(scores, next(iter(vectors), None))
 
     def predictions(self, scores: Floats, decisions: Decisions) -> list[Prediction]:
         """What `decide` gave, a `Prediction` a document."""
