@@ -27,9 +27,8 @@ from tagsmith.files import remove_leftovers, replace_folder, write_json, write_l
 from tagsmith.fitting import lora
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
-from tagsmith.fitting.dropout import quicken_dropout
 from tagsmith.fitting.earlier import made_from, refuse_known_documents, take_over
-from tagsmith.fitting.fit import fit_recipe, pack_windows
+from tagsmith.fitting.fit import fit_recipe, suit_device
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import (
     TextClassifier,
@@ -39,7 +38,7 @@ from tagsmith.model import (
     save_weights,
 )
 from tagsmith.pretrained import folds_of
-from tagsmith.processes import forget_accelerator, from_main, on_main, refuse_launch, start_accelerator
+from tagsmith.processes import from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split
@@ -113,7 +112,6 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 def _accelerator(settings: TrainRun) -> Accelerator:
     """The processes and devices of this launch."""
     refuse_launch()
-    forget_accelerator()
     # The others wait while the main process reads the data and fits the regression, however long that takes.
     patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
     accelerator = start_accelerator(settings.train.cpu, settings.train.mixed_precision, kwargs_handlers=[patience])
@@ -214,8 +212,6 @@ def _train(
     else:
         on_main(accelerator, lambda: forget(run))
         started = time.monotonic()
-        if accelerator.device.type == "cpu":
-            quicken_dropout(model.encoder)
         watched = settings.train.recipe is not Recipe.probe and "validation" in splits
         tagged = {
             name: TaggedSplit(
@@ -230,7 +226,7 @@ def _train(
             take_over(model, reading, run, earlier, schema)
         recipe = with_amounts(settings.train, tagged["train"].encoded, schema.multi_label)
         settings = replace(settings, train=recipe)
-        pack_windows(model, tagged["train"].encoded, accelerator)
+        suit_device(model, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
         if settings.train.recipe is Recipe.auto:
             folds = folds_of(splits["train"], schema, settings.train.folds, settings.seed)

@@ -25,7 +25,9 @@ def settings(folder: Path, encoder: str, documents: str, run: str, **recipe: Any
         resume=True,
         data=JsonlSettings(train=documents, validation_share=0.2),
         model=ModelSettings(path=encoder, hidden_dropout=0.0, attention_dropout=0.0),
-        train=TrainSettings(cpu=True, tensorboard=False, shard=True, **(given | recipe)),
+        train=TrainSettings(
+            cpu=True, tensorboard=False, shard=True, **({"mixed_precision": Precision.fp32} | given | recipe)
+        ),
     )
 
 

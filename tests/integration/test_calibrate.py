@@ -25,6 +25,7 @@ from tagsmith.settings import (
     EvaluateRun,
     ExportRun,
     HeldOutFrom,
+    Precision,
     Recipe,
     Split,
     TrainRun,
@@ -128,10 +129,12 @@ def test_each_fold_is_scored_by_a_model_that_was_trained_on_the_others(
         assert softmax(logits)[0].tolist() == pytest.approx(expected[held[i]["id"]], abs=1e-3)
 
 
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
 def test_an_interrupted_calibration_goes_on_with_the_next_fold(
-    settings: Make, multi_label_file: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Make, multi_label_file: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision
 ) -> None:
-    run, _ = train(settings(multi_label_file, validation_share=0.0, epochs=1))
+    # In bf16 too each fold is trained alike, whether it is the first of a command or a later one.
+    run, _ = train(settings(multi_label_file, validation_share=0.0, epochs=1, mixed_precision=precision))
     whole = calibrated(run, folds=3)
     first = run.out_of_fold.read_text()
     (run.folds / "1.npz").unlink()

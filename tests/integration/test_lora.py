@@ -154,14 +154,41 @@ def test_auto_is_bf16_on_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch, bf16
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation)
+    # What its CPU has is of no account.
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": not bf16})
     assert resolved_precision(Precision.auto, cpu=False) is found
-    assert resolved_precision(Precision.auto, cpu=True) is Precision.fp32
     assert resolved_precision(Precision.fp16, cpu=False) is Precision.fp16
+
+
+@pytest.mark.parametrize(
+    ("has", "found"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, Precision.bf16),
+        ({"amx_bf16": False, "avx512_bf16": True}, Precision.fp32),
+        ({"bf16": True}, Precision.fp32),  # As of an ARM, on which nothing was measured.
+    ],
+)
+def test_auto_is_bf16_on_a_cpu_with_matrix_units_for_it(
+    monkeypatch: pytest.MonkeyPatch, has: dict[str, bool], found: Precision
+) -> None:
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolved_precision(Precision.auto, cpu=False) is found
+    # Nor does it matter what a GPU has that is not to be used.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert resolved_precision(Precision.auto, cpu=True) is found
+    assert resolved_precision(Precision.fp32, cpu=True) is Precision.fp32
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    assert resolved_precision(Precision.auto, cpu=False) is Precision.fp32
+    assert resolved_precision(Precision.auto, cpu=False) is found
 
 
-def test_the_record_says_what_auto_was(settings: Make, single_label_file: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_record_says_what_auto_was(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": precision == "bf16"})
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
     record = run.read_record()
-    assert (record["settings"]["train.mixed_precision"], record["precision"]) == ("auto", "fp32")
+    assert (record["settings"]["train.mixed_precision"], record["precision"]) == ("auto", precision)

@@ -19,6 +19,7 @@ from torch._dynamo.testing import CompileCounter
 
 import tagsmith.train
 from tagsmith import model
+from tagsmith.fitting import attention
 from tagsmith.fitting import fit as fitting
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import TextClassifier, load_pretrained
@@ -34,6 +35,7 @@ Make = Callable[..., TrainRun]
 Tensors = tuple[Tensor, Tensor, Tensor]
 
 CPU = torch.device("cpu")
+FP32: dict[str, Any] = {"hidden_dropout": 0.0, "mixed_precision": Precision.fp32}
 PACKED = ["bert", "xlm-roberta", "modernbert"]
 # Of one window and of several, among them of the whole length, with the shortest not at the end.
 TEXTS = ["a cat", "the dog and a horse near some bread with milk", "cheese", "axe under the saw " * 9]
@@ -212,21 +214,22 @@ def test_a_gpu_is_told_which_way_it_goes_and_a_cpu_is_not(
     trained, encoded = classifier(tmp_path, "bert", Pooling.mean)
     reason: str | None = "too old"
     monkeypatch.setattr(fitting, "why_padded", lambda *_: reason)
-    fitting.pack_windows(trained, encoded, SimpleNamespace(device=CPU))  # type: ignore[arg-type]
+    fitting.suit_device(trained, encoded, SimpleNamespace(device=CPU, mixed_precision="bf16"))  # type: ignore[arg-type]
     assert not caplog.text
+    assert trained.encoder.config._attn_implementation == attention.NAME
     assert not trained.packs
     gpu: Any = SimpleNamespace(device=torch.device("cuda"))
-    fitting.pack_windows(trained, encoded, gpu)
+    fitting.suit_device(trained, encoded, gpu)
     assert "windows go through the encoder padded: too old" in caplog.text
     assert not trained.packs
     reason = None
-    fitting.pack_windows(trained, encoded, gpu)
+    fitting.suit_device(trained, encoded, gpu)
     assert "windows go through the encoder packed, without padding" in caplog.text
     assert trained.packs
 
 
 def pack(trained: TextClassifier, *_: Any) -> None:
-    """`fitting.pack_windows`, on a CPU, in fp32."""
+    """`fitting.suit_device`, on a CPU, in fp32."""
     trained.encoder.set_attn_implementation(NAME)
     trained.packs = True
 
@@ -242,8 +245,8 @@ def test_training_on_packed_windows_ends_where_training_on_padded_ones_does(
 ) -> None:
     # Without the code generator, which takes a compiler and a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
-    padded, expected = train(settings(single_label_file, "padded", hidden_dropout=0.0, **about))
-    monkeypatch.setattr(tagsmith.train, "pack_windows", pack)
+    padded, expected = train(settings(single_label_file, "padded", **FP32, **about))
+    monkeypatch.setattr(tagsmith.train, "suit_device", pack)
     rows: list[int] = []
     forward = TextClassifier.forward
 
@@ -253,7 +256,7 @@ def test_training_on_packed_windows_ends_where_training_on_padded_ones_does(
 
     if not about:
         monkeypatch.setattr(TextClassifier, "forward", watched)
-    packed_run, found = train(settings(single_label_file, "packed", hidden_dropout=0.0, **about))
+    packed_run, found = train(settings(single_label_file, "packed", **FP32, **about))
     assert set(rows) <= {0, 1}
     assert largest_difference(padded, packed_run) < 1e-4
     assert found["log_loss"] == pytest.approx(expected["log_loss"], abs=1e-4)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tagsmith.evaluate import evaluate_run
 from tagsmith.run import RunFolder
-from tagsmith.settings import EvaluateRun, TrainRun
+from tagsmith.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,8 @@ def test_two_processes_with_half_of_the_weights_each(
         assert held["spread"]
         assert held["mine"] == pytest.approx(held["all"] / 2, rel=0.02)
 
-    plain, evaluation = train(settings(single_label_file, "plain", hidden_dropout=0.0, **RECIPE))
+    about = {"hidden_dropout": 0.0, "mixed_precision": Precision.fp32}
+    plain, evaluation = train(settings(single_label_file, "plain", **about, **RECIPE))
     whole, stopped, left, bf16 = (RunFolder(tmp_path / name) for name in ("whole", "stopped", "left", "bf16"))
     assert largest_difference(whole, plain) < 1e-4
     assert largest_difference(stopped, whole) == 0
@@ -70,7 +71,7 @@ def test_two_processes_with_half_of_the_weights_each(
     )
 
     # What a sharded run has left, one process goes on from.
-    resumed, _ = train(settings(single_label_file, "left", hidden_dropout=0.0, resume=True, **RECIPE))
+    resumed, _ = train(settings(single_label_file, "left", resume=True, **about, **RECIPE))
     assert largest_difference(resumed, whole) < 1e-4
     lines = [[json.loads(line) for line in run.metrics.read_text().splitlines()] for run in (plain, stopped, left)]
     for line, *others in zip(*lines, strict=True):

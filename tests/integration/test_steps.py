@@ -14,7 +14,7 @@ from tagsmith.errors import DataError, Interrupted, SettingsError
 from tagsmith.fitting import loop
 from tagsmith.model import TextClassifier
 from tagsmith.run import RunFolder
-from tagsmith.settings import TrainRun
+from tagsmith.settings import Precision, TrainRun
 from tagsmith.train import train
 
 Make = Callable[..., TrainRun]
@@ -77,7 +77,8 @@ def test_bad_steps_are_skipped_up_to_a_bound(
 def test_out_of_memory_halves_what_is_taken_at_once_and_the_batch_stays(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
 ) -> None:
-    whole, _ = train(settings(single_label_file, "whole", hidden_dropout=0.0))
+    about = {"hidden_dropout": 0.0, "mixed_precision": Precision.fp32}
+    whole, _ = train(settings(single_label_file, "whole", **about))
     forward = TextClassifier.forward
 
     def short_of_memory(self: TextClassifier, inputs: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -86,7 +87,7 @@ def test_out_of_memory_halves_what_is_taken_at_once_and_the_batch_stays(
         return forward(self, inputs, attention_mask)
 
     monkeypatch.setattr(TextClassifier, "forward", short_of_memory)
-    halved, _ = train(settings(single_label_file, "halved", hidden_dropout=0.0))
+    halved, _ = train(settings(single_label_file, "halved", **about))
     assert told.text.count("this step is redone") == 2
     assert largest_difference(whole, halved) < 1e-4
     steps = [json.loads(line)["step"] for line in whole.metrics.read_text().splitlines()]

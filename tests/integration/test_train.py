@@ -204,8 +204,9 @@ def test_early_stopping_keeps_the_best_weights(settings: Make, single_label_file
 
 
 def test_gradient_accumulation_does_not_change_the_result(settings: Make, single_label_file: Path) -> None:
-    whole, _ = train(settings(single_label_file, "whole", hidden_dropout=0.0))
-    parts, _ = train(settings(single_label_file, "parts", hidden_dropout=0.0, micro_batch_tokens=64))
+    about = {"hidden_dropout": 0.0, "mixed_precision": Precision.fp32}
+    whole, _ = train(settings(single_label_file, "whole", **about))
+    parts, _ = train(settings(single_label_file, "parts", micro_batch_tokens=64, **about))
     first, second = load_file(whole.weights), load_file(parts.weights)
     assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-4
 
@@ -310,9 +311,9 @@ def test_a_class_name_is_no_markup(settings: Make, tmp_path: Path) -> None:
 
 def test_trainings_of_one_process_have_a_precision_of_their_own(settings: Make, single_label_file: Path) -> None:
     short = {"epochs": 1, "validation_share": 0.0}
-    first, _ = train(settings(single_label_file, "first", **short))
+    first, _ = train(settings(single_label_file, "first", mixed_precision=Precision.fp32, **short))
     other, _ = train(settings(single_label_file, "other", mixed_precision=Precision.bf16, **short))
-    again, _ = train(settings(single_label_file, "again", **short))
+    again, _ = train(settings(single_label_file, "again", mixed_precision=Precision.fp32, **short))
     assert same_weights(first, again)
     assert not same_weights(first, other)
 

@@ -33,8 +33,7 @@ from tagsmith.decision.thresholds import abstention
 from tagsmith.errors import SettingsError, TryAgainLater, counted
 from tagsmith.files import write_json, written_beside
 from tagsmith.fitting.auto import chosen
-from tagsmith.fitting.dropout import quicken_dropout
-from tagsmith.fitting.fit import embed, pack_windows
+from tagsmith.fitting.fit import embed, suit_device
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier, load_classifier, load_pretrained
@@ -244,12 +243,10 @@ def _out_of_fold(
     model.to(accelerator.device)
     started = time.monotonic()
     if made.train.recipe is Recipe.probe:
-        vectors = embed(model, encoded, settings.batch_tokens, accelerator, np.arange(len(encoded)))
+        vectors = embed(model, encoded, settings.batch_tokens, accelerator, np.arange(len(encoded)), exact=True)
         held = by_regressions(vectors, train, folds, schema, made.train, made.seed, settings.scope_documents)
     else:
-        if accelerator.device.type == "cpu":
-            quicken_dropout(model.encoder)
-        pack_windows(model, encoded, accelerator)
+        suit_device(model, encoded, accelerator)
         held = by_folds(model, train, folds, schema, made, settings.scope_documents, run, accelerator)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:

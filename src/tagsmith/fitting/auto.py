@@ -110,7 +110,7 @@ def _score_probe(
     """Score the probe on all folds, which costs one pass over the documents; expect the others' seconds from it."""
     started, numbers, truth = time.monotonic(), range(int(folds.max()) + 1), train.truth(schema)
     everything = np.arange(len(train.labels))
-    features = embed(model, train.encoded, settings.evaluate.batch_tokens, accelerator, everything)
+    features = embed(model, train.encoded, settings.evaluate.batch_tokens, accelerator, everything, exact=True)
     forward = time.monotonic() - started
     probe = candidates["probe"]
     probe.scores.clear()

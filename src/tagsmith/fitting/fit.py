@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from tagsmith.errors import counted
 from tagsmith.fitting import lora
+from tagsmith.fitting.attention import quicken_attention
+from tagsmith.fitting.dropout import quicken_dropout
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.fitting.loop import TaggedSplit, fit
 from tagsmith.model import TextClassifier, freeze_embeddings
@@ -31,9 +33,12 @@ from tagsmith.tokens.windows import EncodedDocuments
 log = logging.getLogger("tagsmith")
 
 
-def pack_windows(model: TextClassifier, encoded: Encoded, accelerator: Accelerator) -> None:
-    """Give the model packed windows to train on where its encoder and the GPU can; a CPU gets them padded."""
+def suit_device(model: TextClassifier, encoded: Encoded, accelerator: Accelerator) -> None:
+    """Have the model train as this device does best: a GPU on packed windows where it can, a CPU on padded ones."""
     if accelerator.device.type == "cpu":
+        quicken_dropout(model.encoder)
+        if accelerator.mixed_precision == "bf16":
+            quicken_attention(model.encoder)
         return
     # Windows of different lengths, where there are such.
     batch = encoded.batch(np.argsort(encoded.lengths, kind="stable")[[0, -1]])
@@ -67,7 +72,8 @@ def fit_recipe(
     if start is None and (rows := rows_to_fit(trained, settings.train)).any():
         most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
         drawn = draw_documents(train.labels, most, settings.seed)
-        features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn)
+        exact = recipe is Recipe.probe
+        features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn, exact)
         set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator, rows)
     if recipe is Recipe.probe:
         return trained, everything.encoded
@@ -128,13 +134,20 @@ def freeze(
 
 
 def embed(
-    model: TextClassifier, encoded: Encoded, batch_tokens: int, accelerator: Accelerator, documents: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """The encoder's vectors of these documents, float32 [documents, hidden]."""
+    model: TextClassifier, encoded: Encoded, batch_tokens: int, accelerator: Accelerator, documents: NDArray[np.int64],
+    exact: bool,
+) -> NDArray[np.float32]:  # fmt: skip
+    """The encoder's vectors of these documents, float32 [documents, hidden].
+
+    Args:
+        exact: in fp32, as evaluation has them, for a head that stays what the regression makes it; else in the
+            precision of training, which goes on from that head.
+    """
     started = time.monotonic()
-    # In the precision of training, but for a CPU, where bf16 is emulated and the regression is worth fp32.
-    with accelerator.autocast() if accelerator.device.type != "cpu" else nullcontext():
-        features = score(model.eval().features, encoded, batch_tokens, accelerator, "embedding", documents, model.packs)
+    with nullcontext() if exact else accelerator.autocast():
+        features = score(
+            model.eval().features, encoded, batch_tokens, accelerator, "embedding", documents, model.packs and not exact
+        )
     log.info(f"{counted(len(features), 'document')} embedded in {time.monotonic() - started:.1f} s")
     return features
 

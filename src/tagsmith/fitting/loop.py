@@ -138,8 +138,10 @@ def fit(
                     break
     training_log.close()
     checkpoints.finish()
-    # From here on the model computes in fp32 again, as in the bundle.
+    # From here on the model computes in fp32 again, as in the bundle. Where it is trained once more, as on the next
+    # fold, accelerate would take it for prepared still, and leave it in fp32.
     accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
+    wrapped._is_accelerate_prepared = False
 
 
 def _is_due(progress: Progress, settings: TrainSettings) -> bool:

@@ -161,7 +161,7 @@ class TrainSettings:
     )
     keep_checkpoints: int = setting(2, "newest checkpoints kept while training", unit="checkpoints", low=1)
     mixed_precision: Precision = setting(
-        Precision.auto, "number format of the forward pass; auto: bf16 on a GPU that has it, else fp32"
+        Precision.auto, "number format of the forward pass; auto: bf16 on a GPU or CPU (AMX) that has it, else fp32"
     )
     compile: bool = setting(
         False, "train through torch.compile; for large encoders on a GPU: on a CPU it costs more than it gives"
