@@ -318,6 +318,15 @@ def test_trainings_of_one_process_have_a_precision_of_their_own(settings: Make, 
     assert not same_weights(first, other)
 
 
+def test_what_was_trained_in_bf16_is_evaluated_in_fp32_by_the_same_process(
+    settings: Make, single_label_file: Path
+) -> None:
+    run, evaluation = train(settings(single_label_file, epochs=1, mixed_precision=Precision.bf16))
+    again = evaluate_run(EvaluateRun(run=str(run.path), cpu=True), run)
+    # To the last digit: its attention, and what accelerate had put around it, compute as those of a loaded model do.
+    assert again["log_loss"] == evaluation["log_loss"]
+
+
 def test_a_damaged_file_of_a_packaged_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some_package").mkdir()
     (tmp_path / "some_package" / "__init__.py").touch()

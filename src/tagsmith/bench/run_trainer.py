@@ -90,7 +90,7 @@ def _arguments(contest: Contest) -> TrainingArguments:
         per_device_train_batch_size=32,
         per_device_eval_batch_size=32,
         seed=settings.seed,
-        use_cpu=settings.train.cpu or not torch.cuda.is_available(),
+        use_cpu=settings.train.cpu or not torch.accelerator.is_available(),
         bf16=precision is Precision.bf16,
         fp16=precision is Precision.fp16,
         dataloader_pin_memory=torch.cuda.is_available() and not settings.train.cpu,
