@@ -65,7 +65,6 @@ class Figures:
 
     def batch(self, deployment: str, answers: Sequence[Answer], seconds: float) -> None:
         """One batch of documents that has been answered."""
-        self._batch_documents.labels(deployment).observe(len(answers))
         self._batch_tokens.labels(deployment).observe(sum(answer.tokens - answer.unread for answer in answers))
         self._batch_seconds.labels(deployment).observe(seconds)
         self._truncated.labels(deployment).inc(sum(answer.unread > 0 for answer in answers))
@@ -75,6 +74,8 @@ class Figures:
         for answer in answers:
             for name in answer.chosen:
                 self._predictions.labels(deployment, name).inc()
+        # The last: a scrape in between does not find documents counted of which the rest is not.
+        self._batch_documents.labels(deployment).observe(len(answers))
 
     def jobs(self, count: Callable[[], float]) -> None:
         """Have `count` asked for the jobs that are not done."""
