@@ -189,15 +189,20 @@ def test_a_bug_is_told_to_nobody_but_the_log(served: Served, caplog: pytest.LogC
 
 def test_the_log_says_why_a_request_was_refused(bundles: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("tagsmith").propagate = True
-    # A server of its own: a line is written when its answer has gone, so that others' lines may come late. It ends when
-    # all are written.
+
+    async def thread() -> int:
+        return threading.get_ident()
+
+    # A server of its own, which ends when all its lines are written; those of others, written when their answers have
+    # gone, may come late, from their threads.
     with caplog.at_level(logging.INFO, "tagsmith"), serving(bundles, max_documents=40) as running:
+        own = running.run(thread())
         running.post("/predict", json={"inputs": [["a secret"]] * 41})
         running.post("/predict", json={"inputs": "a secret", "secret": 7, "raw_scores": "secret"})
         wrong = {"Ocp-Apim-Subscription-Key": "wrong"}
         running.http.post(f"{running.url}/predict", json={"inputs": "a"}, headers=wrong)
         running.post("/predict", json={"inputs": CAT})
-    asked = [record for record in caplog.records if record.getMessage() == "request"]
+    asked = [record for record in caplog.records if record.getMessage() == "request" and record.thread == own]
     lines = [json.loads(JsonLines().format(record)) for record in asked]
     assert {line["status"]: line.get("reason") for line in lines} == {
         413: "Expected at most 40 documents a request, found 41.",
