@@ -327,6 +327,13 @@ def test_what_was_trained_in_bf16_is_evaluated_in_fp32_by_the_same_process(
     assert again["log_loss"] == evaluation["log_loss"]
 
 
+def test_the_probe_is_fitted_in_fp32_whatever_training_computes_in(settings: Make, single_label_file: Path) -> None:
+    about = {"recipe": Recipe.probe, "validation_share": 0.0}
+    exact, _ = train(settings(single_label_file, "exact", mixed_precision=Precision.fp32, **about))
+    found, _ = train(settings(single_label_file, "found", mixed_precision=Precision.bf16, **about))
+    assert same_weights(exact, found)
+
+
 def test_a_damaged_file_of_a_packaged_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some_package").mkdir()
     (tmp_path / "some_package" / "__init__.py").touch()
