@@ -10,13 +10,14 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from tagsmith.classification_figures import ClassificationFigures
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.figures import decision_figures
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
 from tagsmith.errors import DataError, InputMissing
 from tagsmith.files import write_json, write_lines
-from tagsmith.metrics import ClassificationFigures, figures, indicators, probabilities
+from tagsmith.metrics import figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.processes import start_accelerator
 from tagsmith.run import RunFolder

@@ -1,13 +1,7 @@
-"""Scores in, figures out: pure functions, and a metric module for the `evaluate` library.
-
-`evaluate.load("src/tagsmith/metrics.py", "single_label")` loads it with no network; scikit-learn does the
-arithmetic.
-"""
+"""Scores in, figures out: pure functions; scikit-learn does the arithmetic."""
 
 from typing import Any
 
-import datasets
-import evaluate
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
@@ -124,31 +118,3 @@ def mean_log_loss(scores: Floats, truth: NDArray[np.int8], multi_label: bool) ->
     edge = np.finfo(np.float32).eps
     likely = np.clip(np.where(truth == 1, scores, 1 - scores.astype(np.float64)), edge, 1)
     return float(-np.log(likely).mean())
-
-
-class ClassificationFigures(evaluate.Metric):  # type: ignore[misc]
-    """`figures` as a metric of the `evaluate` library, with the configurations `single_label` and `multi_label`."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        if self.config_name not in ("single_label", "multi_label"):
-            raise ValueError(f"expected the configuration single_label or multi_label, found {self.config_name!r}")
-        label = datasets.Value("int64")
-        return evaluate.MetricInfo(
-            description="Per-class, micro, macro and weighted figures of a text classifier, from its scores.",
-            citation="",
-            inputs_description=(
-                "predictions: scores, a list of one float a class for each document; "
-                "references: the class id (single_label) or the list of class ids (multi_label) of each document."
-            ),
-            features=datasets.Features(
-                {
-                    "predictions": datasets.List(datasets.Value("float32")),
-                    "references": datasets.List(label) if self.config_name == "multi_label" else label,
-                }
-            ),
-        )
-
-    def _compute(self, predictions: Any, references: Any, classes: list[str], threshold: float = 0.5) -> Any:
-        multi_label = self.config_name == "multi_label"
-        scores = np.asarray(predictions, dtype=np.float32)
-        return figures(scores, indicators(references, len(classes), multi_label), classes, multi_label, threshold)

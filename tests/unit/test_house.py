@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "files": set(),
     "interruption": set(),
     "metrics": set(),
+    "classification_figures": {"metrics"},
     "probe": set(),
     "progress": set(),
     "sharding": set(),
@@ -70,8 +71,8 @@ MAY_IMPORT = {
         "probe", "processes", "progress", "run", "schema", "scoring", "settings", "tfidf", "tokens",
     },
     "evaluate": {
-        "analysis", "data", "decision", "errors", "files", "metrics", "model", "processes", "run", "schema",
-        "scoring", "settings", "tokens",
+        "analysis", "classification_figures", "data", "decision", "errors", "files", "metrics", "model", "processes",
+        "run", "schema", "scoring", "settings", "tokens",
     },
     "export": {
         "bundle", "classify", "data", "decision", "errors", "evaluate", "files", "metrics", "model", "processes",

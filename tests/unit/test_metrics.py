@@ -4,9 +4,10 @@ import evaluate
 import numpy as np
 import pytest
 
-from tagsmith.metrics import ClassificationFigures, decide, figures, indicators, probabilities
+from tagsmith.classification_figures import ClassificationFigures
+from tagsmith.metrics import decide, figures, indicators, probabilities
 
-METRICS = Path(__file__).parents[2] / "src" / "tagsmith" / "metrics.py"
+METRIC = Path(__file__).parents[2] / "src" / "tagsmith" / "classification_figures.py"
 
 
 def test_single_label_by_hand() -> None:
@@ -95,7 +96,7 @@ def test_the_metric_module_loads_without_a_network(config: str, references: list
     expected = figures(
         scores, indicators(references, 2, config == "multi_label"), ["a", "b"], config == "multi_label", 0.5
     )
-    loaded = evaluate.load(str(METRICS), config)
+    loaded = evaluate.load(str(METRIC), config)
     assert loaded.compute(predictions=scores, references=references, classes=["a", "b"]) == expected
     batched = ClassificationFigures(config)
     batched.add_batch(predictions=scores[:2], references=references[:2])
