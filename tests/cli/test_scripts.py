@@ -33,7 +33,7 @@ def test_the_main_job(script: Script, tiny: Tiny, tmp_path: Path) -> None:
     assert "resume=true" in again.stderr
     assert "Traceback" not in again.stderr
 
-    evaluated = script("evaluate", "run=runs/mine", "split=train", "cpu=true", fresh=True)
+    evaluated = script("evaluate", "run=runs/mine", "split=train", "cpu=true")
     assert evaluated.returncode == 0, evaluated.stderr
     evaluation = json.loads((tmp_path / "runs/mine/evaluation.json").read_text())
     assert evaluation["split"] == "train"
@@ -43,7 +43,7 @@ def test_the_main_job(script: Script, tiny: Tiny, tmp_path: Path) -> None:
     assert "120 documents in the train split" in page
     assert "The run has no metrics.jsonl" not in page
 
-    exported = script("export", "run=runs/mine", "bundle=bundles/mine", fresh=True)
+    exported = script("export", "run=runs/mine", "bundle=bundles/mine")
     assert exported.returncode == 0, exported.stderr
     assert "no label differs" in exported.stderr
 

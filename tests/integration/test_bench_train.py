@@ -40,7 +40,7 @@ def words_of_one_topic(count: int, seed: int) -> list[dict[str, object]]:
 
 
 def test_every_contender_gives_the_figures_that_are_known_beforehand(encoder: Path, tmp_path: Path) -> None:
-    train, test = words_of_one_topic(2400, seed=0), words_of_one_topic(30, seed=1)
+    train, test = words_of_one_topic(1200, seed=0), words_of_one_topic(30, seed=1)
     names = sorted(TOPICS)
     # 3 of the 10 documents of each topic are tagged as the next one: 7 true positives of 10 predicted and 10 true.
     for i in range(9):
@@ -56,7 +56,7 @@ def test_every_contender_gives_the_figures_that_are_known_beforehand(encoder: Pa
     for row in rows:
         assert row.skipped is None
         assert (row.accuracy, row.micro_f1, row.macro_f1) == pytest.approx((0.7, 0.7, 0.7))
-        assert (row.documents, row.test_documents, row.classes) == (2400, 30, 3)
+        assert (row.documents, row.test_documents, row.classes) == (1200, 30, 3)
         assert row.seconds is not None
         assert row.seconds > 0
         assert row.peak_memory is not None
