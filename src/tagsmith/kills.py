@@ -147,7 +147,7 @@ def _what_is_there(run: RunFolder) -> str:
         return "no run yet"
     if run.weights.is_file():
         return "weights, " + ("evaluation" if run.evaluation.is_file() else "no evaluation")
-    saved = [path.name[:14] for path in sorted(run.checkpoints.glob("step-*.pt"))]
+    saved = [path.name[:14] for path in sorted(run.path.rglob("step-*.pt"))]
     half = [str(path.relative_to(run.path)) for path in sorted(run.path.rglob(".*.tmp"))]
     return ", ".join([*saved, *(f"{name} half written" for name in half)]) or "no checkpoint yet"
 
@@ -163,11 +163,12 @@ def _differences(whole: RunFolder, run: RunFolder) -> list[str]:
         different.append(f"metrics.jsonl: expected {len(expected)} lines, found {len(found)}")
     different += [f"metrics.jsonl: expected {a}, found {b}" for a, b in zip(expected, found, strict=False) if a != b]
     left = [*run.path.rglob(".*.tmp"), *run.path.parent.glob(f".{run.path.name}.*.tmp")]
-    left += [run.checkpoints] if run.checkpoints.exists() else []
+    left += [*run.path.rglob("checkpoints"), *run.soup.glob("*.safetensors")]
     return different + [f"{path}: left behind" for path in left]
 
 
 def _figures(run: RunFolder) -> list[dict[str, Any]]:
-    """The lines of figures without the speed, which no two runs share."""
-    lines = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    """The lines of figures of all trainings without the speed, which no two runs share."""
+    files = [run.metrics, *sorted(run.soup.glob("*/metrics.jsonl"))]
+    lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]

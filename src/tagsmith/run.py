@@ -69,6 +69,10 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def soup(self) -> Path:
+        return self.path / "soup"
+
+    @property
     def frozen_states(self) -> Path:
         return self.path / "frozen_states"
 

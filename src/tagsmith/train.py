@@ -24,7 +24,7 @@ from tagsmith.decision.rule import DecisionRule
 from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, evaluate_split, rule_of_run
 from tagsmith.files import remove_leftovers, replace_folder, write_json, write_lines
-from tagsmith.fitting import lora
+from tagsmith.fitting import lora, soup
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
 from tagsmith.fitting.earlier import made_from, refuse_known_documents, take_over
@@ -97,10 +97,11 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
                 log.warning(note)
             with tracked(run, settings.train, accelerator):
                 return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt) as told:
         if not accelerator.is_main_process:
             raise SystemExit(Interrupted.exit_status) from None
-        raise Interrupted(f"the same command with run={run.path} resume=true goes on.") from None
+        where = f"{told}; " if isinstance(told, Interrupted) else ""
+        raise Interrupted(f"{where}the same command with run={run.path} resume=true goes on.") from None
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -244,6 +245,7 @@ def _train(
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)
         shutil.rmtree(run.comparison, ignore_errors=True)
+        soup.clear(run)
     load_weights(run.weights, model)
 
     def evaluated(split: str, rule: DecisionRule) -> dict[str, Any]:
@@ -268,7 +270,7 @@ def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
     """The checkpoint to go on from, the same on every process; None: training starts from the head."""
 
     def found() -> Path | None:
-        path, problems = newest_usable(run.checkpoints)
+        path, problems = newest_usable(soup.place(run, soup.done(run)).checkpoints)
         if problems:
             anew = f"goes on from {path}" if path else "none is left: training starts anew, from the head"
             log.warning(listing("Checkpoints that cannot be used:", [*problems, anew]))

@@ -132,6 +132,8 @@ def test_overrides_become_typed_values() -> None:
         (["resume=true", "overwrite=true"], "expected at most one of them"),
         (["train.shard=true", "train=probe"], r"train\.recipe: expected finetune beside train\.shard=true"),
         (["train.shard=true", "train.ema_decay=0.9"], r"train\.ema_decay: expected null beside train\.shard=true"),
+        (["train.shard=true", "train.soup=2"], r"train\.soup: expected 1 beside train\.shard=true"),
+        (["train=probe", "train.soup=2"], r"train\.soup: expected 1 with the recipe probe.*found 2"),
         (["train.shard=true", "train.mixed_precision=fp16"], r"train\.mixed_precision: expected bf16 or fp32 beside"),
         (["model.name=null", "model.package=null"], r"model\.name, path"),
         (["run=runs/a", "train.start_from=./runs/a"], r"train\.start_from: expected another run than run=runs/a"),

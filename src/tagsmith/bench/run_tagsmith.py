@@ -27,8 +27,8 @@ def run(contest: Contest) -> Outcome:
     if contest.settings.train.recipe is Recipe.auto:
         # What the comparison of recipes has put through the encoder, the run does not keep.
         return outcome_of_figures(seconds, None, None, peak, evaluation)
-    embedded, trained = _embedded(contest, folder), _trained(folder.metrics)
-    tokens, padded = (a + b for a, b in zip(embedded, trained, strict=True))
+    trained = [_trained(metrics) for metrics in (folder.metrics, *folder.soup.glob("*/metrics.jsonl"))]
+    tokens, padded = (sum(counts) for counts in zip(_embedded(contest, folder), *trained, strict=True))
     return outcome_of_figures(seconds, tokens, padded, peak, evaluation)
 
 

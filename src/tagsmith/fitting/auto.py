@@ -122,7 +122,8 @@ def _score_probe(
     for name, candidate in candidates.items():
         if candidate is not probe:
             layers = 0.5 if name == "partial" else 1.0
-            candidate.seconds = forward * TRAINING * cast(int, settings.train.epochs) * layers * (1 - 1 / len(numbers))
+            epochs = cast(int, settings.train.epochs) * settings.train.soup
+            candidate.seconds = forward * TRAINING * epochs * layers * (1 - 1 / len(numbers))
 
 
 def _train_fold(
@@ -135,7 +136,7 @@ def _train_fold(
     try:
         trained, encoded = fit_fold(model, train, folds, fold, schema, settings, run, accelerator)
     except Interrupted:
-        raise Interrupted(f"recipes were compared; the same command with run={run.path} resume=true goes on.") from None
+        raise Interrupted("recipes were compared") from None
     batch_tokens = settings.evaluate.batch_tokens
     logits = score(trained.eval(), encoded, batch_tokens, accelerator, f"scoring fold {fold + 1}", held_out)
     accelerator.free_memory()

@@ -36,6 +36,10 @@ class WeightAverages:
         finally:
             self._swap()
 
+    def keep(self) -> None:
+        """Give the model the averages for good."""
+        self._swap()
+
     def _swap(self) -> None:
         for i, weight in enumerate(self.weights):
             weight.data, self.averages[i] = self.averages[i], weight.data

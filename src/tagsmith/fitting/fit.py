@@ -1,6 +1,7 @@
 """A recipe, from encoded documents to fitted weights: what is frozen, the head's start, the loop."""
 
 import logging
+import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -14,7 +15,7 @@ from accelerate.utils import set_seed
 from numpy.typing import NDArray
 
 from tagsmith.errors import counted
-from tagsmith.fitting import lora
+from tagsmith.fitting import lora, soup
 from tagsmith.fitting.attention import quicken_attention
 from tagsmith.fitting.dropout import quicken_dropout
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
@@ -58,9 +59,10 @@ def fit_recipe(
     Args:
         settings: their `train` section is that of `amounts.with_amounts`.
         tagged: the splits `train` and, where there is one, `validation`, encoded as `EncodedDocuments`.
-        start: the checkpoint to go on from; None: from the beginning.
+        start: the checkpoint to go on from, of the first training of a soup that is not done; None: from its
+            beginning.
         documents: positions of the training documents that it sees; None: all.
-        figures: where figures and checkpoints go; None: into the run.
+        figures: where figures and checkpoints go, and what a soup keeps; None: into the run.
 
     Returns:
         What computes logits (the model, or its upper part), and the training documents as its input.
@@ -69,7 +71,10 @@ def fit_recipe(
     trained, tagged = freeze(model, tagged, settings.train, settings.evaluate.batch_tokens, run, accelerator)
     recipe, everything = settings.train.recipe, tagged["train"]
     train = everything if documents is None else everything.part(documents)
-    if start is None and (rows := rows_to_fit(trained, settings.train)).any():
+    figures, size = figures or run, settings.train.soup
+    first = from_main(soup.done(figures), accelerator) if size > 1 else 0
+    begins = start is None or first + 1 < size  # Some training does, with the head.
+    if begins and (rows := rows_to_fit(trained, settings.train)).any():
         most = len(train.labels) if recipe is Recipe.probe else settings.train.probe_documents
         drawn = draw_documents(train.labels, most, settings.seed)
         exact = recipe is Recipe.probe
@@ -77,16 +82,44 @@ def fit_recipe(
         set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator, rows)
     if recipe is Recipe.probe:
         return trained, everything.encoded
+    validation = tagged.get("validation")
+    if size == 1:
+        _fine_tune(model, trained, train, validation, schema, settings, figures, start, accelerator)
+        return trained, everything.encoded
+    before = {name: tensor.cpu().clone() for name, tensor in model.state_dict().items()}
+    figures.soup.mkdir(exist_ok=True)
+    for number in range(first, size):
+        log.info(f"training {number + 1} of {size}")
+        one, place = settings, soup.place(figures, number)
+        if number > 0:
+            # Trackers show one curve: that of the first.
+            one = replace(settings, seed=settings.seed + number, train=replace(settings.train, mlflow=None))
+            model.load_state_dict(before)
+            set_seed(one.seed, device_specific=True)
+            place.path.mkdir(exist_ok=True)
+        goes_on_from = start if number == first else None
+        _fine_tune(model, trained, train, validation, schema, one, place, goes_on_from, accelerator)
+        soup.keep(figures, number, model, accelerator)
+        accelerator.free_memory()
+    soup.average(figures, size, model)
+    log.info(f"averaged the weights of {size} trainings")
+    return trained, everything.encoded
+
+
+def _fine_tune(
+    model: TextClassifier, trained: TextClassifier, train: TaggedSplit, validation: TaggedSplit | None, schema: Schema,
+    settings: TrainRun, figures: RunFolder, start: Path | None, accelerator: Accelerator,
+) -> None:  # fmt: skip
+    """One training, from the head that the model has; arguments as of `fit` and `fit_recipe`."""
     started = time.monotonic()
-    adapters = lora.add_adapters(trained, settings.train.lora) if recipe is Recipe.lora else None
+    adapters = lora.add_adapters(trained, settings.train.lora) if settings.train.recipe is Recipe.lora else None
     fit(
-        model, trained, train, tagged.get("validation"), schema, settings.train, settings.seed,
-        settings.evaluate.batch_tokens, figures or run, start, accelerator,
+        model, trained, train, validation, schema, settings.train, settings.seed, settings.evaluate.batch_tokens,
+        figures, start, accelerator,
     )  # fmt: skip
     if adapters is not None:
         lora.merge(adapters)
     log.info(f"fine-tuned in {time.monotonic() - started:.1f} s")
-    return trained, everything.encoded
 
 
 def fit_fold(
@@ -107,6 +140,7 @@ def fit_fold(
     scratch.path.mkdir(exist_ok=True)
     if accelerator.is_main_process:
         scratch.metrics.unlink(missing_ok=True)
+        shutil.rmtree(scratch.soup, ignore_errors=True)
     return fit_recipe(
         model, {"train": train}, schema, replace(settings, train=recipe), run, None, accelerator,
         np.flatnonzero(folds != fold), scratch,

@@ -124,10 +124,7 @@ class Checkpoints:
             if not self.accelerator.is_main_process:
                 raise SystemExit(Interrupted.exit_status)
             stands = "saved" if saved else "the last checkpoint stands"
-            raise Interrupted(
-                f"{told.told_by or 'another process'} after step {progress.step:,}, {stands}; "
-                f"the same command with run={self.training_log.run.path} resume=true goes on."
-            )
+            raise Interrupted(f"{told.told_by or 'another process'} after step {progress.step:,}, {stands}")
 
     def finish(self) -> None:
         """Give the main process's model, or all shares of one, the weights that are kept; say what saving has cost.
@@ -135,8 +132,7 @@ class Checkpoints:
         They are the best ones where there was a validation, else the averages where there are any.
         """
         if self.best is None and self.averages is not None:
-            with self.averages.applied():
-                self.keep_best()
+            self.averages.keep()
         if self.best is not None:
             set_weights(self.model, self.best)
         if self.written:

@@ -106,6 +106,13 @@ class TrainSettings:
         low=0.5,
         high=0.99999,
     )
+    soup: int = setting(
+        1,
+        "trainings, each with batches and dropout of its own, whose weights are averaged; so many times the time",
+        unit="trainings",
+        low=1,
+        high=100,
+    )
     max_bad_steps: int = setting(
         0, "steps with a loss or gradients that are not finite are skipped; past so many, training stops", low=0
     )
@@ -188,6 +195,8 @@ class TrainSettings:
             yield f"mlflow_experiment: expected a name without quotes, found {self.mlflow_experiment!r}"
         if self.start_from is not None and self.recipe not in (Recipe.finetune, Recipe.lora):
             yield f"start_from: expected null with the recipe {self.recipe.value}, found {self.start_from}"
+        if self.soup > 1 and self.recipe is Recipe.probe:
+            yield f"soup: expected 1 with the recipe probe, of which there is only one result; found {self.soup}"
         if self.frozen_layers and not self.freeze_embeddings:
             yield "freeze_embeddings: expected true below frozen layers, found false"
         if self.shard:
@@ -195,6 +204,7 @@ class TrainSettings:
                 "recipe": (self.recipe is not Recipe.finetune, "finetune"),
                 "frozen_layers": (self.frozen_layers > 0, "0"),
                 "ema_decay": (self.ema_decay is not None, "null"),
+                "soup": (self.soup > 1, "1"),
                 "start_from": (self.start_from is not None, "null"),
                 "compile": (self.compile, "false"),
                 "mixed_precision": (self.mixed_precision is Precision.fp16, "bf16 or fp32"),

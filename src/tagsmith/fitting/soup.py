@@ -1,0 +1,67 @@
+"""Several trainings from one start, each with batches and dropout of its own; their weights are averaged.
+
+Wortsman et al., Model soups, arXiv 2203.05482.
+"""
+
+import shutil
+from pathlib import Path
+
+from accelerate import Accelerator
+from torch import Tensor
+
+from tagsmith.model import TextClassifier, load_weights, save_weights
+from tagsmith.processes import on_main
+from tagsmith.run import RunFolder
+
+
+def place(run: RunFolder, number: int) -> RunFolder:
+    """Where training `number`, counted from 0, has its figures and checkpoints: the first one in the run itself."""
+    return RunFolder(run.soup / str(number)) if number else run
+
+
+def done(run: RunFolder) -> int:
+    """How many trainings have come to their end, so that their weights are kept."""
+    number = 0
+    while _weights(run, number).is_file():
+        number += 1
+    return number
+
+
+def keep(run: RunFolder, number: int, model: TextClassifier, accelerator: Accelerator) -> None:
+    """Keep the weights of a training that is done; its checkpoints go.
+
+    Raises:
+        TryAgainLater: they cannot be written, such as on a full disk.
+    """
+    weights = model.state_dict()
+    on_main(accelerator, lambda: save_weights(_weights(run, number), weights))
+    if accelerator.is_main_process:
+        shutil.rmtree(place(run, number).checkpoints, ignore_errors=True)
+
+
+def average(run: RunFolder, size: int, model: TextClassifier) -> None:
+    """Give the model the means of the weights of `size` trainings; weights that none has moved stay to the last bit.
+
+    Raises:
+        DataError: weights that were kept are damaged.
+    """
+    sums: dict[str, Tensor] = {}
+    for number in range(size):
+        load_weights(_weights(run, number), model)
+        for name, tensor in model.state_dict().items():
+            sums[name] = sums[name] + tensor.cpu().double() if number else tensor.cpu().double()
+    model.load_state_dict({name: total / size for name, total in sums.items()})
+
+
+def clear(run: RunFolder) -> None:
+    """Remove all that is only of use until the average is made; the figures of the trainings stay."""
+    for path in run.soup.glob("*.safetensors"):
+        path.unlink()
+    for path in run.soup.glob("*/checkpoints"):
+        shutil.rmtree(path, ignore_errors=True)
+    if run.soup.is_dir() and not any(run.soup.iterdir()):
+        run.soup.rmdir()
+
+
+def _weights(run: RunFolder, number: int) -> Path:
+    return run.soup / f"{number}.safetensors"
