@@ -35,6 +35,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LEARNS = {"epochs": 8, "learning_rate": 2e-3, "validation_share": 0.0, "best_metric": BestMetric.log_loss}
 """A random encoder gains by fine-tuning with these."""
 
+SHORT = LEARNS | {"epochs": 2}
+"""Where it does not matter what wins."""
+
 
 def test_what_wins_on_the_folds_is_trained_on_all_documents(settings: Make, many: Path) -> None:
     run, _ = train(settings(many, "auto", recipe=Recipe.auto, **LEARNS))
@@ -58,7 +61,7 @@ def test_without_time_it_is_the_probe(settings: Make, many: Path) -> None:
 
 def test_what_is_worse_than_the_probe_on_the_folds_is_not_taken(settings: Make, many: Path) -> None:
     # Such a rate destroys the encoder.
-    spoilt = LEARNS | {"learning_rate": 1.0}
+    spoilt = SHORT | {"learning_rate": 1.0}
     run, _ = train(settings(many, "auto", recipe=Recipe.auto, **spoilt))
     probe, _ = train(settings(many, "probe", recipe=Recipe.probe, **spoilt))
     assert same_weights(run, probe)
@@ -73,7 +76,7 @@ def test_multi_label(settings: Make, multi_label_file: Path) -> None:
 
 
 def test_an_interrupted_comparison_goes_on(settings: Make, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, _ = train(settings(many, "whole", recipe=Recipe.auto, **LEARNS))
+    whole, _ = train(settings(many, "whole", recipe=Recipe.auto, **SHORT))
     train_fold, folds = auto._train_fold, []
 
     def counted(*args: Any) -> float:
@@ -84,8 +87,8 @@ def test_an_interrupted_comparison_goes_on(settings: Make, many: Path, monkeypat
 
     monkeypatch.setattr(auto, "_train_fold", counted)
     with pytest.raises(Interrupted, match="resume=true"):
-        train(settings(many, "stopped", recipe=Recipe.auto, **LEARNS))
-    resumed, _ = train(settings(many, "stopped", recipe=Recipe.auto, resume=True, **LEARNS))
+        train(settings(many, "stopped", recipe=Recipe.auto, **SHORT))
+    resumed, _ = train(settings(many, "stopped", recipe=Recipe.auto, resume=True, **SHORT))
     assert len(folds) == 4 + 3
     assert same_weights(whole, resumed)
 
@@ -96,7 +99,7 @@ def test_what_was_chosen_stays_chosen(settings: Make, many: Path, monkeypatch: p
 
     monkeypatch.setattr("tagsmith.train.fit_recipe", interrupted)
     with pytest.raises(Interrupted):
-        train(settings(many, "stopped", recipe=Recipe.auto, **LEARNS))
+        train(settings(many, "stopped", recipe=Recipe.auto, **SHORT))
     monkeypatch.undo()
     choice = RunFolder(Path(settings(many, "stopped").run or "")).choice
     content = json.loads(choice.read_text())
@@ -105,7 +108,7 @@ def test_what_was_chosen_stays_chosen(settings: Make, many: Path, monkeypatch: p
     content[loser]["scores"] = []
     choice.write_text(json.dumps(content))
     monkeypatch.setattr(auto, "_train_fold", None)
-    run, _ = train(settings(many, "stopped", recipe=Recipe.auto, resume=True, **LEARNS))
+    run, _ = train(settings(many, "stopped", recipe=Recipe.auto, resume=True, **SHORT))
     assert json.loads(run.choice.read_text()) == content
 
 
