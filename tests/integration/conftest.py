@@ -9,6 +9,11 @@ from tagsmith.settings import JsonlSettings, ModelSettings, TrainRun, TrainSetti
 
 @pytest.fixture
 def settings(encoder: Path, tmp_path: Path) -> Callable[..., TrainRun]:
+    """Settings of a run of a few seconds in a folder of its own."""
+    return settings_in(tmp_path, encoder)
+
+
+def settings_in(folder: Path, encoder: Path) -> Callable[..., TrainRun]:
     """Settings of a run of a few seconds; keyword arguments go to the section that knows them."""
 
     def make(train_file: Path, run: str = "run", **changes: Any) -> TrainRun:
@@ -27,7 +32,7 @@ def settings(encoder: Path, tmp_path: Path) -> Callable[..., TrainRun]:
                     section[name] = value
                     break
         return TrainRun(
-            run=str(tmp_path / run),
+            run=str(folder / run),
             data=JsonlSettings(train=str(train_file), **data),
             model=ModelSettings(**model),
             train=TrainSettings(cpu=True, tensorboard=False, **recipe),

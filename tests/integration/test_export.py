@@ -1,9 +1,11 @@
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +18,21 @@ from tagsmith.run import RunFolder
 from tagsmith.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
+from tests.integration.conftest import settings_in
 
 Make = Callable[..., TrainRun]
+Made = tuple[RunFolder, dict[str, Any], Path]
 
 
 def exported(run: RunFolder) -> Path:
     return export(ExportRun(run=str(run.path), bundle=str(run.path.parent / f"{run.path.name}-bundle")))
+
+
+@pytest.fixture(scope="module")
+def made(encoder: Path, single_label_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A run, its evaluation and its bundle, for tests that leave them as they are."""
+    run, evaluation = train(settings_in(tmp_path_factory.mktemp("export"), encoder)(single_label_file))
+    return run, evaluation, exported(run)
 
 
 def expected_scores(run: RunFolder) -> tuple[list[str], np.ndarray]:
@@ -44,9 +55,8 @@ def test_every_encoder_of_the_configs_trains_and_exports(
     assert np.abs(classifier.predict_proba(texts) - scores).max() < 1e-4
 
 
-def test_a_batch_of_one_equals_a_batch_of_many(settings: Make, single_label_file: Path) -> None:
-    run, _ = train(settings(single_label_file))
-    classifier = Classifier.load(exported(run))
+def test_a_batch_of_one_equals_a_batch_of_many(made: Made) -> None:
+    classifier = Classifier.load(made[2])
     draw = random.Random(3)
     words = [*FILLERS, *(word for words in TOPICS.values() for word in words), "never-seen"]
     texts = [" ".join(draw.choices(words, k=draw.randint(1, 90))) for _ in range(60)]
@@ -70,9 +80,8 @@ def test_long_documents_are_read_the_same_way(settings: Make, tmp_path: Path, ru
     assert np.abs(Classifier.load(exported(run)).predict_proba(texts) - scores).max() < 1e-4
 
 
-def test_one_string_is_not_taken_for_a_list(settings: Make, single_label_file: Path) -> None:
-    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
-    classifier = Classifier.load(exported(run))
+def test_one_string_is_not_taken_for_a_list(made: Made) -> None:
+    classifier = Classifier.load(made[2])
     with pytest.raises(TypeError, match="list of strings"):
         classifier.predict("a cat")
     with pytest.raises(TypeError, match="list of strings"):
@@ -98,11 +107,11 @@ def test_a_bundle_that_gives_other_scores_is_refused(
     assert [p.name for p in run.path.parent.iterdir() if "bundle" in p.name] == []
 
 
-def test_export_refuses_what_it_should(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+def test_export_refuses_what_it_should(made: Made, tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="no run here"):
         export(ExportRun(run=str(tmp_path / "nowhere"), bundle=str(tmp_path / "b")))
-    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
-    bundle = exported(run)
+    run = RunFolder(shutil.copytree(made[0].path, tmp_path / "run"))
+    bundle = shutil.copytree(made[2], tmp_path / "run-bundle")
     with pytest.raises(SettingsError, match="overwrite=true"):
         exported(run)
     export(ExportRun(run=str(run.path), bundle=str(bundle), overwrite=True))
@@ -116,9 +125,8 @@ def test_export_refuses_what_it_should(settings: Make, single_label_file: Path, 
         export(ExportRun(run=str(run.path), bundle=str(tmp_path / "c")))
 
 
-def test_a_bundle_that_was_touched_is_refused(settings: Make, single_label_file: Path) -> None:
-    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
-    bundle = exported(run)
+def test_a_bundle_that_was_touched_is_refused(made: Made, tmp_path: Path) -> None:
+    bundle = shutil.copytree(made[2], tmp_path / "touched")
     decision = bundle / "decision.json"
     whole = decision.read_bytes()
     decision.write_bytes(whole.replace(b"0.5", b"0.4"))
@@ -140,8 +148,6 @@ def test_a_bundle_that_was_touched_is_refused(settings: Make, single_label_file:
 
 
 def test_a_bundle_needs_neither_its_run_nor_torch(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
-    import shutil
-
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
     bundle = exported(run).rename(tmp_path / "moved")
     shutil.rmtree(run.path)
@@ -157,9 +163,9 @@ print(Classifier.load({str(bundle)!r}).predict(["the cat and the dog"])[0].label
     assert done.stdout.strip() in ("animals", "food", "tools")
 
 
-def test_the_model_card_tells_the_figures(settings: Make, single_label_file: Path) -> None:
-    run, evaluation = train(settings(single_label_file))
-    card = (exported(run) / "README.md").read_text()
+def test_the_model_card_tells_the_figures(made: Made) -> None:
+    _, evaluation, bundle = made
+    card = (bundle / "README.md").read_text()
     assert f"Accuracy {evaluation['accuracy']:.4f}" in card
     for name, row in evaluation["classes"].items():
         assert f"| {name} | {row['precision']:.4f} | {row['recall']:.4f} | {row['f1']:.4f} |" in card
