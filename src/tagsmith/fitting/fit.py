@@ -92,7 +92,7 @@ def fit_recipe(
         log.info(f"training {number + 1} of {size}")
         one, place = settings, soup.place(figures, number)
         if number > 0:
-            # Trackers show one curve: that of the first.
+            # To MLflow the steps of two trainings would be one curve: it gets that of the first.
             one = replace(settings, seed=settings.seed + number, train=replace(settings.train, mlflow=None))
             model.load_state_dict(before)
             set_seed(one.seed, device_specific=True)
