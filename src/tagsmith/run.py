@@ -246,9 +246,17 @@ def git_commit() -> str | None:
         return None
 
 
-def require_same(run: RunFolder, settings: dict[str, Any]) -> None:
-    """Raises: SettingsError where the run was made with other settings than those it is to go on with; DataError."""
-    stored = run.read_record()["settings"]
+def require_same(run: RunFolder, settings: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """See that a run goes on with the settings that it was made with.
+
+    Args:
+        defaults: what a setting is taken for that there was not yet when the run was made.
+
+    Raises:
+        SettingsError: some are others.
+        DataError: `settings.json` is damaged.
+    """
+    stored = {name: defaults.get(name) for name in settings} | run.read_record()["settings"]
     changed = [
         f"{name}: the run has {stored.get(name)}, now {settings.get(name)}"
         for name in sorted(stored.keys() | settings.keys())

@@ -42,7 +42,7 @@ from tagsmith.processes import from_main, on_main, refuse_launch, start_accelera
 from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split
-from tagsmith.settings import CalibrateRun, Recipe, TrainRun, as_dict
+from tagsmith.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
 from tagsmith.sharding import shard, whole
 from tagsmith.tokens.reading import Reading
 from tagsmith.tracking import require_mlflow, tracked
@@ -139,7 +139,7 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
             refuse_to_lose(place, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
-        require_same(run, _settings_of_run(settings))
+        require_same(run, _settings_of_run(settings), defaults(settings))
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)
     check_costs(settings.calibrate, tagged.schema)

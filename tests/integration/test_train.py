@@ -124,6 +124,21 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Make, single_
         train(settings(single_label_file, recipe=Recipe.probe, seed=7, resume=True))
 
 
+def test_a_run_made_before_there_was_a_setting_goes_on_with_its_default(
+    settings: Make, single_label_file: Path
+) -> None:
+    run, evaluation = train(settings(single_label_file))
+    record = json.loads(run.settings.read_text())
+    del record["settings"]["train.soup"]
+    run.settings.write_text(json.dumps(record))
+    with pytest.raises(SettingsError, match=r"train\.soup: the run has 1, now 2$"):
+        train(settings(single_label_file, soup=2, resume=True))
+    assert train(settings(single_label_file, resume=True))[1] == evaluation
+    run.settings.write_text(json.dumps(record | {"settings": {**record["settings"], "train.gone": 3}}))
+    with pytest.raises(SettingsError, match=r"train\.gone: the run has 3, now None$"):
+        train(settings(single_label_file, resume=True))
+
+
 def test_a_folder_that_is_taken_is_refused(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
     train(settings(single_label_file, recipe=Recipe.probe))
     with pytest.raises(SettingsError, match="overwrite=true"):

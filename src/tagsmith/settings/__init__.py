@@ -32,7 +32,7 @@ from tagsmith.settings.data import (
 )
 from tagsmith.settings.explain import explained
 from tagsmith.settings.export import ExportSettings, GoldenFrom
-from tagsmith.settings.fields import REQUIRED, as_dict, default_of, problems, setting, walk
+from tagsmith.settings.fields import REQUIRED, as_dict, default_of, defaults, problems, setting, walk
 from tagsmith.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
 from tagsmith.settings.lora import LoraSettings
 from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
@@ -110,6 +110,7 @@ __all__ = [
     "Unreviewed",
     "as_dict",
     "default_of",
+    "defaults",
     "explained",
     "problems",
     "setting",

@@ -55,7 +55,16 @@ def problems(settings: Any) -> list[str]:
 
 def as_dict(settings: Any) -> dict[str, Any]:
     """All settings by dotted name, ready for JSON."""
-    return {name: value.value if isinstance(value, Enum) else value for name, _, value in walk(settings)}
+    return {name: _plain(value) for name, _, value in walk(settings)}
+
+
+def defaults(settings: Any) -> dict[str, Any]:
+    """What the settings would be if nothing were set, by dotted name, ready for JSON."""
+    return {name: _plain(default_of(item)) for name, item, _ in walk(settings)}
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
 
 
 def default_of(item: Field[Any]) -> Any:
