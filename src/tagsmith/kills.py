@@ -169,6 +169,5 @@ def _differences(whole: RunFolder, run: RunFolder) -> list[str]:
 
 def _figures(run: RunFolder) -> list[dict[str, Any]]:
     """The lines of figures of all trainings without the speed, which no two runs share."""
-    files = [run.metrics, *sorted(run.soup.glob("*/metrics.jsonl"))]
-    lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for file in run.curves for line in file.read_text(encoding="utf-8").splitlines()]
     return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]

@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "soup"
 
     @property
+    def curves(self) -> list[Path]:
+        """The figures of each training: of one, or of all whose weights are averaged."""
+        return [self.metrics, *sorted(self.soup.glob("*/metrics.jsonl"))]
+
+    @property
     def frozen_states(self) -> Path:
         return self.path / "frozen_states"
 

@@ -27,7 +27,7 @@ def run(contest: Contest) -> Outcome:
     if contest.settings.train.recipe is Recipe.auto:
         # What the comparison of recipes has put through the encoder, the run does not keep.
         return outcome_of_figures(seconds, None, None, peak, evaluation)
-    trained = [_trained(metrics) for metrics in (folder.metrics, *folder.soup.glob("*/metrics.jsonl"))]
+    trained = [_trained(metrics) for metrics in folder.curves]
     tokens, padded = (sum(counts) for counts in zip(_embedded(contest, folder), *trained, strict=True))
     return outcome_of_figures(seconds, tokens, padded, peak, evaluation)
 

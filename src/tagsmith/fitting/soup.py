@@ -59,8 +59,6 @@ def clear(run: RunFolder) -> None:
         path.unlink()
     for path in run.soup.glob("*/checkpoints"):
         shutil.rmtree(path, ignore_errors=True)
-    if run.soup.is_dir() and not any(run.soup.iterdir()):
-        run.soup.rmdir()
 
 
 def _weights(run: RunFolder, number: int) -> Path:
