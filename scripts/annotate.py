@@ -7,7 +7,7 @@ from tagsmith.settings import AnnotateRun, GiveTake
 @script("annotate")
 def main(settings: AnnotateRun) -> None:
     from tagsmith.annotation.stage import give, take, told
-    from tagsmith.errors import counted
+    from tagsmith.core.errors import counted
 
     if settings.action is GiveTake.give:
         folder, documents = give(settings)

@@ -10,8 +10,8 @@ def main(settings: CalibrateRun) -> None:
     from pathlib import Path
 
     from tagsmith.calibrate.stage import calibrate_run
+    from tagsmith.core.run import RunFolder
     from tagsmith.report import calibrated_text
-    from tagsmith.run import RunFolder
 
     if about := calibrate_run(settings):
         print(calibrated_text(about))

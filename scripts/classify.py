@@ -8,7 +8,7 @@ from tagsmith.settings import ClassifyRun
 def main(settings: ClassifyRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for onnxruntime.
     from tagsmith.classify_files.stage import classify_files
-    from tagsmith.errors import counted
+    from tagsmith.core.errors import counted
 
     counts = classify_files(settings)
     classified, errors = counted(counts.classified, "row"), counted(counts.errors, "row")

@@ -13,9 +13,9 @@ def main(settings: EvaluateRun) -> None:
 
     from rich.console import Console
 
+    from tagsmith.core.run import RunFolder
     from tagsmith.evaluate import evaluate_run
     from tagsmith.report import decision_text, guidance_text, per_class_table
-    from tagsmith.run import RunFolder
 
     run = RunFolder(Path(settings.run))
     evaluation = evaluate_run(settings, run)

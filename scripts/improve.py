@@ -11,8 +11,8 @@ def main(settings: ImproveRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
     from rich.console import Console
 
+    from tagsmith.core.run import RunFolder
     from tagsmith.improve import improve_run, tables
-    from tagsmith.run import RunFolder
 
     run = RunFolder(Path(settings.run))
     found = improve_run(settings, run)

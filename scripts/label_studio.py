@@ -8,7 +8,7 @@ from tagsmith.settings import LabelStudioRun, PushPull
 def main(settings: LabelStudioRun) -> None:
     from tagsmith.annotation.server import pull, push
     from tagsmith.annotation.stage import told
-    from tagsmith.errors import counted
+    from tagsmith.core.errors import counted
 
     if settings.action is PushPull.push:
         place, fresh, known = push(settings)

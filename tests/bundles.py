@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tagsmith.core.files import digest
+from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.scope import unit_rows
-from tagsmith.files import digest
-from tagsmith.schema import Schema, Task
 from tests.conftest import FILLERS, TOPICS, make_tokenizer
 
 VOTE = 2.0

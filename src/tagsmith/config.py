@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 from tagsmith import settings as typed
-from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
-from tagsmith.interruption import leave_in_peace, obey_sigterm
+from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
+from tagsmith.core.signals import leave_in_peace, obey_sigterm
+from tagsmith.core.stderr_log import log_to_stderr
+from tagsmith.core.stdout import let_readers_go
 from tagsmith.misspelt import misspelt
-from tagsmith.stderr_log import log_to_stderr
-from tagsmith.stdout import let_readers_go
 
 try:
     import hydra

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith.classification_figures import ClassificationFigures
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.files import write_json, write_lines
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.figures import decision_figures
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.files import write_json, write_lines
 from tagsmith.metrics import figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.processes import start_accelerator
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split, logits_and_vectors, score
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.tokens.reading import Reading

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from tagsmith.errors import listing
-from tagsmith.run import RunFolder
+from tagsmith.core.errors import listing
+from tagsmith.core.run import RunFolder
 from tagsmith.settings import CheckKills, TrainRun
 from tagsmith.train import train
 

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
-from tagsmith.files import digest, in_package, written_beside
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
+from tagsmith.core.files import digest, in_package, written_beside
 from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.sharding import set_weights
 from tagsmith.tokens.packed import Packed, mean_by_group

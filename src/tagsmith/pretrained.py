@@ -14,15 +14,15 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.amounts import probe_c
+from tagsmith.core.errors import DataError
+from tagsmith.core.files import written_beside
+from tagsmith.core.progress import meter
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.data.split import draw_folds
-from tagsmith.errors import DataError
-from tagsmith.files import written_beside
 from tagsmith.metrics import indicators
 from tagsmith.model import load_pretrained
 from tagsmith.probe import fit_head
-from tagsmith.progress import meter
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import CacheSettings, DataSettings, ModelSettings, Pooling
 from tagsmith.tokens.cache import encode_cached

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.columns import decided_columns
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
+from tagsmith.core.progress import meter
+from tagsmith.core.schema import Schema
 from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier
 from tagsmith.processes import on_main
-from tagsmith.progress import meter
-from tagsmith.schema import Schema
 from tagsmith.settings import CacheSettings
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.cache import encode_cached

@@ -10,9 +10,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.errors import DataError, InputMissing, counted
-from tagsmith.files import whole_file
-from tagsmith.run import RunFolder
+from tagsmith.core.errors import DataError, InputMissing, counted
+from tagsmith.core.files import whole_file
+from tagsmith.core.run import RunFolder
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from accelerate import Accelerator
 from accelerate.tracking import MLflowTracker
 
-from tagsmith.errors import Interrupted, SettingsError
-from tagsmith.files import write_json
+from tagsmith.core.errors import Interrupted, SettingsError
+from tagsmith.core.files import write_json
+from tagsmith.core.run import RunFolder
 from tagsmith.report import confusion_csv, per_class_text
-from tagsmith.run import RunFolder
 from tagsmith.settings import TrainSettings
 
 if TYPE_CHECKING:

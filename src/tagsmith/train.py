@@ -18,12 +18,14 @@ from tokenizers import Tokenizer
 from tagsmith import data
 from tagsmith.amounts import with_amounts
 from tagsmith.calibrate.stage import calibrate, check_costs, forget
+from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
+from tagsmith.core.files import remove_leftovers, replace_folder, write_json, write_lines
+from tagsmith.core.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
+from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.evaluate import default_split, evaluate_split, rule_of_run
-from tagsmith.files import remove_leftovers, replace_folder, write_json, write_lines
 from tagsmith.fitting import lora, soup
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
@@ -39,8 +41,6 @@ from tagsmith.model import (
 )
 from tagsmith.pretrained import folds_of
 from tagsmith.processes import from_main, on_main, refuse_launch, start_accelerator
-from tagsmith.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
-from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split
 from tagsmith.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
 from tagsmith.sharding import shard, whole

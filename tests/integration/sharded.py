@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
-from tagsmith.errors import Interrupted
+from tagsmith.core.errors import Interrupted
 from tagsmith.fitting import loop
 from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings

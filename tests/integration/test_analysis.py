@@ -15,10 +15,10 @@ from tagsmith.analysis.lengths import lengths
 from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.analysis.predictions import read_predictions
 from tagsmith.calibrate.stage import calibrate_run
-from tagsmith.errors import DataError
+from tagsmith.core.errors import DataError
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.evaluate import evaluate_run
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.settings import AnalysisSettings, CacheSettings, CalibrateRun, EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.train import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
@@ -243,7 +243,7 @@ def test_damaged_predictions_are_told(tmp_path: Path) -> None:
 
 
 def _schema(folder: Path) -> Path:
-    from tagsmith.schema import Task
+    from tagsmith.core.schema import Task
 
     Schema(("a", "b"), Task.single_label).save(folder / "schema.json")
     return folder / "schema.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tagsmith.bench import compare
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.settings import BenchTrainRun, EvaluateSettings, JsonlSettings, ModelSettings, TrainSettings
 from tests.conftest import TOPICS, make_documents, write_jsonl
 

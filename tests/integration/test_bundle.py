@@ -15,15 +15,15 @@ from tagsmith.bundle import contents as layout
 from tagsmith.bundle.__main__ import main
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.files import digest
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import Scope, unit_rows
-from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.evaluate import rule_of_run
 from tagsmith.export import stage as export_module
 from tagsmith.export.stage import export
-from tagsmith.files import digest
 from tagsmith.model import load_classifier
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
 from tagsmith.settings import TrainSettings as Training

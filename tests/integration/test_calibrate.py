@@ -11,14 +11,14 @@ import pytest
 from tagsmith.calibrate import held_out
 from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.classify.classifier import Classifier
+from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import softmax
-from tagsmith.errors import DataError, Interrupted, SettingsError
 from tagsmith.evaluate import evaluate_run
 from tagsmith.export.stage import export
 from tagsmith.pretrained import folds_of
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.settings import (
     CalibrateRun,
     CalibrateSettings,

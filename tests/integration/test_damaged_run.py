@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tagsmith.errors import DataError, InputMissing
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import evaluate_run
 from tagsmith.export.stage import export
-from tagsmith.run import RunFolder
 from tagsmith.settings import (
     EvaluateRun,
     ExportRun,

@@ -9,10 +9,10 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from tagsmith.errors import Interrupted, SettingsError
+from tagsmith.core.errors import Interrupted, SettingsError
+from tagsmith.core.run import RunFolder
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import load_pretrained
-from tagsmith.run import RunFolder
 from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from tagsmith import train as stage
-from tagsmith.errors import Interrupted, SettingsError
+from tagsmith.core.errors import Interrupted, SettingsError
+from tagsmith.core.run import RunFolder
 from tagsmith.fitting.optimizer import LORA_RATE
 from tagsmith.model import load_classifier
 from tagsmith.processes import resolved_precision
-from tagsmith.run import RunFolder
 from tagsmith.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
 from tagsmith.train import train
 from tests.conftest import make_encoder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tagsmith.classify.classifier import Classifier
-from tagsmith.errors import DataError
+from tagsmith.core.errors import DataError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 

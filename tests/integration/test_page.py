@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tagsmith.comparison.stage import Comparison, compare_runs
+from tagsmith.core.run import RunFolder
 from tagsmith.report.page import write_page
-from tagsmith.run import RunFolder
 from tagsmith.settings import CompareRuns
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 

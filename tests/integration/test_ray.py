@@ -9,7 +9,7 @@ import pytest
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.columns import decided_columns
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tests.conftest import make_documents
 
 BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"

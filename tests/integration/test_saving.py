@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tagsmith.errors import DataError, Interrupted, TryAgainLater
+from tagsmith.core.errors import DataError, Interrupted, TryAgainLater
+from tagsmith.core.run import RunFolder
 from tagsmith.fitting import checkpoint, saving
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.run import RunFolder
 from tagsmith.settings import TrainRun
 from tagsmith.train import train
 from tests.conftest import make_encoder

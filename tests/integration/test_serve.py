@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tagsmith.classify.classifier import Classifier
-from tagsmith.errors import DataError, InputMissing
+from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.serve.answers import Answer, Call
 from tagsmith.serve.logs import JsonLines
 from tests.bundles import make_bundle

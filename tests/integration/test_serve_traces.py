@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.serve.traces import Traces, traces_by_environment
 from tests.bundles import make_bundle
 from tests.integration.test_serve import Slow

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import evaluate_run
-from tagsmith.run import RunFolder
 from tagsmith.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.train import train
 

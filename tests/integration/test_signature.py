@@ -17,9 +17,9 @@ from tagsmith.bundle.__main__ import main
 from tagsmith.bundle.signature import signer, verify_signature
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify_files.stage import classify_files
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.files import digest
 from tagsmith.export.stage import export
-from tagsmith.files import digest
 from tagsmith.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
 from tagsmith.train import train
 from tests.bundles import make_bundle

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.run import RunFolder
 from tagsmith.fitting import loop
 from tagsmith.model import TextClassifier
-from tagsmith.run import RunFolder
 from tagsmith.settings import Precision, TrainRun
 from tagsmith.train import train
 

@@ -18,9 +18,9 @@ import pytest
 
 from tagsmith import tracking
 from tagsmith.classify.classifier import Classifier
-from tagsmith.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.run import RunFolder
 from tagsmith.export.stage import export
-from tagsmith.run import RunFolder
 from tagsmith.settings import BestMetric, ExportRun, Recipe, TrainRun, TrainSettings
 from tagsmith.train import train
 from tests.integration.test_saving import call_at_step

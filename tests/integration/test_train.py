@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith.errors import DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import evaluate_run
 from tagsmith.fitting import checkpoint, saving
 from tagsmith.model import encoder_source
-from tagsmith.run import RunFolder
 from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
 from tagsmith.sweep import judged
 from tagsmith.tokens import cache as token_cache

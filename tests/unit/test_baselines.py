@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from tagsmith.analysis.baselines import chosen_as, decided, tfidf_predictions
 from tagsmith.analysis.intervals import overall
+from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.schema import Schema, Task
 from tagsmith.tfidf import fit_and_predict, margins
 
 SCHEMA = Schema(("rare", "common"), Task.multi_label)

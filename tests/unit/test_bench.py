@@ -13,8 +13,8 @@ from rich.console import Console
 from tagsmith.bench import Measurement, compare, documents, table
 from tagsmith.bench.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.documents import Prepared, TrainingSet, draw
+from tagsmith.core.schema import Schema, Task
 from tagsmith.metrics import indicators
-from tagsmith.schema import Schema, Task
 from tagsmith.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tagsmith.core.errors import DataError
 from tagsmith.data import TaggedData, load
-from tagsmith.errors import DataError
 from tagsmith.settings import JsonlSettings
 from tests.conftest import make_documents, write_jsonl
 

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from tagsmith.core.schema import Task
 from tagsmith.data.check import check, same_text
 from tagsmith.data.documents import Document
-from tagsmith.schema import Task
 
 
 def document(row: int, text: Any, *labels: str, **fields: Any) -> Document:

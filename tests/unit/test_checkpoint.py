@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tagsmith import interruption
-from tagsmith.files import remove_leftovers
+from tagsmith.core import signals as interruption
+from tagsmith.core.files import remove_leftovers
+from tagsmith.core.run import RunFolder
 from tagsmith.fitting.checkpoint import Progress, State, load, newest_usable, save
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.run import RunFolder
 
 
 def state(step: int) -> State:

@@ -18,8 +18,8 @@ import pytest
 
 from tagsmith.classify.classifier import Classifier, Prediction
 from tagsmith.classify.session import CPU, Graph, shares
-from tagsmith.errors import DataError, SettingsError
-from tagsmith.files import digest
+from tagsmith.core.errors import DataError, SettingsError
+from tagsmith.core.files import digest
 from tagsmith.serve.answers import calls
 from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS

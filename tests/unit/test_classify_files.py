@@ -11,7 +11,7 @@ import pytest
 from tagsmith.classify_files import stage as module
 from tagsmith.classify_files.inputs import Input, Row, open_input
 from tagsmith.classify_files.stage import classify_files
-from tagsmith.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.settings import ClassifyRun
 from tests.conftest import make_documents
 

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from tagsmith import config
 from tagsmith.config import STAGES, explain, register, to_settings
-from tagsmith.errors import SettingsError
-from tagsmith.schema import Task
+from tagsmith.core.errors import SettingsError
+from tagsmith.core.schema import Task
 from tagsmith.settings import CsvSettings, LongDocuments, TrainRun, walk
 
 CONFIGS = Path(__file__).parents[2] / "configs"

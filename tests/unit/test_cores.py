@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tagsmith.cores import cores
+from tagsmith.core.cores import cores
 
 
 @pytest.mark.parametrize(

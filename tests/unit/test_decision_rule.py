@@ -8,10 +8,10 @@ import pytest
 from scipy.special import expit
 from scipy.special import softmax as scipy_softmax
 
+from tagsmith.core.errors import DataError, SettingsError
+from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import DecisionRule, cost_matrix, sigmoid, softmax, split_pair
 from tagsmith.decision.scope import Scope
-from tagsmith.errors import DataError, SettingsError
-from tagsmith.schema import Schema, Task
 
 SINGLE = Schema(("bug", "billing", "praise"), Task.single_label)
 MULTI = Schema(("bug", "billing", "praise"), Task.multi_label)

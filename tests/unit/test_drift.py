@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tagsmith.bundle.reference import Histogram, Reference, reference_of
-from tagsmith.errors import DataError
+from tagsmith.core.errors import DataError
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.drift import Drift, by_chance, population_stability_index
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import tagsmith
-from tagsmith.errors import counted
-from tagsmith.files import digest, in_package
+from tagsmith.core.errors import counted
+from tagsmith.core.files import digest, in_package
 
 
 def test_the_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:

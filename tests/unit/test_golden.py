@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tagsmith.bundle import golden
+from tagsmith.core.errors import DataError
+from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
-from tagsmith.errors import DataError
-from tagsmith.schema import Schema, Task
 
 SCHEMA = Schema(("a_b", "c", "d"), Task.multi_label)
 RULE = replace(DecisionRule.plain(SCHEMA, 0.5), thresholds=(0.5, 0.3, 0.7), abstain_below=0.4, set_from=(0.1, 0.1, 0.1))

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from tagsmith.core.schema import Schema, Task
 from tagsmith.improve.acquisition import Chosen, Reason
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Candidate
 from tagsmith.improve.queues import queue_table, tables
 from tagsmith.improve.suspicion import Suspicion
-from tagsmith.schema import Schema, Task
 
 ONE = Schema(("a", "b"), Task.single_label)
 MANY = Schema(("a", "b", "c"), Task.multi_label)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.errors import DataError, SettingsError, TryAgainLater
+from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
 from tagsmith.serve.jobs import JobFull, JobStore
 
 REQUEST: dict[str, Any] = {"displayName": None, "tasks": []}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tagsmith.classify_files.journal import Journal
-from tagsmith.errors import DataError, SettingsError, TryAgainLater
+from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
 
 ABOUT = {"bundle": "a"}
 PIECES = [f"piece {i}\n".encode() for i in range(6)]

@@ -6,9 +6,9 @@ from typing import Any
 import datasets
 import pytest
 
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.schema import Task
 from tagsmith.data import TaggedData, load
-from tagsmith.errors import DataError, InputMissing, SettingsError
-from tagsmith.schema import Task
 from tagsmith.settings import AzureSettings, CsvSettings, DataSettings, JsonlSettings, OnBadRow, TextFoldersSettings
 
 Record = dict[str, Any]

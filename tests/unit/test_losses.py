@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
+from tagsmith.core.schema import Task
 from tagsmith.fitting.losses import DocumentLoss, class_weights
 from tagsmith.metrics import indicators
-from tagsmith.schema import Task
 from tagsmith.settings import ClassWeights, Loss, TrainSettings
 
 CPU = torch.device("cpu")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.decision.scope import Scope
 from tagsmith.export.parity import Answers, Certificate, certify
-from tagsmith.schema import Schema, Task
 
 SCHEMA = Schema(("a", "b"), Task.single_label)
 PLAIN = DecisionRule.plain(SCHEMA, 0.5)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.improve.pool import Pool, read_pool
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.schema import Task
 from tagsmith.data import load, read_azure
 from tagsmith.data.documents import Source
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.schema import Task
 from tagsmith.settings import AzureSettings, OnBadRow
 
 SINGLE, MULTI = "CustomSingleLabelClassification", "CustomMultiLabelClassification"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.schema import Task
 from tagsmith.data import load, read_jsonl
 from tagsmith.data.documents import Document, Source
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.schema import Task
 from tagsmith.settings import JsonlSettings
 
 

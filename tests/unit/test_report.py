@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.errors import DataError, InputMissing
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.run import RunFolder
 from tagsmith.report import confusion_csv, per_class_table, per_class_text
 from tagsmith.report.assets import content_policy, escaped_json, json_text, packed_plotly, script, tables_script
 from tagsmith.report.confusion import Pair, missed_and_invented, most_errors, order_of_classes, pairs
 from tagsmith.report.documents import MOST_CHARACTERS, wrong_documents
 from tagsmith.report.page import write_page
 from tagsmith.report.wording import against, figure, headline, interval, meaning, percent, points
-from tagsmith.run import RunFolder
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
 

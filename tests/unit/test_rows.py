@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tagsmith.errors import DataError
-from tagsmith.rows import BadRow, decode, delimited, is_broken, json_lines
+from tagsmith.core.errors import DataError
+from tagsmith.core.rows import BadRow, decode, delimited, is_broken, json_lines
 
 
 def written(folder: Path, content: str | bytes) -> Path:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.schema import Schema, Task, natural_order, ordered_classes
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.schema import Schema, Task, natural_order, ordered_classes
 
 
 @pytest.mark.parametrize(

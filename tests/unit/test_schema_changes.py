@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.schema_changes import SchemaChanges
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.schema_changes import SchemaChanges
 
 CLASSES = ("billing", "lost", "lost card", "other", "refund")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tagsmith.config import to_settings
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.serve.gate import Keys, host_of
 from tagsmith.serve.service import api_keys, is_loopback
 from tagsmith.settings import ServeRun

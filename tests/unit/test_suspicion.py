@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.improve import suspicion
 from tagsmith.improve.suspicion import (
     NEAR_BONUS,

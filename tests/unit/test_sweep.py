@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from tagsmith.config import CONFIGS, register, script
-from tagsmith.errors import DataError
+from tagsmith.core.errors import DataError
 from tagsmith.settings import BestMetric, TrainRun
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.run import RunFolder
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.run import RunFolder
 from tagsmith.sweep import compare, comparison_table, judged
 
 
@@ -82,7 +82,7 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path: Path) -> None:
 
 
 def test_a_launch_that_spreads_the_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tagsmith.errors import SettingsError
+    from tagsmith.core.errors import SettingsError
     from tagsmith.processes import refuse_launch
 
     refuse_launch()

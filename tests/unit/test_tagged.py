@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.data import TaggedData, load
 from tagsmith.data.tagged import refuse_to_lose
-from tagsmith.errors import DataError, InputMissing, SettingsError
 from tagsmith.settings import JsonlSettings, OnBadRow
 from tests.conftest import make_documents, write_jsonl
 

@@ -18,19 +18,19 @@ from tagsmith.analysis.lengths import class_counts, lengths
 from tagsmith.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
 from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.analysis.predictions import Predictions, read_predictions
+from tagsmith.core.errors import InputMissing, counted
+from tagsmith.core.files import write_json
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.errors import InputMissing, counted
-from tagsmith.files import write_json
 from tagsmith.guidance.guidance import Facts, guidance
 from tagsmith.metrics import indicators, probabilities
 from tagsmith.model import TextClassifier
 from tagsmith.pretrained import PretrainedEncoder, out_of_fold
 from tagsmith.probe import draw_documents
 from tagsmith.processes import on_main
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import AnalysisSettings, CacheSettings
 from tagsmith.tokens.cache import encode_cached

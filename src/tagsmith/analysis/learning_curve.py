@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.bootstrap import OVERALL, addends, figures, redrawn
-from tagsmith.progress import meter
+from tagsmith.core.progress import meter
 
 Floats = NDArray[np.floating[Any]]
 Indicators = NDArray[np.int8]

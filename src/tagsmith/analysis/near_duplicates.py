@@ -15,7 +15,7 @@ import numpy as np
 from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
-from tagsmith.progress import meter
+from tagsmith.core.progress import meter
 
 log = logging.getLogger("tagsmith")
 

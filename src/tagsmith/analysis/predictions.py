@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.errors import DataError
-from tagsmith.schema import Schema
+from tagsmith.core.errors import DataError
+from tagsmith.core.schema import Schema
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tagsmith.annotation.answers import NONE, Answer, offered, said
 from tagsmith.annotation.queue import Question
-from tagsmith.rows import BadRow, json_lines
+from tagsmith.core.rows import BadRow, json_lines
 
 
 def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:

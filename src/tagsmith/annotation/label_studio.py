@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from tagsmith.annotation.answers import Answer, Kind
 from tagsmith.annotation.queue import Question
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 
 CLASS, TEXT = "class", "text"
 """Names of the two tags of the configuration."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.annotation.answers import Settled
-from tagsmith.errors import DataError, InputMissing, listing
-from tagsmith.rows import BadRow, json_lines
+from tagsmith.core.errors import DataError, InputMissing, listing
+from tagsmith.core.rows import BadRow, json_lines
 
 
 @dataclass(frozen=True)

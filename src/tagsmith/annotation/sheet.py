@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tagsmith.annotation.answers import Answer, said
 from tagsmith.annotation.queue import Question
-from tagsmith.files import whole_file
-from tagsmith.rows import BadRow, delimited
+from tagsmith.core.files import whole_file
+from tagsmith.core.rows import BadRow, delimited
 
 COLUMNS = ("id", "text", "suggested", "score", "why", "tag", "annotator")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from tagsmith.bench.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.documents import Prepared, TrainingSet, prepare
-from tagsmith.interruption import leave_with_parent
+from tagsmith.core.signals import leave_with_parent
 from tagsmith.settings import (
     CONTENDERS,
     RECIPES,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.schema import Schema
+from tagsmith.core.schema import Schema
 from tagsmith.settings import TrainRun
 
 

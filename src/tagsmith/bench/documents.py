@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.schema import Schema
+from tagsmith.core.schema import Schema
 from tagsmith.settings import BenchTrainRun
 
 
@@ -56,7 +56,7 @@ def prepare(settings: BenchTrainRun, folder: Path) -> Prepared:
     # Imported here: the process that starts the contenders knows this module, and is to stay a small one, because
     # a new process counts the peak of the one that started it as its own.
     from tagsmith import data
-    from tagsmith.errors import SettingsError
+    from tagsmith.core.errors import SettingsError
     from tagsmith.metrics import indicators
 
     tagged = data.load(settings.data, settings.task, settings.seed)

@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from tagsmith import data
 from tagsmith.amounts import probe_c
 from tagsmith.bench.strategies import Situation, strategies
-from tagsmith.errors import SettingsError, counted
+from tagsmith.core.errors import SettingsError, counted
 from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
 from tagsmith.metrics import decide, indicators, probabilities
 from tagsmith.model import load_pretrained

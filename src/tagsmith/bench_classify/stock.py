@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.model import load_classifier
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.tokens.windows import without_limits
 
 

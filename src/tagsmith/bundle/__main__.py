@@ -7,7 +7,7 @@ from pathlib import Path
 from tagsmith.bundle.contents import SIGNATURE
 from tagsmith.bundle.signature import signer
 from tagsmith.classify.verify import verify
-from tagsmith.errors import SettingsError, TagsmithError
+from tagsmith.core.errors import SettingsError, TagsmithError
 
 USAGE = "usage: python -m tagsmith.bundle verify FOLDER [--key PUBLIC.pem], or sign FOLDER --key PRIVATE.pem"
 

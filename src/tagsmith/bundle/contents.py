@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tagsmith.core.errors import DataError, InputMissing, listing
+from tagsmith.core.files import digest, write_json
+from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.errors import DataError, InputMissing, listing
-from tagsmith.files import digest, write_json
-from tagsmith.schema import Schema
 from tagsmith.tokens.windows import WindowRule
 
 FORMAT = 2

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.errors import DataError, counted, listing
+from tagsmith.core.files import write_lines
+from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import DecisionRule, Decisions
-from tagsmith.errors import DataError, counted, listing
-from tagsmith.files import write_lines
-from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
 Decide = Callable[[list[str], int], tuple[Floats, Decisions]]

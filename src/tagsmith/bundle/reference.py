@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.errors import DataError
-from tagsmith.files import write_json
+from tagsmith.core.errors import DataError
+from tagsmith.core.files import write_json
 
 BINS = 10
 """Most bins of a figure: deciles, as is usual for the index that compares them."""

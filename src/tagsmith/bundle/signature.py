@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.bundle.contents import SIGNATURE, hidden
-from tagsmith.errors import DataError, InputMissing, SettingsError, listing
-from tagsmith.files import written_beside
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
+from tagsmith.core.files import written_beside
 
 KEYS = "expected an elliptic key (P-256, P-384 or P-521) in PEM"
 CHANGED = re.compile(r"Hash mismatch for \W*([^'\"\\]+)")

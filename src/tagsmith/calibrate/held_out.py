@@ -12,18 +12,18 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from tagsmith.core.errors import DataError, Interrupted
+from tagsmith.core.files import json_text, write_json, write_lines, written_beside
+from tagsmith.core.progress import meter
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import nearest_cosine, unit_rows
-from tagsmith.errors import DataError, Interrupted
-from tagsmith.files import json_text, write_json, write_lines, written_beside
 from tagsmith.fitting.fit import fit_fold
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import TextClassifier
 from tagsmith.pretrained import out_of_fold
 from tagsmith.probe import draw_documents
 from tagsmith.processes import from_main
-from tagsmith.progress import meter
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import Encoded, logits_and_vectors
 from tagsmith.settings import HeldOutFrom, TrainRun, TrainSettings
 

@@ -5,8 +5,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, cast
 
-from tagsmith.errors import DataError
-from tagsmith.run import RunFolder
+from tagsmith.core.errors import DataError
+from tagsmith.core.run import RunFolder
 from tagsmith.settings import ModelSettings, TrainRun, TrainSettings, problems
 
 

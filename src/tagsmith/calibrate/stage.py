@@ -23,6 +23,10 @@ from tagsmith.calibrate.held_out import (
     write_out_of_fold,
 )
 from tagsmith.calibrate.recorded import recorded_settings
+from tagsmith.core.errors import SettingsError, TryAgainLater, counted
+from tagsmith.core.files import write_json, written_beside
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.chosen import chosen_rule
 from tagsmith.decision.conformal import set_thresholds
@@ -30,8 +34,6 @@ from tagsmith.decision.figures import before_and_after
 from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
 from tagsmith.decision.thresholds import abstention
-from tagsmith.errors import SettingsError, TryAgainLater, counted
-from tagsmith.files import write_json, written_beside
 from tagsmith.fitting.auto import chosen
 from tagsmith.fitting.fit import embed, suit_device
 from tagsmith.fitting.loop import TaggedSplit
@@ -40,8 +42,6 @@ from tagsmith.model import TextClassifier, load_classifier, load_pretrained
 from tagsmith.pretrained import folds_of
 from tagsmith.probe import draw_documents
 from tagsmith.processes import start_accelerator
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import encode_split, logits_and_vectors
 from tagsmith.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
 from tagsmith.tokens.reading import Reading

@@ -14,10 +14,10 @@ from tagsmith.bundle import golden
 from tagsmith.bundle.signature import verify_signature
 from tagsmith.classify.prediction import Floats, Prediction, predictions
 from tagsmith.classify.session import CPU, Graph
+from tagsmith.core.errors import DataError, InputMissing, counted
+from tagsmith.core.files import digest
+from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import Decisions
-from tagsmith.errors import DataError, InputMissing, counted
-from tagsmith.files import digest
-from tagsmith.schema import Schema
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.truncation import ids_as_read
 from tagsmith.tokens.windows import EncodedDocuments, Ints, encode, without_limits

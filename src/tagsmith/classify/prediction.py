@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import Decisions
-from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
 

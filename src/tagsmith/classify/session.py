@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import onnxruntime
 
-from tagsmith.cores import cores
-from tagsmith.errors import DataError, SettingsError
+from tagsmith.core.cores import cores
+from tagsmith.core.errors import DataError, SettingsError
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from tagsmith.bundle import contents as layout
 from tagsmith.bundle import golden
 from tagsmith.bundle.signature import verify_signature
 from tagsmith.classify.classifier import Classifier
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 
 
 def verify(folder: Path, public_key: Path | None = None) -> list[str]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError, SettingsError
-from tagsmith.rows import BadRow, Rows, decode, delimited, json_lines, text_problem
+from tagsmith.core.errors import DataError, SettingsError
+from tagsmith.core.rows import BadRow, Rows, decode, delimited, json_lines, text_problem
 
 KINDS = "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files"
 

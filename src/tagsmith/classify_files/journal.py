@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from tagsmith.errors import DataError, SettingsError, TryAgainLater
-from tagsmith.files import sync, write_json
+from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
+from tagsmith.core.files import sync, write_json
 
 
 class Journal:

@@ -20,7 +20,7 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.classify_files.inputs import Input, Row, open_input
 from tagsmith.classify_files.journal import Journal
 from tagsmith.classify_files.workers import Work, cores_each, in_processes, lines
-from tagsmith.errors import (
+from tagsmith.core.errors import (
     NO_ROOM,
     DataError,
     InputMissing,
@@ -30,7 +30,7 @@ from tagsmith.errors import (
     counted,
     listing,
 )
-from tagsmith.progress import meter
+from tagsmith.core.progress import meter
 from tagsmith.settings import ClassifyRun
 
 log = logging.getLogger("tagsmith")

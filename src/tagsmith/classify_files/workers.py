@@ -17,9 +17,9 @@ import numpy as np
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.prediction import Prediction
 from tagsmith.classify_files.inputs import Row
-from tagsmith.cores import cores
-from tagsmith.errors import TryAgainLater
-from tagsmith.interruption import leave_with_parent
+from tagsmith.core.cores import cores
+from tagsmith.core.errors import TryAgainLater
+from tagsmith.core.signals import leave_with_parent
 
 AHEAD = 2
 """Chunks that wait beside those that are worked on, so that no process waits for rows."""

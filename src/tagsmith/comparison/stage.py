@@ -9,10 +9,10 @@ from tagsmith.comparison.paired import Decided, compare_answers, losses
 from tagsmith.comparison.pairs import Pair, Side, pair_of, read_runs
 from tagsmith.comparison.result import Json, names, result
 from tagsmith.comparison.verdict import verdict
-from tagsmith.errors import SettingsError
-from tagsmith.files import whole_file, write_json
-from tagsmith.run import RunFolder
-from tagsmith.schema_changes import SchemaChanges
+from tagsmith.core.errors import SettingsError
+from tagsmith.core.files import whole_file, write_json
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.settings import CompareRuns
 
 

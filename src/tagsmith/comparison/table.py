@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.report.wording import FIGURES, chance, signed_points
 
 TITLES = FIGURES | {"coverage": "handled by itself", "precision": "right of these"}

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tagsmith.core.errors import DataError, counted, listing
+from tagsmith.core.schema import Task, natural_order
+from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document
-from tagsmith.errors import DataError, counted, listing
-from tagsmith.schema import Task, natural_order
-from tagsmith.schema_changes import SchemaChanges
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
+from tagsmith.core.rows import is_broken
+from tagsmith.core.schema import Task
 from tagsmith.data.documents import Document, Problem
-from tagsmith.rows import is_broken
-from tagsmith.schema import Task
 
 
 def same_text(text: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetsError
 
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.schema import Schema
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.schema import Schema
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, DatasetsError)
 """What `datasets` raises, depending on what is wrong with a stored data set or with what the hub sends."""

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import InputMissing
-from tagsmith.files import in_package
-from tagsmith.rows import BadRow
-from tagsmith.schema import Task
+from tagsmith.core.errors import InputMissing
+from tagsmith.core.files import in_package
+from tagsmith.core.rows import BadRow
+from tagsmith.core.schema import Task
 from tagsmith.settings import HubSettings, TableSettings
 
 SPLIT_NAMES = {

@@ -11,6 +11,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tagsmith.core.errors import DataError, InputMissing, counted, listing
+from tagsmith.core.schema import Schema, Task, ordered_classes
+from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.changed import Undivided, change_classes, change_tags
 from tagsmith.data.check import check, same_text
@@ -19,9 +22,6 @@ from tagsmith.data.documents import Document, Problem, Source
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.data.tagged import PersonsTags, apply_tags, check_against, read_tagged
-from tagsmith.errors import DataError, InputMissing, counted, listing
-from tagsmith.schema import Schema, Task, ordered_classes
-from tagsmith.schema_changes import SchemaChanges
 from tagsmith.settings import (
     AzureSettings,
     CsvSettings,

@@ -4,10 +4,10 @@ import json
 from pathlib import Path, PurePath
 from typing import Any
 
+from tagsmith.core.errors import DataError, counted
+from tagsmith.core.rows import decode
+from tagsmith.core.schema import Task
 from tagsmith.data.documents import Document, Source, as_text, label_list, locate, not_text, split_name
-from tagsmith.errors import DataError, counted
-from tagsmith.rows import decode
-from tagsmith.schema import Task
 from tagsmith.settings import AzureSettings
 
 KINDS = {

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from tagsmith.core.errors import DataError
+from tagsmith.core.rows import BadRow, delimited
+from tagsmith.core.schema import Task
 from tagsmith.data.documents import Source, add_record, split_files
-from tagsmith.errors import DataError
-from tagsmith.rows import BadRow, delimited
-from tagsmith.schema import Task
 from tagsmith.settings import CsvSettings
 
 

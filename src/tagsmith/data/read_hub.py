@@ -4,10 +4,10 @@ from typing import Any
 
 import datasets
 
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.schema import Task
 from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Document, Source, label_list, locate, optional_fields
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.schema import Task
 from tagsmith.settings import HubSettings
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from tagsmith.core.errors import counted
+from tagsmith.core.rows import BadRow, json_lines
+from tagsmith.core.schema import Task
 from tagsmith.data.documents import Source, add_record, split_files
-from tagsmith.errors import counted
-from tagsmith.rows import BadRow, json_lines
-from tagsmith.schema import Task
 from tagsmith.settings import JsonlSettings
 
 

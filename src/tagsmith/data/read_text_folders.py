@@ -3,10 +3,10 @@
 from collections import Counter
 from pathlib import Path
 
+from tagsmith.core.errors import DataError
+from tagsmith.core.rows import decode
+from tagsmith.core.schema import Task, natural_order
 from tagsmith.data.documents import SPLIT_NAMES, Document, Source, locate
-from tagsmith.errors import DataError
-from tagsmith.rows import decode
-from tagsmith.schema import Task, natural_order
 from tagsmith.settings import TextFoldersSettings
 
 

@@ -1,8 +1,8 @@
 """Texts without tags: a line each, or the text field of rows."""
 
+from tagsmith.core.errors import DataError, SettingsError, listing
+from tagsmith.core.rows import BadRow, delimited, is_broken, json_lines
 from tagsmith.data.documents import locate
-from tagsmith.errors import DataError, SettingsError, listing
-from tagsmith.rows import BadRow, delimited, is_broken, json_lines
 from tagsmith.settings import DataSettings
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from tagsmith.core.errors import counted
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document
-from tagsmith.errors import counted
 
 HELD_OUT = ("test", "validation")
 FURTHER_HELD_OUT = (("train", "test"), ("validation", "test"), ("train", "validation"))

@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from tagsmith.core.errors import SettingsError, counted
+from tagsmith.core.rows import BadRow, is_broken, json_lines
+from tagsmith.core.schema import Task
+from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.changed import rename_tags
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document, Problem, Source, as_text, label_list, locate, not_text
-from tagsmith.errors import SettingsError, counted
-from tagsmith.rows import BadRow, is_broken, json_lines
-from tagsmith.schema import Task
-from tagsmith.schema_changes import SchemaChanges
 
 
 @dataclass

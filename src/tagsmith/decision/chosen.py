@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.schema import Schema
 from tagsmith.decision.calibration import fit_scaling
 from tagsmith.decision.rule import DecisionRule, cost_matrix, split_pair
 from tagsmith.decision.thresholds import class_thresholds, thresholds_of_costs
 from tagsmith.metrics import mean_log_loss
-from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
 

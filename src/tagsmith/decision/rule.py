@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.errors import DataError, SettingsError, counted
+from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import Scope
-from tagsmith.errors import DataError, SettingsError, counted
-from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.errors import DataError
+from tagsmith.core.errors import DataError
 
 Floats = NDArray[np.float32]
 

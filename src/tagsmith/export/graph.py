@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from tagsmith.bundle import contents as layout
+from tagsmith.core.schema import Schema
 from tagsmith.model import TextClassifier
-from tagsmith.schema import Schema
 
 
 class _WithVectors(nn.Module):

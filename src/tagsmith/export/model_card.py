@@ -7,10 +7,10 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
+from tagsmith.core.schema import Schema
 from tagsmith.export.parity import Certificate
 from tagsmith.report import decision_text
-from tagsmith.schema import Schema
 from tagsmith.tokens.windows import WindowRule
 
 FEW = 15

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.errors import counted
+from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import DecisionRule, Decisions
-from tagsmith.errors import counted
 from tagsmith.metrics import figures
-from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
 

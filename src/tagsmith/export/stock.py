@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
 
-from tagsmith.errors import SettingsError
-from tagsmith.files import write_json
+from tagsmith.core.errors import SettingsError
+from tagsmith.core.files import write_json
+from tagsmith.core.schema import Schema
 from tagsmith.model import TextClassifier
-from tagsmith.schema import Schema
 from tagsmith.settings import Pooling
 from tagsmith.tokens.reading import Reading
 

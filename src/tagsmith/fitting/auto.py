@@ -11,16 +11,16 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from tagsmith.errors import DataError, Interrupted, SettingsError, counted
+from tagsmith.core.errors import DataError, Interrupted, SettingsError, counted
+from tagsmith.core.files import write_json
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.evaluate import figures_of, judged, summary
-from tagsmith.files import write_json
 from tagsmith.fitting.fit import embed, fit_fold, set_head
 from tagsmith.fitting.frozen import layers_of
 from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import TextClassifier
 from tagsmith.processes import from_main
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import Recipe, TrainRun, TrainSettings
 

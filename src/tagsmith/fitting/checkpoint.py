@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 import torch
 from torch import Tensor
 
-from tagsmith.files import digest, sync
+from tagsmith.core.files import digest, sync
 
 FORMAT = 3
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{32})\.pt")

@@ -12,14 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
+from tagsmith.core.files import digest
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
+from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.errors import DataError, InputMissing, SettingsError, counted
-from tagsmith.files import digest
 from tagsmith.model import TextClassifier
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
-from tagsmith.schema_changes import SchemaChanges
 from tagsmith.sharding import set_weights
 from tagsmith.tokens.reading import RESTORE_MODEL, Reading
 

@@ -14,7 +14,9 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from numpy.typing import NDArray
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.fitting import lora, soup
 from tagsmith.fitting.attention import quicken_attention
 from tagsmith.fitting.dropout import quicken_dropout
@@ -23,8 +25,6 @@ from tagsmith.fitting.loop import TaggedSplit, fit
 from tagsmith.model import TextClassifier, freeze_embeddings
 from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import from_main
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import Encoded, score
 from tagsmith.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.sharding import set_weights

@@ -16,10 +16,10 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
+from tagsmith.core.progress import meter
 from tagsmith.model import TextClassifier
 from tagsmith.processes import from_main
-from tagsmith.progress import meter
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.packed import Packed, moved
 from tagsmith.tokens.windows import Batch, EncodedDocuments

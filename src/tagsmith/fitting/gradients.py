@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.scoring import Encoded
 from tagsmith.tokens.batches import cut

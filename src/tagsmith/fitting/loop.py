@@ -13,6 +13,10 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from tagsmith.core.progress import meter
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
+from tagsmith.core.signals import noted
 from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.fitting.averages import WeightAverages
 from tagsmith.fitting.checkpoint import Progress
@@ -21,13 +25,9 @@ from tagsmith.fitting.losses import DocumentLoss
 from tagsmith.fitting.optimizer import BadSteps, build_optimizer, clip, set_rates
 from tagsmith.fitting.saving import Checkpoints
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.interruption import noted
 from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier
 from tagsmith.processes import from_main
-from tagsmith.progress import meter
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import Encoded, Part, score
 from tagsmith.settings import TrainSettings
 from tagsmith.tokens.batches import training_batches

@@ -7,7 +7,7 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.model import TextClassifier
 from tagsmith.settings import LoraSettings, Recipe
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from tagsmith.errors import SettingsError
-from tagsmith.schema import Task
+from tagsmith.core.errors import SettingsError
+from tagsmith.core.schema import Task
 from tagsmith.settings import ClassWeights, Loss, TrainSettings
 
 MARGIN = 0.05

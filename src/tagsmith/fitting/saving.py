@@ -11,12 +11,12 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, distributed
 
-from tagsmith.errors import DataError, Interrupted
+from tagsmith.core.errors import DataError, Interrupted
+from tagsmith.core.signals import Interruption
 from tagsmith.fitting import checkpoint
 from tagsmith.fitting.averages import WeightAverages
 from tagsmith.fitting.checkpoint import Progress, State
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.interruption import Interruption
 from tagsmith.model import TextClassifier
 from tagsmith.settings import TrainSettings
 from tagsmith.sharding import set_optimizer, set_weights, whole

@@ -9,9 +9,9 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import Tensor
 
+from tagsmith.core.run import RunFolder
 from tagsmith.model import TextClassifier, load_weights, save_weights
 from tagsmith.processes import on_main
-from tagsmith.run import RunFolder
 
 
 def place(run: RunFolder, number: int) -> RunFolder:

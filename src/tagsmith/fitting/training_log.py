@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker
 from torch import Tensor
 
-from tagsmith.errors import DataError
-from tagsmith.files import sync, whole_file
+from tagsmith.core.errors import DataError
+from tagsmith.core.files import sync, whole_file
+from tagsmith.core.run import RunFolder
 from tagsmith.fitting.checkpoint import Progress
-from tagsmith.run import RunFolder
 from tagsmith.tokens.windows import Batch
 from tagsmith.tracking import chart_names
 

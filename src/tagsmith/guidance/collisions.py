@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.guidance.lines import Facts, Line, Severity, example, named
 from tagsmith.guidance.significance import LEVEL, holm, more_than
 

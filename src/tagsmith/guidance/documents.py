@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named
 from tagsmith.guidance.significance import LEVEL, holm, proportions_differ
 

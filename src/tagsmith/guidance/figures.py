@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.guidance.lines import Facts, Line, Severity, named
 
 WIDE = 0.2

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.schema import Schema
 from tagsmith.improve.acquisition import Chosen, Reason, uncertainty
 from tagsmith.improve.pool import Candidate
 from tagsmith.improve.queues import Line, tag_of
 from tagsmith.improve.suspicion import Suspicion
 from tagsmith.metrics import decide
-from tagsmith.schema import Schema
 
 Floats = NDArray[np.float32]
 

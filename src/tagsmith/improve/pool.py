@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify_files.inputs import Row, open_input
+from tagsmith.core.errors import DataError, InputMissing, listing
+from tagsmith.core.progress import meter
 from tagsmith.data.check import same_text
-from tagsmith.errors import DataError, InputMissing, listing
-from tagsmith.progress import meter
 
 MOST_TOLD = 1000
 """Bad rows that are kept to be told; the others are counted."""

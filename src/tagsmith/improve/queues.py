@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 
 SUSPECTED, NEXT, SUGGESTED = "suspected_tags.jsonl", "tag_next.jsonl", "suggested_tags.jsonl"
 

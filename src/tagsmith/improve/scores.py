@@ -10,13 +10,13 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.amounts import probe_c
+from tagsmith.core.rows import BadRow, json_lines
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.metrics import probabilities
 from tagsmith.model import load_classifier
 from tagsmith.probe import fit_head
-from tagsmith.rows import BadRow, json_lines
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.scoring import score
 from tagsmith.settings import CacheSettings
 from tagsmith.tokens.cache import encode_cached

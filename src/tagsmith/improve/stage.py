@@ -10,13 +10,15 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.core.errors import SettingsError, counted, listing
+from tagsmith.core.files import replace_folder, write_json, write_lines
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.calibration import temperature
-from tagsmith.errors import SettingsError, counted, listing
 from tagsmith.evaluate import rule_of_run
-from tagsmith.files import replace_folder, write_json, write_lines
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Pool, read_pool
@@ -34,8 +36,6 @@ from tagsmith.improve.suspicion import (
 from tagsmith.metrics import indicators, probabilities
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.processes import start_accelerator
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
 from tagsmith.settings import ImproveRun, Recipe
 from tagsmith.tokens.reading import Reading
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from tagsmith.files import in_package
+from tagsmith.core.files import in_package
 
 STATIC = files("tagsmith.report") / "static"
 

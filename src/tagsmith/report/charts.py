@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.report.chart import BAND, GREY, Chart, safe, short
 from tagsmith.report.wording import FIGURES, percent
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.run import RunFolder
-from tagsmith.schema import Schema
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.report.chart import Chart, safe, short
 from tagsmith.report.confusion import Counts, most_errors, order_of_classes
 

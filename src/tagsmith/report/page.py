@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from tagsmith.files import whole_file
+from tagsmith.core.files import whole_file
+from tagsmith.core.run import RunFolder
 from tagsmith.report import assets, charts
 from tagsmith.report.chart import TEMPLATES, Chart
 from tagsmith.report.class_table import class_rows
@@ -14,7 +15,6 @@ from tagsmith.report.inputs import RunFiles, read_run
 from tagsmith.report.matrix import matrices
 from tagsmith.report.templates import environment
 from tagsmith.report.wording import against, headline
-from tagsmith.run import RunFolder
 
 MOST_PAIRS = 50
 MOST_EXAMPLES = 200

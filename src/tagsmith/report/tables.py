@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 
 
 def per_class_table(evaluation: Mapping[str, Any]) -> Table:

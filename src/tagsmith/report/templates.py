@@ -2,7 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 from tagsmith.report import assets
 from tagsmith.report.wording import chance, figure, interval, percent, points, signed_points
 

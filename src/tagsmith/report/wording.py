@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from tagsmith.errors import counted
+from tagsmith.core.errors import counted
 
 FIGURES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1", "log_loss": "log loss"}
 """The figures of an evaluation as they are called."""

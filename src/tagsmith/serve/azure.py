@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tagsmith.schema import Schema
+from tagsmith.core.schema import Schema
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.jobs import CANCELLED, CANCELLING, FAILED, PARTLY, RUNNING, SUCCEEDED, WAITING, Job
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError, SettingsError, TryAgainLater
+from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
 
 LAYOUT = 1
 """Version of the table; a file of another one is refused."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
 from tagsmith.serve.protocol import HEAD, bounded

@@ -14,7 +14,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from tagsmith.errors import SettingsError
+from tagsmith.core.errors import SettingsError
 
 FACTS: ContextVar[dict[str, str | int | float] | None] = ContextVar("FACTS", default=None)
 """Attributes of the span of the request in whose course this is read; None: it has none."""

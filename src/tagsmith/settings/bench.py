@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tagsmith.schema import Task
+from tagsmith.core.schema import Task
 from tagsmith.settings.data import DataSettings
 from tagsmith.settings.fields import REQUIRED, setting
 from tagsmith.settings.recipe import Recipe, TrainSettings

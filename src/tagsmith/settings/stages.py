@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from tagsmith.schema import Task
+from tagsmith.core.schema import Task
 from tagsmith.settings.analysis import AnalysisSettings
 from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem

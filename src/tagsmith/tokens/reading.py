@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagsmith.errors import DataError
+from tagsmith.core.errors import DataError
 from tagsmith.settings import LongDocuments, Pooling
 from tagsmith.tokens.windows import WindowRule
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tagsmith.errors import DataError, InputMissing
-from tagsmith.rows import is_broken
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.rows import is_broken
 
 
 class Task(Enum):

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from tagsmith.errors import DataError, InputMissing, listing
+from tagsmith.core.errors import DataError, InputMissing, listing
 
 PARTS = ("rename", "merge", "split", "add", "delete")
 

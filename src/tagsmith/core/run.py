@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError, InputMissing, SettingsError, listing
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
 
 RECORDED = (
     "tagsmith",

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from tagsmith.errors import DataError, counted
+from tagsmith.core.errors import DataError, counted
 
 csv.field_size_limit(2**31 - 1)  # The default of 131,072 characters is less than a long document has.
 
