@@ -1,7 +1,7 @@
 """Queues to files of a tool in which people tag (give), and its export to tags (take)."""
 
-from tagsmith.config import script
-from tagsmith.settings import AnnotateRun, GiveTake
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import AnnotateRun, GiveTake
 
 
 @script("annotate")

@@ -1,7 +1,7 @@
 """The Classifier beside other ways to classify with the same encoder: a line of JSON a measurement, then one table."""
 
-from tagsmith.config import script
-from tagsmith.settings import BenchClassifyRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import BenchClassifyRun
 
 
 @script("bench_classify")

@@ -1,7 +1,7 @@
 """What learning curves expect of more documents, beside what these bring: JSON lines, then a table."""
 
-from tagsmith.config import script
-from tagsmith.settings import BenchCurveRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import BenchCurveRun
 
 
 @script("bench_curve")

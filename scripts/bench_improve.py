@@ -1,7 +1,7 @@
 """Ways to choose what to tag next beside each other, and wrong tags that are looked for: JSON lines, then a table."""
 
-from tagsmith.config import script
-from tagsmith.settings import BenchImproveRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import BenchImproveRun
 
 
 @script("bench_improve")

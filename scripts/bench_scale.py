@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from tagsmith.config import script
-from tagsmith.settings import BenchScaleRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import BenchScaleRun
 
 THINGS = ["account", "booking", "card", "claim", "delivery", "invoice", "loan", "meter", "order", "parcel",
           "password", "refund", "router", "seat", "subscription", "ticket"]  # fmt: skip

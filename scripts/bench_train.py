@@ -1,7 +1,7 @@
 """Tagsmith's recipes beside other ways to train a classifier: a line of JSON a measurement, then one table."""
 
-from tagsmith.config import script
-from tagsmith.settings import BenchTrainRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import BenchTrainRun
 
 
 @script("bench_train")

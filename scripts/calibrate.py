@@ -1,7 +1,7 @@
 """A trained run to scores that mean what they say, thresholds, and what goes to a person."""
 
-from tagsmith.config import script
-from tagsmith.settings import CalibrateRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import CalibrateRun
 
 
 @script("calibrate")

@@ -1,7 +1,7 @@
 """Kill training again and again, resume it, and compare with a run that was never killed."""
 
-from tagsmith.config import script
-from tagsmith.settings import CheckKills
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import CheckKills
 
 
 @script("check_kills")

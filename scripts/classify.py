@@ -1,7 +1,7 @@
 """Classify a file or a folder of documents with an exported bundle."""
 
-from tagsmith.config import script
-from tagsmith.settings import ClassifyRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import ClassifyRun
 
 
 @script("classify")

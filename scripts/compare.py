@@ -1,7 +1,7 @@
 """Compare two runs on the same documents: figures, classes, documents that changed sides."""
 
-from tagsmith.config import script
-from tagsmith.settings import CompareRuns
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import CompareRuns
 
 
 @script("compare")

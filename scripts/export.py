@@ -1,7 +1,7 @@
 """A run to a bundle that needs neither the run nor torch, with a proof that both give the same scores."""
 
-from tagsmith.config import script
-from tagsmith.settings import ExportRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import ExportRun
 
 
 @script("export")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tagsmith.config import script
-from tagsmith.settings import ImproveRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import ImproveRun
 
 
 @script("improve")

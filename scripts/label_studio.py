@@ -1,7 +1,7 @@
 """Queues to a running Label Studio (push), and what people have tagged there back (pull)."""
 
-from tagsmith.config import script
-from tagsmith.settings import LabelStudioRun, PushPull
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import LabelStudioRun, PushPull
 
 
 @script("label_studio")

@@ -1,7 +1,7 @@
 """Serve exported bundles over HTTP."""
 
-from tagsmith.config import script
-from tagsmith.settings import ServeRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import ServeRun
 
 
 @script("serve")

@@ -1,7 +1,7 @@
 """Tagged documents to a trained and evaluated classifier."""
 
-from tagsmith.config import script
-from tagsmith.settings import TrainRun
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import TrainRun
 
 
 @script("train")
@@ -11,8 +11,8 @@ def main(settings: TrainRun) -> float | None:
 
     from rich.console import Console
 
+    from tagsmith.config.sweep import judged
     from tagsmith.report import decision_text, per_class_table
-    from tagsmith.sweep import judged
     from tagsmith.train import train
 
     run, evaluation = train(settings)

@@ -10,10 +10,10 @@ from typing import Any
 import requests
 import uvicorn
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.app import Service
 from tagsmith.serve.service import config_of, listen
 from tagsmith.serve.traces import Traces
-from tagsmith.settings import ServeSettings
 
 KEY = "a-key-of-the-tests"
 

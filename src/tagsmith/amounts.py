@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from tagsmith.config.settings import Recipe, TrainSettings
 from tagsmith.scoring import Encoded
-from tagsmith.settings import Recipe, TrainSettings
 
 log = logging.getLogger("tagsmith")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith.classification_figures import ClassificationFigures
+from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.files import write_json, write_lines
 from tagsmith.core.run import RunFolder
@@ -23,7 +24,6 @@ from tagsmith.metrics import figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.processes import start_accelerator
 from tagsmith.scoring import encode_split, logits_and_vectors, score
-from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
+from tagsmith.config.settings import CheckKills, TrainRun
 from tagsmith.core.errors import listing
 from tagsmith.core.run import RunFolder
-from tagsmith.settings import CheckKills, TrainRun
 from tagsmith.train import train
 
 log = logging.getLogger("tagsmith")

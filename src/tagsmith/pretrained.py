@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.amounts import probe_c
+from tagsmith.config.settings import CacheSettings, DataSettings, ModelSettings, Pooling
 from tagsmith.core.errors import DataError
 from tagsmith.core.files import written_beside
 from tagsmith.core.progress import meter
@@ -24,7 +25,6 @@ from tagsmith.metrics import indicators
 from tagsmith.model import load_pretrained
 from tagsmith.probe import fit_head
 from tagsmith.scoring import score
-from tagsmith.settings import CacheSettings, DataSettings, ModelSettings, Pooling
 from tagsmith.tokens.cache import encode_cached
 from tagsmith.tokens.reading import Reading
 

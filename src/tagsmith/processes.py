@@ -10,9 +10,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import broadcast_object_list, parse_flag_from_env
 
+from tagsmith.config.settings import Precision
 from tagsmith.core.cores import cores
 from tagsmith.core.errors import SettingsError, TagsmithError
-from tagsmith.settings import Precision
 
 T = TypeVar("T")
 

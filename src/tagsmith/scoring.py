@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from tagsmith.config.settings import CacheSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.progress import meter
 from tagsmith.core.schema import Schema
 from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier
 from tagsmith.processes import on_main
-from tagsmith.settings import CacheSettings
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.cache import encode_cached
 from tagsmith.tokens.packed import Packed, mean_by_group, tensors

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from accelerate import Accelerator
 from accelerate.tracking import MLflowTracker
 
+from tagsmith.config.settings import TrainSettings
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.report import confusion_csv, per_class_text
-from tagsmith.settings import TrainSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from tagsmith import data
 from tagsmith.amounts import with_amounts
 from tagsmith.calibrate.stage import calibrate, check_costs, forget
+from tagsmith.config.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.core.files import remove_leftovers, replace_folder, write_json, write_lines
 from tagsmith.core.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
@@ -42,7 +43,6 @@ from tagsmith.model import (
 from tagsmith.pretrained import folds_of
 from tagsmith.processes import from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.scoring import encode_split
-from tagsmith.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
 from tagsmith.sharding import shard, whole
 from tagsmith.tokens.reading import Reading
 from tagsmith.tracking import require_mlflow, tracked

@@ -216,7 +216,7 @@ def test_an_evaluation_whose_reader_has_gone_is_whole(script: Script, tiny: Tiny
 )
 @pytest.mark.parametrize("end", ["", "| true", ">&-"])
 def test_who_does_not_read_changes_no_status(tmp_path: Path, stage: str, status: int, end: str) -> None:
-    start = "import time\nfrom tagsmith.config import script\nfrom tagsmith.core.errors import DataError\n"
+    start = "import time\nfrom tagsmith.config.hydra_door import script\nfrom tagsmith.core.errors import DataError\n"
     wait = "time.sleep(0.3); " if end == "| true" else ""
     main = f"def main(settings):\n    {wait}{stage}\n    open('done', 'w')\n"
     (tmp_path / "some.py").write_text(f"{start}{main}script('compare')(main)()\n")

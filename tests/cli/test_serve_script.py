@@ -102,7 +102,7 @@ def test_a_port_that_is_taken(script: Script, tmp_path: Path) -> None:
 
 def test_the_service_needs_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys, tagsmith.serve.service, tagsmith.config\n"
+        "import sys, tagsmith.serve.service, tagsmith.config.hydra_door\n"
         "heavy = {'torch', 'transformers', 'datasets', 'pandas', 'sklearn', 'scipy', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

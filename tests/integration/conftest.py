@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
+from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
+from tagsmith.config.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings
 from tagsmith.core.errors import Interrupted
 from tagsmith.fitting import loop
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings
 from tagsmith.train import train
 
 

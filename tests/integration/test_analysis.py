@@ -15,11 +15,11 @@ from tagsmith.analysis.lengths import lengths
 from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.analysis.predictions import read_predictions
 from tagsmith.calibrate.stage import calibrate_run
+from tagsmith.config.settings import AnalysisSettings, CacheSettings, CalibrateRun, EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.core.errors import DataError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.evaluate import evaluate_run
-from tagsmith.settings import AnalysisSettings, CacheSettings, CalibrateRun, EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.train import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
 

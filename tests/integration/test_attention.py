@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tagsmith.config.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.fitting.attention import NAME, quicken_attention
 from tagsmith.model import TextClassifier, load_pretrained
-from tagsmith.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.tokens.packed import tensors
 from tagsmith.tokens.windows import encode
 from tests.conftest import make_encoder

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tagsmith.config.settings import BestMetric, Recipe, TrainRun
 from tagsmith.core.errors import Interrupted
 from tagsmith.core.run import RunFolder
 from tagsmith.data.split import draw_folds
 from tagsmith.fitting import auto
 from tagsmith.metrics import indicators
-from tagsmith.settings import BestMetric, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 

@@ -12,9 +12,9 @@ from tagsmith.bench_classify.compare import Measurement, compare, percentile, ta
 from tagsmith.bench_classify.contenders import CONTENDERS, Task, missing
 from tagsmith.bench_classify.stock import write_stock
 from tagsmith.classify.classifier import Classifier
+from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.export.stage import export
-from tagsmith.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 

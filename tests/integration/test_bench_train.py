@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tagsmith.bench import compare
+from tagsmith.config.settings import BenchTrainRun, EvaluateSettings, JsonlSettings, ModelSettings, TrainSettings
 from tagsmith.core.errors import SettingsError
-from tagsmith.settings import BenchTrainRun, EvaluateSettings, JsonlSettings, ModelSettings, TrainSettings
 from tests.conftest import TOPICS, make_documents, write_jsonl
 
 

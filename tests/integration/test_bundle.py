@@ -15,6 +15,9 @@ from tagsmith.bundle import contents as layout
 from tagsmith.bundle.__main__ import main
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
+from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
+from tagsmith.config.settings import TrainSettings as Training
+from tagsmith.config.settings import problems as problems_of
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.files import digest
 from tagsmith.core.run import RunFolder
@@ -25,9 +28,6 @@ from tagsmith.export import stage as export_module
 from tagsmith.export.stage import export
 from tagsmith.model import load_classifier
 from tagsmith.scoring import score
-from tagsmith.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
-from tagsmith.settings import TrainSettings as Training
-from tagsmith.settings import problems as problems_of
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl

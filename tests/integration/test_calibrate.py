@@ -11,15 +11,7 @@ import pytest
 from tagsmith.calibrate import held_out
 from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.classify.classifier import Classifier
-from tagsmith.core.errors import DataError, Interrupted, SettingsError
-from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
-from tagsmith.data.dataset_folders import load_documents
-from tagsmith.decision.rule import softmax
-from tagsmith.evaluate import evaluate_run
-from tagsmith.export.stage import export
-from tagsmith.pretrained import folds_of
-from tagsmith.settings import (
+from tagsmith.config.settings import (
     CalibrateRun,
     CalibrateSettings,
     EvaluateRun,
@@ -30,6 +22,14 @@ from tagsmith.settings import (
     Split,
     TrainRun,
 )
+from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.rule import softmax
+from tagsmith.evaluate import evaluate_run
+from tagsmith.export.stage import export
+from tagsmith.pretrained import folds_of
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 

@@ -7,11 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tagsmith.core.errors import DataError, InputMissing
-from tagsmith.core.run import RunFolder
-from tagsmith.evaluate import evaluate_run
-from tagsmith.export.stage import export
-from tagsmith.settings import (
+from tagsmith.config.settings import (
     EvaluateRun,
     ExportRun,
     JsonlSettings,
@@ -20,6 +16,10 @@ from tagsmith.settings import (
     TrainRun,
     TrainSettings,
 )
+from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.run import RunFolder
+from tagsmith.evaluate import evaluate_run
+from tagsmith.export.stage import export
 from tagsmith.train import train
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from tagsmith.classify.classifier import Classifier
+from tagsmith.config.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.export import stage as export_module
 from tagsmith.export.stage import export
-from tagsmith.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
 from tests.integration.conftest import settings_in

@@ -9,11 +9,11 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import load_pretrained
-from tagsmith.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train
 from tests.conftest import make_encoder

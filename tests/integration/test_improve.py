@@ -10,6 +10,7 @@ import pytest
 
 from tagsmith.bench.strategies import Situation, strategies
 from tagsmith.bench.tagging import find_turned, turn_tags
+from tagsmith.config.settings import STRATEGIES, CacheSettings, ImproveRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
@@ -18,7 +19,6 @@ from tagsmith.improve import improve_run
 from tagsmith.improve.acquisition import NEAR_COPY, unit_rows
 from tagsmith.metrics import indicators
 from tagsmith.pretrained import folds_of
-from tagsmith.settings import STRATEGIES, CacheSettings, ImproveRun, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
 

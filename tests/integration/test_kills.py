@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tagsmith.config.settings import CheckKills, TrainRun
 from tagsmith.kills import check_kills
-from tagsmith.settings import CheckKills, TrainRun
 
 Make = Callable[..., TrainRun]
 

@@ -12,10 +12,10 @@ import pytest
 
 from tagsmith.annotation import server
 from tagsmith.annotation.server import pull, push
+from tagsmith.config.settings import LabelStudioRun, PushPull
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
-from tagsmith.settings import LabelStudioRun, PushPull
 from tests.conftest import write_jsonl
 
 

@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 from tagsmith import train as stage
+from tagsmith.config.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting.optimizer import LORA_RATE
 from tagsmith.model import load_classifier
 from tagsmith.processes import resolved_precision
-from tagsmith.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
 from tagsmith.train import train
 from tests.conftest import make_encoder
 from tests.integration.test_frozen import largest_difference

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tagsmith.comparison.stage import Comparison, compare_runs
+from tagsmith.config.settings import CompareRuns
 from tagsmith.core.run import RunFolder
 from tagsmith.report.page import write_page
-from tagsmith.settings import CompareRuns
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
 CHROMIUM = next(

@@ -9,13 +9,13 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from tagsmith.config.settings import CacheSettings, TrainRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.model import load_pretrained
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
-from tagsmith.settings import CacheSettings, TrainRun
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import TrainRun
 from tagsmith.core.errors import DataError, Interrupted, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting import checkpoint, saving
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.settings import TrainRun
 from tagsmith.train import train
 from tests.conftest import make_encoder
 from tests.integration.test_train import same_weights

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tagsmith.bundle.reference import Reference
+from tagsmith.config.settings import ExportRun, Recipe, TrainRun
 from tagsmith.export.stage import export
-from tagsmith.settings import ExportRun, Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
 from tests.serving import Served, serving

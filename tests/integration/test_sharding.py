@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tagsmith.config.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import evaluate_run
-from tagsmith.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.train import train
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,10 @@ from tagsmith.bundle.__main__ import main
 from tagsmith.bundle.signature import signer, verify_signature
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify_files.stage import classify_files
+from tagsmith.config.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.files import digest
 from tagsmith.export.stage import export
-from tagsmith.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
 from tagsmith.train import train
 from tests.bundles import make_bundle
 

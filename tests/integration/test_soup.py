@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tagsmith.config.settings import Recipe, TrainRun
 from tagsmith.core.errors import DataError, Interrupted
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting import fit, soup
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.settings import Recipe, TrainRun
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 from tests.integration.test_saving import Killed, figures, kill

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from tagsmith.analysis.predictions import read_predictions
 from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.comparison.stage import compare_runs
+from tagsmith.config.settings import CalibrateRun, CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.files import digest
 from tagsmith.core.schema import Schema
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.fitting import fit
 from tagsmith.fitting.earlier import head_rows, rows_of
-from tagsmith.settings import CalibrateRun, CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
 from tagsmith.train import train
 from tests.conftest import make_encoder
 

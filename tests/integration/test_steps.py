@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tagsmith.config.settings import Precision, TrainRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting import loop
 from tagsmith.model import TextClassifier
-from tagsmith.settings import Precision, TrainRun
 from tagsmith.train import train
 
 Make = Callable[..., TrainRun]

@@ -8,12 +8,12 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
+from tagsmith.config.settings import Pooling
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import sigmoid, softmax
 from tagsmith.export.stock import pipeline_scores, refusal, stock_classifier, write_stock
 from tagsmith.model import TextClassifier
-from tagsmith.settings import Pooling
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import WindowRule, encode
 from tests.conftest import make_documents, make_encoder

@@ -18,10 +18,10 @@ import pytest
 
 from tagsmith import tracking
 from tagsmith.classify.classifier import Classifier
+from tagsmith.config.settings import BestMetric, ExportRun, Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.export.stage import export
-from tagsmith.settings import BestMetric, ExportRun, Recipe, TrainRun, TrainSettings
 from tagsmith.train import train
 from tests.integration.test_saving import call_at_step
 
@@ -331,7 +331,7 @@ def test_mlflow_that_is_off_is_not_imported(single_label_file: Path, encoder: Pa
     code = f"""
 import sys
 import tagsmith.export.stage
-from tagsmith.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
+from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
 from tagsmith.train import train
 run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=JsonlSettings(train={str(single_label_file)!r}),
                model=ModelSettings(path={str(encoder)!r}), train=TrainSettings(cpu=True, epochs=1)))

@@ -6,13 +6,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tagsmith.config.settings import (
+    BestMetric,
+    CacheSettings,
+    EvaluateRun,
+    ModelSettings,
+    Precision,
+    Recipe,
+    Split,
+    TrainRun,
+)
+from tagsmith.config.sweep import judged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import evaluate_run
 from tagsmith.fitting import checkpoint, saving
 from tagsmith.model import encoder_source
-from tagsmith.settings import BestMetric, CacheSettings, EvaluateRun, ModelSettings, Precision, Recipe, Split, TrainRun
-from tagsmith.sweep import judged
 from tagsmith.tokens import cache as token_cache
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
@@ -254,7 +263,7 @@ def test_max_tokens_beyond_the_encoder_is_refused(settings: Make, single_label_f
 
 
 def test_skipped_rows_are_written_to_the_run(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
-    from tagsmith.settings import OnBadRow
+    from tagsmith.config.settings import OnBadRow
 
     mixed = tmp_path / "mixed.jsonl"
     mixed.write_text(single_label_file.read_text() + '{"text": "", "label": "food"}\nno json\n')

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tagsmith.amounts import default_epochs, default_rate, with_amounts
+from tagsmith.config.settings import Recipe, TrainSettings
 from tagsmith.scoring import Encoded
-from tagsmith.settings import Recipe, TrainSettings
 
 
 class Documents(SimpleNamespace):

@@ -13,9 +13,9 @@ from rich.console import Console
 from tagsmith.bench import Measurement, compare, documents, table
 from tagsmith.bench.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.documents import Prepared, TrainingSet, draw
+from tagsmith.config.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 from tagsmith.core.schema import Schema, Task
 from tagsmith.metrics import indicators
-from tagsmith.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 
 
 def test_every_recipe_is_a_contender() -> None:

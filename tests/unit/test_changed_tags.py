@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import JsonlSettings
 from tagsmith.core.errors import DataError
 from tagsmith.data import TaggedData, load
-from tagsmith.settings import JsonlSettings
 from tests.conftest import make_documents, write_jsonl
 
 

@@ -11,8 +11,8 @@ import pytest
 from tagsmith.classify_files import stage as module
 from tagsmith.classify_files.inputs import Input, Row, open_input
 from tagsmith.classify_files.stage import classify_files
+from tagsmith.config.settings import ClassifyRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
-from tagsmith.settings import ClassifyRun
 from tests.conftest import make_documents
 
 BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"

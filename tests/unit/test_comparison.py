@@ -17,12 +17,12 @@ from tagsmith.comparison.paired import Decided, compare_answers, documents_neede
 from tagsmith.comparison.pairs import Pair, pair_of, read_runs
 from tagsmith.comparison.stage import compare_runs, comparison_of
 from tagsmith.comparison.table import comparison_text
+from tagsmith.config.settings import BestMetric, CompareRuns, Retagged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.metrics import figures
-from tagsmith.settings import BestMetric, CompareRuns, Retagged
 from tests.made_runs import make_run
 
 Lines = list[tuple[str, list[str], list[str]]]

@@ -10,11 +10,11 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig
 
-from tagsmith import config
-from tagsmith.config import STAGES, explain, register, to_settings
+from tagsmith.config import hydra_door as config
+from tagsmith.config.hydra_door import STAGES, explain, register, to_settings
+from tagsmith.config.settings import CsvSettings, LongDocuments, TrainRun, walk
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
-from tagsmith.settings import CsvSettings, LongDocuments, TrainRun, walk
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SOURCES = {

@@ -6,10 +6,17 @@ from typing import Any
 import datasets
 import pytest
 
+from tagsmith.config.settings import (
+    AzureSettings,
+    CsvSettings,
+    DataSettings,
+    JsonlSettings,
+    OnBadRow,
+    TextFoldersSettings,
+)
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.schema import Task
 from tagsmith.data import TaggedData, load
-from tagsmith.settings import AzureSettings, CsvSettings, DataSettings, JsonlSettings, OnBadRow, TextFoldersSettings
 
 Record = dict[str, Any]
 

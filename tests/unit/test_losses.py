@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from tagsmith.config.settings import ClassWeights, Loss, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
 from tagsmith.fitting.losses import DocumentLoss, class_weights
 from tagsmith.metrics import indicators
-from tagsmith.settings import ClassWeights, Loss, TrainSettings
 
 CPU = torch.device("cpu")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tagsmith.config import SECTIONS, STAGES
-from tagsmith.misspelt import misspelt
+from tagsmith.config.hydra_door import SECTIONS, STAGES
+from tagsmith.config.misspelt import misspelt
 
 GROUPS = {group: kinds.values() for group, kinds in SECTIONS.items()}
 

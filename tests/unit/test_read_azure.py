@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import AzureSettings, OnBadRow
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_azure
 from tagsmith.data.documents import Source
-from tagsmith.settings import AzureSettings, OnBadRow
 
 SINGLE, MULTI = "CustomSingleLabelClassification", "CustomMultiLabelClassification"
 TEXTS = {"1.txt": "one", "2.txt": "two", "3.txt": "three", "4.txt": "four"}

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import CsvSettings, problems
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_csv
 from tagsmith.data.documents import Document, Source
-from tagsmith.settings import CsvSettings, problems
 
 
 def read(folder: Path, content: str | bytes, **settings: Any) -> Source:

@@ -6,11 +6,11 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
+from tagsmith.config.settings import HubSettings, problems
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_hub
 from tagsmith.data.documents import Source
-from tagsmith.settings import HubSettings, problems
 
 AB = ClassLabel(names=["a", "b"])
 

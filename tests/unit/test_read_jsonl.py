@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import JsonlSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_jsonl
 from tagsmith.data.documents import Document, Source
-from tagsmith.settings import JsonlSettings
 
 
 def read(folder: Path, *lines: dict[str, Any] | str, **settings: Any) -> Source:

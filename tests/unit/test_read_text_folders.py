@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import TextFoldersSettings, problems
 from tagsmith.core.errors import DataError, InputMissing, TagsmithError
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_text_folders
 from tagsmith.data.documents import Source
-from tagsmith.settings import TextFoldersSettings, problems
 
 FOUR = {"sport/1.txt": "goal", "sport/2.txt": "match", "trade/1.txt": "price", "trade/2.txt": "market"}
 

@@ -1,10 +1,10 @@
 import pytest
 
-from tagsmith.config import to_settings
+from tagsmith.config.hydra_door import to_settings
+from tagsmith.config.settings import ServeRun
 from tagsmith.core.errors import SettingsError
 from tagsmith.serve.gate import Keys, host_of
 from tagsmith.serve.service import api_keys, is_loopback
-from tagsmith.settings import ServeRun
 from tests.unit.test_config import composed
 
 GOOD = "serve.deployments={production: bundles/v3, staging: bundles/v4}"

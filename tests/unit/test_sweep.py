@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from tagsmith.config import CONFIGS, register, script
+from tagsmith.config.hydra_door import CONFIGS, register, script
+from tagsmith.config.settings import BestMetric, TrainRun
 from tagsmith.core.errors import DataError
-from tagsmith.settings import BestMetric, TrainRun
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tagsmith.config.sweep import compare, comparison_table, judged
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
-from tagsmith.sweep import compare, comparison_table, judged
 
 
 def write_run(folder: Path, rate: float, macro: float | None, split: str = "test") -> None:

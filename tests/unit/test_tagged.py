@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import JsonlSettings, OnBadRow
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.data import TaggedData, load
 from tagsmith.data.tagged import refuse_to_lose
-from tagsmith.settings import JsonlSettings, OnBadRow
 from tests.conftest import make_documents, write_jsonl
 
 

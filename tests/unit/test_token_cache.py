@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from tokenizers import Tokenizer
 
-from tagsmith.settings import CacheSettings
+from tagsmith.config.settings import CacheSettings
 from tagsmith.tokens import cache as token_cache
 from tagsmith.tokens import windows
 from tagsmith.tokens.cache import encode_cached, key_of
@@ -169,7 +169,7 @@ def test_two_processes_that_make_one_entry(tmp_path: Path, cache: CacheSettings,
 import json, sys
 from pathlib import Path
 from tokenizers import Tokenizer
-from tagsmith.settings import CacheSettings
+from tagsmith.config.settings import CacheSettings
 from tagsmith.tokens.cache import encode_cached
 from tagsmith.tokens.windows import WindowRule
 tokenizer = Tokenizer.from_file(sys.argv[1])

@@ -18,6 +18,7 @@ from tagsmith.analysis.lengths import class_counts, lengths
 from tagsmith.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
 from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.analysis.predictions import Predictions, read_predictions
+from tagsmith.config.settings import AnalysisSettings, CacheSettings
 from tagsmith.core.errors import InputMissing, counted
 from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
@@ -32,7 +33,6 @@ from tagsmith.pretrained import PretrainedEncoder, out_of_fold
 from tagsmith.probe import draw_documents
 from tagsmith.processes import on_main
 from tagsmith.scoring import score
-from tagsmith.settings import AnalysisSettings, CacheSettings
 from tagsmith.tokens.cache import encode_cached
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode

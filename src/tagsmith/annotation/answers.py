@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from tagsmith.settings import OnDisagreement
+from tagsmith.config.settings import OnDisagreement
 
 
 class Kind(Enum):

@@ -10,11 +10,11 @@ import requests
 from tagsmith.annotation import label_studio
 from tagsmith.annotation.queue import read_questions, same_document
 from tagsmith.annotation.stage import model_name, queues, write_tags
+from tagsmith.config.settings import LabelStudioRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.settings import LabelStudioRun
 
 TOKEN = "LABEL_STUDIO_TOKEN"
 PAGE = 100

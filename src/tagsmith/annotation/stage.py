@@ -10,12 +10,12 @@ from typing import Any
 from tagsmith.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.annotation.answers import Answer, Kind, settle
 from tagsmith.annotation.queue import Question, read_questions, same_document, tag_lines
+from tagsmith.config.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted, listing
 from tagsmith.core.files import replace_folder, whole_file, write_json, write_lines
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
 
 
 def give(settings: AnnotateRun) -> tuple[Path, int]:

@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 
 from tagsmith.bench.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.documents import Prepared, TrainingSet, prepare
-from tagsmith.core.signals import leave_with_parent
-from tagsmith.settings import (
+from tagsmith.config.settings import (
     CONTENDERS,
     RECIPES,
     BenchTrainRun,
@@ -28,6 +27,7 @@ from tagsmith.settings import (
     Recipe,
     TrainRun,
 )
+from tagsmith.core.signals import leave_with_parent
 
 log = logging.getLogger("tagsmith")
 

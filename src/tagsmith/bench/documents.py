@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import BenchTrainRun
 from tagsmith.core.schema import Schema
-from tagsmith.settings import BenchTrainRun
 
 
 @dataclass(frozen=True)

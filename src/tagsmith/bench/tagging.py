@@ -15,6 +15,7 @@ from sklearn.metrics import f1_score
 from tagsmith import data
 from tagsmith.amounts import probe_c
 from tagsmith.bench.strategies import Situation, strategies
+from tagsmith.config.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.core.errors import SettingsError, counted
 from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
 from tagsmith.metrics import decide, indicators, probabilities
@@ -23,7 +24,6 @@ from tagsmith.pretrained import folds_of, out_of_fold
 from tagsmith.probe import fit_head
 from tagsmith.processes import start_accelerator
 from tagsmith.scoring import score
-from tagsmith.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.tokens.cache import encode_cached
 
 Floats = NDArray[np.float32]

@@ -18,9 +18,9 @@ from rich.text import Text
 from tagsmith.bench_classify.contenders import Task, missing
 from tagsmith.bundle import contents as layout
 from tagsmith.classify_files.inputs import open_input
+from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Schema
-from tagsmith.settings import CLASSIFIERS, BenchClassifyRun
 
 log = logging.getLogger("tagsmith")
 

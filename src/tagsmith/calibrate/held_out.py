@@ -12,6 +12,7 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import HeldOutFrom, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted
 from tagsmith.core.files import json_text, write_json, write_lines, written_beside
 from tagsmith.core.progress import meter
@@ -25,7 +26,6 @@ from tagsmith.pretrained import out_of_fold
 from tagsmith.probe import draw_documents
 from tagsmith.processes import from_main
 from tagsmith.scoring import Encoded, logits_and_vectors
-from tagsmith.settings import HeldOutFrom, TrainRun, TrainSettings
 
 log = logging.getLogger("tagsmith")
 

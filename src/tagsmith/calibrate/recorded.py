@@ -5,9 +5,9 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, cast
 
+from tagsmith.config.settings import ModelSettings, TrainRun, TrainSettings, problems
 from tagsmith.core.errors import DataError
 from tagsmith.core.run import RunFolder
-from tagsmith.settings import ModelSettings, TrainRun, TrainSettings, problems
 
 
 def recorded_settings(run: RunFolder) -> TrainRun:

@@ -23,6 +23,7 @@ from tagsmith.calibrate.held_out import (
     write_out_of_fold,
 )
 from tagsmith.calibrate.recorded import recorded_settings
+from tagsmith.config.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
 from tagsmith.core.errors import SettingsError, TryAgainLater, counted
 from tagsmith.core.files import write_json, written_beside
 from tagsmith.core.run import RunFolder
@@ -43,7 +44,6 @@ from tagsmith.pretrained import folds_of
 from tagsmith.probe import draw_documents
 from tagsmith.processes import start_accelerator
 from tagsmith.scoring import encode_split, logits_and_vectors
-from tagsmith.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
 

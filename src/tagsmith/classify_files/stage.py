@@ -20,6 +20,7 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.classify_files.inputs import Input, Row, open_input
 from tagsmith.classify_files.journal import Journal
 from tagsmith.classify_files.workers import Work, cores_each, in_processes, lines
+from tagsmith.config.settings import ClassifyRun
 from tagsmith.core.errors import (
     NO_ROOM,
     DataError,
@@ -31,7 +32,6 @@ from tagsmith.core.errors import (
     listing,
 )
 from tagsmith.core.progress import meter
-from tagsmith.settings import ClassifyRun
 
 log = logging.getLogger("tagsmith")
 

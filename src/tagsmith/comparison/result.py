@@ -9,7 +9,7 @@ from tagsmith.comparison.paired import Compared, Differences
 from tagsmith.comparison.pairs import Pair, Side
 from tagsmith.comparison.recorded import other_settings, size_and_time
 from tagsmith.comparison.verdict import Verdict
-from tagsmith.settings import CompareRuns
+from tagsmith.config.settings import CompareRuns
 
 Json = dict[str, Any]
 

@@ -9,11 +9,11 @@ from tagsmith.comparison.paired import Decided, compare_answers, losses
 from tagsmith.comparison.pairs import Pair, Side, pair_of, read_runs
 from tagsmith.comparison.result import Json, names, result
 from tagsmith.comparison.verdict import verdict
+from tagsmith.config.settings import CompareRuns
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.files import whole_file, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema_changes import SchemaChanges
-from tagsmith.settings import CompareRuns
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from tagsmith.bootstrap import OVERALL
 from tagsmith.comparison.paired import POWER, Compared, certain, documents_needed
 from tagsmith.comparison.pairs import Pair
+from tagsmith.config.settings import BestMetric
 from tagsmith.core.errors import counted
 from tagsmith.guidance.significance import LEVEL
 from tagsmith.report.wording import chance, points
-from tagsmith.settings import BestMetric
 
 NAMED = 8
 """Most classes that are named in a sentence."""

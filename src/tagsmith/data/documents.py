@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tagsmith.config.settings import HubSettings, TableSettings
 from tagsmith.core.errors import InputMissing
 from tagsmith.core.files import in_package
 from tagsmith.core.rows import BadRow
 from tagsmith.core.schema import Task
-from tagsmith.settings import HubSettings, TableSettings
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",

@@ -11,6 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import (
+    AzureSettings,
+    CsvSettings,
+    DataSettings,
+    HubSettings,
+    JsonlSettings,
+    OnBadRow,
+    TextFoldersSettings,
+)
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.core.schema import Schema, Task, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
@@ -22,15 +31,6 @@ from tagsmith.data.documents import Document, Problem, Source
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.data.tagged import PersonsTags, apply_tags, check_against, read_tagged
-from tagsmith.settings import (
-    AzureSettings,
-    CsvSettings,
-    DataSettings,
-    HubSettings,
-    JsonlSettings,
-    OnBadRow,
-    TextFoldersSettings,
-)
 
 SPLITS = ("train", "validation", "test")
 

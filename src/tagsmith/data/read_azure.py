@@ -4,11 +4,11 @@ import json
 from pathlib import Path, PurePath
 from typing import Any
 
+from tagsmith.config.settings import AzureSettings
 from tagsmith.core.errors import DataError, counted
 from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task
 from tagsmith.data.documents import Document, Source, as_text, label_list, locate, not_text, split_name
-from tagsmith.settings import AzureSettings
 
 KINDS = {
     "customsinglelabelclassification": Task.single_label,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from tagsmith.config.settings import CsvSettings
 from tagsmith.core.errors import DataError
 from tagsmith.core.rows import BadRow, delimited
 from tagsmith.core.schema import Task
 from tagsmith.data.documents import Source, add_record, split_files
-from tagsmith.settings import CsvSettings
 
 
 def read(settings: CsvSettings) -> Source:

@@ -4,11 +4,11 @@ from typing import Any
 
 import datasets
 
+from tagsmith.config.settings import HubSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Document, Source, label_list, locate, optional_fields
-from tagsmith.settings import HubSettings
 
 
 def read(settings: HubSettings) -> Source:

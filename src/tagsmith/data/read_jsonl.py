@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from tagsmith.config.settings import JsonlSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.schema import Task
 from tagsmith.data.documents import Source, add_record, split_files
-from tagsmith.settings import JsonlSettings
 
 
 def read(settings: JsonlSettings) -> Source:

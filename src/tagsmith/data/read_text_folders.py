@@ -3,11 +3,11 @@
 from collections import Counter
 from pathlib import Path
 
+from tagsmith.config.settings import TextFoldersSettings
 from tagsmith.core.errors import DataError
 from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task, natural_order
 from tagsmith.data.documents import SPLIT_NAMES, Document, Source, locate
-from tagsmith.settings import TextFoldersSettings
 
 
 def read(settings: TextFoldersSettings) -> Source:

@@ -1,9 +1,9 @@
 """Texts without tags: a line each, or the text field of rows."""
 
+from tagsmith.config.settings import DataSettings
 from tagsmith.core.errors import DataError, SettingsError, listing
 from tagsmith.core.rows import BadRow, delimited, is_broken, json_lines
 from tagsmith.data.documents import locate
-from tagsmith.settings import DataSettings
 
 
 def read_texts(path: str, settings: DataSettings) -> list[str]:

@@ -16,6 +16,7 @@ from tagsmith.bundle.reference import DOCUMENTS, reference_of
 from tagsmith.bundle.signature import signer
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
+from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom
 from tagsmith.core.errors import DataError, SettingsError, counted, listing
 from tagsmith.core.files import replace_folder
 from tagsmith.core.run import RunFolder, git_commit
@@ -31,7 +32,6 @@ from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.processes import start_accelerator
 from tagsmith.scoring import logits_and_vectors
-from tagsmith.settings import ExportRun, ExportSettings, GoldenFrom
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
 from tagsmith.tracking import add_bundle

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
 
+from tagsmith.config.settings import Pooling
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.files import write_json
 from tagsmith.core.schema import Schema
 from tagsmith.model import TextClassifier
-from tagsmith.settings import Pooling
 from tagsmith.tokens.reading import Reading
 
 Floats = NDArray[np.float32]

@@ -11,6 +11,7 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted, SettingsError, counted
 from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
@@ -22,7 +23,6 @@ from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model import TextClassifier
 from tagsmith.processes import from_main
 from tagsmith.scoring import score
-from tagsmith.settings import Recipe, TrainRun, TrainSettings
 
 log = logging.getLogger("tagsmith")
 

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
@@ -26,7 +27,6 @@ from tagsmith.model import TextClassifier, freeze_embeddings
 from tagsmith.probe import draw_documents, fit_head
 from tagsmith.processes import from_main
 from tagsmith.scoring import Encoded, score
-from tagsmith.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.sharding import set_weights
 from tagsmith.tokens.packed import why_padded
 from tagsmith.tokens.windows import EncodedDocuments

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import TrainSettings
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
@@ -29,7 +30,6 @@ from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier
 from tagsmith.processes import from_main
 from tagsmith.scoring import Encoded, Part, score
-from tagsmith.settings import TrainSettings
 from tagsmith.tokens.batches import training_batches
 
 log = logging.getLogger("tagsmith")

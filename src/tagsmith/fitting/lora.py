@@ -7,9 +7,9 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tagsmith.config.settings import LoraSettings, Recipe
 from tagsmith.core.errors import SettingsError
 from tagsmith.model import TextClassifier
-from tagsmith.settings import LoraSettings, Recipe
 
 if TYPE_CHECKING:
     from peft import LoraModel

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tagsmith.config.settings import ClassWeights, Loss, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
-from tagsmith.settings import ClassWeights, Loss, TrainSettings
 
 MARGIN = 0.05
 """Scores of absent classes below this cost nothing in the asymmetric loss, as in its paper."""

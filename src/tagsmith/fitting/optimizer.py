@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from tagsmith.amounts import LORA_RATE
+from tagsmith.config.settings import Recipe, TrainSettings
 from tagsmith.core.errors import DataError
 from tagsmith.fitting.checkpoint import Progress
 from tagsmith.model import TextClassifier
-from tagsmith.settings import Recipe, TrainSettings
 
 log = logging.getLogger("tagsmith")
 

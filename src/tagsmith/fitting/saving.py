@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, distributed
 
+from tagsmith.config.settings import TrainSettings
 from tagsmith.core.errors import DataError, Interrupted
 from tagsmith.core.signals import Interruption
 from tagsmith.fitting import checkpoint
@@ -18,7 +19,6 @@ from tagsmith.fitting.averages import WeightAverages
 from tagsmith.fitting.checkpoint import Progress, State
 from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.model import TextClassifier
-from tagsmith.settings import TrainSettings
 from tagsmith.sharding import set_optimizer, set_weights, whole
 
 log = logging.getLogger("tagsmith")

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.amounts import probe_c
+from tagsmith.config.settings import CacheSettings
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
@@ -18,7 +19,6 @@ from tagsmith.metrics import probabilities
 from tagsmith.model import load_classifier
 from tagsmith.probe import fit_head
 from tagsmith.scoring import score
-from tagsmith.settings import CacheSettings
 from tagsmith.tokens.cache import encode_cached
 
 log = logging.getLogger("tagsmith")

@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.config.settings import ImproveRun, Recipe
 from tagsmith.core.errors import SettingsError, counted, listing
 from tagsmith.core.files import replace_folder, write_json, write_lines
 from tagsmith.core.run import RunFolder
@@ -36,7 +37,6 @@ from tagsmith.improve.suspicion import (
 from tagsmith.metrics import indicators, probabilities
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.processes import start_accelerator
-from tagsmith.settings import ImproveRun, Recipe
 from tagsmith.tokens.reading import Reading
 
 log = logging.getLogger("tagsmith")

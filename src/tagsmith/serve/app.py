@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure_routes, predict, v2
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
@@ -24,7 +25,6 @@ from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import Refused, refusal
 from tagsmith.serve.runner import JobRunner
 from tagsmith.serve.traces import Traces
-from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
 

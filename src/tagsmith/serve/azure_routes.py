@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.jobs import UNFINISHED, JobFull, JobStore
@@ -17,7 +18,6 @@ from tagsmith.serve.openapi import AZURE_ERRORS, body, parameter
 from tagsmith.serve.problems import Refused, as_json
 from tagsmith.serve.requests import body_of, parse
 from tagsmith.serve.runner import JobRunner
-from tagsmith.settings import ServeSettings
 
 PLACE = "/language/analyze-text/jobs"
 

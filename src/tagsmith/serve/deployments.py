@@ -11,12 +11,12 @@ import numpy as np
 from tagsmith.bundle.contents import MANIFEST, REFERENCE
 from tagsmith.bundle.reference import Reference
 from tagsmith.classify.classifier import Classifier
+from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import DataError, TagsmithError, listing
 from tagsmith.core.files import digest
 from tagsmith.serve.answers import Answer, calls, tokens_of
 from tagsmith.serve.batching import Batcher
 from tagsmith.serve.drift import Drift
-from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
 

@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployment, Deployments, Model
 from tagsmith.serve.figures import Figures
 from tagsmith.serve.openapi import ERRORS, Direct, body, parameter
 from tagsmith.serve.problems import Refused, as_json
 from tagsmith.serve.requests import answered, check_texts, read
-from tagsmith.settings import ServeSettings
 
 DEPLOYMENT = parameter("deployment", {"type": "string"})
 SCORES = {

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.batching import QueueFull
 from tagsmith.serve.deployments import Model
 from tagsmith.serve.problems import Refused, invalid
-from tagsmith.settings import ServeSettings
 
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")

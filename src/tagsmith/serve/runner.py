@@ -4,13 +4,13 @@ import asyncio
 import logging
 from typing import Any
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.batching import QueueFull
 from tagsmith.serve.deployments import Deployments, Model
 from tagsmith.serve.gate import frames
 from tagsmith.serve.jobs import CANCELLED, FAILED, SUCCEEDED, Job, JobStore
-from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
 

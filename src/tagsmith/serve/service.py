@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
 from tagsmith.serve.protocol import HEAD, bounded
 from tagsmith.serve.requests import DISCARDED
 from tagsmith.serve.traces import traces_by_environment
-from tagsmith.settings import ServeSettings
 
 log = logging.getLogger("tagsmith.serve")
 

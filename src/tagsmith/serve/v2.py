@@ -13,13 +13,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployment, Deployments, Model
 from tagsmith.serve.openapi import ERRORS, body
 from tagsmith.serve.problems import Refused, as_json
 from tagsmith.serve.requests import answered, body_of, check_texts, parse
 from tagsmith.serve.tensors import Array, Infer, response, split, texts_of
-from tagsmith.settings import ServeSettings
 
 INPUT = "text"
 JSON_HEADER = "Inference-Header-Content-Length"

@@ -23,9 +23,9 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from tagsmith.config.settings import CacheSettings
 from tagsmith.core.files import digest, write_json
 from tagsmith.core.progress import meter
-from tagsmith.settings import CacheSettings
 from tagsmith.tokens import windows
 from tagsmith.tokens.windows import EncodedDocuments, Tokens, WindowRule, encode_chunks, joined, without_limits
 

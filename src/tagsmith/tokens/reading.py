@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tagsmith.config.settings import LongDocuments, Pooling
 from tagsmith.core.errors import DataError
-from tagsmith.settings import LongDocuments, Pooling
 from tagsmith.tokens.windows import WindowRule
 
 RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite=true"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tagsmith.settings.fields import setting
+from tagsmith.config.settings.fields import setting
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """Names of projects and deployments: they stand in URLs and in metrics."""

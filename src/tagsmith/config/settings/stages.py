@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from tagsmith.config.settings.analysis import AnalysisSettings
+from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
+from tagsmith.config.settings.data import DataSettings, delimiter_problem, encoding_problem
+from tagsmith.config.settings.export import ExportSettings
+from tagsmith.config.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.recipe import BestMetric, TrainSettings
 from tagsmith.core.schema import Task
-from tagsmith.settings.analysis import AnalysisSettings
-from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
-from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
-from tagsmith.settings.export import ExportSettings
-from tagsmith.settings.fields import REQUIRED, setting
-from tagsmith.settings.recipe import BestMetric, TrainSettings
 
 
 class Pooling(Enum):

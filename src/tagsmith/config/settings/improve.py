@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tagsmith.config.settings.data import DataSettings, delimiter_problem, encoding_problem
+from tagsmith.config.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.stages import CacheSettings, EvaluateSettings, ModelSettings
 from tagsmith.core.schema import Task
-from tagsmith.settings.data import DataSettings, delimiter_problem, encoding_problem
-from tagsmith.settings.fields import REQUIRED, setting
-from tagsmith.settings.stages import CacheSettings, EvaluateSettings, ModelSettings
 
 
 @dataclass

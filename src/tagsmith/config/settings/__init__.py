@@ -4,8 +4,8 @@ A YAML under `configs/` only composes these and names choices. Nothing here know
 take its own section.
 """
 
-from tagsmith.settings.analysis import AnalysisSettings
-from tagsmith.settings.annotate import (
+from tagsmith.config.settings.analysis import AnalysisSettings
+from tagsmith.config.settings.annotate import (
     AnnotateRun,
     AnswerSettings,
     GiveTake,
@@ -15,10 +15,17 @@ from tagsmith.settings.annotate import (
     Tool,
     Unreviewed,
 )
-from tagsmith.settings.bench import CLASSIFIERS, CONTENDERS, RECIPES, BenchClassifyRun, BenchScaleRun, BenchTrainRun
-from tagsmith.settings.calibrate import CalibrateSettings, HeldOutFrom
-from tagsmith.settings.compare import CompareRuns, Retagged
-from tagsmith.settings.data import (
+from tagsmith.config.settings.bench import (
+    CLASSIFIERS,
+    CONTENDERS,
+    RECIPES,
+    BenchClassifyRun,
+    BenchScaleRun,
+    BenchTrainRun,
+)
+from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
+from tagsmith.config.settings.compare import CompareRuns, Retagged
+from tagsmith.config.settings.data import (
     AzureSettings,
     CsvSettings,
     DataSettings,
@@ -30,14 +37,14 @@ from tagsmith.settings.data import (
     TableSettings,
     TextFoldersSettings,
 )
-from tagsmith.settings.explain import explained
-from tagsmith.settings.export import ExportSettings, GoldenFrom
-from tagsmith.settings.fields import REQUIRED, as_dict, default_of, defaults, problems, setting, walk
-from tagsmith.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
-from tagsmith.settings.lora import LoraSettings
-from tagsmith.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
-from tagsmith.settings.serve import ServeRun, ServeSettings
-from tagsmith.settings.stages import (
+from tagsmith.config.settings.explain import explained
+from tagsmith.config.settings.export import ExportSettings, GoldenFrom
+from tagsmith.config.settings.fields import REQUIRED, as_dict, default_of, defaults, problems, setting, walk
+from tagsmith.config.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
+from tagsmith.config.settings.lora import LoraSettings
+from tagsmith.config.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
+from tagsmith.config.settings.serve import ServeRun, ServeSettings
+from tagsmith.config.settings.stages import (
     CacheSettings,
     CalibrateRun,
     CheckKills,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tagsmith.settings.fields import setting
-from tagsmith.settings.lora import LoraSettings
+from tagsmith.config.settings.fields import setting
+from tagsmith.config.settings.lora import LoraSettings
 
 
 class Recipe(Enum):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from tagsmith.settings.fields import setting
+from tagsmith.config.settings.fields import setting
 
 
 class HeldOutFrom(Enum):

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tagsmith.config.settings.data import DataSettings
+from tagsmith.config.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.recipe import Recipe, TrainSettings
+from tagsmith.config.settings.stages import EvaluateSettings, ModelSettings
 from tagsmith.core.schema import Task
-from tagsmith.settings.data import DataSettings
-from tagsmith.settings.fields import REQUIRED, setting
-from tagsmith.settings.recipe import Recipe, TrainSettings
-from tagsmith.settings.stages import EvaluateSettings, ModelSettings
 
 RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
 """Tagsmith's own contenders: one a recipe."""

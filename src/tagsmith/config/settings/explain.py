@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, cast, get_args, get_origin
 
-from tagsmith.settings.fields import REQUIRED, default_of
+from tagsmith.config.settings.fields import REQUIRED, default_of
 
 
 def explained(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tagsmith.settings.fields import setting
+from tagsmith.config.settings.fields import setting
 
 
 @dataclass

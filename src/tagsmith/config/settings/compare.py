@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from tagsmith.settings.fields import REQUIRED, setting
-from tagsmith.settings.recipe import BestMetric
+from tagsmith.config.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.recipe import BestMetric
 
 
 class Retagged(Enum):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from tagsmith.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.fields import REQUIRED, setting
 
 
 class OnBadRow(Enum):

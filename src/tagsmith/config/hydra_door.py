@@ -15,12 +15,12 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
-from tagsmith import settings as typed
+from tagsmith.config import settings as typed
+from tagsmith.config.misspelt import misspelt
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.core.signals import leave_in_peace, obey_sigterm
 from tagsmith.core.stderr_log import log_to_stderr
 from tagsmith.core.stdout import let_readers_go
-from tagsmith.misspelt import misspelt
 
 try:
     import hydra
@@ -224,7 +224,7 @@ class CompareJobs(Callback):
             return  # One process of a launch is enough.
         from rich.console import Console
 
-        from tagsmith.sweep import compare, comparison_table
+        from tagsmith.config.sweep import compare, comparison_table
 
         folder = Path(config.hydra.sweep.dir)
         comparison = compare(folder, typed.BestMetric(config.objective).value, self._failed)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tagsmith.settings.fields import setting
+from tagsmith.config.settings.fields import setting
 
 
 @dataclass
