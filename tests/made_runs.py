@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tagsmith.core.schema import Schema, Task
-from tagsmith.metrics import decide, figures
+from tagsmith.decision.metrics import decide, figures
 
 SUBJECTS = ["card", "transfer", "top up", "exchange rate", "refund", "identity", "PIN", "account", "cash", "payment"]
 ACTIONS = ["arrival", "failed", "declined", "pending", "fee charged", "not recognised", "limit", "cancelled", "lost",

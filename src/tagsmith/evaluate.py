@@ -10,17 +10,17 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.classification_figures import ClassificationFigures
 from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.files import write_json, write_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.decision.figures import decision_figures
+from tagsmith.decision.decision_figures import decision_figures
+from tagsmith.decision.evaluate_metric import ClassificationFigures
+from tagsmith.decision.metrics import figures, indicators, probabilities
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
-from tagsmith.metrics import figures, indicators, probabilities
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.processes import start_accelerator
 from tagsmith.scoring import encode_split, logits_and_vectors, score

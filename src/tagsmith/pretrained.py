@@ -21,7 +21,7 @@ from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.split import draw_folds
-from tagsmith.metrics import indicators
+from tagsmith.decision.metrics import indicators
 from tagsmith.model import load_pretrained
 from tagsmith.probe import fit_head
 from tagsmith.scoring import score

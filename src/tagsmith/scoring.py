@@ -19,7 +19,7 @@ from tagsmith.config.settings import CacheSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.progress import meter
 from tagsmith.core.schema import Schema
-from tagsmith.metrics import indicators
+from tagsmith.decision.metrics import indicators
 from tagsmith.model import TextClassifier
 from tagsmith.processes import on_main
 from tagsmith.tokens.batches import scoring_batches

@@ -14,8 +14,8 @@ from tagsmith.config.settings import BestMetric, Recipe, TrainRun
 from tagsmith.core.errors import Interrupted
 from tagsmith.core.run import RunFolder
 from tagsmith.data.split import draw_folds
+from tagsmith.decision.metrics import indicators
 from tagsmith.fitting import auto
-from tagsmith.metrics import indicators
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 

@@ -15,9 +15,9 @@ from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.metrics import indicators
 from tagsmith.improve import improve_run
 from tagsmith.improve.acquisition import NEAR_COPY, unit_rows
-from tagsmith.metrics import indicators
 from tagsmith.pretrained import folds_of
 from tagsmith.train import train
 from tests.conftest import TOPICS, make_documents, write_jsonl

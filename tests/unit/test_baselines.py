@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tagsmith.analysis.baselines import chosen_as, decided, tfidf_predictions
-from tagsmith.analysis.intervals import overall
 from tagsmith.core.schema import Schema, Task
+from tagsmith.decision.intervals import overall
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.tfidf import fit_and_predict, margins
 

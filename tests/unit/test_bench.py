@@ -15,7 +15,7 @@ from tagsmith.bench.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.documents import Prepared, TrainingSet, draw
 from tagsmith.config.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 from tagsmith.core.schema import Schema, Task
-from tagsmith.metrics import indicators
+from tagsmith.decision.metrics import indicators
 
 
 def test_every_recipe_is_a_contender() -> None:

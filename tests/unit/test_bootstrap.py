@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tagsmith import metrics
-from tagsmith.bootstrap import OF_A_CLASS, OVERALL, addends, corrected_interval, difference, figures, redrawn
+from tagsmith.decision import metrics
+from tagsmith.decision.bootstrap import OF_A_CLASS, OVERALL, addends, corrected_interval, difference, figures, redrawn
 
 Tags = NDArray[np.int8]
 ACCURACY, MICRO, MACRO = (OVERALL.index(name) for name in ("accuracy", "micro_f1", "macro_f1"))
@@ -58,7 +58,7 @@ def test_of_no_difference_nothing_is_found() -> None:
 
 @pytest.mark.parametrize("least", [10, 5_000_000])
 def test_both_are_judged_on_the_same_draws(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
-    monkeypatch.setattr("tagsmith.bootstrap.AT_ONCE", least)
+    monkeypatch.setattr("tagsmith.decision.bootstrap.AT_ONCE", least)
     part = addends(*draw(30, 0.7, 0))
     ours, theirs = redrawn((part, part), 50, np.random.default_rng(0), size=20)
     assert np.array_equal(ours, theirs, equal_nan=True)

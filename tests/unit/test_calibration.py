@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tagsmith.decision.calibration import calibration_error, certainty, fit_scaling, reliability, temperature
+from tagsmith.decision.metrics import mean_log_loss
 from tagsmith.decision.rule import DecisionRule, sigmoid, softmax
-from tagsmith.metrics import mean_log_loss
 
 Floats = NDArray[np.float32]
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.analysis.intervals import overall_intervals
-from tagsmith.bootstrap import OVERALL
 from tagsmith.comparison.changes import changed
 from tagsmith.comparison.page import comparison_page
 from tagsmith.comparison.paired import Decided, compare_answers, documents_needed, losses, mcnemar
@@ -22,7 +20,9 @@ from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
 from tagsmith.core.schema_changes import SchemaChanges
-from tagsmith.metrics import figures
+from tagsmith.decision.bootstrap import OVERALL
+from tagsmith.decision.intervals import overall_intervals
+from tagsmith.decision.metrics import figures
 from tests.made_runs import make_run
 
 Lines = list[tuple[str, list[str], list[str]]]

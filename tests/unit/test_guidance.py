@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.analysis.intervals import class_intervals
+from tagsmith.decision.intervals import class_intervals
+from tagsmith.decision.metrics import figures
+from tagsmith.decision.significance import holm, more_than, proportions_differ
 from tagsmith.guidance.collisions import beyond_chance, by_chance, confusions, indicators, merged
 from tagsmith.guidance.guidance import Facts, guidance
 from tagsmith.guidance.lines import KINDS, named
-from tagsmith.guidance.significance import holm, more_than, proportions_differ
-from tagsmith.metrics import figures
 from tagsmith.report import guidance_text
 
 RULE = {"max_tokens": 64, "long_documents": "head", "overlap": 32, "max_windows": 8}

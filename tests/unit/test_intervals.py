@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tagsmith.analysis.baselines import beside
-from tagsmith.analysis.intervals import (
+from tagsmith.decision.intervals import (
     class_intervals,
     overall,
     overall_intervals,

@@ -9,8 +9,8 @@ import torch
 from tagsmith.config.settings import ClassWeights, Loss, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
+from tagsmith.decision.metrics import indicators
 from tagsmith.fitting.losses import DocumentLoss, class_weights
-from tagsmith.metrics import indicators
 
 CPU = torch.device("cpu")
 

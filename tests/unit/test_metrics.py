@@ -4,8 +4,8 @@ import evaluate
 import numpy as np
 import pytest
 
-from tagsmith.classification_figures import ClassificationFigures
-from tagsmith.metrics import decide, figures, indicators, probabilities
+from tagsmith.decision.evaluate_metric import ClassificationFigures
+from tagsmith.decision.metrics import decide, figures, indicators, probabilities
 
 METRIC = Path(__file__).parents[2] / "src" / "tagsmith" / "classification_figures.py"
 

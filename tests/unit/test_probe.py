@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.metrics import indicators
+from tagsmith.decision.metrics import indicators
 from tagsmith.probe import draw_documents, fit_head
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tagsmith.analysis.baselines import beside, chosen_as, decided, probe_logits, tfidf_predictions
-from tagsmith.analysis.intervals import class_intervals, overall, overall_intervals
 from tagsmith.analysis.learning_curve import learning_curve, predictions_by_share
 from tagsmith.analysis.lengths import class_counts, lengths
 from tagsmith.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
@@ -25,9 +24,10 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.split import draw_folds
+from tagsmith.decision.intervals import class_intervals, overall, overall_intervals
+from tagsmith.decision.metrics import indicators, probabilities
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.guidance.guidance import Facts, guidance
-from tagsmith.metrics import indicators, probabilities
 from tagsmith.model import TextClassifier
 from tagsmith.pretrained import PretrainedEncoder, out_of_fold
 from tagsmith.probe import draw_documents

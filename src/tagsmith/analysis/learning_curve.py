@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.bootstrap import OVERALL, addends, figures, redrawn
 from tagsmith.core.progress import meter
+from tagsmith.decision.bootstrap import OVERALL, addends, figures, redrawn
 
 Floats = NDArray[np.floating[Any]]
 Indicators = NDArray[np.int8]

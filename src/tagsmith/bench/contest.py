@@ -75,7 +75,7 @@ def outcome(
     """The outcome of predicted classes against the true ones, both int8 [documents, classes]."""
     peak = peak_memory()
     # Imported after the peak was read: a contender without torch is not charged with what figures need.
-    from tagsmith.metrics import figures
+    from tagsmith.decision.metrics import figures
 
     found = figures(predicted.astype(np.float32), truth, list(schema.classes), schema.multi_label, 0.5)
     return outcome_of_figures(seconds, tokens, padded, peak, found)

@@ -12,10 +12,10 @@ from tagsmith import data
 from tagsmith.analysis.baselines import decided, probe_logits
 from tagsmith.analysis.learning_curve import GROWTH, LEAST, learning_curve, predictions_by_share
 from tagsmith.bench.tagging import Vectors, embed
-from tagsmith.bootstrap import OVERALL, addends, figures
 from tagsmith.config.settings import AnalysisSettings, BenchCurveRun
 from tagsmith.core.errors import SettingsError
 from tagsmith.data.split import draw_folds
+from tagsmith.decision.bootstrap import OVERALL, addends, figures
 from tagsmith.decision.rule import DecisionRule
 
 MOST_CLASSES = 10

@@ -57,7 +57,7 @@ def prepare(settings: BenchTrainRun, folder: Path) -> Prepared:
     # a new process counts the peak of the one that started it as its own.
     from tagsmith import data
     from tagsmith.core.errors import SettingsError
-    from tagsmith.metrics import indicators
+    from tagsmith.decision.metrics import indicators
 
     tagged = data.load(settings.data, settings.task, settings.seed)
     schema, splits = tagged.schema, tagged.splits

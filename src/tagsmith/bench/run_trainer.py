@@ -17,7 +17,7 @@ from transformers import (
 from tagsmith.bench.contest import Contest, Outcome, outcome
 from tagsmith.bench.documents import read
 from tagsmith.config.settings import Precision, TrainRun
-from tagsmith.metrics import decide, probabilities
+from tagsmith.decision.metrics import decide, probabilities
 from tagsmith.model import encoder_source
 from tagsmith.processes import resolved_precision
 

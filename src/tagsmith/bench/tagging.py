@@ -17,8 +17,8 @@ from tagsmith.amounts import probe_c
 from tagsmith.bench.strategies import Situation, strategies
 from tagsmith.config.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.core.errors import SettingsError, counted
+from tagsmith.decision.metrics import decide, indicators, probabilities
 from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
-from tagsmith.metrics import decide, indicators, probabilities
 from tagsmith.model import load_pretrained
 from tagsmith.pretrained import folds_of, out_of_fold
 from tagsmith.probe import fit_head

@@ -31,14 +31,14 @@ from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.chosen import chosen_rule
 from tagsmith.decision.conformal import set_thresholds
-from tagsmith.decision.figures import before_and_after
+from tagsmith.decision.decision_figures import before_and_after
+from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
 from tagsmith.decision.thresholds import abstention
 from tagsmith.fitting.auto import chosen
 from tagsmith.fitting.fit import embed, suit_device
 from tagsmith.fitting.loop import TaggedSplit
-from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier, load_classifier, load_pretrained
 from tagsmith.pretrained import folds_of
 from tagsmith.probe import draw_documents

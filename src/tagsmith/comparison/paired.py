@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import binomtest, norm
 
-from tagsmith.bootstrap import AT_ONCE, CONFIDENCE, OVERALL, Floats, Indicators, addends, difference, figures
-from tagsmith.guidance.significance import LEVEL, holm
+from tagsmith.decision.bootstrap import AT_ONCE, CONFIDENCE, OVERALL, Floats, Indicators, addends, difference, figures
+from tagsmith.decision.significance import LEVEL, holm
 
 POWER = 0.8
 """How often a difference is to be noticed with the documents that are said to be needed."""

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tagsmith.bootstrap import OVERALL
 from tagsmith.comparison.paired import POWER, Compared, certain, documents_needed
 from tagsmith.comparison.pairs import Pair
 from tagsmith.config.settings import BestMetric
 from tagsmith.core.errors import counted
-from tagsmith.guidance.significance import LEVEL
+from tagsmith.decision.bootstrap import OVERALL
+from tagsmith.decision.significance import LEVEL
 from tagsmith.report.wording import chance, points
 
 NAMED = 8

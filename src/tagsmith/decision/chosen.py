@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from tagsmith.core.schema import Schema
 from tagsmith.decision.calibration import fit_scaling
+from tagsmith.decision.metrics import mean_log_loss
 from tagsmith.decision.rule import DecisionRule, cost_matrix, split_pair
 from tagsmith.decision.thresholds import class_thresholds, thresholds_of_costs
-from tagsmith.metrics import mean_log_loss
 
 Floats = NDArray[np.float32]
 

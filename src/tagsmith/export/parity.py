@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from tagsmith.core.errors import counted
 from tagsmith.core.schema import Schema
+from tagsmith.decision.metrics import figures
 from tagsmith.decision.rule import DecisionRule, Decisions
-from tagsmith.metrics import figures
 
 Floats = NDArray[np.float32]
 

@@ -22,13 +22,13 @@ from tagsmith.core.files import replace_folder
 from tagsmith.core.run import RunFolder, git_commit
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
+from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate import default_split, evaluation_of, rule_of_run
 from tagsmith.export import quantize, stock
 from tagsmith.export.graph import stamp, write_graph
 from tagsmith.export.model_card import Facts, encoder_of, model_card
 from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
-from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier, load_classifier
 from tagsmith.processes import start_accelerator
 from tagsmith.scoring import logits_and_vectors

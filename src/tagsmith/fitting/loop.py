@@ -18,6 +18,7 @@ from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.core.signals import noted
+from tagsmith.decision.metrics import indicators
 from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.fitting.averages import WeightAverages
 from tagsmith.fitting.checkpoint import Progress
@@ -26,7 +27,6 @@ from tagsmith.fitting.losses import DocumentLoss
 from tagsmith.fitting.optimizer import BadSteps, build_optimizer, clip, set_rates
 from tagsmith.fitting.saving import Checkpoints
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.metrics import indicators
 from tagsmith.model import TextClassifier
 from tagsmith.processes import from_main
 from tagsmith.scoring import Encoded, Part, score

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from tagsmith.core.errors import counted
+from tagsmith.decision.significance import LEVEL, holm, more_than
 from tagsmith.guidance.lines import Facts, Line, Severity, example, named
-from tagsmith.guidance.significance import LEVEL, holm, more_than
 
 Indicators = NDArray[np.int8]
 

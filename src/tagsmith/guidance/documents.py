@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tagsmith.core.errors import counted
+from tagsmith.decision.significance import LEVEL, holm, proportions_differ
 from tagsmith.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named
-from tagsmith.guidance.significance import LEVEL, holm, proportions_differ
 
 LEAST, RECOMMENDED = 15, 50
 """Training documents of a class."""

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.schema import Schema
+from tagsmith.decision.metrics import decide
 from tagsmith.improve.acquisition import Chosen, Reason, uncertainty
 from tagsmith.improve.pool import Candidate
 from tagsmith.improve.queues import Line, tag_of
 from tagsmith.improve.suspicion import Suspicion
-from tagsmith.metrics import decide
 
 Floats = NDArray[np.float32]
 

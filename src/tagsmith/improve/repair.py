@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.amounts import probe_c
-from tagsmith.bootstrap import OVERALL, addends, difference, figures
-from tagsmith.metrics import decide, probabilities
+from tagsmith.decision.bootstrap import OVERALL, addends, difference, figures
+from tagsmith.decision.metrics import decide, probabilities
 from tagsmith.pretrained import out_of_fold
 
 Floats = NDArray[np.float32]

@@ -14,8 +14,8 @@ from tagsmith.config.settings import CacheSettings
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
+from tagsmith.decision.metrics import probabilities
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.metrics import probabilities
 from tagsmith.model import load_classifier
 from tagsmith.probe import fit_head
 from tagsmith.scoring import score

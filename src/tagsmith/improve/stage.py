@@ -19,6 +19,7 @@ from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.calibration import temperature
+from tagsmith.decision.metrics import indicators, probabilities
 from tagsmith.evaluate import rule_of_run
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
@@ -34,7 +35,6 @@ from tagsmith.improve.suspicion import (
     suspicions,
     with_near_copies,
 )
-from tagsmith.metrics import indicators, probabilities
 from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.processes import start_accelerator
 from tagsmith.tokens.reading import Reading

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import SettingsError
-from tagsmith.metrics import probabilities
+from tagsmith.decision.metrics import probabilities
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from tagsmith.bootstrap import CONFIDENCE, OVERALL, addends, corrected_interval, figures
+from tagsmith.decision.bootstrap import CONFIDENCE, OVERALL, addends, corrected_interval, figures
 
 Indicators = NDArray[np.int8]
 

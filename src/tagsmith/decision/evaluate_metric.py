@@ -9,7 +9,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from tagsmith.metrics import figures, indicators
+from tagsmith.decision.metrics import figures, indicators
 
 
 class ClassificationFigures(evaluate.Metric):  # type: ignore[misc]

@@ -9,10 +9,10 @@ from sklearn.metrics import roc_auc_score
 from tagsmith.core.schema import Schema
 from tagsmith.decision.calibration import calibration_error, certainty, reliability
 from tagsmith.decision.conformal import set_figures
+from tagsmith.decision.metrics import mean_log_loss
 from tagsmith.decision.rule import DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
 from tagsmith.decision.thresholds import coverage_curve
-from tagsmith.metrics import mean_log_loss
 
 Floats = NDArray[np.float32]
 
