@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from tagsmith.config.settings import Recipe, TrainSettings
-from tagsmith.scoring import Encoded
+from tagsmith.model.probe import probe_c
+from tagsmith.model.score import Encoded
 
 log = logging.getLogger("tagsmith")
 
@@ -37,17 +38,6 @@ def with_amounts(settings: TrainSettings, train: Encoded, multi_label: bool) -> 
     if settings.recipe is not Recipe.probe and None in (settings.epochs, settings.learning_rate):
         log.info(f"about {steps:,.0f} steps of {documents:,.0f} documents: epochs {epochs}, learning rate {rate:.2g}")
     return replace(settings, epochs=epochs, learning_rate=rate, probe_c=c)
-
-
-def probe_c(multi_label: bool) -> float:
-    """Inverse regularisation of the regression, for features of unit norm.
-
-    Single-label: accuracy on banking77 at 10 a class, mean of 9 draws, C of 3, 10, 30, 100: 0.837, 0.851, 0.852, 0.850.
-    Multi-label, where most classes are absent and a weak regression predicts none of them: micro / macro F1 in five
-    folds at 10, 100, 1000: support tickets 0.761 / 0.735, 0.769 / 0.759, 0.775 / 0.774; nlupp_hotels 0.738 / 0.541,
-    0.779 / 0.652, 0.781 / 0.690, where 1000 has the worst log loss of the three.
-    """
-    return 100.0 if multi_label else 10.0
 
 
 def default_epochs(steps_an_epoch: int, multi_label: bool) -> int:

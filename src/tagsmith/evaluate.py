@@ -21,9 +21,9 @@ from tagsmith.decision.evaluate_metric import ClassificationFigures
 from tagsmith.decision.metrics import figures, indicators, probabilities
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
-from tagsmith.model import TextClassifier, load_classifier
-from tagsmith.processes import start_accelerator
-from tagsmith.scoring import encode_split, logits_and_vectors, score
+from tagsmith.model.processes import start_accelerator
+from tagsmith.model.score import encode_split, logits_and_vectors, score
+from tagsmith.model.text_classifier import TextClassifier, load_classifier
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
 

@@ -33,17 +33,17 @@ from tagsmith.fitting.checkpoint import newest_usable
 from tagsmith.fitting.earlier import made_from, refuse_known_documents, take_over
 from tagsmith.fitting.fit import fit_recipe, suit_device
 from tagsmith.fitting.loop import TaggedSplit
-from tagsmith.model import (
+from tagsmith.model.pretrained_vectors import folds_of
+from tagsmith.model.processes import from_main, on_main, refuse_launch, start_accelerator
+from tagsmith.model.score import encode_split
+from tagsmith.model.sharding import shard, whole
+from tagsmith.model.text_classifier import (
     TextClassifier,
     load_pretrained,
     load_weights,
     save_architecture,
     save_weights,
 )
-from tagsmith.pretrained import folds_of
-from tagsmith.processes import from_main, on_main, refuse_launch, start_accelerator
-from tagsmith.scoring import encode_split
-from tagsmith.sharding import shard, whole
 from tagsmith.tokens.reading import Reading
 from tagsmith.tracking import require_mlflow, tracked
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tagsmith.config.settings import DataSettings, ModelSettings, Pooling
-from tagsmith.fitting.attention import NAME, quicken_attention
-from tagsmith.model import TextClassifier, load_pretrained
-from tagsmith.tokens.packed import tensors
+from tagsmith.model.attention import NAME, quicken_attention
+from tagsmith.model.packed import tensors
+from tagsmith.model.text_classifier import TextClassifier, load_pretrained
 from tagsmith.tokens.windows import encode
 from tests.conftest import make_encoder
 

@@ -26,8 +26,8 @@ from tagsmith.decision.scope import Scope, unit_rows
 from tagsmith.evaluate import rule_of_run
 from tagsmith.export import stage as export_module
 from tagsmith.export.stage import export
-from tagsmith.model import load_classifier
-from tagsmith.scoring import score
+from tagsmith.model.score import score
+from tagsmith.model.text_classifier import load_classifier
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl

@@ -29,7 +29,7 @@ from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import softmax
 from tagsmith.evaluate import evaluate_run
 from tagsmith.export.stage import export
-from tagsmith.pretrained import folds_of
+from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl
 

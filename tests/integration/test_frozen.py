@@ -13,7 +13,7 @@ from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings,
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
-from tagsmith.model import load_pretrained
+from tagsmith.model.text_classifier import load_pretrained
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train
 from tests.conftest import make_encoder

@@ -18,7 +18,7 @@ from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.metrics import indicators
 from tagsmith.improve import improve_run
 from tagsmith.improve.acquisition import NEAR_COPY, unit_rows
-from tagsmith.pretrained import folds_of
+from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
 

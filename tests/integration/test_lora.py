@@ -15,8 +15,8 @@ from tagsmith.config.settings import LoraSettings, ModelSettings, Precision, Rec
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting.optimizer import LORA_RATE
-from tagsmith.model import load_classifier
-from tagsmith.processes import resolved_precision
+from tagsmith.model.processes import resolved_precision
+from tagsmith.model.text_classifier import load_classifier
 from tagsmith.train import train
 from tests.conftest import make_encoder
 from tests.integration.test_frozen import largest_difference

@@ -18,15 +18,15 @@ from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
 import tagsmith.train
-from tagsmith import model
 from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, Precision, TrainRun
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting import attention
 from tagsmith.fitting import fit as fitting
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
-from tagsmith.model import TextClassifier, load_pretrained
+from tagsmith.model import text_classifier as model
+from tagsmith.model.packed import NAME, mean_by_group, tensors, why_padded
+from tagsmith.model.text_classifier import TextClassifier, load_pretrained
 from tagsmith.tokens import packed
-from tagsmith.tokens.packed import NAME, mean_by_group, tensors, why_padded
 from tagsmith.tokens.windows import EncodedDocuments, encode
 from tagsmith.train import train
 from tests.conftest import make_encoder

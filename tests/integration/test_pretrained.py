@@ -14,8 +14,8 @@ from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.model import load_pretrained
-from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
+from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
+from tagsmith.model.text_classifier import load_pretrained
 from tagsmith.tokens.windows import encode
 from tagsmith.train import train
 

@@ -14,7 +14,7 @@ from tagsmith.config.settings import Precision, TrainRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.fitting import loop
-from tagsmith.model import TextClassifier
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.train import train
 
 Make = Callable[..., TrainRun]

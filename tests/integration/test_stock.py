@@ -13,7 +13,7 @@ from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import sigmoid, softmax
 from tagsmith.export.stock import pipeline_scores, refusal, stock_classifier, write_stock
-from tagsmith.model import TextClassifier
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import WindowRule, encode
 from tests.conftest import make_documents, make_encoder

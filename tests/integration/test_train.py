@@ -21,7 +21,7 @@ from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgai
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import evaluate_run
 from tagsmith.fitting import checkpoint, saving
-from tagsmith.model import encoder_source
+from tagsmith.model.text_classifier import encoder_source
 from tagsmith.tokens import cache as token_cache
 from tagsmith.train import train
 from tests.conftest import make_documents, write_jsonl

@@ -7,7 +7,7 @@ import pytest
 
 from tagsmith.amounts import default_epochs, default_rate, with_amounts
 from tagsmith.config.settings import Recipe, TrainSettings
-from tagsmith.scoring import Encoded
+from tagsmith.model.score import Encoded
 
 
 class Documents(SimpleNamespace):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tagsmith.decision.metrics import indicators
-from tagsmith.probe import draw_documents, fit_head
+from tagsmith.model.probe import draw_documents, fit_head
 
 
 def points(classes: int, each: int = 20) -> tuple[np.ndarray, np.ndarray]:

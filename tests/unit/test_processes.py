@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tagsmith import processes
+from tagsmith.model import processes
 
 ENDS_IN_A_GROUP = """
 import atexit, sys
@@ -16,7 +16,7 @@ import torch.distributed
 # What is registered first is called last.
 atexit.register(lambda: print(torch.distributed.is_initialized()))
 
-import tagsmith.processes
+import tagsmith.model.processes
 
 torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=0, world_size=1)
 print(torch.distributed.is_initialized())

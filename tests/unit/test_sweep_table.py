@@ -83,7 +83,7 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path: Path) -> None:
 
 def test_a_launch_that_spreads_the_weights_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from tagsmith.core.errors import SettingsError
-    from tagsmith.processes import refuse_launch
+    from tagsmith.model.processes import refuse_launch
 
     refuse_launch()
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")

@@ -28,11 +28,11 @@ from tagsmith.decision.intervals import class_intervals, overall, overall_interv
 from tagsmith.decision.metrics import indicators, probabilities
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.guidance.guidance import Facts, guidance
-from tagsmith.model import TextClassifier
-from tagsmith.pretrained import PretrainedEncoder, out_of_fold
-from tagsmith.probe import draw_documents
-from tagsmith.processes import on_main
-from tagsmith.scoring import score
+from tagsmith.model.pretrained_vectors import PretrainedEncoder, out_of_fold
+from tagsmith.model.probe import draw_documents
+from tagsmith.model.processes import on_main
+from tagsmith.model.score import score
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.cache import encode_cached
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode

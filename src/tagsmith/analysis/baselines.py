@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.amounts import probe_c
 from tagsmith.core.schema import Schema
 from tagsmith.decision.bootstrap import addends, difference
 from tagsmith.decision.chosen import chosen_rule
 from tagsmith.decision.intervals import overall
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.probe import fit_head
+from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.tfidf import fit_and_predict, margins
 
 log = logging.getLogger("tagsmith")

@@ -11,7 +11,7 @@ from tagsmith.bench.contest import Contest, Outcome, outcome_of_figures, peak_me
 from tagsmith.bench.documents import read
 from tagsmith.config.settings import Recipe
 from tagsmith.core.run import RunFolder
-from tagsmith.probe import draw_documents
+from tagsmith.model.probe import draw_documents
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode

@@ -13,17 +13,16 @@ from rich.table import Table
 from sklearn.metrics import f1_score
 
 from tagsmith import data
-from tagsmith.amounts import probe_c
 from tagsmith.bench.strategies import Situation, strategies
 from tagsmith.config.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.core.errors import SettingsError, counted
 from tagsmith.decision.metrics import decide, indicators, probabilities
 from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
-from tagsmith.model import load_pretrained
-from tagsmith.pretrained import folds_of, out_of_fold
-from tagsmith.probe import fit_head
-from tagsmith.processes import start_accelerator
-from tagsmith.scoring import score
+from tagsmith.model.pretrained_vectors import folds_of, out_of_fold
+from tagsmith.model.probe import fit_head, probe_c
+from tagsmith.model.processes import start_accelerator
+from tagsmith.model.score import score
+from tagsmith.model.text_classifier import load_pretrained
 from tagsmith.tokens.cache import encode_cached
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.model import load_classifier
+from tagsmith.model.text_classifier import load_classifier
 from tagsmith.tokens.windows import without_limits
 
 

@@ -21,11 +21,11 @@ from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import nearest_cosine, unit_rows
 from tagsmith.fitting.fit import fit_fold
 from tagsmith.fitting.loop import TaggedSplit
-from tagsmith.model import TextClassifier
-from tagsmith.pretrained import out_of_fold
-from tagsmith.probe import draw_documents
-from tagsmith.processes import from_main
-from tagsmith.scoring import Encoded, logits_and_vectors
+from tagsmith.model.pretrained_vectors import out_of_fold
+from tagsmith.model.probe import draw_documents
+from tagsmith.model.processes import from_main
+from tagsmith.model.score import Encoded, logits_and_vectors
+from tagsmith.model.text_classifier import TextClassifier
 
 log = logging.getLogger("tagsmith")
 

@@ -39,11 +39,11 @@ from tagsmith.decision.thresholds import abstention
 from tagsmith.fitting.auto import chosen
 from tagsmith.fitting.fit import embed, suit_device
 from tagsmith.fitting.loop import TaggedSplit
-from tagsmith.model import TextClassifier, load_classifier, load_pretrained
-from tagsmith.pretrained import folds_of
-from tagsmith.probe import draw_documents
-from tagsmith.processes import start_accelerator
-from tagsmith.scoring import encode_split, logits_and_vectors
+from tagsmith.model.pretrained_vectors import folds_of
+from tagsmith.model.probe import draw_documents
+from tagsmith.model.processes import start_accelerator
+from tagsmith.model.score import encode_split, logits_and_vectors
+from tagsmith.model.text_classifier import TextClassifier, load_classifier, load_pretrained
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
 

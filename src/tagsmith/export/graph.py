@@ -11,7 +11,7 @@ from torch.export import Dim
 
 from tagsmith.bundle import contents as layout
 from tagsmith.core.schema import Schema
-from tagsmith.model import TextClassifier
+from tagsmith.model.text_classifier import TextClassifier
 
 
 class _WithVectors(nn.Module):

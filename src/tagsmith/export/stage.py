@@ -29,9 +29,9 @@ from tagsmith.export import quantize, stock
 from tagsmith.export.graph import stamp, write_graph
 from tagsmith.export.model_card import Facts, encoder_of, model_card
 from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
-from tagsmith.model import TextClassifier, load_classifier
-from tagsmith.processes import start_accelerator
-from tagsmith.scoring import logits_and_vectors
+from tagsmith.model.processes import start_accelerator
+from tagsmith.model.score import logits_and_vectors
+from tagsmith.model.text_classifier import TextClassifier, load_classifier
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
 from tagsmith.tracking import add_bundle

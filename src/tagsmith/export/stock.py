@@ -26,7 +26,7 @@ from tagsmith.config.settings import Pooling
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.files import write_json
 from tagsmith.core.schema import Schema
-from tagsmith.model import TextClassifier
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.reading import Reading
 
 Floats = NDArray[np.float32]

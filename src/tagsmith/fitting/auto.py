@@ -20,9 +20,9 @@ from tagsmith.evaluate import figures_of, judged, summary
 from tagsmith.fitting.fit import embed, fit_fold, set_head
 from tagsmith.fitting.frozen import layers_of
 from tagsmith.fitting.loop import TaggedSplit
-from tagsmith.model import TextClassifier
-from tagsmith.processes import from_main
-from tagsmith.scoring import score
+from tagsmith.model.processes import from_main
+from tagsmith.model.score import score
+from tagsmith.model.text_classifier import TextClassifier
 
 log = logging.getLogger("tagsmith")
 

@@ -19,8 +19,8 @@ from tagsmith.core.schema import Schema
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.model import TextClassifier
-from tagsmith.sharding import set_weights
+from tagsmith.model.sharding import set_weights
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.reading import RESTORE_MODEL, Reading
 
 log = logging.getLogger("tagsmith")

@@ -19,16 +19,16 @@ from tagsmith.core.errors import counted
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.fitting import lora, soup
-from tagsmith.fitting.attention import quicken_attention
 from tagsmith.fitting.dropout import quicken_dropout
 from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.fitting.loop import TaggedSplit, fit
-from tagsmith.model import TextClassifier, freeze_embeddings
-from tagsmith.probe import draw_documents, fit_head
-from tagsmith.processes import from_main
-from tagsmith.scoring import Encoded, score
-from tagsmith.sharding import set_weights
-from tagsmith.tokens.packed import why_padded
+from tagsmith.model.attention import quicken_attention
+from tagsmith.model.packed import why_padded
+from tagsmith.model.probe import draw_documents, fit_head
+from tagsmith.model.processes import from_main
+from tagsmith.model.score import Encoded, score
+from tagsmith.model.sharding import set_weights
+from tagsmith.model.text_classifier import TextClassifier, freeze_embeddings
 from tagsmith.tokens.windows import EncodedDocuments
 
 log = logging.getLogger("tagsmith")

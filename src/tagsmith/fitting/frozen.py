@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.progress import meter
-from tagsmith.model import TextClassifier
-from tagsmith.processes import from_main
+from tagsmith.model.packed import Packed, moved
+from tagsmith.model.processes import from_main
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.batches import scoring_batches
-from tagsmith.tokens.packed import Packed, moved
 from tagsmith.tokens.windows import Batch, EncodedDocuments
 
 log = logging.getLogger("tagsmith")

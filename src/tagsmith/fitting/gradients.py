@@ -13,9 +13,9 @@ from torch import Tensor
 
 from tagsmith.core.errors import SettingsError
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.scoring import Encoded
+from tagsmith.model.packed import Packed, mean_by_group, moved, tensors
+from tagsmith.model.score import Encoded
 from tagsmith.tokens.batches import cut
-from tagsmith.tokens.packed import Packed, mean_by_group, moved, tensors
 
 log = logging.getLogger("tagsmith")
 

@@ -27,9 +27,9 @@ from tagsmith.fitting.losses import DocumentLoss
 from tagsmith.fitting.optimizer import BadSteps, build_optimizer, clip, set_rates
 from tagsmith.fitting.saving import Checkpoints
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.model import TextClassifier
-from tagsmith.processes import from_main
-from tagsmith.scoring import Encoded, Part, score
+from tagsmith.model.processes import from_main
+from tagsmith.model.score import Encoded, Part, score
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.batches import training_batches
 
 log = logging.getLogger("tagsmith")

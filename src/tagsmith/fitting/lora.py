@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagsmith.config.settings import LoraSettings, Recipe
 from tagsmith.core.errors import SettingsError
-from tagsmith.model import TextClassifier
+from tagsmith.model.text_classifier import TextClassifier
 
 if TYPE_CHECKING:
     from peft import LoraModel

@@ -15,7 +15,7 @@ from tagsmith.amounts import LORA_RATE
 from tagsmith.config.settings import Recipe, TrainSettings
 from tagsmith.core.errors import DataError
 from tagsmith.fitting.checkpoint import Progress
-from tagsmith.model import TextClassifier
+from tagsmith.model.text_classifier import TextClassifier
 
 log = logging.getLogger("tagsmith")
 

@@ -18,8 +18,8 @@ from tagsmith.fitting import checkpoint
 from tagsmith.fitting.averages import WeightAverages
 from tagsmith.fitting.checkpoint import Progress, State
 from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.model import TextClassifier
-from tagsmith.sharding import set_optimizer, set_weights, whole
+from tagsmith.model.sharding import set_optimizer, set_weights, whole
+from tagsmith.model.text_classifier import TextClassifier
 
 log = logging.getLogger("tagsmith")
 

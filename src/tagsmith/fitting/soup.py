@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tagsmith.core.run import RunFolder
-from tagsmith.model import TextClassifier, load_weights, save_weights
-from tagsmith.processes import on_main
+from tagsmith.model.processes import on_main
+from tagsmith.model.text_classifier import TextClassifier, load_weights, save_weights
 
 
 def place(run: RunFolder, number: int) -> RunFolder:

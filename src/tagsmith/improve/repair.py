@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.amounts import probe_c
 from tagsmith.decision.bootstrap import OVERALL, addends, difference, figures
 from tagsmith.decision.metrics import decide, probabilities
-from tagsmith.pretrained import out_of_fold
+from tagsmith.model.pretrained_vectors import out_of_fold
+from tagsmith.model.probe import probe_c
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

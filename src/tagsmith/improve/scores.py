@@ -9,16 +9,15 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from tagsmith.amounts import probe_c
 from tagsmith.config.settings import CacheSettings
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import probabilities
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.model import load_classifier
-from tagsmith.probe import fit_head
-from tagsmith.scoring import score
+from tagsmith.model.probe import fit_head, probe_c
+from tagsmith.model.score import score
+from tagsmith.model.text_classifier import load_classifier
 from tagsmith.tokens.cache import encode_cached
 
 log = logging.getLogger("tagsmith")

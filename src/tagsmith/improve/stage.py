@@ -35,8 +35,8 @@ from tagsmith.improve.suspicion import (
     suspicions,
     with_near_copies,
 )
-from tagsmith.pretrained import PretrainedEncoder, folds_of, out_of_fold
-from tagsmith.processes import start_accelerator
+from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
+from tagsmith.model.processes import start_accelerator
 from tagsmith.tokens.reading import Reading
 
 log = logging.getLogger("tagsmith")

@@ -13,7 +13,6 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from tagsmith.amounts import probe_c
 from tagsmith.config.settings import CacheSettings, DataSettings, ModelSettings, Pooling
 from tagsmith.core.errors import DataError
 from tagsmith.core.files import written_beside
@@ -22,9 +21,9 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.metrics import indicators
-from tagsmith.model import load_pretrained
-from tagsmith.probe import fit_head
-from tagsmith.scoring import score
+from tagsmith.model.probe import fit_head, probe_c
+from tagsmith.model.score import score
+from tagsmith.model.text_classifier import load_pretrained
 from tagsmith.tokens.cache import encode_cached
 from tagsmith.tokens.reading import Reading
 

@@ -14,8 +14,8 @@ from torch.nn import functional
 from tagsmith.config.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.core.files import digest, in_package, written_beside
-from tagsmith.sharding import set_weights
-from tagsmith.tokens.packed import Packed, mean_by_group
+from tagsmith.model.packed import Packed, mean_by_group
+from tagsmith.model.sharding import set_weights
 from tagsmith.tokens.reading import RESTORE_MODEL, Reading
 from tagsmith.tokens.windows import WindowRule
 

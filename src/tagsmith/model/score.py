@@ -20,11 +20,11 @@ from tagsmith.core.errors import counted
 from tagsmith.core.progress import meter
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import indicators
-from tagsmith.model import TextClassifier
-from tagsmith.processes import on_main
+from tagsmith.model.packed import Packed, mean_by_group, tensors
+from tagsmith.model.processes import on_main
+from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.cache import encode_cached
-from tagsmith.tokens.packed import Packed, mean_by_group, tensors
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import Batch, EncodedDocuments
 

@@ -86,3 +86,14 @@ def _fit(features: Floats, labels: Ints, strength: float) -> tuple[Ints, Floats,
         warnings.simplefilter("ignore", ConvergenceWarning)
         regression = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(features - centre, labels)
     return regression.classes_, regression.coef_, regression.intercept_ - regression.coef_ @ centre
+
+
+def probe_c(multi_label: bool) -> float:
+    """Inverse regularisation of the regression, for features of unit norm.
+
+    Single-label: accuracy on banking77 at 10 a class, mean of 9 draws, C of 3, 10, 30, 100: 0.837, 0.851, 0.852, 0.850.
+    Multi-label, where most classes are absent and a weak regression predicts none of them: micro / macro F1 in five
+    folds at 10, 100, 1000: support tickets 0.761 / 0.735, 0.769 / 0.759, 0.775 / 0.774; nlupp_hotels 0.738 / 0.541,
+    0.779 / 0.652, 0.781 / 0.690, where 1000 has the worst log loss of the three.
+    """
+    return 100.0 if multi_label else 10.0

@@ -1,0 +1,1 @@
+"""Encoder, pooling and head; scoring documents; vectors before training; devices and processes."""
