@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 PRELOADED = [
     "tagsmith.train", "tagsmith.evaluate", "tagsmith.analysis.analyse", "tagsmith.export.stage",
-    "tagsmith.classify_files.stage", "tagsmith.improve",
+    "tagsmith.classify.files.classify_files", "tagsmith.improve",
 ]  # fmt: skip
 """What takes seconds to import; a process forked from one that has them starts at once."""
 

@@ -13,8 +13,8 @@ BARE = """
 import runpy, sys
 for name in ("torch", "transformers", "datasets", "hydra", "omegaconf", "sklearn", "rich", "onnx", "huggingface_hub"):
     sys.modules[name] = None
-sys.argv = ["tagsmith.bundle", *sys.argv[1:]]
-runpy.run_module("tagsmith.bundle", run_name="__main__", alter_sys=True)
+sys.argv = ["tagsmith.classify.bundle", *sys.argv[1:]]
+runpy.run_module("tagsmith.classify.bundle", run_name="__main__", alter_sys=True)
 """
 
 
@@ -46,7 +46,7 @@ def test_export_in_all_formats_and_verify(script: Script, tiny: Callable[..., li
     for words, status, told in (
         (["verify", "b"], 65, "README.md: changed"),
         (["verify", "r"], 66, "no bundle here"),
-        (["look", "b"], 64, "usage: python -m tagsmith.bundle verify FOLDER"),
+        (["look", "b"], 64, "usage: python -m tagsmith.classify.bundle verify FOLDER"),
     ):
         done = verify(*words)
         assert (done.returncode, done.stdout) == (status, "")

@@ -11,8 +11,8 @@ import transformers
 from accelerate import Accelerator
 from huggingface_hub import ModelCard
 
-from tagsmith.bundle import contents as layout
-from tagsmith.bundle.__main__ import main
+from tagsmith.classify.bundle import contents as layout
+from tagsmith.classify.bundle.__main__ import main
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
 from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
@@ -142,7 +142,7 @@ def test_verifying_says_what_was_checked(whole: Path, run: Path, capsys: pytest.
     assert main(["verify", str(run)]) == 66
     assert main(["verify"]) == 64
     assert main([]) == 64
-    assert capsys.readouterr().err.count("usage: python -m tagsmith.bundle verify FOLDER") == 2
+    assert capsys.readouterr().err.count("usage: python -m tagsmith.classify.bundle verify FOLDER") == 2
 
 
 def test_the_model_card_is_one_that_the_hub_reads(whole: Path) -> None:

@@ -39,7 +39,7 @@ def test_columns_are_what_predict_says(name: str) -> None:
 def test_ray_that_is_not_there_is_told(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is not None:
         pytest.skip("ray is installed")
-    from tagsmith.ray import classify_parquet
+    from tagsmith.classify.ray import classify_parquet
 
     with pytest.raises(SettingsError, match="needs Ray"):
         classify_parquet(str(BUNDLES / "single"), "in", str(tmp_path / "out"))
@@ -50,7 +50,7 @@ def test_a_local_cluster_gives_what_predict_does(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-    from tagsmith.ray import classify_parquet
+    from tagsmith.classify.ray import classify_parquet
 
     texts: list[Any] = [str(record["text"]) for record in make_documents(500, multi_label=False)]
     texts[7] = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tagsmith.bundle.reference import Reference
+from tagsmith.classify.bundle.reference import Reference
 from tagsmith.config.settings import ExportRun, Recipe, TrainRun
 from tagsmith.export.stage import export
 from tagsmith.train import train

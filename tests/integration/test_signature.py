@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tagsmith.bundle import signature
-from tagsmith.bundle.__main__ import main
-from tagsmith.bundle.signature import signer, verify_signature
+from tagsmith.classify.bundle import signature
+from tagsmith.classify.bundle.__main__ import main
+from tagsmith.classify.bundle.signature import signer, verify_signature
 from tagsmith.classify.classifier import Classifier
-from tagsmith.classify_files.stage import classify_files
+from tagsmith.classify.files.classify_files import classify_files
 from tagsmith.config.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.files import digest

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tagsmith.classify_files import stage as module
-from tagsmith.classify_files.inputs import Input, Row, open_input
-from tagsmith.classify_files.stage import classify_files
+from tagsmith.classify.files import stage as module
+from tagsmith.classify.files.classify_files import classify_files
+from tagsmith.classify.files.inputs import Input, Row, open_input
 from tagsmith.config.settings import ClassifyRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tests.conftest import make_documents

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.bundle.reference import Histogram, Reference, reference_of
+from tagsmith.classify.bundle.reference import Histogram, Reference, reference_of
 from tagsmith.core.errors import DataError
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.drift import Drift, by_chance, population_stability_index

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagsmith.bundle import golden
+from tagsmith.classify.bundle import golden
 from tagsmith.core.errors import DataError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import DecisionRule, Decisions

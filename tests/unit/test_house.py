@@ -114,7 +114,9 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             inside = PACKAGE.parent.joinpath(*node.module.split("."))
-            for alias in node.names:  # `from tagsmith.bundle import golden` imports a module, not a name of one.
+            for (
+                alias
+            ) in node.names:  # `from tagsmith.classify.bundle import golden` imports a module, not a name of one.
                 whole = node.module == "tagsmith" or inside.joinpath(f"{alias.name}.py").is_file()
                 found.add(f"{node.module}.{alias.name}" if whole else node.module)
     return found

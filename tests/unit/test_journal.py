@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.classify_files.journal import Journal
+from tagsmith.classify.files.journal import Journal
 from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
 
 ABOUT = {"bundle": "a"}

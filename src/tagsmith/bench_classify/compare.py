@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.bench_classify.contenders import Task, missing
-from tagsmith.bundle import contents as layout
-from tagsmith.classify_files.inputs import open_input
+from tagsmith.classify.bundle import contents as layout
+from tagsmith.classify.files.inputs import open_input
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Schema

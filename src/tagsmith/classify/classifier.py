@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from tagsmith.bundle import contents as layout
-from tagsmith.bundle import golden
-from tagsmith.bundle.signature import verify_signature
+from tagsmith.classify.bundle import contents as layout
+from tagsmith.classify.bundle import golden
+from tagsmith.classify.bundle.signature import verify_signature
 from tagsmith.classify.prediction import Floats, Prediction, predictions
 from tagsmith.classify.session import CPU, Graph
 from tagsmith.core.errors import DataError, InputMissing, counted

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tagsmith.bundle import contents as layout
-from tagsmith.bundle import golden
-from tagsmith.bundle.signature import verify_signature
+from tagsmith.classify.bundle import contents as layout
+from tagsmith.classify.bundle import golden
+from tagsmith.classify.bundle.signature import verify_signature
 from tagsmith.classify.classifier import Classifier
 from tagsmith.core.errors import counted
 

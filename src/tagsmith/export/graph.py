@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from tagsmith.bundle import contents as layout
+from tagsmith.classify.bundle import contents as layout
 from tagsmith.core.schema import Schema
 from tagsmith.model.text_classifier import TextClassifier
 

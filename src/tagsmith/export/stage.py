@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.bundle import contents as layout
-from tagsmith.bundle import golden
-from tagsmith.bundle.reference import DOCUMENTS, reference_of
-from tagsmith.bundle.signature import signer
+from tagsmith.classify.bundle import contents as layout
+from tagsmith.classify.bundle import golden
+from tagsmith.classify.bundle.reference import DOCUMENTS, reference_of
+from tagsmith.classify.bundle.signature import signer
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
 from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tagsmith.classify_files.inputs import Row, open_input
+from tagsmith.classify.files.inputs import Row, open_input
 from tagsmith.core.errors import DataError, InputMissing, listing
 from tagsmith.core.progress import meter
 from tagsmith.data.check import same_text

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tagsmith.bundle.contents import MANIFEST, REFERENCE
-from tagsmith.bundle.reference import Reference
+from tagsmith.classify.bundle.contents import MANIFEST, REFERENCE
+from tagsmith.classify.bundle.reference import Reference
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import DataError, TagsmithError, listing

@@ -5,7 +5,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from tagsmith.bundle.reference import Reference
+from tagsmith.classify.bundle.reference import Reference
 from tagsmith.serve.answers import Answer
 
 LEAST = 100

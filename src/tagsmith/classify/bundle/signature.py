@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tagsmith.bundle.contents import SIGNATURE, hidden
+from tagsmith.classify.bundle.contents import SIGNATURE, hidden
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
 from tagsmith.core.files import written_beside
 

@@ -1,15 +1,15 @@
-"""The door of `python -m tagsmith.bundle`: checks a bundle, and signs it."""
+"""The door of `python -m tagsmith.classify.bundle`: checks a bundle, and signs it."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tagsmith.bundle.contents import SIGNATURE
-from tagsmith.bundle.signature import signer
+from tagsmith.classify.bundle.contents import SIGNATURE
+from tagsmith.classify.bundle.signature import signer
 from tagsmith.classify.verify import verify
 from tagsmith.core.errors import SettingsError, TagsmithError
 
-USAGE = "usage: python -m tagsmith.bundle verify FOLDER [--key PUBLIC.pem], or sign FOLDER --key PRIVATE.pem"
+USAGE = "usage: python -m tagsmith.classify.bundle verify FOLDER [--key PUBLIC.pem], or sign FOLDER --key PRIVATE.pem"
 
 
 def main(words: Sequence[str]) -> int:

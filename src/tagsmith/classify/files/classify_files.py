@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify.classifier import Classifier
-from tagsmith.classify_files.inputs import Input, Row, open_input
-from tagsmith.classify_files.journal import Journal
-from tagsmith.classify_files.workers import Work, cores_each, in_processes, lines
+from tagsmith.classify.files.inputs import Input, Row, open_input
+from tagsmith.classify.files.journal import Journal
+from tagsmith.classify.files.workers import Work, cores_each, in_processes, lines
 from tagsmith.config.settings import ClassifyRun
 from tagsmith.core.errors import (
     NO_ROOM,

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.files.inputs import Row
 from tagsmith.classify.prediction import Prediction
-from tagsmith.classify_files.inputs import Row
 from tagsmith.core.cores import cores
 from tagsmith.core.errors import TryAgainLater
 from tagsmith.core.signals import leave_with_parent
