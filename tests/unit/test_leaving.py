@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
-from tagsmith.serve.figures import Figures
 from tagsmith.serve.gate import Gate, Keys
+from tagsmith.serve.prometheus_metrics import Figures
 from tagsmith.serve.service import _Server
 
 

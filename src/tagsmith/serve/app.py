@@ -18,11 +18,11 @@ from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure_routes, predict, v2
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
-from tagsmith.serve.figures import Figures, gauge
 from tagsmith.serve.gate import REASON, Gate, Keys, broken
 from tagsmith.serve.jobs import JobStore
 from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import Refused, refusal
+from tagsmith.serve.prometheus_metrics import Figures, gauge
 from tagsmith.serve.runner import JobRunner
 from tagsmith.serve.traces import Traces
 

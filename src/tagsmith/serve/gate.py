@@ -12,8 +12,8 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tagsmith.serve.figures import METHODS, Figures
 from tagsmith.serve.problems import Refused, refusal
+from tagsmith.serve.prometheus_metrics import METHODS, Figures
 from tagsmith.serve.traces import Traces
 
 log = logging.getLogger("tagsmith.serve")

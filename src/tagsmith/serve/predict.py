@@ -18,9 +18,9 @@ from starlette.responses import Response
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployment, Deployments, Model
-from tagsmith.serve.figures import Figures
 from tagsmith.serve.openapi import ERRORS, Direct, body, parameter
 from tagsmith.serve.problems import Refused, as_json
+from tagsmith.serve.prometheus_metrics import Figures
 from tagsmith.serve.requests import answered, check_texts, read
 
 DEPLOYMENT = parameter("deployment", {"type": "string"})
