@@ -11,7 +11,7 @@ def main(settings: CalibrateRun) -> None:
 
     from tagsmith.calibrate.stage import calibrate_run
     from tagsmith.core.run import RunFolder
-    from tagsmith.report import calibrated_text
+    from tagsmith.evaluate.report import calibrated_text
 
     if about := calibrate_run(settings):
         print(calibrated_text(about))

@@ -9,8 +9,8 @@ def main(settings: CompareRuns) -> None:
     # Imported here, so that --help and a wrong setting are answered at once.
     from rich.console import Console
 
-    from tagsmith.comparison.stage import compare_runs
-    from tagsmith.comparison.table import comparison_table, comparison_text
+    from tagsmith.evaluate.comparison.compare_runs import compare_runs
+    from tagsmith.evaluate.comparison.table import comparison_table, comparison_text
 
     # Six columns do not fit the 80 characters that rich takes a file or a pipe to have.
     console = Console(width=max(Console().width, 110))

@@ -14,14 +14,14 @@ def main(settings: EvaluateRun) -> None:
     from rich.console import Console
 
     from tagsmith.core.run import RunFolder
-    from tagsmith.evaluate import evaluate_run
-    from tagsmith.report import decision_text, guidance_text, per_class_table
+    from tagsmith.evaluate.evaluate_run import evaluate_run
+    from tagsmith.evaluate.report import decision_text, guidance_text, per_class_table
 
     run = RunFolder(Path(settings.run))
     evaluation = evaluate_run(settings, run)
     if evaluation:
         if settings.page:
-            from tagsmith.report.page import write_page
+            from tagsmith.evaluate.report.page import write_page
 
             write_page(run)
         # A log or a pipe has no width in which names of classes would have to be broken.

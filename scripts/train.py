@@ -12,7 +12,7 @@ def main(settings: TrainRun) -> float | None:
     from rich.console import Console
 
     from tagsmith.config.sweep import judged
-    from tagsmith.report import decision_text, per_class_table
+    from tagsmith.evaluate.report import decision_text, per_class_table
     from tagsmith.train import train
 
     run, evaluation = train(settings)

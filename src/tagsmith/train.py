@@ -26,7 +26,8 @@ from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.evaluate import default_split, evaluate_split, rule_of_run
+from tagsmith.evaluate.evaluate_run import default_split, evaluate_split, rule_of_run
+from tagsmith.evaluate.tracking import require_mlflow, tracked
 from tagsmith.fitting import lora, soup
 from tagsmith.fitting.auto import choose
 from tagsmith.fitting.checkpoint import newest_usable
@@ -45,7 +46,6 @@ from tagsmith.model.text_classifier import (
     save_weights,
 )
 from tagsmith.tokens.reading import Reading
-from tagsmith.tracking import require_mlflow, tracked
 
 log = logging.getLogger("tagsmith")
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from tagsmith.analysis.baselines import probe_logits
-from tagsmith.analysis.lengths import lengths
-from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
-from tagsmith.analysis.predictions import read_predictions
 from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.config.settings import AnalysisSettings, CacheSettings, CalibrateRun, EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.core.errors import DataError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.evaluate import evaluate_run
+from tagsmith.evaluate.analysis.baselines import probe_logits
+from tagsmith.evaluate.analysis.lengths import lengths
+from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
+from tagsmith.evaluate.analysis.predictions import read_predictions
+from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.train import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
 

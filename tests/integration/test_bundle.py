@@ -23,7 +23,7 @@ from tagsmith.core.files import digest
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import Scope, unit_rows
-from tagsmith.evaluate import rule_of_run
+from tagsmith.evaluate.evaluate_run import rule_of_run
 from tagsmith.export import stage as export_module
 from tagsmith.export.stage import export
 from tagsmith.model.score import score

@@ -27,7 +27,7 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import softmax
-from tagsmith.evaluate import evaluate_run
+from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.export.stage import export
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train import train

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tagsmith.comparison.stage import Comparison, compare_runs
 from tagsmith.config.settings import CompareRuns
 from tagsmith.core.run import RunFolder
-from tagsmith.report.page import write_page
+from tagsmith.evaluate.comparison.compare_runs import Comparison, compare_runs
+from tagsmith.evaluate.report.page import write_page
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
 CHROMIUM = next(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tagsmith.config.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.core.run import RunFolder
-from tagsmith.evaluate import evaluate_run
+from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.train import train
 
 ROOT = Path(__file__).parents[2]

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith.analysis.predictions import read_predictions
 from tagsmith.calibrate.stage import calibrate_run
-from tagsmith.comparison.stage import compare_runs
 from tagsmith.config.settings import CalibrateRun, CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.files import digest
 from tagsmith.core.schema import Schema
 from tagsmith.core.schema_changes import SchemaChanges
+from tagsmith.evaluate.analysis.predictions import read_predictions
+from tagsmith.evaluate.comparison.compare_runs import compare_runs
 from tagsmith.fitting import fit
 from tagsmith.fitting.earlier import head_rows, rows_of
 from tagsmith.train import train

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from tagsmith import tracking
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import BestMetric, ExportRun, Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
+from tagsmith.evaluate import tracking
 from tagsmith.export.stage import export
 from tagsmith.train import train
 from tests.integration.test_saving import call_at_step

@@ -19,7 +19,7 @@ from tagsmith.config.settings import (
 from tagsmith.config.sweep import judged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
-from tagsmith.evaluate import evaluate_run
+from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.fitting import checkpoint, saving
 from tagsmith.model.text_classifier import encoder_source
 from tagsmith.tokens import cache as token_cache
@@ -324,7 +324,7 @@ def test_given_test_documents_stay_so_beside_those_of_an_earlier_run(settings: M
 def test_a_class_name_is_no_markup(settings: Make, tmp_path: Path) -> None:
     from rich.console import Console
 
-    from tagsmith.report import per_class_table
+    from tagsmith.evaluate.report import per_class_table
 
     records = [record | {"label": f"[/{record['label']}]"} for record in make_documents(60, multi_label=False)]
     _, evaluation = train(settings(write_jsonl(tmp_path / "odd.jsonl", records), recipe=Recipe.probe))

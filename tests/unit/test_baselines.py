@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tagsmith.analysis.baselines import chosen_as, decided, tfidf_predictions
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.intervals import overall
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.tfidf import fit_and_predict, margins
+from tagsmith.evaluate.analysis.baselines import chosen_as, decided, tfidf_predictions
+from tagsmith.evaluate.tfidf import fit_and_predict, margins
 
 SCHEMA = Schema(("rare", "common"), Task.multi_label)
 PLAIN = DecisionRule.plain(SCHEMA, 0.5)

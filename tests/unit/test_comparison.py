@@ -9,12 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.comparison.changes import changed
-from tagsmith.comparison.page import comparison_page
-from tagsmith.comparison.paired import Decided, compare_answers, documents_needed, losses, mcnemar
-from tagsmith.comparison.pairs import Pair, pair_of, read_runs
-from tagsmith.comparison.stage import compare_runs, comparison_of
-from tagsmith.comparison.table import comparison_text
 from tagsmith.config.settings import BestMetric, CompareRuns, Retagged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
@@ -23,6 +17,12 @@ from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.decision.bootstrap import OVERALL
 from tagsmith.decision.intervals import overall_intervals
 from tagsmith.decision.metrics import figures
+from tagsmith.evaluate.comparison.changes import changed
+from tagsmith.evaluate.comparison.compare_runs import compare_runs, comparison_of
+from tagsmith.evaluate.comparison.page import comparison_page
+from tagsmith.evaluate.comparison.paired import Decided, compare_answers, documents_needed, losses, mcnemar
+from tagsmith.evaluate.comparison.pairs import Pair, pair_of, read_runs
+from tagsmith.evaluate.comparison.table import comparison_text
 from tests.made_runs import make_run
 
 Lines = list[tuple[str, list[str], list[str]]]
@@ -138,7 +138,7 @@ def simulated(documents: int, rates: tuple[float, float], seed: int) -> tuple[An
 @pytest.fixture(scope="module")
 def few_exchanges() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tagsmith.comparison.paired.EXCHANGES", 400)
+        patch.setattr("tagsmith.evaluate.comparison.paired.EXCHANGES", 400)
         yield
 
 

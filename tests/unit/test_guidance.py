@@ -11,10 +11,10 @@ import pytest
 from tagsmith.decision.intervals import class_intervals
 from tagsmith.decision.metrics import figures
 from tagsmith.decision.significance import holm, more_than, proportions_differ
-from tagsmith.guidance.collisions import beyond_chance, by_chance, confusions, indicators, merged
-from tagsmith.guidance.guidance import Facts, guidance
-from tagsmith.guidance.lines import KINDS, named
-from tagsmith.report import guidance_text
+from tagsmith.evaluate.guidance.collision_lines import beyond_chance, by_chance, confusions, indicators, merged
+from tagsmith.evaluate.guidance.guidance import Facts, guidance
+from tagsmith.evaluate.guidance.lines import KINDS, named
+from tagsmith.evaluate.report import guidance_text
 
 RULE = {"max_tokens": 64, "long_documents": "head", "overlap": 32, "max_windows": 8}
 

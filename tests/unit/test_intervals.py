@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tagsmith.analysis.baselines import beside
 from tagsmith.decision.intervals import (
     class_intervals,
     overall,
     overall_intervals,
     proportion,
 )
+from tagsmith.evaluate.analysis.baselines import beside
 
 ONE_HOT = np.eye(4, dtype=np.int8)
 

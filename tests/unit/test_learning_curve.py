@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tagsmith.analysis.learning_curve import (
+from tagsmith.bench.curve import Backtest, summed_up
+from tagsmith.evaluate.analysis.learning_curve import (
     GROWTH,
     QUARTERS,
     Drawn,
@@ -13,7 +14,6 @@ from tagsmith.analysis.learning_curve import (
     predictions_by_share,
     shrunk,
 )
-from tagsmith.bench.curve import Backtest, summed_up
 
 SHARES = np.array([0.25, 0.5, 0.75, 1.0])
 
@@ -87,7 +87,7 @@ def f1(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("jumps", [True, False])
 def test_intervals_hold_what_is_gained_as_often_as_they_claim(monkeypatch: pytest.MonkeyPatch, jumps: bool) -> None:
     if not jumps:  # The law alone, without what one training differs by from the next.
-        monkeypatch.setattr("tagsmith.analysis.learning_curve.jump", lambda *_: 0.0)
+        monkeypatch.setattr("tagsmith.evaluate.analysis.learning_curve.jump", lambda *_: 0.0)
     names = [str(i) for i in range(15)]
     of_class, of_all, errors = [], [], []
     for seed in range(24):

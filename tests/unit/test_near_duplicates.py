@@ -4,7 +4,14 @@ import random
 
 import pytest
 
-from tagsmith.analysis.near_duplicates import Side, compared, near_duplicates, normal, similar_pairs, similarity
+from tagsmith.evaluate.analysis.near_duplicates import (
+    Side,
+    compared,
+    near_duplicates,
+    normal,
+    similar_pairs,
+    similarity,
+)
 
 WORDS = ["the", "card", "was", "declined", "twice", "at", "a", "shop", "today", "why", "money", "transfer", "late"]
 

@@ -11,12 +11,19 @@ import pytest
 
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
-from tagsmith.report import confusion_csv, per_class_table, per_class_text
-from tagsmith.report.assets import content_policy, escaped_json, json_text, packed_plotly, script, tables_script
-from tagsmith.report.confusion import Pair, missed_and_invented, most_errors, order_of_classes, pairs
-from tagsmith.report.documents import MOST_CHARACTERS, wrong_documents
-from tagsmith.report.page import write_page
-from tagsmith.report.wording import against, figure, headline, interval, meaning, percent, points
+from tagsmith.evaluate.report import confusion_csv, per_class_table, per_class_text
+from tagsmith.evaluate.report.assets import (
+    content_policy,
+    escaped_json,
+    json_text,
+    packed_plotly,
+    script,
+    tables_script,
+)
+from tagsmith.evaluate.report.confusion import Pair, missed_and_invented, most_errors, order_of_classes, pairs
+from tagsmith.evaluate.report.page import write_page
+from tagsmith.evaluate.report.wording import against, figure, headline, interval, meaning, percent, points
+from tagsmith.evaluate.report.wrong_documents import MOST_CHARACTERS, wrong_documents
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from tagsmith import data
-from tagsmith.analysis.baselines import decided, probe_logits
-from tagsmith.analysis.learning_curve import GROWTH, LEAST, learning_curve, predictions_by_share
 from tagsmith.bench.tagging import Vectors, embed
 from tagsmith.config.settings import AnalysisSettings, BenchCurveRun
 from tagsmith.core.errors import SettingsError
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.bootstrap import OVERALL, addends, figures
 from tagsmith.decision.rule import DecisionRule
+from tagsmith.evaluate.analysis.baselines import decided, probe_logits
+from tagsmith.evaluate.analysis.learning_curve import GROWTH, LEAST, learning_curve, predictions_by_share
 
 MOST_CLASSES = 10
 """Classes of a draw that grow alone."""

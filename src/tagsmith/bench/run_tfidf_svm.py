@@ -1,10 +1,10 @@
-"""The contender `tfidf_svm`: see `tagsmith.tfidf`."""
+"""The contender `tfidf_svm`: see `tagsmith.evaluate.tfidf`."""
 
 import time
 
 from tagsmith.bench.contest import Contest, Outcome, outcome
 from tagsmith.bench.documents import read
-from tagsmith.tfidf import fit_and_predict
+from tagsmith.evaluate.tfidf import fit_and_predict
 
 
 def run(contest: Contest) -> Outcome:

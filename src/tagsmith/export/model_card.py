@@ -9,8 +9,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from tagsmith.core.errors import counted
 from tagsmith.core.schema import Schema
+from tagsmith.evaluate.report import decision_text
 from tagsmith.export.parity import Certificate
-from tagsmith.report import decision_text
 from tagsmith.tokens.windows import WindowRule
 
 FEW = 15

@@ -24,7 +24,8 @@ from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.evaluate import default_split, evaluation_of, rule_of_run
+from tagsmith.evaluate.evaluate_run import default_split, evaluation_of, rule_of_run
+from tagsmith.evaluate.tracking import add_bundle
 from tagsmith.export import quantize, stock
 from tagsmith.export.graph import stamp, write_graph
 from tagsmith.export.model_card import Facts, encoder_of, model_card
@@ -34,7 +35,6 @@ from tagsmith.model.score import logits_and_vectors
 from tagsmith.model.text_classifier import TextClassifier, load_classifier
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
-from tagsmith.tracking import add_bundle
 
 log = logging.getLogger("tagsmith")
 

@@ -16,7 +16,7 @@ from tagsmith.core.errors import DataError, Interrupted, SettingsError, counted
 from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.evaluate import figures_of, judged, summary
+from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
 from tagsmith.fitting.fit import embed, fit_fold, set_head
 from tagsmith.fitting.frozen import layers_of
 from tagsmith.fitting.loop import TaggedSplit

@@ -19,7 +19,7 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.core.signals import noted
 from tagsmith.decision.metrics import indicators
-from tagsmith.evaluate import figures_of, judged, summary
+from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
 from tagsmith.fitting.averages import WeightAverages
 from tagsmith.fitting.checkpoint import Progress
 from tagsmith.fitting.gradients import Gradients

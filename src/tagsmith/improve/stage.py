@@ -20,7 +20,7 @@ from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.calibration import temperature
 from tagsmith.decision.metrics import indicators, probabilities
-from tagsmith.evaluate import rule_of_run
+from tagsmith.evaluate.evaluate_run import rule_of_run
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
 from tagsmith.improve.pool import Pool, read_pool

@@ -6,15 +6,15 @@ import numpy as np
 
 from tagsmith.core.files import whole_file
 from tagsmith.core.run import RunFolder
-from tagsmith.report import assets, charts
-from tagsmith.report.chart import TEMPLATES, Chart
-from tagsmith.report.class_table import class_rows
-from tagsmith.report.confusion import missed_and_invented, pairs
-from tagsmith.report.documents import MOST_ROWS, wrong_documents
-from tagsmith.report.inputs import RunFiles, read_run
-from tagsmith.report.matrix import matrices
-from tagsmith.report.templates import environment
-from tagsmith.report.wording import against, headline
+from tagsmith.evaluate.report import assets, charts
+from tagsmith.evaluate.report.chart import TEMPLATES, Chart
+from tagsmith.evaluate.report.class_table import class_rows
+from tagsmith.evaluate.report.confusion import missed_and_invented, pairs
+from tagsmith.evaluate.report.inputs import RunFiles, read_run
+from tagsmith.evaluate.report.matrix import matrices
+from tagsmith.evaluate.report.templates import environment
+from tagsmith.evaluate.report.wording import against, headline
+from tagsmith.evaluate.report.wrong_documents import MOST_ROWS, wrong_documents
 
 MOST_PAIRS = 50
 MOST_EXAMPLES = 200

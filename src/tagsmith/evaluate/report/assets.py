@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from tagsmith.core.files import in_package
 
-STATIC = files("tagsmith.report") / "static"
+STATIC = files("tagsmith.evaluate.report") / "static"
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tagsmith.core.errors import counted
-from tagsmith.report import assets
-from tagsmith.report.wording import chance, figure, interval, percent, points, signed_points
+from tagsmith.evaluate.report import assets
+from tagsmith.evaluate.report.wording import chance, figure, interval, percent, points, signed_points
 
 
 def environment() -> Environment:
     """Where the pages find their templates and filters."""
     found = Environment(
-        loader=PackageLoader("tagsmith.report", "static"),
+        loader=PackageLoader("tagsmith.evaluate.report", "static"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,8 +12,8 @@ from tagsmith.decision.bootstrap import addends, difference
 from tagsmith.decision.chosen import chosen_rule
 from tagsmith.decision.intervals import overall
 from tagsmith.decision.rule import DecisionRule
+from tagsmith.evaluate.tfidf import fit_and_predict, margins
 from tagsmith.model.probe import fit_head, probe_c
-from tagsmith.tfidf import fit_and_predict, margins
 
 log = logging.getLogger("tagsmith")
 

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from tagsmith.core.errors import counted
-from tagsmith.report.chart import Chart, safe, short
-from tagsmith.report.confusion import Counts, most_errors, order_of_classes
+from tagsmith.evaluate.report.chart import Chart, safe, short
+from tagsmith.evaluate.report.confusion import Counts, most_errors, order_of_classes
 
 READABLE = 25
 """Classes up to which every cell shows its count."""

@@ -11,12 +11,6 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.analysis.baselines import beside, chosen_as, decided, probe_logits, tfidf_predictions
-from tagsmith.analysis.learning_curve import learning_curve, predictions_by_share
-from tagsmith.analysis.lengths import class_counts, lengths
-from tagsmith.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
-from tagsmith.analysis.occlusion import Question, affordable, explain, mistakes, words
-from tagsmith.analysis.predictions import Predictions, read_predictions
 from tagsmith.config.settings import AnalysisSettings, CacheSettings
 from tagsmith.core.errors import InputMissing, counted
 from tagsmith.core.files import write_json
@@ -27,7 +21,13 @@ from tagsmith.data.split import draw_folds
 from tagsmith.decision.intervals import class_intervals, overall, overall_intervals
 from tagsmith.decision.metrics import indicators, probabilities
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.guidance.guidance import Facts, guidance
+from tagsmith.evaluate.analysis.baselines import beside, chosen_as, decided, probe_logits, tfidf_predictions
+from tagsmith.evaluate.analysis.learning_curve import learning_curve, predictions_by_share
+from tagsmith.evaluate.analysis.lengths import class_counts, lengths
+from tagsmith.evaluate.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
+from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
+from tagsmith.evaluate.analysis.predictions import Predictions, read_predictions
+from tagsmith.evaluate.guidance.guidance import Facts, guidance
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, out_of_fold
 from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import on_main

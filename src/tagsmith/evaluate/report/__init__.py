@@ -3,7 +3,7 @@
 The page is made by `report.page.write_page`, which is imported by itself: whoever prints a table needs no plotly.
 """
 
-from tagsmith.report.tables import (
+from tagsmith.evaluate.report.tables import (
     calibrated_text,
     confusion_csv,
     decision_text,

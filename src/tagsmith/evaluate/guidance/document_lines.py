@@ -5,7 +5,7 @@ from typing import Any
 
 from tagsmith.core.errors import counted
 from tagsmith.decision.significance import LEVEL, holm, proportions_differ
-from tagsmith.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named
+from tagsmith.evaluate.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named
 
 LEAST, RECOMMENDED = 15, 50
 """Training documents of a class."""

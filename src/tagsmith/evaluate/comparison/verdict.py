@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tagsmith.comparison.paired import POWER, Compared, certain, documents_needed
-from tagsmith.comparison.pairs import Pair
 from tagsmith.config.settings import BestMetric
 from tagsmith.core.errors import counted
 from tagsmith.decision.bootstrap import OVERALL
 from tagsmith.decision.significance import LEVEL
-from tagsmith.report.wording import chance, points
+from tagsmith.evaluate.comparison.paired import POWER, Compared, certain, documents_needed
+from tagsmith.evaluate.comparison.pairs import Pair
+from tagsmith.evaluate.report.wording import chance, points
 
 NAMED = 8
 """Most classes that are named in a sentence."""

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from tagsmith.core.errors import counted
 from tagsmith.decision.significance import LEVEL, holm, more_than
-from tagsmith.guidance.lines import Facts, Line, Severity, example, named
+from tagsmith.evaluate.guidance.lines import Facts, Line, Severity, example, named
 
 Indicators = NDArray[np.int8]
 

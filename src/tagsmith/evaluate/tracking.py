@@ -23,7 +23,7 @@ from tagsmith.config.settings import TrainSettings
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
-from tagsmith.report import confusion_csv, per_class_text
+from tagsmith.evaluate.report import confusion_csv, per_class_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tagsmith.guidance import documents, figures
-from tagsmith.guidance.collisions import collisions
-from tagsmith.guidance.lines import Facts, in_order
+from tagsmith.evaluate.guidance import documents, figures
+from tagsmith.evaluate.guidance.collision_lines import collisions
+from tagsmith.evaluate.guidance.lines import Facts, in_order
 
 __all__ = ["Facts", "guidance"]
 

@@ -4,16 +4,16 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagsmith.comparison.page import comparison_page
-from tagsmith.comparison.paired import Decided, compare_answers, losses
-from tagsmith.comparison.pairs import Pair, Side, pair_of, read_runs
-from tagsmith.comparison.result import Json, names, result
-from tagsmith.comparison.verdict import verdict
 from tagsmith.config.settings import CompareRuns
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.files import whole_file, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema_changes import SchemaChanges
+from tagsmith.evaluate.comparison.page import comparison_page
+from tagsmith.evaluate.comparison.paired import Decided, compare_answers, losses
+from tagsmith.evaluate.comparison.pairs import Pair, Side, pair_of, read_runs
+from tagsmith.evaluate.comparison.result import Json, names, result
+from tagsmith.evaluate.comparison.verdict import verdict
 
 
 @dataclass(frozen=True)

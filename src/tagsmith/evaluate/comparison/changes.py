@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tagsmith.comparison.pairs import Pair
+from tagsmith.evaluate.comparison.pairs import Pair
 
 KINDS = {"lost": "right to wrong", "gained": "wrong to right", "still_wrong": "wrong in another way"}
 

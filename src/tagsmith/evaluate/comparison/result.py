@@ -3,13 +3,13 @@
 from math import isfinite
 from typing import Any
 
-from tagsmith.comparison.changes import changed
-from tagsmith.comparison.paired import Compared, Differences
-from tagsmith.comparison.pairs import Pair, Side
-from tagsmith.comparison.recorded import other_settings, size_and_time
-from tagsmith.comparison.verdict import Verdict
 from tagsmith.config.settings import CompareRuns
 from tagsmith.decision.bootstrap import CONFIDENCE, OF_A_CLASS, OVERALL
+from tagsmith.evaluate.comparison.changes import changed
+from tagsmith.evaluate.comparison.paired import Compared, Differences
+from tagsmith.evaluate.comparison.pairs import Pair, Side
+from tagsmith.evaluate.comparison.recorded import other_settings, size_and_time
+from tagsmith.evaluate.comparison.verdict import Verdict
 
 Json = dict[str, Any]
 

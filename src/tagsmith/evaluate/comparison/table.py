@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.core.errors import counted
-from tagsmith.report.wording import FIGURES, chance, signed_points
+from tagsmith.evaluate.report.wording import FIGURES, chance, signed_points
 
 TITLES = FIGURES | {"coverage": "handled by itself", "precision": "right of these"}
 MOST_CLASSES = 10

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tagsmith.comparison.changes import KINDS
-from tagsmith.comparison.table import left_out, title
-from tagsmith.report import assets
-from tagsmith.report.documents import MOST_ROWS, longest_text
-from tagsmith.report.templates import environment
+from tagsmith.evaluate.comparison.changes import KINDS
+from tagsmith.evaluate.comparison.table import left_out, title
+from tagsmith.evaluate.report import assets
+from tagsmith.evaluate.report.templates import environment
+from tagsmith.evaluate.report.wrong_documents import MOST_ROWS, longest_text
 
 MOST_RETAGGED = 200
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tagsmith.report.confusion import Counts
-from tagsmith.report.wording import meaning, usual_support
+from tagsmith.evaluate.report.confusion import Counts
+from tagsmith.evaluate.report.wording import meaning, usual_support
 
 FIGURES = ("precision", "recall", "f1")
 

@@ -197,7 +197,7 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     )  # fmt: skip
     if settings.analyse:
         # Imported here: training, which evaluates too, does without it.
-        from tagsmith.analysis.analyse import analyse_run
+        from tagsmith.evaluate.analysis.analyse_run import analyse_run
 
         analyse_run(
             settings.analysis,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tagsmith.core.errors import counted
-from tagsmith.guidance.lines import Facts, Line, Severity, named
+from tagsmith.evaluate.guidance.lines import Facts, Line, Severity, named
 
 WIDE = 0.2
 """Width of an interval of F1 from which it decides nothing."""

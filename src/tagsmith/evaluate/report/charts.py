@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from tagsmith.core.errors import counted
-from tagsmith.report.chart import BAND, GREY, Chart, safe, short
-from tagsmith.report.wording import FIGURES, percent
+from tagsmith.evaluate.report.chart import BAND, GREY, Chart, safe, short
+from tagsmith.evaluate.report.wording import FIGURES, percent
 
 LABELLED = 40
 """Most classes whose names fit below an axis."""

@@ -8,12 +8,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.analysis.predictions import Predictions, as_predictions
 from tagsmith.config.settings import Retagged
 from tagsmith.core.errors import DataError, SettingsError, listing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema_changes import SchemaChanges
-from tagsmith.report.inputs import RunFiles, read_run
+from tagsmith.evaluate.analysis.predictions import Predictions, as_predictions
+from tagsmith.evaluate.report.inputs import RunFiles, read_run
 
 Indicators = NDArray[np.int8]
 Floats = NDArray[np.float32]

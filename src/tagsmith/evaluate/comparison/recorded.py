@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from tagsmith.core.run import RunFolder
-from tagsmith.report.inputs import RunFiles
+from tagsmith.evaluate.report.inputs import RunFiles
 
 NOT_OF_THE_MODEL = ("run", "name", "resume", "overwrite", "cache.folder", "cache.max_gib")
 """Settings that say where a run lies and how it came to be there."""

@@ -1,0 +1,1 @@
+"""Score a split of a run, and say what the figures mean."""
