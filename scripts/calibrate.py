@@ -9,9 +9,9 @@ def main(settings: CalibrateRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
     from pathlib import Path
 
-    from tagsmith.calibrate.stage import calibrate_run
     from tagsmith.core.run import RunFolder
     from tagsmith.evaluate.report import calibrated_text
+    from tagsmith.train.calibration.calibrate_run import calibrate_run
 
     if about := calibrate_run(settings):
         print(calibrated_text(about))

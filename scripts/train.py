@@ -13,7 +13,7 @@ def main(settings: TrainRun) -> float | None:
 
     from tagsmith.config.sweep import judged
     from tagsmith.evaluate.report import decision_text, per_class_table
-    from tagsmith.train import train
+    from tagsmith.train.train_run import train
 
     run, evaluation = train(settings)
     if evaluation:

@@ -19,7 +19,7 @@ import torch
 from tagsmith.config.settings import CheckKills, TrainRun
 from tagsmith.core.errors import listing
 from tagsmith.core.run import RunFolder
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 
 log = logging.getLogger("tagsmith")
 

@@ -12,9 +12,9 @@ from torch.distributed.tensor import DTensor
 
 from tagsmith.config.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings
 from tagsmith.core.errors import Interrupted
-from tagsmith.fitting import loop
-from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.train import train
+from tagsmith.train import loop
+from tagsmith.train.train_run import train
+from tagsmith.train.training_log import TrainingLog
 
 
 def settings(folder: Path, encoder: str, documents: str, run: str, **recipe: Any) -> TrainRun:

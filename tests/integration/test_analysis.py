@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.config.settings import AnalysisSettings, CacheSettings, CalibrateRun, EvaluateRun, Recipe, Split, TrainRun
 from tagsmith.core.errors import DataError
 from tagsmith.core.run import RunFolder
@@ -20,7 +19,8 @@ from tagsmith.evaluate.analysis.lengths import lengths
 from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.evaluate.analysis.predictions import read_predictions
 from tagsmith.evaluate.evaluate_run import evaluate_run
-from tagsmith.train import train
+from tagsmith.train.calibration.calibrate_run import calibrate_run
+from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
 
 QUICK = AnalysisSettings(resamples=100, curve_draws=1)

@@ -15,8 +15,8 @@ from tagsmith.core.errors import Interrupted
 from tagsmith.core.run import RunFolder
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.metrics import indicators
-from tagsmith.fitting import auto
-from tagsmith.train import train
+from tagsmith.train import auto
+from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
 Make = Callable[..., TrainRun]
@@ -97,7 +97,7 @@ def test_what_was_chosen_stays_chosen(settings: Make, many: Path, monkeypatch: p
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tagsmith.train.fit_recipe", interrupted)
+    monkeypatch.setattr("tagsmith.train.train_run.fit_recipe", interrupted)
     with pytest.raises(Interrupted):
         train(settings(many, "stopped", recipe=Recipe.auto, **SHORT))
     monkeypatch.undo()

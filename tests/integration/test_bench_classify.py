@@ -15,7 +15,7 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.export.stage import export
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
 BUNDLE = Path(__file__).parents[1] / "fixtures" / "format_1" / "single"

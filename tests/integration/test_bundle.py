@@ -29,7 +29,7 @@ from tagsmith.export.stage import export
 from tagsmith.model.score import score
 from tagsmith.model.text_classifier import load_classifier
 from tagsmith.tokens.windows import encode
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
 ALL = ExportSettings(formats=["onnx", "transformers"], quantize=True, golden=GoldenFrom.documents)

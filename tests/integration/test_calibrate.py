@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.calibrate import held_out
-from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import (
     CalibrateRun,
@@ -30,7 +28,9 @@ from tagsmith.decision.rule import softmax
 from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.export.stage import export
 from tagsmith.model.pretrained_vectors import folds_of
-from tagsmith.train import train
+from tagsmith.train.calibration import held_out
+from tagsmith.train.calibration.calibrate_run import calibrate_run
+from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
 Make = Callable[..., TrainRun]

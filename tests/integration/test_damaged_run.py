@@ -20,7 +20,7 @@ from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.export.stage import export
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 
 
 def settings_of(run: Path, data: Path, encoder: Path, **changes: object) -> TrainRun:
@@ -190,7 +190,7 @@ def test_a_damaged_evaluation_is_written_anew(
 def test_a_damaged_line_of_figures_is_named(tmp_path: Path) -> None:
     from accelerate import Accelerator
 
-    from tagsmith.fitting.training_log import TrainingLog
+    from tagsmith.train.training_log import TrainingLog
 
     run = RunFolder(tmp_path)
     for damaged in ('{"step": \n', "\0\0\n", "[]\n", '{"step": null}\n'):

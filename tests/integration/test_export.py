@@ -16,7 +16,7 @@ from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.export import stage as export_module
 from tagsmith.export.stage import export
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
 from tests.integration.conftest import settings_in
 

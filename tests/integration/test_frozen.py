@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model.text_classifier import load_pretrained
 from tagsmith.tokens.windows import encode
-from tagsmith.train import train
+from tagsmith.train.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 
 Make = Callable[..., TrainRun]
@@ -83,7 +83,7 @@ def test_frozen_layers_stay_as_they_are(settings: Make, single_label_file: Path,
 def test_stopped_and_resumed_with_frozen_layers_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tagsmith.fitting import loop
+    from tagsmith.train import loop
 
     whole, _ = train(settings(single_label_file, "whole", frozen_layers=1))
     due = loop._is_due

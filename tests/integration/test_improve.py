@@ -19,7 +19,7 @@ from tagsmith.decision.metrics import indicators
 from tagsmith.improve import improve_run
 from tagsmith.improve.acquisition import NEAR_COPY, unit_rows
 from tagsmith.model.pretrained_vectors import folds_of
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
 
 Settings = Callable[..., TrainRun]

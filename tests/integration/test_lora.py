@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith import train as stage
 from tagsmith.config.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting.optimizer import LORA_RATE
 from tagsmith.model.processes import resolved_precision
 from tagsmith.model.text_classifier import load_classifier
-from tagsmith.train import train
+from tagsmith.train import train_run as stage
+from tagsmith.train.optimizer import LORA_RATE
+from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 from tests.integration.test_frozen import largest_difference
 
@@ -60,7 +60,7 @@ def test_merged_adapters_leave_a_plain_encoder(
 def test_stopped_and_resumed_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, frozen_layers: int
 ) -> None:
-    from tagsmith.fitting import loop
+    from tagsmith.train import loop
 
     about = {**LORA, "frozen_layers": frozen_layers, "checkpoint_every": 1, "lora": LoraSettings(dropout=0.1)}
     whole, _ = train(settings(single_label_file, "whole", **about))

@@ -17,18 +17,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch._dynamo.testing import CompileCounter
 
-import tagsmith.train
+import tagsmith.train.train_run
 from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, Precision, TrainRun
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting import attention
-from tagsmith.fitting import fit as fitting
-from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.model import text_classifier as model
 from tagsmith.model.packed import NAME, mean_by_group, tensors, why_padded
 from tagsmith.model.text_classifier import TextClassifier, load_pretrained
 from tagsmith.tokens import packed
 from tagsmith.tokens.windows import EncodedDocuments, encode
-from tagsmith.train import train
+from tagsmith.train import attention
+from tagsmith.train import fit as fitting
+from tagsmith.train.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 
 Make = Callable[..., TrainRun]
@@ -246,7 +246,7 @@ def test_training_on_packed_windows_ends_where_training_on_padded_ones_does(
     # Without the code generator, which takes a compiler and a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     padded, expected = train(settings(single_label_file, "padded", **FP32, **about))
-    monkeypatch.setattr(tagsmith.train, "suit_device", pack)
+    monkeypatch.setattr(tagsmith.train.train_run, "suit_device", pack)
     rows: list[int] = []
     forward = TextClassifier.forward
 

@@ -17,7 +17,7 @@ from tagsmith.data.dataset_folders import load_documents
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.model.text_classifier import load_pretrained
 from tagsmith.tokens.windows import encode
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 from tagsmith.config.settings import TrainRun
 from tagsmith.core.errors import DataError, Interrupted, TryAgainLater
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting import checkpoint, saving
-from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.train import train
+from tagsmith.train import checkpoint, saving
+from tagsmith.train.train_run import train
+from tagsmith.train.training_log import TrainingLog
 from tests.conftest import make_encoder
 from tests.integration.test_train import same_weights
 from tests.unit.test_checkpoint import files_no_longer_than
@@ -93,7 +93,7 @@ def test_a_signal_saves_where_training_stands(
 def test_ctrl_c_outside_of_the_loop_says_how_to_go_on(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tagsmith.train.fit_recipe", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr("tagsmith.train.train_run.fit_recipe", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted, match="resume=true"):
         train(settings(single_label_file))
 

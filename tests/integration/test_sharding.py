@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from tagsmith.config.settings import ClassifyRun, ExportRun, ExportSettings, Rec
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.files import digest
 from tagsmith.export.stage import export
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 from tests.bundles import make_bundle
 
 if TYPE_CHECKING:

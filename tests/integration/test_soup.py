@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import Recipe, TrainRun
 from tagsmith.core.errors import DataError, Interrupted
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting import fit, soup
-from tagsmith.fitting.training_log import TrainingLog
-from tagsmith.train import train
+from tagsmith.train import fit, soup
+from tagsmith.train.train_run import train
+from tagsmith.train.training_log import TrainingLog
 from tests.conftest import make_documents, write_jsonl
 from tests.integration.test_saving import Killed, figures, kill
 from tests.integration.test_train import same_weights

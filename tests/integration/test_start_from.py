@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tagsmith.calibrate.stage import calibrate_run
 from tagsmith.config.settings import CalibrateRun, CompareRuns, Pooling, Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.files import digest
@@ -19,9 +18,10 @@ from tagsmith.core.schema import Schema
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.evaluate.analysis.predictions import read_predictions
 from tagsmith.evaluate.comparison.compare_runs import compare_runs
-from tagsmith.fitting import fit
-from tagsmith.fitting.earlier import head_rows, rows_of
-from tagsmith.train import train
+from tagsmith.train import fit
+from tagsmith.train.calibration.calibrate_run import calibrate_run
+from tagsmith.train.earlier import head_rows, rows_of
+from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 
 Make = Callable[..., TrainRun]
@@ -91,7 +91,7 @@ def test_a_new_class_gets_a_row_of_the_regression(settings: Make, single_label_f
 def test_stopped_and_resumed_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tagsmith.fitting import loop
+    from tagsmith.train import loop
 
     first, _ = train(settings(single_label_file, "first", validation_share=0.0))
     given = {"split_from": str(first.path), "start_from": str(first.path), "checkpoint_every": 1, "frozen_layers": 1}
@@ -133,7 +133,7 @@ def test_a_run_goes_on_with_what_it_began_with(
     def stop(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tagsmith.train.fit_recipe", stop)  # Before there is a checkpoint.
+    monkeypatch.setattr("tagsmith.train.train_run.fit_recipe", stop)  # Before there is a checkpoint.
     stopped = settings(single_label_file, "stopped", **given)
     with pytest.raises(Interrupted):
         train(stopped)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import Precision, TrainRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting import loop
 from tagsmith.model.text_classifier import TextClassifier
-from tagsmith.train import train
+from tagsmith.train import loop
+from tagsmith.train.train_run import train
 
 Make = Callable[..., TrainRun]
 

@@ -22,7 +22,7 @@ from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import tracking
 from tagsmith.export.stage import export
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 from tests.integration.test_saving import call_at_step
 
 Make = Callable[..., TrainRun]
@@ -332,7 +332,7 @@ def test_mlflow_that_is_off_is_not_imported(single_label_file: Path, encoder: Pa
 import sys
 import tagsmith.export.stage
 from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=JsonlSettings(train={str(single_label_file)!r}),
                model=ModelSettings(path={str(encoder)!r}), train=TrainSettings(cpu=True, epochs=1)))
 tagsmith.export.add_bundle(run, run.path)

@@ -20,10 +20,10 @@ from tagsmith.config.sweep import judged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
-from tagsmith.fitting import checkpoint, saving
 from tagsmith.model.text_classifier import encoder_source
 from tagsmith.tokens import cache as token_cache
-from tagsmith.train import train
+from tagsmith.train import checkpoint, saving
+from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
 Make = Callable[..., TrainRun]

@@ -5,9 +5,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from tagsmith.amounts import default_epochs, default_rate, with_amounts
 from tagsmith.config.settings import Recipe, TrainSettings
 from tagsmith.model.score import Encoded
+from tagsmith.train.amounts import default_epochs, default_rate, with_amounts
 
 
 class Documents(SimpleNamespace):

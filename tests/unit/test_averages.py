@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tagsmith.fitting.averages import WeightAverages
+from tagsmith.train.averages import WeightAverages
 
 
 def model_of(value: float) -> torch.nn.Linear:

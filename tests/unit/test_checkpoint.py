@@ -13,8 +13,8 @@ import torch
 from tagsmith.core import signals as interruption
 from tagsmith.core.files import remove_leftovers
 from tagsmith.core.run import RunFolder
-from tagsmith.fitting.checkpoint import Progress, State, load, newest_usable, save
-from tagsmith.fitting.training_log import TrainingLog
+from tagsmith.train.checkpoint import Progress, State, load, newest_usable, save
+from tagsmith.train.training_log import TrainingLog
 
 
 def state(step: int) -> State:

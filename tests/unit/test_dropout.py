@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tagsmith.fitting.dropout import CpuDropout, quicken_dropout
+from tagsmith.train.dropout import CpuDropout, quicken_dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])

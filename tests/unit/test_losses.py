@@ -10,7 +10,7 @@ from tagsmith.config.settings import ClassWeights, Loss, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
 from tagsmith.decision.metrics import indicators
-from tagsmith.fitting.losses import DocumentLoss, class_weights
+from tagsmith.train.losses import DocumentLoss, class_weights
 
 CPU = torch.device("cpu")
 

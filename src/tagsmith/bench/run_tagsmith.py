@@ -1,4 +1,4 @@
-"""Tagsmith's own contenders: `tagsmith.train.train` with a recipe."""
+"""Tagsmith's own contenders: `tagsmith.train.train_run.train` with a recipe."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from tagsmith.model.probe import draw_documents
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
-from tagsmith.train import train
+from tagsmith.train.train_run import train
 
 
 def run(contest: Contest) -> Outcome:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from tagsmith.amounts import LORA_RATE
 from tagsmith.config.settings import Recipe, TrainSettings
 from tagsmith.core.errors import DataError
-from tagsmith.fitting.checkpoint import Progress
 from tagsmith.model.text_classifier import TextClassifier
+from tagsmith.train.amounts import LORA_RATE
+from tagsmith.train.checkpoint import Progress
 
 log = logging.getLogger("tagsmith")
 

@@ -17,12 +17,12 @@ from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
-from tagsmith.fitting.fit import embed, fit_fold, set_head
-from tagsmith.fitting.frozen import layers_of
-from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import score
 from tagsmith.model.text_classifier import TextClassifier
+from tagsmith.train.fit import embed, fit_fold, set_head
+from tagsmith.train.frozen import layers_of
+from tagsmith.train.loop import TaggedSplit
 
 log = logging.getLogger("tagsmith")
 

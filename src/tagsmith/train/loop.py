@@ -20,17 +20,17 @@ from tagsmith.core.schema import Schema
 from tagsmith.core.signals import noted
 from tagsmith.decision.metrics import indicators
 from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
-from tagsmith.fitting.averages import WeightAverages
-from tagsmith.fitting.checkpoint import Progress
-from tagsmith.fitting.gradients import Gradients
-from tagsmith.fitting.losses import DocumentLoss
-from tagsmith.fitting.optimizer import BadSteps, build_optimizer, clip, set_rates
-from tagsmith.fitting.saving import Checkpoints
-from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import Encoded, Part, score
 from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.batches import training_batches
+from tagsmith.train.averages import WeightAverages
+from tagsmith.train.checkpoint import Progress
+from tagsmith.train.gradients import Gradients
+from tagsmith.train.losses import DocumentLoss
+from tagsmith.train.optimizer import BadSteps, build_optimizer, clip, set_rates
+from tagsmith.train.saving import Checkpoints
+from tagsmith.train.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
 

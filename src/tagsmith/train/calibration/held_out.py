@@ -19,13 +19,13 @@ from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import nearest_cosine, unit_rows
-from tagsmith.fitting.fit import fit_fold
-from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model.pretrained_vectors import out_of_fold
 from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import Encoded, logits_and_vectors
 from tagsmith.model.text_classifier import TextClassifier
+from tagsmith.train.fit import fit_fold
+from tagsmith.train.loop import TaggedSplit
 
 log = logging.getLogger("tagsmith")
 

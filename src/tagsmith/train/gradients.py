@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tagsmith.core.errors import SettingsError
-from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.model.packed import Packed, mean_by_group, moved, tensors
 from tagsmith.model.score import Encoded
 from tagsmith.tokens.batches import cut
+from tagsmith.train.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
 

@@ -17,8 +17,8 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.files import sync, whole_file
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.tracking import chart_names
-from tagsmith.fitting.checkpoint import Progress
 from tagsmith.tokens.windows import Batch
+from tagsmith.train.checkpoint import Progress
 
 log = logging.getLogger("tagsmith")
 

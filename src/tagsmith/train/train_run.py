@@ -16,8 +16,6 @@ from filelock import FileLock, Timeout
 from tokenizers import Tokenizer
 
 from tagsmith import data
-from tagsmith.amounts import with_amounts
-from tagsmith.calibrate.stage import calibrate, check_costs, forget
 from tagsmith.config.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
 from tagsmith.core.files import remove_leftovers, replace_folder, write_json, write_lines
@@ -28,12 +26,6 @@ from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluate_split, rule_of_run
 from tagsmith.evaluate.tracking import require_mlflow, tracked
-from tagsmith.fitting import lora, soup
-from tagsmith.fitting.auto import choose
-from tagsmith.fitting.checkpoint import newest_usable
-from tagsmith.fitting.earlier import made_from, refuse_known_documents, take_over
-from tagsmith.fitting.fit import fit_recipe, suit_device
-from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.processes import from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.model.score import encode_split
@@ -46,6 +38,14 @@ from tagsmith.model.text_classifier import (
     save_weights,
 )
 from tagsmith.tokens.reading import Reading
+from tagsmith.train import lora, soup
+from tagsmith.train.amounts import with_amounts
+from tagsmith.train.auto import choose
+from tagsmith.train.calibration.calibrate_run import calibrate, check_costs, forget
+from tagsmith.train.checkpoint import newest_usable
+from tagsmith.train.earlier import made_from, refuse_known_documents, take_over
+from tagsmith.train.fit import fit_recipe, suit_device
+from tagsmith.train.loop import TaggedSplit
 
 log = logging.getLogger("tagsmith")
 

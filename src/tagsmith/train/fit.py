@@ -18,10 +18,6 @@ from tagsmith.config.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.fitting import lora, soup
-from tagsmith.fitting.dropout import quicken_dropout
-from tagsmith.fitting.frozen import TokenStates, freeze_layers, lower_part, upper_part
-from tagsmith.fitting.loop import TaggedSplit, fit
 from tagsmith.model.attention import quicken_attention
 from tagsmith.model.packed import why_padded
 from tagsmith.model.probe import draw_documents, fit_head
@@ -30,6 +26,10 @@ from tagsmith.model.score import Encoded, score
 from tagsmith.model.sharding import set_weights
 from tagsmith.model.text_classifier import TextClassifier, freeze_embeddings
 from tagsmith.tokens.windows import EncodedDocuments
+from tagsmith.train import lora, soup
+from tagsmith.train.dropout import quicken_dropout
+from tagsmith.train.frozen import TokenStates, freeze_layers, lower_part, upper_part
+from tagsmith.train.loop import TaggedSplit, fit
 
 log = logging.getLogger("tagsmith")
 

@@ -14,12 +14,12 @@ from torch import Tensor, distributed
 from tagsmith.config.settings import TrainSettings
 from tagsmith.core.errors import DataError, Interrupted
 from tagsmith.core.signals import Interruption
-from tagsmith.fitting import checkpoint
-from tagsmith.fitting.averages import WeightAverages
-from tagsmith.fitting.checkpoint import Progress, State
-from tagsmith.fitting.training_log import TrainingLog
 from tagsmith.model.sharding import set_optimizer, set_weights, whole
 from tagsmith.model.text_classifier import TextClassifier
+from tagsmith.train import checkpoint
+from tagsmith.train.averages import WeightAverages
+from tagsmith.train.checkpoint import Progress, State
+from tagsmith.train.training_log import TrainingLog
 
 log = logging.getLogger("tagsmith")
 

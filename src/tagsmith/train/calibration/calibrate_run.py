@@ -14,15 +14,6 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.amounts import with_amounts
-from tagsmith.calibrate.held_out import (
-    HeldOut,
-    by_folds,
-    by_regressions,
-    references_of,
-    write_out_of_fold,
-)
-from tagsmith.calibrate.recorded import recorded_settings
 from tagsmith.config.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
 from tagsmith.core.errors import SettingsError, TryAgainLater, counted
 from tagsmith.core.files import write_json, written_beside
@@ -36,9 +27,6 @@ from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
 from tagsmith.decision.thresholds import abstention
-from tagsmith.fitting.auto import chosen
-from tagsmith.fitting.fit import embed, suit_device
-from tagsmith.fitting.loop import TaggedSplit
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import start_accelerator
@@ -46,6 +34,18 @@ from tagsmith.model.score import encode_split, logits_and_vectors
 from tagsmith.model.text_classifier import TextClassifier, load_classifier, load_pretrained
 from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import encode
+from tagsmith.train.amounts import with_amounts
+from tagsmith.train.auto import chosen
+from tagsmith.train.calibration.held_out import (
+    HeldOut,
+    by_folds,
+    by_regressions,
+    references_of,
+    write_out_of_fold,
+)
+from tagsmith.train.calibration.recorded import recorded_settings
+from tagsmith.train.fit import embed, suit_device
+from tagsmith.train.loop import TaggedSplit
 
 log = logging.getLogger("tagsmith")
 
