@@ -6,8 +6,8 @@ from tagsmith.config.settings import AnnotateRun, GiveTake
 
 @script("annotate")
 def main(settings: AnnotateRun) -> None:
-    from tagsmith.annotation.stage import give, take, told
     from tagsmith.core.errors import counted
+    from tagsmith.improve.annotation.annotate_run import give, take, told
 
     if settings.action is GiveTake.give:
         folder, documents = give(settings)

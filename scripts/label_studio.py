@@ -6,9 +6,9 @@ from tagsmith.config.settings import LabelStudioRun, PushPull
 
 @script("label_studio")
 def main(settings: LabelStudioRun) -> None:
-    from tagsmith.annotation.server import pull, push
-    from tagsmith.annotation.stage import told
     from tagsmith.core.errors import counted
+    from tagsmith.improve.annotation.annotate_run import told
+    from tagsmith.improve.annotation.label_studio_server import pull, push
 
     if settings.action is PushPull.push:
         place, fresh, known = push(settings)

@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tagsmith.annotation import server
-from tagsmith.annotation.server import pull, push
 from tagsmith.config.settings import LabelStudioRun, PushPull
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
+from tagsmith.improve.annotation import server
+from tagsmith.improve.annotation.label_studio_server import pull, push
 from tests.conftest import write_jsonl
 
 

@@ -9,15 +9,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tagsmith.annotation import argilla, doccano, label_studio, sheet
-from tagsmith.annotation.answers import Answer, Kind, said, settle
-from tagsmith.annotation.queue import Question, same_document
-from tagsmith.annotation.stage import give, take
 from tagsmith.config.settings import AnnotateRun, GiveTake, OnDisagreement, Tool, Unreviewed
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.rows import json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
+from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
+from tagsmith.improve.annotation.annotate_run import give, take
+from tagsmith.improve.annotation.answers import Answer, Kind, said, settle
+from tagsmith.improve.annotation.queue import Question, same_document
 from tests.conftest import write_jsonl
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

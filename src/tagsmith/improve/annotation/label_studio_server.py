@@ -7,14 +7,14 @@ from typing import Any
 
 import requests
 
-from tagsmith.annotation import label_studio
-from tagsmith.annotation.queue import read_questions, same_document
-from tagsmith.annotation.stage import model_name, queues, write_tags
 from tagsmith.config.settings import LabelStudioRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
+from tagsmith.improve.annotation import label_studio
+from tagsmith.improve.annotation.annotate_run import model_name, queues, write_tags
+from tagsmith.improve.annotation.queue import read_questions, same_document
 
 TOKEN = "LABEL_STUDIO_TOKEN"
 PAGE = 100

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from tagsmith.annotation.answers import Answer, Kind
-from tagsmith.annotation.queue import Question
 from tagsmith.core.errors import SettingsError
+from tagsmith.improve.annotation.answers import Answer, Kind
+from tagsmith.improve.annotation.queue import Question
 
 CLASS, TEXT = "class", "text"
 """Names of the two tags of the configuration."""

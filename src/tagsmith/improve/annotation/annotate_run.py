@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tagsmith.annotation import argilla, doccano, label_studio, sheet
-from tagsmith.annotation.answers import Answer, Kind, settle
-from tagsmith.annotation.queue import Question, read_questions, same_document, tag_lines
 from tagsmith.config.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted, listing
 from tagsmith.core.files import replace_folder, whole_file, write_json, write_lines
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
+from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
+from tagsmith.improve.annotation.answers import Answer, Kind, settle
+from tagsmith.improve.annotation.queue import Question, read_questions, same_document, tag_lines
 
 
 def give(settings: AnnotateRun) -> tuple[Path, int]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.annotation.answers import Settled
 from tagsmith.core.errors import DataError, InputMissing, listing
 from tagsmith.core.rows import BadRow, json_lines
+from tagsmith.improve.annotation.answers import Settled
 
 
 @dataclass(frozen=True)

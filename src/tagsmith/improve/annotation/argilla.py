@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagsmith.annotation.answers import NONE, Answer, Kind, said
-from tagsmith.annotation.queue import Question
+from tagsmith.improve.annotation.answers import NONE, Answer, Kind, said
+from tagsmith.improve.annotation.queue import Question
 
 QUESTION, FIELD = "class", "text"
 

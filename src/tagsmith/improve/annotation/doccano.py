@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tagsmith.annotation.answers import NONE, Answer, offered, said
-from tagsmith.annotation.queue import Question
 from tagsmith.core.rows import BadRow, json_lines
+from tagsmith.improve.annotation.answers import NONE, Answer, offered, said
+from tagsmith.improve.annotation.queue import Question
 
 
 def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:

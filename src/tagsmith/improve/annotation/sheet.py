@@ -4,10 +4,10 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tagsmith.annotation.answers import Answer, said
-from tagsmith.annotation.queue import Question
 from tagsmith.core.files import whole_file
 from tagsmith.core.rows import BadRow, delimited
+from tagsmith.improve.annotation.answers import Answer, said
+from tagsmith.improve.annotation.queue import Question
 
 COLUMNS = ("id", "text", "suggested", "score", "why", "tag", "annotator")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
