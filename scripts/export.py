@@ -7,7 +7,7 @@ from tagsmith.config.settings import ExportRun
 @script("export")
 def main(settings: ExportRun) -> None:
     # Imported here, so that --help and a wrong setting are answered without waiting for torch.
-    from tagsmith.export.stage import export
+    from tagsmith.export.export_run import export
 
     print(f"bundle: {export(settings)}")
 

@@ -14,7 +14,7 @@ from tagsmith.bench_classify.stock import write_stock
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 

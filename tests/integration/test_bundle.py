@@ -25,7 +25,7 @@ from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import Scope, unit_rows
 from tagsmith.evaluate.evaluate_run import rule_of_run
 from tagsmith.export import stage as export_module
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.model.score import score
 from tagsmith.model.text_classifier import load_classifier
 from tagsmith.tokens.windows import encode

@@ -26,7 +26,7 @@ from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import softmax
 from tagsmith.evaluate.evaluate_run import evaluate_run
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train.calibration import held_out
 from tagsmith.train.calibration.calibrate_run import calibrate_run

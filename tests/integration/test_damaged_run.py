@@ -19,7 +19,7 @@ from tagsmith.config.settings import (
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 
 

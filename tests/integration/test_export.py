@@ -15,7 +15,7 @@ from tagsmith.config.settings import ExportRun, LongDocuments, Pooling, Recipe, 
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.export import stage as export_module
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
 from tests.integration.conftest import settings_in

@@ -10,7 +10,7 @@ import pytest
 
 from tagsmith.classify.bundle.reference import Reference
 from tagsmith.config.settings import ExportRun, Recipe, TrainRun
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
 from tests.serving import Served, serving

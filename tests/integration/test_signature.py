@@ -20,7 +20,7 @@ from tagsmith.classify.files.classify_files import classify_files
 from tagsmith.config.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.files import digest
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.bundles import make_bundle
 

@@ -21,7 +21,7 @@ from tagsmith.config.settings import BestMetric, ExportRun, Recipe, TrainRun, Tr
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate import tracking
-from tagsmith.export.stage import export
+from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.integration.test_saving import call_at_step
 
@@ -330,7 +330,7 @@ def test_without_mlflow_the_message_says_what_to_install(
 def test_mlflow_that_is_off_is_not_imported(single_label_file: Path, encoder: Path, tmp_path: Path) -> None:
     code = f"""
 import sys
-import tagsmith.export.stage
+import tagsmith.export.export_run
 from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
 from tagsmith.train.train_run import train
 run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=JsonlSettings(train={str(single_label_file)!r}),
