@@ -11,7 +11,7 @@ def main(settings: BenchClassifyRun) -> None:
 
     from rich.console import Console
 
-    from tagsmith.bench_classify.compare import compare, table
+    from tagsmith.bench.classifiers.bench_classifiers import compare, table
 
     measurements = []
     for measurement in compare(settings):

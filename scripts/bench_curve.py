@@ -11,7 +11,7 @@ def main(settings: BenchCurveRun) -> None:
 
     from rich.console import Console
 
-    from tagsmith.bench.curve import backtest, curve_table
+    from tagsmith.bench.tagging.learning_curves import backtest, curve_table
 
     results = []
     for result in backtest(settings):

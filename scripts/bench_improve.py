@@ -11,7 +11,7 @@ def main(settings: BenchImproveRun) -> None:
 
     from rich.console import Console
 
-    from tagsmith.bench.tagging import measure, tagging_table
+    from tagsmith.bench.tagging.simulation import measure, tagging_table
 
     results = []
     for result in measure(settings):

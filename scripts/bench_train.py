@@ -11,7 +11,7 @@ def main(settings: BenchTrainRun) -> None:
 
     from rich.console import Console
 
-    from tagsmith.bench import compare, table
+    from tagsmith.bench.recipes import compare, table
 
     measurements = []
     for measurement in compare(settings):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tagsmith.bench_classify.compare import Measurement, compare, percentile, table
-from tagsmith.bench_classify.contenders import CONTENDERS, Task, missing
-from tagsmith.bench_classify.stock import write_stock
+from tagsmith.bench.classifiers.bench_classifiers import Measurement, compare, percentile, table
+from tagsmith.bench.classifiers.contenders import CONTENDERS, Task, missing
+from tagsmith.bench.classifiers.stock import write_stock
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tagsmith.bench import compare
+from tagsmith.bench.recipes import compare
 from tagsmith.config.settings import BenchTrainRun, EvaluateSettings, JsonlSettings, ModelSettings, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tests.conftest import TOPICS, make_documents, write_jsonl

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.bench.strategies import Situation, strategies
-from tagsmith.bench.tagging import find_turned, turn_tags
+from tagsmith.bench.tagging.simulation import find_turned, turn_tags
+from tagsmith.bench.tagging.strategies import Situation, strategies
 from tagsmith.config.settings import STRATEGIES, CacheSettings, ImproveRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder

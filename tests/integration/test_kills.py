@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from tagsmith.bench.kills import check_kills
 from tagsmith.config.settings import CheckKills, TrainRun
-from tagsmith.kills import check_kills
 
 Make = Callable[..., TrainRun]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tagsmith.bench import Measurement, compare, documents, table
-from tagsmith.bench.contest import Contest, NotInstalled, Outcome
-from tagsmith.bench.documents import Prepared, TrainingSet, draw
+from tagsmith.bench.recipes import Measurement, compare, documents, table
+from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
+from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, draw
 from tagsmith.config.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.metrics import indicators
@@ -75,7 +75,7 @@ def test_contenders_take_turns_on_each_training_set(monkeypatch: pytest.MonkeyPa
         return Outcome(2.0, 300, 400, 100.0, 0.5, 0.5, 0.25)
 
     # The package names the function as its module is named.
-    monkeypatch.setattr(import_module("tagsmith.bench.compare"), "in_own_process", in_this_process)
+    monkeypatch.setattr(import_module("tagsmith.bench.recipes.bench_recipes"), "in_own_process", in_this_process)
     settings = BenchTrainRun(contenders=["tagsmith_probe", "setfit"], per_class=[8], full_data=False, draws=2, seed=5)
     rows = list(compare(settings))
     turns = [(contest.contender, contest.train.name, contest.settings.seed) for contest in contests]
@@ -108,7 +108,9 @@ def test_the_table_shows_means_deviations_and_what_was_skipped() -> None:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for orphans in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_contender_goes_on_alone(number: signal.Signals) -> None:
-    code = "import time; from tagsmith.bench.compare import in_own_process; in_own_process(time.sleep, 300)"
+    code = (
+        "import time; from tagsmith.bench.recipes.bench_recipes import in_own_process; in_own_process(time.sleep, 300)"
+    )
     asking = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__':\n    {code}"])
     try:
         deadline = time.monotonic() + 60

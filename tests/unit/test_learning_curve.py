@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.bench.curve import Backtest, summed_up
+from tagsmith.bench.tagging.learning_curves import Backtest, summed_up
 from tagsmith.evaluate.analysis.learning_curve import (
     GROWTH,
     QUARTERS,

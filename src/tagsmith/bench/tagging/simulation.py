@@ -13,7 +13,7 @@ from rich.table import Table
 from sklearn.metrics import f1_score
 
 from tagsmith import data
-from tagsmith.bench.strategies import Situation, strategies
+from tagsmith.bench.tagging.strategies import Situation, strategies
 from tagsmith.config.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.core.errors import SettingsError, counted
 from tagsmith.decision.metrics import decide, indicators, probabilities

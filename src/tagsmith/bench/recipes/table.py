@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.bench.compare import Measurement
+from tagsmith.bench.recipes.bench_recipes import Measurement
 
 COLUMNS: dict[str, tuple[Callable[[Measurement], float | None], str]] = {
     "documents": (lambda row: row.documents, ",.0f"),

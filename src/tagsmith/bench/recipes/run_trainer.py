@@ -14,8 +14,8 @@ from transformers import (
     set_seed,
 )
 
-from tagsmith.bench.contest import Contest, Outcome, outcome
-from tagsmith.bench.documents import read
+from tagsmith.bench.recipes.contest import Contest, Outcome, outcome
+from tagsmith.bench.recipes.training_sets import read
 from tagsmith.config.settings import Precision, TrainRun
 from tagsmith.decision.metrics import decide, probabilities
 from tagsmith.model.processes import resolved_precision

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from tagsmith.bench.contest import Contest, NotInstalled, Outcome, outcome
-from tagsmith.bench.documents import read
+from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome, outcome
+from tagsmith.bench.recipes.training_sets import read
 from tagsmith.model.text_classifier import encoder_source
 
 try:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from tagsmith import data
-from tagsmith.bench.tagging import Vectors, embed
+from tagsmith.bench.tagging.simulation import Vectors, embed
 from tagsmith.config.settings import AnalysisSettings, BenchCurveRun
 from tagsmith.core.errors import SettingsError
 from tagsmith.data.split import draw_folds

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from tagsmith.bench.contest import Contest, Outcome, outcome_of_figures, peak_memory
-from tagsmith.bench.documents import read
+from tagsmith.bench.recipes.contest import Contest, Outcome, outcome_of_figures, peak_memory
+from tagsmith.bench.recipes.training_sets import read
 from tagsmith.config.settings import Recipe
 from tagsmith.core.run import RunFolder
 from tagsmith.model.probe import draw_documents

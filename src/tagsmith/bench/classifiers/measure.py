@@ -1,4 +1,4 @@
-"""`python -m tagsmith.bench_classify.measure SPEC RESULT`: one contender in this interpreter, which knows no other."""
+"""`python -m tagsmith.bench.classifiers.measure SPEC RESULT`: one contender in this interpreter, which knows no other."""
 
 import time
 
@@ -9,7 +9,7 @@ import sys  # noqa: E402
 from dataclasses import asdict, dataclass  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from tagsmith.bench_classify.contenders import CONTENDERS, Task  # noqa: E402
+from tagsmith.bench.classifiers.contenders import CONTENDERS, Task  # noqa: E402
 
 
 @dataclass(frozen=True)

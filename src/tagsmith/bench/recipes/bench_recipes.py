@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tagsmith.bench.contest import Contest, NotInstalled, Outcome
-from tagsmith.bench.documents import Prepared, TrainingSet, prepare
+from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
+from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, prepare
 from tagsmith.config.settings import (
     CONTENDERS,
     RECIPES,
@@ -152,15 +152,15 @@ def measure(contest: Contest) -> Outcome:
     if contest.contender in RECIPES:
         if RECIPES[contest.contender] is Recipe.lora and find_spec("peft") is None:
             raise NotInstalled("peft is not installed; pip install -e '.[lora]'")
-        from tagsmith.bench.run_tagsmith import run
+        from tagsmith.bench.recipes.run_tagsmith import run
     elif contest.contender == "setfit":
         if find_spec("setfit") is None:
             raise NotInstalled("setfit is not installed; pip install -e '.[bench]'")
-        from tagsmith.bench.run_setfit import run
+        from tagsmith.bench.recipes.run_setfit import run
     elif contest.contender == "tfidf_svm":
-        from tagsmith.bench.run_tfidf_svm import run
+        from tagsmith.bench.recipes.run_tfidf_svm import run
     else:
-        from tagsmith.bench.run_trainer import run
+        from tagsmith.bench.recipes.run_trainer import run
     # Libraries print what they please; standard output is for the lines of JSON.
     with contextlib.redirect_stdout(sys.stderr):
         return run(contest)

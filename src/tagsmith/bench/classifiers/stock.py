@@ -1,4 +1,4 @@
-"""`python -m tagsmith.bench_classify.stock RUN FOLDER`: a run's encoder as the libraries of others load it.
+"""`python -m tagsmith.bench.classifiers.stock RUN FOLDER`: a run's encoder as the libraries of others load it.
 
 FOLDER/stock is an `AutoModelForSequenceClassification` of that encoder with as many classes and a head that has learnt
 nothing: it has to do the same work, what it answers means nothing. FOLDER/encoder is the encoder alone, with the run's

@@ -2,8 +2,8 @@
 
 import time
 
-from tagsmith.bench.contest import Contest, Outcome, outcome
-from tagsmith.bench.documents import read
+from tagsmith.bench.recipes.contest import Contest, Outcome, outcome
+from tagsmith.bench.recipes.training_sets import read
 from tagsmith.evaluate.tfidf import fit_and_predict
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.bench_classify.contenders import Task, missing
+from tagsmith.bench.classifiers.contenders import Task, missing
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.files.inputs import open_input
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun
@@ -87,7 +87,7 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
         stock, encoder = settings.stock or "", ""
         if settings.run is not None:
             log.info(f"the encoder of {settings.run}, for libraries of others")
-            _interpreter("tagsmith.bench_classify.stock", settings.run, str(scratch))
+            _interpreter("tagsmith.bench.classifiers.stock", settings.run, str(scratch))
             stock, encoder = stock or str(scratch / "stock"), str(scratch / "encoder")
         task = Task(str(folder), stock, encoder, decision.window_rule.max_tokens, settings.threads)
         first: list[int] = []
@@ -102,7 +102,9 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
                     "name": contender, "task": asdict(task), "texts": texts, "short": short, "calls": settings.calls
                 }  # fmt: skip
                 (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-                _interpreter("tagsmith.bench_classify.measure", str(scratch / "spec.json"), str(scratch / "found.json"))
+                _interpreter(
+                    "tagsmith.bench.classifiers.measure", str(scratch / "spec.json"), str(scratch / "found.json")
+                )
                 found = json.loads((scratch / "found.json").read_text(encoding="utf-8"))
                 first = first or found["classes"]
                 learnt = contender != "pipeline" or settings.stock is not None

@@ -1,0 +1,1 @@
+"""Learning curves and strategies of choosing documents, simulated on tagged data."""
