@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 
 
 PRELOADED = [
-    "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run", "tagsmith.evaluate.analysis.analyse_run", "tagsmith.export.export_run",
-    "tagsmith.classify.files.classify_files", "tagsmith.improve",
+    "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run", "tagsmith.evaluate.analysis.analyse_run",
+    "tagsmith.export.export_run",    "tagsmith.classify.files.classify_files", "tagsmith.improve",
 ]  # fmt: skip
 """What takes seconds to import; a process forked from one that has them starts at once."""
 

@@ -13,8 +13,8 @@ BARE = """
 import runpy, sys
 for name in ("torch", "transformers", "datasets", "hydra", "omegaconf", "sklearn", "rich", "onnx", "huggingface_hub"):
     sys.modules[name] = None
-sys.argv = ["tagsmith.classify.bundle", *sys.argv[1:]]
-runpy.run_module("tagsmith.classify.bundle", run_name="__main__", alter_sys=True)
+sys.argv = ["tagsmith.bundle", *sys.argv[1:]]
+runpy.run_module("tagsmith.bundle", run_name="__main__", alter_sys=True)
 """
 
 

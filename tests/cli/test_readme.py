@@ -1,4 +1,4 @@
-"""Every command of the README runs as it stands, on small files of the names that it uses."""
+"""Every command of every README runs as it stands, on small files of the names that it uses."""
 
 import json
 import re
@@ -14,7 +14,8 @@ from tests.cli.conftest import ROOT, Script
 from tests.conftest import make_documents, make_encoder, write_jsonl
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^python scripts/(.+)$", README, flags=re.MULTILINE)
+ALL = [README, *(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("[!.]*/**/README.md")))]
+COMMANDS = [command for text in ALL for command in re.findall(r"^python scripts/(.+)$", text, flags=re.MULTILINE)]
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_the_makefile_runs_the_tour() -> None:
 
 
 def test_the_exit_statuses_are_those_of_the_code() -> None:
-    from tagsmith import errors
+    from tagsmith.core import errors
 
     for name in ("TagsmithError", "SettingsError", "DataError", "InputMissing", "TryAgainLater"):
         assert f"| {getattr(errors, name).exit_status} |" in README

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from huggingface_hub import ModelCard
 
 from tagsmith.classify.bundle import contents as layout
-from tagsmith.classify.bundle.__main__ import main
+from tagsmith.classify.bundle.command_line import main
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
 from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
@@ -24,7 +24,7 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import Scope, unit_rows
 from tagsmith.evaluate.evaluate_run import rule_of_run
-from tagsmith.export import stage as export_module
+from tagsmith.export import export_run as export_module
 from tagsmith.export.export_run import export
 from tagsmith.model.score import score
 from tagsmith.model.text_classifier import load_classifier

@@ -14,7 +14,7 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ExportRun, LongDocuments, Pooling, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
-from tagsmith.export import stage as export_module
+from tagsmith.export import export_run as export_module
 from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl

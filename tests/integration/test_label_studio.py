@@ -14,7 +14,7 @@ from tagsmith.config.settings import LabelStudioRun, PushPull
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
-from tagsmith.improve.annotation import server
+from tagsmith.improve.annotation import label_studio_server as server
 from tagsmith.improve.annotation.label_studio_server import pull, push
 from tests.conftest import write_jsonl
 

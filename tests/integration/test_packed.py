@@ -20,12 +20,11 @@ from torch._dynamo.testing import CompileCounter
 import tagsmith.train.train_run
 from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, Precision, TrainRun
 from tagsmith.core.run import RunFolder
+from tagsmith.model import attention, packed
 from tagsmith.model import text_classifier as model
 from tagsmith.model.packed import NAME, mean_by_group, tensors, why_padded
 from tagsmith.model.text_classifier import TextClassifier, load_pretrained
-from tagsmith.tokens import packed
 from tagsmith.tokens.windows import EncodedDocuments, encode
-from tagsmith.train import attention
 from tagsmith.train import fit as fitting
 from tagsmith.train.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.train.train_run import train

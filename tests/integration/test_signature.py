@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tagsmith.classify.bundle import signature
-from tagsmith.classify.bundle.__main__ import main
+from tagsmith.classify.bundle.command_line import main
 from tagsmith.classify.bundle.signature import signer, verify_signature
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.files.classify_files import classify_files

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tagsmith.bench.recipes import Measurement, compare, documents, table
+from tagsmith.bench.recipes import Measurement, compare, table, training_sets
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, draw
 from tagsmith.config.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
@@ -66,7 +66,7 @@ def test_contenders_take_turns_on_each_training_set(monkeypatch: pytest.MonkeyPa
     contests: list[Contest] = []
 
     def in_this_process(function: object, argument: object, *_: object) -> object:
-        if function is documents.prepare:
+        if function is training_sets.prepare:
             return Prepared(schema, sets, Path("test.jsonl"), 4, [])
         assert isinstance(argument, Contest)
         contests.append(argument)

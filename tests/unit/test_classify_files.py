@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.classify.files import stage as module
+from tagsmith.classify.files import classify_files as module
 from tagsmith.classify.files.classify_files import classify_files
 from tagsmith.classify.files.inputs import Input, Row, open_input
 from tagsmith.config.settings import ClassifyRun

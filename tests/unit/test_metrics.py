@@ -7,7 +7,7 @@ import pytest
 from tagsmith.decision.evaluate_metric import ClassificationFigures
 from tagsmith.decision.metrics import decide, figures, indicators, probabilities
 
-METRIC = Path(__file__).parents[2] / "src" / "tagsmith" / "classification_figures.py"
+METRIC = Path(__file__).parents[2] / "src" / "tagsmith" / "decision" / "evaluate_metric.py"
 
 
 def test_single_label_by_hand() -> None:

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tagsmith import progress
+from tagsmith.core import progress
 
 
 @pytest.mark.parametrize(

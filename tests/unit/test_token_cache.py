@@ -114,7 +114,8 @@ def test_the_code_is_that_of_the_files(tmp_path: Path) -> None:
         copy = package / path.relative_to(source)
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(path.read_bytes())
-    (package / "settings").symlink_to(source / "settings")
+    for room in ("core", "config"):
+        (package / room).symlink_to(source / room)
 
     def code() -> str:
         command = [sys.executable, "-c", "from tagsmith.tokens.cache import CODE; print(CODE)"]

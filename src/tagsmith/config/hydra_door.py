@@ -40,7 +40,7 @@ except ModuleNotFoundError as error:  # Only scripts come through this door, and
 
 Settings = TypeVar("Settings")
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 """The YAMLs of the checkout that this package is installed from (editable, as `make install` does)."""
 
 EXTRAS = {"serve": "serve", "classify": "cli", "improve": "improve"}

@@ -1,6 +1,6 @@
 """The figures of `metrics` for code that computes with the `evaluate` library, whose import takes seconds.
 
-`evaluate.load("src/tagsmith/classification_figures.py", "single_label")` loads it with no network.
+`evaluate.load("src/tagsmith/decision/evaluate_metric.py", "single_label")` loads it with no network.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""`python -m tagsmith.bench.classifiers.measure SPEC RESULT`: one contender in this interpreter, which knows no other."""
+"""`python -m tagsmith.bench.classifiers.measure SPEC RESULT`: one contender, alone in this interpreter."""
 
 import time
 

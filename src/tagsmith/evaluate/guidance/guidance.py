@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tagsmith.evaluate.guidance import documents, figures
+from tagsmith.evaluate.guidance import document_lines, figure_lines
 from tagsmith.evaluate.guidance.collision_lines import collisions
 from tagsmith.evaluate.guidance.lines import Facts, in_order
 
@@ -20,18 +20,18 @@ def guidance(
         rows: as of `predictions.jsonl`.
     """
     lines = [
-        *figures.trained_on(analysis),
-        *documents.few_documents(analysis, facts),
-        *documents.absent_from_test(analysis, facts),
-        *documents.imbalance(analysis, evaluation, facts),
-        *documents.other_mix(analysis, facts),
-        *documents.near_duplicates(analysis, evaluation),
-        *documents.differently_tagged(analysis),
-        *documents.documents_cut(analysis, facts),
+        *figure_lines.trained_on(analysis),
+        *document_lines.few_documents(analysis, facts),
+        *document_lines.absent_from_test(analysis, facts),
+        *document_lines.imbalance(analysis, evaluation, facts),
+        *document_lines.other_mix(analysis, facts),
+        *document_lines.near_duplicates(analysis, evaluation),
+        *document_lines.differently_tagged(analysis),
+        *document_lines.documents_cut(analysis, facts),
         *collisions(analysis, rows, facts),
-        *figures.wide_interval(analysis, evaluation, facts),
-        *figures.behind_baseline(analysis, evaluation, facts),
-        *figures.more_documents(analysis, facts),
-        *figures.not_calibrated(evaluation, facts),
+        *figure_lines.wide_interval(analysis, evaluation, facts),
+        *figure_lines.behind_baseline(analysis, evaluation, facts),
+        *figure_lines.more_documents(analysis, facts),
+        *figure_lines.not_calibrated(evaluation, facts),
     ]
     return [line.as_dict() for line in in_order(lines)]

@@ -1,4 +1,4 @@
-"""The door of `python -m tagsmith.classify.bundle`: checks a bundle, and signs it."""
+"""The command line of `python -m tagsmith.bundle`: checks a bundle, and signs it."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from tagsmith.classify.bundle.signature import signer
 from tagsmith.classify.verify import verify
 from tagsmith.core.errors import SettingsError, TagsmithError
 
-USAGE = "usage: python -m tagsmith.classify.bundle verify FOLDER [--key PUBLIC.pem], or sign FOLDER --key PRIVATE.pem"
+USAGE = "usage: python -m tagsmith.bundle verify FOLDER [--key PUBLIC.pem], or sign FOLDER --key PRIVATE.pem"
 
 
 def main(words: Sequence[str]) -> int:
@@ -35,7 +35,3 @@ def main(words: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
