@@ -117,8 +117,8 @@ def test_overrides_become_typed_values() -> None:
     ("overrides", "message"),
     [
         (["data=jsonl"], r"data\.train: expected a value"),
-        (["+train.typo=1"], r"train\.typo: there is no such setting"),
-        (["+typo=1"], r"typo: there is no such setting"),
+        (["+train.typo=1"], r"train\.typo: unknown setting"),
+        (["+typo=1"], r"typo: unknown setting"),
         (["train.epochs=0"], r"train\.epochs: expected at least 1 epochs, found 0"),
         (["train.learning_rate=-1"], r"train\.learning_rate: expected at least 0, found -1"),
         (["train.learning_rate=nan"], r"train\.learning_rate: expected at least 0, found nan"),

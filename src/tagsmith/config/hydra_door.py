@@ -10,17 +10,16 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 from tagsmith.config import settings as typed
-from tagsmith.config.misspelt import misspelt
+from tagsmith.config.help import help_text, unknown_settings
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.core.signals import leave_in_peace, obey_sigterm
-from tagsmith.core.stderr_log import log_to_stderr
-from tagsmith.core.stdout import let_readers_go
+from tagsmith.core.terminal import ignore_closed_stdout, log_to_stderr
 
 try:
     import hydra
@@ -114,15 +113,14 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
                 print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             obey_sigterm()
-            let_readers_go()
+            ignore_closed_stdout()
             register()
             # A verb, `push`, stands for the setting `action=push`.
             if "action" in {field.name for field in fields(STAGES[name])} and re.fullmatch(
                 r"[a-z]+", "".join(sys.argv[1:2])
             ):
                 sys.argv[1] = f"action={sys.argv[1]}"
-            sections = {group: kinds.values() for group, kinds in SECTIONS.items()}
-            if wrong := misspelt(sys.argv[1:], STAGES[name], sections):
+            if wrong := unknown_settings(sys.argv[1:], STAGES[name], _sections()):
                 print(f"error: {listing('These settings cannot be used:', wrong)}", file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             statuses: list[int] = []
@@ -265,7 +263,7 @@ def _strays(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str
     for key in config:
         value = getattr(settings, str(key), None)
         if key not in known:
-            yield f"{prefix}{key!s}: there is no such setting; there are {', '.join(sorted(known))}"
+            yield f"{prefix}{key!s}: unknown setting; expected one of {', '.join(sorted(known))}"
         elif is_dataclass(value) and isinstance(config[key], DictConfig):
             yield from _strays(config[key], value, f"{prefix}{key}.")
 
@@ -278,5 +276,8 @@ def explain(stage: str) -> str:
     """
     primary = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{stage}.yaml")))
     choices = {name: sorted(path.stem for path in (CONFIGS / name).glob("*.yaml")) for name in SECTIONS}
-    sections = {name: list(kinds.values()) for name, kinds in SECTIONS.items()}
-    return typed.explained(f"python scripts/{stage}.py NAME=VALUE ...", STAGES[stage], primary, sections, choices)
+    return help_text(f"python scripts/{stage}.py NAME=VALUE ...", STAGES[stage], primary, _sections(), choices)
+
+
+def _sections() -> dict[str, Collection[type]]:
+    return {group: kinds.values() for group, kinds in SECTIONS.items()}

@@ -37,7 +37,6 @@ from tagsmith.config.settings.data import (
     TableSettings,
     TextFoldersSettings,
 )
-from tagsmith.config.settings.explain import explained
 from tagsmith.config.settings.export import ExportSettings, GoldenFrom
 from tagsmith.config.settings.fields import REQUIRED, as_dict, default_of, defaults, problems, setting, walk
 from tagsmith.config.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
@@ -118,7 +117,6 @@ __all__ = [
     "as_dict",
     "default_of",
     "defaults",
-    "explained",
     "problems",
     "setting",
     "walk",

@@ -1,24 +1,30 @@
-"""Settings as `--help` tells them: name, type, default, what it is for, unit and range."""
+"""Help with settings: the text of `--help`, and "did you mean" for unknown names on the command line."""
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from enum import Enum
 from typing import Any, cast, get_args, get_origin
 
 from tagsmith.config.settings.fields import REQUIRED, default_of
 
+Sections = Mapping[str, Collection[type[Any]]]
+"""By name of a section, the dataclasses that it may be: `data` may be of any format."""
 
-def explained(
-    usage: str, kind: type, primary: dict[str, Any], sections: Mapping[str, Sequence[type]],
+
+def help_text(
+    usage: str,
+    kind: type[Any],
+    primary: Mapping[str, Any],
+    sections: Sections,
     choices: Mapping[str, Sequence[str]],
-) -> str:  # fmt: skip
+) -> str:
     """The choices and every setting of a stage with its type, default, unit and range.
 
     Args:
-        primary: what the stage's YAML puts in the place of a default.
-        sections: the dataclasses that a section of this name may be.
+        primary: defaults that the stage's YAML overrides.
         choices: the YAMLs to choose from, by section.
     """
     lines = [usage]
@@ -43,13 +49,13 @@ def _kinds(kind: Any) -> list[type]:
     return [base for base in reversed(kind.__mro__) if hasattr(base, "__dataclass_fields__")]
 
 
-def _explain_section(kind: type, prefix: str, defaults: dict[str, Any] | None = None) -> list[str]:
+def _explain_section(kind: type, prefix: str, defaults: Mapping[str, Any] | None = None) -> list[str]:
     own = [row for row in fields(kind) if row.name in kind.__annotations__ and row.metadata]
     title = (inspect.getdoc(kind) or "").splitlines()[0]
     return [title, *(line for row in own for line in _explain_setting(prefix + row.name, row, defaults or {}))]
 
 
-def _explain_setting(name: str, row: Any, defaults: dict[str, Any]) -> list[str]:
+def _explain_setting(name: str, row: Any, defaults: Mapping[str, Any]) -> list[str]:
     meta, default = row.metadata, defaults.get(name, default_of(row))
     if isinstance(default, str):  # `DATA` stands for what was chosen as data=.
         default = re.sub(r"\$\{hydra:runtime\.choices\.(\w+)\}", lambda match: match[1].upper(), default)
@@ -61,7 +67,7 @@ def _explain_setting(name: str, row: Any, defaults: dict[str, Any]) -> list[str]
 
 
 def _as_typed(value: Any) -> Any:
-    """A value as a person types it on the command line."""
+    """A value as a user types it on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return value.value if isinstance(value, Enum) else repr(value) if value in ("", ",") else value
@@ -75,3 +81,32 @@ def _type_name(kind: Any) -> str:
     if issubclass(kind, Enum):
         return " | ".join(member.value for member in kind)
     return {str: "text", int: "whole number", float: "number", bool: "true | false"}[kind]
+
+
+def unknown_settings(words: Sequence[str], stage: type[Any], sections: Sections) -> list[str]:
+    """A line for each word `NAME=VALUE` whose name is unknown, with the most similar setting.
+
+    Hydra would explain how to add the name, which settings do not allow.
+    """
+    known, groups = set(_names(stage)), sections.keys() & {item.name for item in fields(stage)}
+    known |= {f"{group}.{name}" for group in groups for kind in sections[group] for name in _names(kind)}
+    problems = []
+    for word in words:
+        found = re.match(r"([a-z_][\w.]*)=", word)
+        name = found[1] if found else ""
+        # Experiments and Hydra's own settings do not belong to the script; below a mapping any name is allowed.
+        free = name.split(".")[0] in ("", "experiment", "hydra") or any(name.startswith(f"{one}.") for one in known)
+        if not free and name not in known | groups:
+            near = get_close_matches(name, known | groups, 1)
+            problems.append(f"{name}: unknown setting{f'; did you mean {near[0]}?' if near else ''}")
+    return problems
+
+
+def _names(kind: type[Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all settings of a dataclass."""
+    for item in fields(kind):
+        inside = item.default_factory
+        if isinstance(inside, type) and is_dataclass(inside):
+            yield from _names(inside, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}"
