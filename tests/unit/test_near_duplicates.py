@@ -1,14 +1,17 @@
 """Documents that are nearly the same: found, told from others, and what follows from their splits and tags."""
 
 import random
+import string
+import tracemalloc
 
 import pytest
 
+from tagsmith.evaluate.analysis import near_duplicates as module
 from tagsmith.evaluate.analysis.near_duplicates import (
     Side,
     compared,
+    folded_text,
     near_duplicates,
-    normal,
     similar_pairs,
     similarity,
 )
@@ -26,7 +29,7 @@ def test_similarity_by_hand() -> None:
     assert similarity("abcdef", "abcdex") == pytest.approx(1 / 3)
     assert similarity("abc", "abc") == 1
     assert similarity("abc", "abd") == 0
-    assert normal("  The\n CARD ") == "the card"
+    assert folded_text("  The\n CARD ") == "the card"
 
 
 def test_pairs_at_the_limit_are_found_and_others_are_not() -> None:
@@ -57,7 +60,7 @@ def test_splits_and_tags() -> None:
     # Of the validation document and two training documents, the training document with the very text.
     assert [(line["id"], line["other_id"], line["other_split"], line["similarity"]) for line in found["across"]] == [
         ("t1", "r3", "train", 1.0),
-        ("v1", "r1", "train", round(similarity(normal(text), normal(text + " now")), 4)),
+        ("v1", "r1", "train", round(similarity(folded_text(text), folded_text(text + " now")), 4)),
     ]
     pairs = [(line["id"], line["other_id"]) for line in found["differently_tagged"]]
     assert pairs[0] == ("t1", "r3")
@@ -76,6 +79,33 @@ def test_nothing_in_common() -> None:
 def test_thousands_from_one_template_are_not_compared_each_with_each() -> None:
     documents = [Side("train", str(i), f"{sentence(0)} number {i}", ("a",)) for i in range(400)]
     assert near_duplicates(documents, 0.8)["within"] == {"train": 400}
+
+
+def test_hashed_ngrams_give_the_similarity_of_sets_of_strings() -> None:
+    def exact(one: str, other: str) -> float:
+        a, b = ({text[i : i + 5] for i in range(max(1, len(text) - 4))} for text in (one, other))
+        return len(a & b) / len(a | b)
+
+    texts = [sentence(i, 5) for i in range(20)]
+    texts += [text.replace("1", "é").replace("2", "😀") for text in texts]
+    texts += ["", "a", "abc", "abc\0", "abc\0\0", "abc\0\0\0", "\ud800 alone"]
+    assert all(similarity(a, b) == exact(a, b) for a in texts for b in texts)
+
+
+def test_long_documents_take_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(0)
+    base = "".join(draw.choice(string.ascii_letters) for _ in range(20_000))
+    texts = [f"{base} {i}" for i in range(20)]  # 20 times 20,000 n-grams: 3.2 MB in arrays, 46 MB in sets of strings
+    monkeypatch.setattr(module, "MOST_KEPT", 60_000)
+    tracemalloc.start()
+    try:
+        found = list(similar_pairs(texts, 0.8))
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 20 * 19 / 2
+    assert peak < 4_200_000
+    assert left < 1_000_000
 
 
 def test_evaluated_documents_are_compared_first() -> None:

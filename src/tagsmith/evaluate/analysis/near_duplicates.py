@@ -1,14 +1,13 @@
-"""Documents that are nearly the same: within a split, across splits, and tagged differently.
+"""Documents that are nearly the same: within a split, across splits, and with different tags.
 
 Candidates come from MinHash signatures in a locality-sensitive index (Broder, On the Resemblance and Containment of
-Documents, 1997), by datasketch; what is said of them is the similarity of the texts themselves.
+Documents, 1997), by datasketch. Every candidate is then compared in full, so reported similarities are exact.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,32 +18,38 @@ from tagsmith.core.progress import meter
 
 log = logging.getLogger("tagsmith")
 
-CHARACTERS = 5
-"""Length of the character n-grams that two texts are compared by."""
+NGRAM = 5
+"""Characters of an n-gram; two texts are compared by the n-grams that they share."""
 
 HASHED = 2000
-"""Characters of a text that its signature is made of; candidates are compared in full."""
+"""Characters of a text that its signature covers; candidates are compared in full."""
 
 PERMUTATIONS = 128
 
-MISSED_OVER_FALSE = (0.01, 0.99)
-"""How the index weighs a needless comparison against a missed pair: it finds 98.5 % of the pairs at the very limit."""
+FALSE_NEGATIVE_WEIGHTS = (0.01, 0.99)
+"""Weights of a needless comparison and of a missed pair: the index finds 98.5 % of the pairs at the very limit."""
 
 MOST_OF_INDEX = 0.95
-"""Similarity above which the index, of too few bands, would be refused; what it finds beyond is compared away."""
+"""The index rejects a higher threshold (too few bands); the full comparison drops what it finds below the real one."""
 
 MOST_CANDIDATES = 100
-"""Texts that one is compared with: thousands made from one template would else be compared each with each."""
+"""Candidates per text: thousands of texts from one template would otherwise be compared each with each."""
+
+MOST_KEPT = 4_000_000
+"""N-grams that are kept for the next comparison, in all: 32 MB."""
 
 MOST_LISTED = 1000
-"""Pairs of a kind that are listed."""
+"""Pairs of each kind that are listed."""
 
 HELD_OUT_FIRST = ("test", "validation", "train")
+
+MULTIPLIERS = np.random.default_rng(5).integers(2**62, 2**63, NGRAM, dtype=np.uint64) | np.uint64(1)
+"""Of the polynomial that hashes an n-gram to 64 bits."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A document that has a near-duplicate."""
+    """A document of a pair of near-duplicates."""
 
     split: str
     id: str
@@ -52,41 +57,80 @@ class Side:
     labels: tuple[str, ...]
 
 
-def normal(text: str) -> str:
-    """The form in which texts are compared: small letters, runs of white space as one space."""
+def folded_text(text: str) -> str:
+    """The form in which texts are compared: case folded, each run of white space as one space.
+
+    This is looser than `data.check.same_text`, which decides whether two documents are one: upper case may matter to a
+    cased encoder, so texts that differ by case alone are near-duplicates, not copies.
+    """
     return " ".join(text.casefold().split())
 
 
-@lru_cache(maxsize=20_000)
-def shingles(text: str) -> frozenset[str]:
-    """The character n-grams of a text in the form of `normal`; of a shorter one the text itself."""
-    return frozenset(text[i : i + CHARACTERS] for i in range(max(1, len(text) - CHARACTERS + 1)))
+def ngrams(text: str) -> NDArray[np.uint64]:
+    """The distinct character n-grams of a text, hashed and sorted, uint64 [n-grams].
+
+    Hashed, as an n-gram takes 8 bytes in an array and 120 in a set of strings.
+    """
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    characters = points.astype(np.uint64) + np.uint64(1)
+    characters = np.pad(characters, (0, max(0, NGRAM - len(characters))))  # A shorter text is one n-gram of its own.
+    return np.unique(np.lib.stride_tricks.sliding_window_view(characters, NGRAM) @ MULTIPLIERS)
+
+
+def jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
+    """The share of n-grams that two texts have in common, of their `ngrams`."""
+    common = len(np.intersect1d(one, other, assume_unique=True))
+    return common / (len(one) + len(other) - common)
 
 
 def similarity(one: str, other: str) -> float:
-    """The share of n-grams that two texts have in common (Jaccard), of texts in the form of `normal`."""
-    a, b = shingles(one), shingles(other)
-    return len(a & b) / len(a | b)
+    """The Jaccard similarity of two texts in the form of `folded_text`."""
+    return jaccard(ngrams(one), ngrams(other))
 
 
 def similar_pairs(texts: Sequence[str], least: float) -> Iterator[tuple[int, int, float]]:
-    """Positions of two texts, the first one earlier, and their similarity, from `least` up.
+    """Positions of two texts, the earlier one first, and their similarity, from `least` up.
 
     Args:
-        texts: different ones, in the form of `normal`.
+        texts: distinct ones, in the form of `folded_text`.
     """
-    index = MinHashLSH(threshold=min(least, MOST_OF_INDEX), num_perm=PERMUTATIONS, weights=MISSED_OVER_FALSE)
+    index = MinHashLSH(threshold=min(least, MOST_OF_INDEX), num_perm=PERMUTATIONS, weights=FALSE_NEGATIVE_WEIGHTS)
+    ngrams_at = _kept_ngrams(texts)
     with meter("near-duplicates", len(texts), "texts") as progress:
-        signatures = MinHash.generator(
-            ([gram.encode(errors="replace") for gram in shingles(text[:HASHED])] for text in texts),
-            num_perm=PERMUTATIONS,
-        )
+        signatures = MinHash.generator((_signed(text[:HASHED]) for text in texts), num_perm=PERMUTATIONS)
         for i, signature in enumerate(signatures):
             for j in sorted(index.query(signature))[:MOST_CANDIDATES]:
-                if (found := similarity(texts[j], texts[i])) >= least:
+                if (found := jaccard(ngrams_at(j), ngrams_at(i))) >= least:
                     yield j, i, found
             index.insert(i, signature)
             progress.advance(1)
+
+
+def _signed(text: str) -> list[bytes]:
+    grams = {text[i : i + NGRAM] for i in range(max(1, len(text) - NGRAM + 1))}
+    return [gram.encode(errors="replace") for gram in grams]
+
+
+def _kept_ngrams(texts: Sequence[str]) -> Callable[[int], NDArray[np.uint64]]:
+    """From a position to the n-grams of its text, of which `MOST_KEPT` stay in memory while texts are compared.
+
+    The many texts of one template are all compared with the first `MOST_CANDIDATES` of them, so few need to be kept.
+    """
+    kept: dict[int, NDArray[np.uint64]] = {}
+    room = MOST_KEPT
+
+    def ngrams_at(place: int) -> NDArray[np.uint64]:
+        nonlocal room
+        if place not in kept:
+            found = ngrams(texts[place])
+            if len(found) > room:
+                kept.clear()
+                room = MOST_KEPT
+            kept[place] = found
+            room -= len(found)
+        return kept[place]
+
+    return ngrams_at
 
 
 def near_duplicates(documents: Sequence[Side], least: float) -> dict[str, Any]:
@@ -103,7 +147,7 @@ def near_duplicates(documents: Sequence[Side], least: float) -> dict[str, Any]:
     """
     groups: dict[str, list[Side]] = {}
     for document in documents:
-        groups.setdefault(normal(document.text), []).append(document)
+        groups.setdefault(folded_text(document.text), []).append(document)
     members = list(groups.values())
     neighbours: list[list[tuple[int, float]]] = [[(i, 1.0)] for i in range(len(members))]
     pairs = [(i, i, 1.0) for i, group in enumerate(members) if len(group) > 1]
