@@ -15,6 +15,8 @@ from tagsmith.evaluate.guidance.collision_lines import beyond_chance, by_chance,
 from tagsmith.evaluate.guidance.guidance import Facts, guidance
 from tagsmith.evaluate.guidance.lines import KINDS, named
 from tagsmith.evaluate.report import guidance_text
+from tagsmith.evaluate.report.class_table import class_rows
+from tagsmith.evaluate.report.confusion import missed_and_invented
 
 RULE = {"max_tokens": 64, "long_documents": "head", "overlap": 32, "max_windows": 8}
 
@@ -291,6 +293,28 @@ def test_wide_interval() -> None:
     assert (high - low) * (4 / needed) ** 0.5 <= 0.2 < (high - low) * (4 / (needed - 1)) ** 0.5
     assert line["figure"]["more_documents"] == needed - 4
     assert str(needed - 4) in line["remedy"]
+
+
+def test_the_page_judges_a_class_as_guidance_does() -> None:
+    trained = {"a": 600, "b": 61, "c": 60, "d": 50, "e": 49, "f": 15, "g": 14, "h": 0}
+    supports = dict(zip(trained, (100, 35, 30, 20, 10, 5, 1, 0), strict=True))
+    case = Case([(name, name) for name, support in supports.items() for _ in range(support)], list(trained))
+    for name, count in trained.items():
+        case.analysis["data"]["classes"][name] = {"train": count, "test": supports[name]}
+    kinds = {"few_documents": "training document", "imbalance": "imbalanced", "wide_interval": "F1 is uncertain"}
+    of_guidance = {(kind, name) for line in case.lines() if (kind := line["kind"]) in kinds for name in line["classes"]}
+    page = class_rows(case.evaluation, case.analysis, missed_and_invented(case.rows, list(trained)))
+    of_page = {
+        (kind, row.name)
+        for row in page
+        for sentence in row.meaning
+        for kind, words in kinds.items()
+        if words in sentence.partition(":")[0]
+    }
+    assert of_page == of_guidance
+    assert {name for kind, name in of_page if kind == "few_documents"} == set("efgh")
+    assert {name for kind, name in of_page if kind == "imbalance"} == set("cdefg")
+    assert {name for kind, name in of_page if kind == "wide_interval"} == set("fg")
 
 
 def lead(found: float, low: float, high: float) -> dict[str, Any]:

@@ -99,17 +99,17 @@ def test_figures_in_words() -> None:
     assert against(0.9, 0.95) == "5.0 points below"
     assert against(0.9, 0.9003) == "level with"
     row = {"support": 20, "precision": 0.9, "recall": 0.6}
-    found = meaning(row, train=10, usual=40, bounds=[0.5, 0.9], taken_for=("b", 5), taken_from=("c", 1))
+    found = meaning(row, train=10, largest=("d", 100), bounds=[0.5, 0.9], taken_for=("b", 5), taken_from=("c", 1))
     assert found == [
-        "learnt from 10 documents only",
-        "under-represented: the median class has 40 training documents",
+        "only 10 training documents: a class with fewer than 15 is seldom learned",
+        "imbalanced: d has 100 training documents",
         "taken for b (5 of 20)",
         "predicted too seldom: what is predicted is mostly right, much is missed",
-        "20 documents decide little: its F1 may be 50.0% to 90.0%",
+        "its F1 is uncertain: 50.0% to 90.0%, from 20 documents",
     ]
     calm = {"support": 20, "precision": 0.9, "recall": 0.9}
-    assert meaning(calm, 40, 40, [0.8, 0.95], ("b", 1), None) == ["nothing stands out"]
-    assert meaning(calm, 130, 40, None, None, ("c", 2))[0].startswith("over-represented")
+    assert meaning(calm, 50, ("d", 499), [0.8, 0.95], ("b", 1), None) == ["nothing stands out"]
+    assert meaning(calm, 49, ("d", 489), None, None, None) == ["only 49 training documents: 50 are recommended"]
     assert meaning({"support": 0, "precision": 0, "recall": 0}, None, None, None, None, None) == [
         "no document of it was scored: its figures say nothing"
     ]

@@ -9,12 +9,11 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from tagsmith.core.errors import counted
 from tagsmith.core.schema import Schema
+from tagsmith.evaluate.class_limits import FEW
 from tagsmith.evaluate.report import decision_text
 from tagsmith.export.parity import Certificate
 from tagsmith.tokens.windows import WindowRule
 
-FEW = 15
-"""Training documents below which a class is named among the limits."""
 ELSEWHERE = "thresholds, and what goes to a person, they do not know: these are in `decision.json`"
 
 

@@ -5,13 +5,8 @@ from typing import Any
 
 from tagsmith.core.errors import counted
 from tagsmith.decision.significance import LEVEL, holm, proportions_differ
+from tagsmith.evaluate.class_limits import FEW, RECOMMENDED, is_imbalanced, largest_class
 from tagsmith.evaluate.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named
-
-LEAST, RECOMMENDED = 15, 50
-"""Training documents of a class."""
-
-RATIO = 10
-"""The largest class over a class, from which the classes are out of balance."""
 
 OTHER_SHARE = 1.25
 """How many times larger one share is than the other, below which a difference does not matter, however sure."""
@@ -26,7 +21,7 @@ MANY = 0.01
 def few_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
     """Classes with too few training documents, those with the fewest first."""
     trained = {name: analysis["data"]["classes"][name].get("train", 0) for name in facts.classes}
-    for severity, low, high in ((Severity.problem, 0, LEAST), (Severity.advice, LEAST, RECOMMENDED)):
+    for severity, low, high in ((Severity.problem, 0, FEW), (Severity.advice, FEW, RECOMMENDED)):
         few = sorted((name for name, count in trained.items() if low <= count < high), key=lambda n: trained[n])
         if not few:
             continue
@@ -39,7 +34,7 @@ def few_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
             "few_documents",
             severity,
             f"{counted(len(few), 'class')} with {few_are} training documents: {named(few)}.",
-            f"{why}: {LEAST} are the least, {RECOMMENDED} are recommended; {few[0]} has {trained[few[0]]}.",
+            f"{why}: {FEW} are the least, {RECOMMENDED} are recommended; {few[0]} has {trained[few[0]]}.",
             f"Tag {counted(wanted, 'more document')} of {'this class' if len(few) == 1 else 'these classes'}, or merge "
             "classes that need not be told apart.",
             few,
@@ -68,16 +63,16 @@ def absent_from_test(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line
 def imbalance(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
     """Classes that are far smaller than the largest one."""
     trained = {name: analysis["data"]["classes"][name].get("train", 0) for name in facts.classes}
-    largest = max(trained, key=lambda name: trained[name])
+    largest = largest_class(trained)
     small = sorted(
-        (n for n, count in trained.items() if 0 < count * RATIO <= trained[largest]), key=lambda n: trained[n]
+        (name for name, count in trained.items() if is_imbalanced(count, trained[largest])), key=lambda n: trained[n]
     )
     if small:
         f1 = [evaluation["classes"][name]["f1"] for name in small]
         yield Line(
             "imbalance",
             Severity.advice,
-            f"{counted(len(small), 'class')} with less than a tenth of the documents of {largest}: {named(small)}.",
+            f"{counted(len(small), 'class')} with at most a tenth of the documents of {largest}: {named(small)}.",
             f"{trained[largest]:,} training documents of {largest}, {trained[small[0]]} of {small[0]}. Small "
             f"classes are easily missed; the mean F1 of these is {sum(f1) / len(f1):.2f}, of all classes "
             f"{evaluation['macro']['f1']:.2f}.",

@@ -5,10 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tagsmith.core.errors import counted
+from tagsmith.evaluate.class_limits import WIDE, is_uncertain
 from tagsmith.evaluate.guidance.lines import Facts, Line, Severity, named
-
-WIDE = 0.2
-"""Width of an interval of F1 from which it decides nothing."""
 
 WORTH_IT = 0.01
 """Gain of F1 by half as many documents again that is worth naming."""
@@ -38,7 +36,7 @@ def wide_interval(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], fa
     wide = {}
     for name in facts.classes:
         support, f1 = evaluation["classes"][name]["support"], analysis["intervals"]["classes"][name]["f1"]
-        if not support or f1 is None or f1[1] - f1[0] <= WIDE:
+        if not is_uncertain(support, f1):
             continue
         # The width of an interval goes with one over the root of the number of documents.
         needed = math.ceil(support * ((f1[1] - f1[0]) / WIDE) ** 2)

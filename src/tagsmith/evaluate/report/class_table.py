@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tagsmith.evaluate.class_limits import largest_class
 from tagsmith.evaluate.report.confusion import Counts
-from tagsmith.evaluate.report.wording import meaning, usual_support
+from tagsmith.evaluate.report.wording import meaning
 
 FIGURES = ("precision", "recall", "f1")
 
@@ -37,8 +38,8 @@ def class_rows(evaluation: Mapping[str, Any], analysis: Mapping[str, Any], error
     names = list(evaluation["classes"])
     intervals = analysis.get("intervals", {}).get("classes", {})
     counts = analysis.get("data", {}).get("classes", {})
-    train = [counts.get(name, {}).get("train") for name in names]
-    usual = usual_support(train)
+    train = {name: counts[name].get("train", 0) for name in names if name in counts}
+    largest = largest_class(train) if train else None
     thresholds = evaluation.get("thresholds") or {}
     inner = errors[:-1, :-1]
     rows = []
@@ -47,12 +48,17 @@ def class_rows(evaluation: Mapping[str, Any], analysis: Mapping[str, Any], error
         rows.append(
             ClassRow(
                 name=name,
-                train=train[i],
+                train=train.get(name),
                 support=row["support"],
                 figures=[Figure(row[figure], bounds.get(figure)) for figure in FIGURES],
                 threshold=thresholds.get(name, evaluation.get("threshold")),
                 meaning=meaning(
-                    row, train[i], usual, bounds.get("f1"), _most(inner[i], names), _most(inner[:, i], names)
+                    row,
+                    train.get(name),
+                    (largest, train[largest]) if largest is not None else None,
+                    bounds.get("f1"),
+                    _most(inner[i], names),
+                    _most(inner[:, i], names),
                 ),
             )
         )

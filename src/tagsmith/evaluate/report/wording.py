@@ -1,21 +1,15 @@
 """Figures in words: the page's headline, and what the figures of a class mean together."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from tagsmith.core.errors import counted
+from tagsmith.evaluate.class_limits import FEW, RECOMMENDED, is_imbalanced, is_uncertain
 
 FIGURES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1", "log_loss": "log loss"}
 """The figures of an evaluation as they are called."""
-FEW, RECOMMENDED = 15, 50
-"""Training documents of a class: below the first it is learnt from luck, from the second on it is well supplied."""
-OUT_OF_BALANCE = 3.0
-"""How many times more, or fewer, training documents than the median class make a class over- or under-represented."""
 TAKEN_FOR = 0.05
 """Share of a class's documents from which what they are taken for is named."""
-WIDE = 0.3
-"""Width of an F1 interval from which on it decides nothing."""
 LEANING = 0.15
 """Distance of precision and recall from which on a class counts as predicted too often, or too seldom."""
 
@@ -90,16 +84,10 @@ def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list
     return sentences
 
 
-def usual_support(support: Sequence[int | None]) -> float | None:
-    """The median of the classes' training documents; None where they are not known."""
-    known = [count for count in support if count is not None]
-    return float(median(known)) if known else None
-
-
 def meaning(
     row: Mapping[str, Any],
     train: int | None,
-    usual: float | None,
+    largest: tuple[str, int] | None,
     bounds: Sequence[float] | None,
     taken_for: tuple[str, int] | None,
     taken_from: tuple[str, int] | None,
@@ -109,7 +97,7 @@ def meaning(
     Args:
         row: its figures, as `evaluation.json` has them.
         train: its training documents.
-        usual: the median of all classes' training documents.
+        largest: the class with the most training documents, and how many it has.
         bounds: the 95% interval of its F1.
         taken_for: the class that its documents are most often taken for, and how many of them are.
         taken_from: the class whose documents are most often taken for this one, and how many of them are.
@@ -117,13 +105,13 @@ def meaning(
     found, support = [], row["support"]
     if not support:
         found.append("no document of it was scored: its figures say nothing")
-    if train is not None and train < FEW:
-        found.append(f"learnt from {counted(train, 'document')} only")
-    if train is not None and usual:
-        if train * OUT_OF_BALANCE < usual:
-            found.append(f"under-represented: the median class has {usual:,.0f} training documents")
-        elif train > OUT_OF_BALANCE * usual:
-            found.append(f"over-represented: the median class has {usual:,.0f} training documents")
+    if train is not None and train < RECOMMENDED:
+        found.append(
+            f"only {counted(train, 'training document')}: "
+            + (f"a class with fewer than {FEW} is seldom learned" if train < FEW else f"{RECOMMENDED} are recommended")
+        )
+    if train is not None and largest is not None and is_imbalanced(train, largest[1]):
+        found.append(f"imbalanced: {largest[0]} has {largest[1]:,} training documents")
     if taken_for and taken_for[1] > 1 and taken_for[1] >= TAKEN_FOR * support:
         found.append(f"taken for {taken_for[0]} ({taken_for[1]:,} of {support:,})")
     if taken_from and taken_from[1] > 1 and taken_from[1] >= TAKEN_FOR * max(support, 1):
@@ -133,8 +121,8 @@ def meaning(
         found.append("predicted too seldom: what is predicted is mostly right, much is missed")
     elif support and leaning < -LEANING:
         found.append("predicted too often: little is missed, much is wrong")
-    if support and bounds is not None and bounds[1] - bounds[0] > WIDE:
-        found.append(f"{counted(support, 'document')} decide little: its F1 may be {interval(bounds)}")
+    if is_uncertain(support, bounds):
+        found.append(f"its F1 is uncertain: {interval(bounds)}, from {counted(support, 'document')}")
     return found or ["nothing stands out"]
 
 
