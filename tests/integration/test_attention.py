@@ -8,22 +8,25 @@ import torch
 from torch import Tensor
 
 from tagsmith.config.settings import DataSettings, ModelSettings, Pooling
+from tagsmith.core.schema import Schema, Task
 from tagsmith.model.attention import NAME, quicken_attention
+from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.packed import tensors
-from tagsmith.model.text_classifier import TextClassifier, load_pretrained
-from tagsmith.tokens.windows import encode
+from tagsmith.model.text_classifier import TextClassifier
 from tests.conftest import make_encoder
 
 TEXTS = ["a cat", "the dog and a horse near some bread with milk", "cheese", "axe under the saw " * 9]
+SCHEMA = Schema(("tools", "food", "animals"), Task.single_label)
 CPU = torch.device("cpu")
 
 
 def classifier(folder: Path, kind: str) -> tuple[TextClassifier, tuple[Tensor, Tensor]]:
     """A tiny classifier with a head, and a batch of padded windows for it."""
     settings = ModelSettings(path=str(make_encoder(folder / kind, kind)), pooling=Pooling.mean)
-    model, tokenizer, reading = load_pretrained(settings, DataSettings(), 3, 0.5)
+    loaded = load_pretrained(settings, DataSettings(), SCHEMA, 0.5)
+    model = loaded.classifier
     torch.nn.init.normal_(model.head.weight)
-    inputs, mask, _, _ = tensors(encode(tokenizer, TEXTS, reading.rule, reading.pad_id).batch(np.arange(4)), CPU)
+    inputs, mask, _, _ = tensors(loaded.encode(TEXTS).batch(np.arange(4)), CPU)
     assert isinstance(mask, Tensor)
     assert mask.min() == 0
     return model.eval(), (inputs, mask)

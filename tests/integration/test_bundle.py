@@ -26,9 +26,8 @@ from tagsmith.decision.scope import Scope, unit_rows
 from tagsmith.evaluate.evaluate_run import rule_of_run
 from tagsmith.export import export_run as export_module
 from tagsmith.export.export_run import export
+from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.score import score
-from tagsmith.model.text_classifier import load_classifier
-from tagsmith.tokens.windows import encode
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
@@ -113,8 +112,8 @@ def test_every_reader_of_the_weights_gives_the_calibrated_scores(whole: Path, ru
     classifier = Classifier.load(whole)
     scores = classifier.predict_proba(texts)
     assert set(classifier.decision.rule.scale) == {1.0}
-    model, tokenizer, reading = load_classifier(run / "model", 3)
-    logits = score(model.eval(), encode(tokenizer, texts, reading.rule, 0), 512, Accelerator(cpu=True), "scoring")
+    model = load_trained(run / "model", schema)
+    logits = score(model.classifier.eval(), model.encode(texts), 512, Accelerator(cpu=True), "scoring")
     assert np.abs(rule_of_run(RunFolder(run), schema, 0.5).scores(logits) - scores).max() < 1e-5
     pipeline = transformers.pipeline("text-classification", model=str(whole / "transformers"), truncation=True)
     for text, row in zip(texts, scores, strict=True):

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, TrainRun
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
-from tagsmith.model.text_classifier import load_pretrained
-from tagsmith.tokens.windows import encode
+from tagsmith.core.schema import Schema, Task
+from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.train.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
@@ -21,6 +21,7 @@ from tests.conftest import make_encoder
 Make = Callable[..., TrainRun]
 
 TEXTS = ["a cat", "the dog and a horse near some bread with milk", "cheese", "axe under the saw " * 6]
+SCHEMA = Schema(("tools", "food", "animals"), Task.single_label)
 
 
 def largest_difference(a: RunFolder, b: RunFolder) -> float:
@@ -34,10 +35,11 @@ def largest_difference(a: RunFolder, b: RunFolder) -> float:
 def test_the_two_parts_make_what_the_whole_makes(kind: str, pooling: Pooling, tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path / kind, kind)
     data = DataSettings(max_tokens=16, window_overlap=4, long_documents=LongDocuments.windows)
-    model, tokenizer, reading = load_pretrained(ModelSettings(path=str(encoder), pooling=pooling), data, 3, 0.5)
+    loaded = load_pretrained(ModelSettings(path=str(encoder), pooling=pooling), data, SCHEMA, 0.5)
+    model = loaded.classifier
     torch.nn.init.normal_(model.head.weight)
     freeze_layers(model, 1)
-    encoded = encode(tokenizer, TEXTS, reading.rule, reading.pad_id)
+    encoded = loaded.encode(TEXTS)
     assert encoded.windows.max() > 1
     accelerator = Accelerator(cpu=True)
     states = TokenStates(encoded, lower_part(model, 1), accelerator)

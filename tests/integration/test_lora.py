@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import LoraSettings, ModelSettings, Precision, Recipe, TrainRun, problems
 from tagsmith.core.errors import Interrupted, SettingsError
 from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema
+from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.processes import resolved_precision
-from tagsmith.model.text_classifier import load_classifier
 from tagsmith.train import train_run as stage
 from tagsmith.train.optimizer import LORA_RATE
 from tagsmith.train.train_run import train
@@ -52,7 +53,7 @@ def test_merged_adapters_leave_a_plain_encoder(
     assert len(moved) == 12
     assert all(".layer." in name and name.endswith(".weight") and "LayerNorm" not in name for name in moved)
     monkeypatch.setitem(sys.modules, "peft", None)
-    model, _, _ = load_classifier(run.model, 3)
+    model = load_trained(run.model, Schema.load(run.schema)).classifier
     assert not any("lora" in name for name in model.state_dict())
 
 

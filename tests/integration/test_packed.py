@@ -20,11 +20,13 @@ from torch._dynamo.testing import CompileCounter
 import tagsmith.train.train_run
 from tagsmith.config.settings import DataSettings, LongDocuments, ModelSettings, Pooling, Precision, TrainRun
 from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema, Task
 from tagsmith.model import attention, packed
 from tagsmith.model import text_classifier as model
+from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.packed import NAME, mean_by_group, tensors, why_padded
-from tagsmith.model.text_classifier import TextClassifier, load_pretrained
-from tagsmith.tokens.windows import EncodedDocuments, encode
+from tagsmith.model.text_classifier import TextClassifier
+from tagsmith.tokens.windows import EncodedDocuments
 from tagsmith.train import fit as fitting
 from tagsmith.train.frozen import TokenStates, freeze_layers, lower_part, upper_part
 from tagsmith.train.train_run import train
@@ -95,12 +97,12 @@ def classifier(folder: Path, kind: str, pooling: Pooling, **about: Any) -> tuple
     """A tiny classifier with a head, ready for packed windows, and documents of several windows for it."""
     data = DataSettings(max_tokens=24, window_overlap=4, long_documents=LongDocuments.windows)
     settings = ModelSettings(path=str(make_encoder(folder / kind, kind)), pooling=pooling, **about)
-    loaded, tokenizer, reading = load_pretrained(settings, data, 3, 0.5)
-    torch.nn.init.normal_(loaded.head.weight)
-    encoded = encode(tokenizer, TEXTS, reading.rule, reading.pad_id)
+    loaded = load_pretrained(settings, data, Schema(("tools", "food", "animals"), Task.single_label), 0.5)
+    torch.nn.init.normal_(loaded.classifier.head.weight)
+    encoded = loaded.encode(TEXTS)
     assert encoded.windows.max() > 1
     assert encoded.lengths.max() == 24
-    return loaded, encoded
+    return loaded.classifier, encoded
 
 
 def outcome(trained: TextClassifier, batch: Any, way: bool, device: torch.device = CPU) -> tuple[Tensor, list[Tensor]]:

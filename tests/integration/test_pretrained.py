@@ -14,9 +14,8 @@ from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
+from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
-from tagsmith.model.text_classifier import load_pretrained
-from tagsmith.tokens.windows import encode
 from tagsmith.train.train_run import train
 
 
@@ -35,9 +34,9 @@ def test_vectors_are_those_before_training(
     part = load_documents(run.data, Schema.load(run.schema))["train"]
     found = pretrained(run).vectors_of_split("train", part)
     given = settings(single_label_file)
-    model, tokenizer, reading = load_pretrained(given.model, given.data, 1, 0.5)
-    batch = encode(tokenizer, part["text"][:1], reading.rule, reading.pad_id).batch(np.arange(1))
-    expected = model.eval().features(torch.from_numpy(batch.inputs), torch.from_numpy(batch.attention_mask))
+    model = load_pretrained(given.model, given.data, Schema.load(run.schema), 0.5)
+    batch = model.encode(part["text"][:1]).batch(np.arange(1))
+    expected = model.classifier.eval().features(torch.from_numpy(batch.inputs), torch.from_numpy(batch.attention_mask))
     assert np.allclose(found[0], expected.detach().numpy()[0], atol=5e-3)  # They are kept in half precision,
     assert np.array_equal(pretrained(run).vectors_of_split("train", part), found)  # and given so the first time too.
     (run.vectors / "train.npy").write_bytes(b"no array")

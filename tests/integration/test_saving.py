@@ -152,7 +152,7 @@ def test_weights_that_find_no_room_are_a_matter_of_trying_again(
     def no_room(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tagsmith.model.text_classifier.save_file", no_room)
+    monkeypatch.setattr("tagsmith.model.loaded_model.save_file", no_room)
     with pytest.raises(TryAgainLater, match=r"model\.safetensors cannot be written.*resume=true"):
         train(settings(single_label_file))
     monkeypatch.undo()

@@ -13,20 +13,19 @@ from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.rule import sigmoid, softmax
 from tagsmith.export.stock import pipeline_scores, refusal, stock_classifier, write_stock
+from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.text_classifier import TextClassifier
-from tagsmith.tokens.reading import Reading
-from tagsmith.tokens.windows import WindowRule, encode
+from tagsmith.tokens.encoding_spec import EncodingSpec
+from tagsmith.tokens.windows import WindowRule
 from tests.conftest import make_documents, make_encoder
 
 TEXTS = [str(record["text"]) for record in make_documents(30, multi_label=True, longest=80)]
 CLASSES = ("tools", "food", "animals", "none of them")
 
 
-def reading_of(pooling: Pooling, long_documents: str = "head") -> Reading:
-    return Reading(WindowRule(48, long_documents), 0, pooling, 0.5)
-
-
-def made(folder: Path, kind: str, pooling: Pooling) -> tuple[TextClassifier, Tokenizer]:
+def made(
+    folder: Path, kind: str, pooling: Pooling, task: Task = Task.single_label, long_documents: str = "head"
+) -> LoadedModel:
     """A model all of whose weights are drawn, layer norms among them."""
     encoder = AutoModel.from_pretrained(make_encoder(folder, kind))
     torch.manual_seed(1)
@@ -35,7 +34,9 @@ def made(folder: Path, kind: str, pooling: Pooling) -> tuple[TextClassifier, Tok
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     torch.nn.init.normal_(model.head.weight, std=0.3)
-    return model, Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    encoding = EncodingSpec(WindowRule(48, long_documents), 0, pooling, 0.5)
+    return LoadedModel(model, tokenizer, encoding, Schema(CLASSES, task))
 
 
 EXPRESSED = [
@@ -55,18 +56,17 @@ EXPRESSED = [
 
 @pytest.mark.parametrize(("kind", "pooling", "task"), EXPRESSED)
 def test_a_pipeline_gives_the_same_scores(tmp_path: Path, kind: str, pooling: Pooling, task: Task) -> None:
-    model, tokenizer = made(tmp_path / "encoder", kind, pooling)
-    reading, schema = reading_of(pooling), Schema(CLASSES, task)
-    encoded = encode(tokenizer, TEXTS, reading.rule, reading.pad_id)
+    model = made(tmp_path / "encoder", kind, pooling, task)
+    encoded = model.encode(TEXTS)
     assert (encoded.unread > 0).any()
     assert len(set(encoded.lengths)) > 5
     batch = encoded.batch(np.arange(len(TEXTS)))
     with torch.no_grad():
-        logits = model(torch.tensor(batch.inputs), torch.tensor(batch.attention_mask)).numpy()
+        logits = model.classifier(torch.tensor(batch.inputs), torch.tensor(batch.attention_mask)).numpy()
     scores = (sigmoid if task is Task.multi_label else softmax)(logits)
     assert scores.std(axis=0).max() > 1e-3  # Else anything would be the same.
-    write_stock(tmp_path / "stock", model, tokenizer, schema, reading)
-    found = pipeline_scores(tmp_path / "stock", TEXTS, schema, batch_size=7)
+    write_stock(tmp_path / "stock", model)
+    found = pipeline_scores(tmp_path / "stock", TEXTS, model.schema, batch_size=7)
     assert np.abs(found - scores).max() < 1e-4
     assert (found.argmax(axis=1) == scores.argmax(axis=1)).all()
 
@@ -74,8 +74,7 @@ def test_a_pipeline_gives_the_same_scores(tmp_path: Path, kind: str, pooling: Po
 def test_the_folder_says_what_libraries_ask(tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoTokenizer
 
-    model, tokenizer = made(tmp_path / "encoder", "bert", Pooling.mean)
-    write_stock(tmp_path / "stock", model, tokenizer, Schema(CLASSES, Task.multi_label), reading_of(Pooling.mean))
+    write_stock(tmp_path / "stock", made(tmp_path / "encoder", "bert", Pooling.mean, Task.multi_label))
     config = AutoConfig.from_pretrained(tmp_path / "stock")
     assert config.architectures == ["BertForSequenceClassification"]
     assert config.id2label == dict(enumerate(CLASSES))
@@ -91,35 +90,37 @@ def test_the_folder_says_what_libraries_ask(tmp_path: Path) -> None:
 
 def test_half_precision_keeps_the_labels(tmp_path: Path) -> None:
     """Where inference servers compute: no value of the added layer is beyond the range of 16 bits."""
-    model, _ = made(tmp_path / "encoder", "bert", Pooling.mean)
-    schema = Schema(CLASSES, Task.single_label)
-    stock = stock_classifier(model, schema, Pooling.mean)
+    model = made(tmp_path / "encoder", "bert", Pooling.mean)
+    stock = stock_classifier(model)
     ids = torch.randint(4, 40, (32, 20), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(20) < torch.arange(32)[:, None] % 18 + 2).long()
     with torch.no_grad():
-        expected = model(ids, mask)
+        expected = model.classifier(ids, mask)
         found = stock.half()(input_ids=ids, attention_mask=mask).logits.float()
     assert found.isfinite().all()
     assert (found - expected).abs().max() < 0.05 * expected.abs().max()
 
 
 @pytest.mark.parametrize(
-    ("kind", "reading", "told"),
+    ("kind", "pooling", "long_documents", "message"),
     [
-        ("mpnet", reading_of(Pooling.mean), "model.pooling=cls"),
-        ("deberta-v2", reading_of(Pooling.mean), "model.pooling=cls"),
-        ("bert", reading_of(Pooling.mean, "windows"), "data.long_documents=head"),
-        ("modernbert", reading_of(Pooling.mean, "head_tail"), "data.long_documents=head"),
-        ("longformer", reading_of(Pooling.cls), "kind longformer"),
+        ("mpnet", Pooling.mean, "head", "model.pooling=cls"),
+        ("deberta-v2", Pooling.mean, "head", "model.pooling=cls"),
+        ("bert", Pooling.mean, "windows", "data.long_documents=head"),
+        ("modernbert", Pooling.mean, "head_tail", "data.long_documents=head"),
+        ("longformer", Pooling.cls, "head", "kind longformer"),
     ],
 )
-def test_what_cannot_be_expressed_is_said(kind: str, reading: Reading, told: str) -> None:
-    assert told in (refusal(kind, reading) or "")
+def test_what_cannot_be_expressed_is_said(
+    tmp_path: Path, kind: str, pooling: Pooling, long_documents: str, message: str
+) -> None:
+    model = made(tmp_path / "encoder", "bert", pooling, long_documents=long_documents)
+    model.classifier.encoder.config.model_type = kind
+    assert message in (refusal(model) or "")
 
 
 def test_nothing_is_written_where_it_cannot_be_expressed(tmp_path: Path) -> None:
-    model, tokenizer = made(tmp_path / "encoder", "mpnet", Pooling.mean)
-    schema, reading = Schema(CLASSES, Task.single_label), reading_of(Pooling.mean)
+    model = made(tmp_path / "encoder", "mpnet", Pooling.mean)
     with pytest.raises(SettingsError, match=r"model\.pooling=cls"):
-        write_stock(tmp_path / "stock", model, tokenizer, schema, reading)
+        write_stock(tmp_path / "stock", model)
     assert not (tmp_path / "stock").exists()

@@ -20,7 +20,7 @@ from tagsmith.config.sweep import judged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
-from tagsmith.model.text_classifier import encoder_source
+from tagsmith.model.loaded_model import encoder_source
 from tagsmith.tokens import cache as token_cache
 from tagsmith.train import checkpoint, saving
 from tagsmith.train.train_run import train

@@ -8,7 +8,6 @@ import datasets
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.core.errors import DataError, InputMissing
@@ -21,11 +20,9 @@ from tagsmith.decision.evaluate_metric import ClassificationFigures
 from tagsmith.decision.metrics import figures, indicators, probabilities
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
+from tagsmith.model.loaded_model import LoadedModel, load_trained
 from tagsmith.model.processes import start_accelerator
 from tagsmith.model.score import encode_split, logits_and_vectors, score
-from tagsmith.model.text_classifier import TextClassifier, load_classifier
-from tagsmith.tokens.reading import Reading
-from tagsmith.tokens.windows import encode
 
 log = logging.getLogger("tagsmith")
 
@@ -60,10 +57,7 @@ def judged(found: dict[str, float], metric: BestMetric) -> float:
 def evaluate_split(
     run: RunFolder,
     split: str,
-    model: TextClassifier,
-    tokenizer: Tokenizer,
-    reading: Reading,
-    schema: Schema,
+    model: LoadedModel,
     batch_tokens: int,
     rule: DecisionRule,
     cache: CacheSettings,
@@ -79,17 +73,18 @@ def evaluate_split(
         InputMissing: the run has no such split.
         DataError: its documents are damaged.
     """
+    schema = model.schema
     splits = load_documents(run.data, schema)
     if split not in splits:
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
-    encoded = encode_split(part, split, tokenizer, reading, schema, cache, accelerator)
+    encoded = encode_split(part, split, model, cache, accelerator)
     vectors, foreign = None, None
     if rule.scope is None:
-        logits = score(model.eval(), encoded, batch_tokens, accelerator, f"scoring {split}")
+        logits = score(model.classifier.eval(), encoded, batch_tokens, accelerator, f"scoring {split}")
     else:
-        logits, vectors = logits_and_vectors(model, encoded, batch_tokens, accelerator, f"scoring {split}")
-        foreign = _foreign_distances(run, rule.scope, model, tokenizer, reading, batch_tokens, accelerator)
+        logits, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, f"scoring {split}")
+        foreign = _foreign_distances(run, rule.scope, model, batch_tokens, accelerator)
     if not accelerator.is_main_process:
         return {}
     scores = rule.scores(logits)
@@ -134,15 +129,14 @@ def rule_of_run(run: RunFolder, schema: Schema, threshold: float) -> DecisionRul
 
 
 def _foreign_distances(
-    run: RunFolder, scope: Scope, model: TextClassifier, tokenizer: Tokenizer, reading: Reading, batch_tokens: int,
-    accelerator: Accelerator,
-) -> Floats | None:  # fmt: skip
+    run: RunFolder, scope: Scope, model: LoadedModel, batch_tokens: int, accelerator: Accelerator
+) -> Floats | None:
     """Distances float32 [texts] of the texts of none of the classes that the run was given; None: it was given none."""
     if not run.out_of_scope.is_file():
         return None
     texts = [json.loads(line)["text"] for line in run.out_of_scope.read_text(encoding="utf-8").splitlines()]
-    encoded = encode(tokenizer, texts, reading.rule, reading.pad_id)
-    found = score(model.features, encoded, batch_tokens, accelerator, "scoring texts that are out of scope")
+    encoded = model.encode(texts)
+    found = score(model.classifier.features, encoded, batch_tokens, accelerator, "scoring texts that are out of scope")
     return scope.distances(found)
 
 
@@ -180,9 +174,9 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     """
     run.require()
     schema = Schema.load(run.schema)
-    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
+    model = load_trained(run.model, schema)
     split = settings.split.value if settings.split else default_split(load_documents(run.data, schema))
-    rule = rule_of_run(run, schema, reading.threshold)
+    rule = rule_of_run(run, schema, model.encoding.threshold)
     if settings.threshold is not None:
         rule = rule.with_threshold(settings.threshold)
     accelerator = start_accelerator(settings.cpu)
@@ -191,10 +185,8 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
     if accelerator.is_main_process:
         for path in (run.analysis, run.guidance):
             path.unlink(missing_ok=True)  # They are about an earlier evaluation.
-    evaluation = evaluate_split(
-        run, split, model.to(accelerator.device), tokenizer, reading, schema, settings.batch_tokens, rule,
-        settings.cache, accelerator,
-    )  # fmt: skip
+    model.classifier.to(accelerator.device)
+    evaluation = evaluate_split(run, split, model, settings.batch_tokens, rule, settings.cache, accelerator)
     if settings.analyse:
         # Imported here: training, which evaluates too, does without it.
         from tagsmith.evaluate.analysis.analyse_run import analyse_run
@@ -204,9 +196,6 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
             run,
             rule if rule.calibrated and settings.threshold is None else None,
             model,
-            tokenizer,
-            reading,
-            schema,
             settings.batch_tokens,
             settings.cache,
             accelerator,

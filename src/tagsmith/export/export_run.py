@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.bundle import golden
@@ -30,11 +29,10 @@ from tagsmith.export import quantize, stock
 from tagsmith.export.graph import stamp, write_graph
 from tagsmith.export.model_card import Facts, encoder_of, model_card
 from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
+from tagsmith.model.loaded_model import LoadedModel, load_trained
 from tagsmith.model.processes import start_accelerator
 from tagsmith.model.score import logits_and_vectors
-from tagsmith.model.text_classifier import TextClassifier, load_classifier
-from tagsmith.tokens.reading import Reading
-from tagsmith.tokens.windows import encode
+from tagsmith.model.text_classifier import TextClassifier
 
 log = logging.getLogger("tagsmith")
 
@@ -77,41 +75,41 @@ def export(settings: ExportRun) -> Path:
     key = settings.export.signing_key
     sign = signer(Path(key)) if key is not None else None
     schema = Schema.load(run.schema)
-    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
-    if "transformers" in settings.export.formats and (
-        reason := stock.refusal(model.encoder.config.model_type, reading)
-    ):
+    model = load_trained(run.model, schema)
+    if "transformers" in settings.export.formats and (reason := stock.refusal(model)):
         raise SettingsError(f"export.formats=transformers: {reason}.")
     splits = load_documents(run.data, schema)
     split = default_split(splits)
     part = splits[split]
-    encoded = encode(tokenizer, part["text"], reading.rule, reading.pad_id)
-    rule = rule_of_run(run, schema, reading.threshold)
+    encoded = model.encode(part["text"])
+    rule = rule_of_run(run, schema, model.encoding.threshold)
     accelerator = start_accelerator(True)
-    logits, vectors = logits_and_vectors(model, encoded, settings.batch_tokens, accelerator, f"scoring {split}")
+    logits, vectors = logits_and_vectors(
+        model.classifier, encoded, settings.batch_tokens, accelerator, f"scoring {split}"
+    )
     scores = rule.scores(logits)
     decisions = rule.decide(scores, vectors)
     evaluation = {"split": split} | evaluation_of(rule, logits, decisions, None, part["labels"][:], schema)
     truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
-    folded = fold(model, rule)
+    folded = fold(model.classifier, rule)
     exam = Exam(split, list(part["text"]), truth, schema, folded, Answers(scores, decisions))
 
     def write(folder: Path) -> None:
         (folder / layout.GRAPH).parent.mkdir()
-        write_graph(folder / layout.GRAPH, model, embedding=rule.scope is not None)
+        write_graph(folder / layout.GRAPH, model.classifier, embedding=rule.scope is not None)
         stamp(folder / layout.GRAPH, schema)
-        tokenizer.save(str(folder / layout.TOKENIZER))
+        model.tokenizer.save(str(folder / layout.TOKENIZER))
         schema.save(folder / layout.SCHEMA)
-        layout.Decision(reading.rule, reading.pad_id, folded).save(folder)
-        parity, left_out = _formats(folder, model, tokenizer, reading, exam, settings.export)
-        _write_golden(folder, schema, reading, exam, settings.export.golden)
+        layout.Decision(model.encoding.rule, model.encoding.pad_id, folded).save(folder)
+        parity, left_out = _formats(folder, model, exam, settings.export)
+        _write_golden(folder, model, exam, settings.export.golden)
         if (reason := _no_reference(split, len(part))) is None:
             found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens)
             found.save(folder / layout.REFERENCE)
         else:
             left_out[layout.REFERENCE] = reason
         cut = int((encoded.unread > 0).sum())
-        facts = Facts(splits.num_rows, _training_documents(splits, schema), cut, parity, left_out, reading.rule)
+        facts = Facts(splits.num_rows, _training_documents(splits, schema), cut, parity, left_out, model.encoding.rule)
         (folder / layout.CARD).write_text(model_card(schema, evaluation, record, facts), encoding="utf-8")
         certificates = {name: certificate.as_dict() for name, certificate in parity.items()}
         layout.write_manifest(folder, _about(run, record) | {"parity": certificates, "left_out": left_out})
@@ -155,8 +153,8 @@ def fold(model: TextClassifier, rule: DecisionRule) -> DecisionRule:
 
 
 def _formats(
-    folder: Path, model: TextClassifier, tokenizer: Tokenizer, reading: Reading, exam: Exam, wanted: ExportSettings
-) -> tuple[dict[str, Certificate], dict[str, str]]:  # fmt: skip
+    folder: Path, model: LoadedModel, exam: Exam, wanted: ExportSettings
+) -> tuple[dict[str, Certificate], dict[str, str]]:
     """Write what is wanted beside the graph, and prove all; returns certificates, and why something is not there.
 
     Raises:
@@ -168,17 +166,17 @@ def _formats(
         found, reason = _quantized(folder, exam)
         parity |= {"onnx_quantized": found} if found else {}
         left_out |= {"onnx_quantized": reason} if reason else {}
-    if reading.rule.long_documents == "head":
+    if model.encoding.rule.long_documents == "head":
         # transformers.js takes the graph in the smallest form that it finds, unless told; the proven one is fp32.
-        config = stock.stock_config(model, exam.schema)
+        config = stock.stock_config(model)
         setattr(config, "transformers.js_config", {"dtype": "fp32"})
         config.save_pretrained(folder)
-        stock.write_tokenizer_config(folder, tokenizer, reading)
+        stock.write_tokenizer_config(folder, model)
     else:
         left_out["transformers.js"] = "it reads the head of a document alone, this model more of it"
     if "transformers" in wanted.formats:
         place = folder / layout.STOCK
-        stock.write_stock(place, model, tokenizer, exam.schema, reading)
+        stock.write_stock(place, model)
         scores = stock.pipeline_scores(place, exam.texts, exam.schema)
         # Distances to training documents are nothing that a stock classifier knows.
         decisions = replace(exam.rule.decide(scores), to_person=exam.model.decisions.to_person)
@@ -223,11 +221,12 @@ def _quantized(folder: Path, exam: Exam) -> tuple[Certificate | None, str | None
     return None, reason
 
 
-def _write_golden(folder: Path, schema: Schema, reading: Reading, exam: Exam, source: GoldenFrom) -> None:
-    texts = golden.inputs(schema, reading.rule.max_tokens, exam.texts if source is GoldenFrom.documents else None)
+def _write_golden(folder: Path, model: LoadedModel, exam: Exam, source: GoldenFrom) -> None:
+    documents = exam.texts if source is GoldenFrom.documents else None
+    texts = golden.inputs(model.schema, model.encoding.rule.max_tokens, documents)
     both = [False, True] if (folder / layout.QUANTIZED).is_file() else [False]
     answer = [Classifier.open_unchecked(folder, quantized=quantized).decide for quantized in both]
-    golden.write(folder / layout.GOLDEN, texts, schema, *answer)
+    golden.write(folder / layout.GOLDEN, texts, model.schema, *answer)
 
 
 def _no_reference(split: str, documents: int) -> str | None:

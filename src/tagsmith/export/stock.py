@@ -19,15 +19,13 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import nn
 
 from tagsmith.config.settings import Pooling
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.files import write_json
 from tagsmith.core.schema import Schema
-from tagsmith.model.text_classifier import TextClassifier
-from tagsmith.tokens.reading import Reading
+from tagsmith.model.loaded_model import LoadedModel
 
 Floats = NDArray[np.float32]
 
@@ -74,15 +72,12 @@ MODERNBERT = "modernbert"
 """Its stock classifier takes the mean itself, and has a layer norm behind it."""
 
 
-def refusal(kind: str, reading: Reading) -> str | None:
-    """Why no stock classifier gives the scores of this model, and what helps; None: one does.
-
-    Args:
-        kind: the encoder's `model_type`.
-    """
-    if reading.rule.long_documents != "head":
+def refusal(model: LoadedModel) -> str | None:
+    """Why no stock classifier gives the scores of this model, and what helps; None: one does."""
+    kind, encoding = model.classifier.encoder.config.model_type, model.encoding
+    if encoding.rule.long_documents != "head":
         return (
-            f"data.long_documents={reading.rule.long_documents}: a stock classifier of transformers reads the head "
+            f"data.long_documents={encoding.rule.long_documents}: a stock classifier of transformers reads the head "
             "of a document alone; train with data.long_documents=head"
         )
     if kind == MODERNBERT:
@@ -90,7 +85,7 @@ def refusal(kind: str, reading: Reading) -> str | None:
     if kind not in ARCHITECTURES:
         known = ", ".join(sorted([*ARCHITECTURES, MODERNBERT]))
         return f"an encoder of the kind {kind} has not been expressed as a stock classifier; expected one of {known}"
-    if reading.pooling is Pooling.mean and not ARCHITECTURES[kind].even:
+    if encoding.pooling is Pooling.mean and not ARCHITECTURES[kind].even:
         return (
             f"a stock classifier of the kind {kind} cannot take the mean of all token states, for its attention is "
             "never even; train with model.pooling=cls, or leave transformers out of export.formats"
@@ -98,13 +93,13 @@ def refusal(kind: str, reading: Reading) -> str | None:
     return None
 
 
-def stock_classifier(model: TextClassifier, schema: Schema, pooling: Pooling) -> Any:
+def stock_classifier(model: LoadedModel) -> Any:
     """The classifier of transformers that gives the logits of `model`; its configuration names classes and task.
 
     Raises:
         SettingsError: there is none, see `refusal`.
     """
-    config = stock_config(model, schema)
+    config, classifier, pooling = stock_config(model), model.classifier, model.encoding.pooling
     kind = config.model_type
     if kind == MODERNBERT:
         # One more bias than the encoder has; the norm behind the activation takes it out again.
@@ -113,23 +108,24 @@ def stock_classifier(model: TextClassifier, schema: Schema, pooling: Pooling) ->
         config.num_hidden_layers += 1
     with torch.no_grad():
         stock: Any = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-        loaded = stock.base_model.load_state_dict(model.encoder.state_dict(), strict=False)
+        loaded = stock.base_model.load_state_dict(classifier.encoder.state_dict(), strict=False)
         if loaded.unexpected_keys:
             raise RuntimeError(f"the stock {kind} has no place for {loaded.unexpected_keys}")
         if kind == MODERNBERT:
-            _modernbert_head(stock, model.head)
+            _modernbert_head(stock, classifier.head)
         else:
             parts = ARCHITECTURES[kind]
             layers = stock.base_model.get_submodule(parts.layers)
             _pooling_layer(layers[-1], pooling)
             _multiply_norm(layers[-2], STATES if pooling is Pooling.mean else FIRST)
-            _head(stock.get_submodule(parts.dense), stock.get_submodule(parts.output), model.head, parts.tanh)
+            _head(stock.get_submodule(parts.dense), stock.get_submodule(parts.output), classifier.head, parts.tanh)
     return stock.eval()
 
 
-def stock_config(model: TextClassifier, schema: Schema) -> Any:
+def stock_config(model: LoadedModel) -> Any:
     """The encoder's configuration, as that of a classifier of these classes."""
-    config = type(model.encoder.config).from_dict(model.encoder.config.to_dict())
+    encoder, schema = model.classifier.encoder, model.schema
+    config = type(encoder.config).from_dict(encoder.config.to_dict())
     config.id2label = dict(enumerate(schema.classes))
     config.label2id = schema.label2id
     config.problem_type = "multi_label_classification" if schema.multi_label else "single_label_classification"
@@ -190,31 +186,30 @@ def _modernbert_head(stock: Any, head: nn.Linear) -> None:
     stock.classifier.bias.copy_(head.bias)
 
 
-def write_stock(folder: Path, model: TextClassifier, tokenizer: Tokenizer, schema: Schema, reading: Reading) -> None:
+def write_stock(folder: Path, model: LoadedModel) -> None:
     """Write the folder that `transformers.pipeline("text-classification", model=FOLDER, truncation=True)` loads.
 
     Raises:
         SettingsError: no stock classifier gives the same scores.
     """
-    if reason := refusal(model.encoder.config.model_type, reading):
+    if reason := refusal(model):
         raise SettingsError(f"export.formats=transformers: {reason}.")
-    stock_classifier(model, schema, reading.pooling).save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    write_tokenizer_config(folder, tokenizer, reading)
+    stock_classifier(model).save_pretrained(folder)
+    model.tokenizer.save(str(folder / "tokenizer.json"))
+    write_tokenizer_config(folder, model)
     # Where text-embeddings-inference looks for the longest input; without it, it takes all positions for tokens.
-    write_json(
-        folder / "sentence_bert_config.json", {"max_seq_length": reading.rule.max_tokens, "do_lower_case": False}
-    )
+    longest = model.encoding.rule.max_tokens
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
 
 
-def write_tokenizer_config(folder: Path, tokenizer: Tokenizer, reading: Reading) -> None:
+def write_tokenizer_config(folder: Path, model: LoadedModel) -> None:
     """Write what a library has to know beside `tokenizer.json`."""
     write_json(
         folder / "tokenizer_config.json",
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": reading.rule.max_tokens,
-            "pad_token": tokenizer.id_to_token(reading.pad_id),
+            "model_max_length": model.encoding.rule.max_tokens,
+            "pad_token": model.tokenizer.id_to_token(model.encoding.pad_id),
             "padding_side": "right",
             "truncation_side": "right",
             "model_input_names": ["input_ids", "attention_mask"],

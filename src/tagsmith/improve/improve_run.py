@@ -37,7 +37,7 @@ from tagsmith.improve.suspicion import (
 )
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.model.processes import start_accelerator
-from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.encoding_spec import EncodingSpec
 
 log = logging.getLogger("tagsmith")
 
@@ -85,7 +85,7 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
             run.improve,
             "Train with data.tagged= and improve that run, move the files, or replace them with overwrite=true.",
         )
-    rule = rule_of_run(run, schema, Reading.load(run.model / "reading.json").threshold)
+    rule = rule_of_run(run, schema, EncodingSpec.load(run.model / "reading.json").threshold)
     pool = _read_pool(settings, splits) if settings.pool is not None else None
     accelerator = start_accelerator(settings.cpu)
     encoder = PretrainedEncoder(run, settings.batch_tokens, settings.cache, accelerator)

@@ -15,10 +15,9 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import probabilities
 from tagsmith.decision.rule import DecisionRule
+from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.score import score
-from tagsmith.model.text_classifier import load_classifier
-from tagsmith.tokens.cache import encode_cached
 
 log = logging.getLogger("tagsmith")
 
@@ -49,10 +48,10 @@ def by_model(
     Raises:
         InputMissing: the run has no trained weights.
     """
-    model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
-    model = model.to(accelerator.device).eval()
-    encoded = encode_cached(cache, "the pool", texts, tokenizer, reading.rule, reading.pad_id)
-    logits = score(model, encoded, batch_tokens, accelerator, "scoring the pool")
+    model = load_trained(run.model, schema)
+    classifier = model.classifier.to(accelerator.device).eval()
+    encoded = model.encode_cached(cache, "the pool", texts)
+    logits = score(classifier, encoded, batch_tokens, accelerator, "scoring the pool")
     return Scored(rule.scores(logits), np.asarray(rule.thresholds, dtype=np.float32), "the model, calibrated")
 
 

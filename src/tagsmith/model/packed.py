@@ -100,7 +100,7 @@ def why_padded(
     may have positions of its own kind: so these documents go through it both ways, once.
 
     Args:
-        features: vectors of windows, as of `model.TextClassifier`, from what `tensors` gives.
+        features: vectors of windows, as of `TextClassifier.features`, from what `tensors` gives.
     """
     if accelerator.mixed_precision == "no":
         return "the kernel for packed ones takes half precision, not fp32"

@@ -5,7 +5,7 @@ documents (tags that look wrong, how much more of them would help) is therefore 
 """
 
 import logging
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import datasets
@@ -21,11 +21,10 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.metrics import indicators
+from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.score import score
-from tagsmith.model.text_classifier import load_pretrained
-from tagsmith.tokens.cache import encode_cached
-from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.encoding_spec import EncodingSpec
 
 log = logging.getLogger("tagsmith")
 
@@ -43,16 +42,18 @@ class PretrainedEncoder:
             DataError: `settings.json` of the run is damaged.
         """
         settings = _model_settings(run)
-        reading = Reading.load(run.model / "reading.json")
-        model, self._tokenizer, fresh = load_pretrained(settings, DataSettings(), 1, reading.threshold)
-        self._rule, self._pad_id = reading.rule, fresh.pad_id
-        self._model = model.to(accelerator.device).eval()
+        recorded = EncodingSpec.load(run.model / "reading.json")
+        fresh = load_pretrained(settings, DataSettings(), Schema.load(run.schema), recorded.threshold)
+        self._model = replace(fresh, encoding=replace(fresh.encoding, rule=recorded.rule))
+        self._model.classifier.to(accelerator.device).eval()
         self._run, self._batch_tokens, self._cache, self._accelerator = run, batch_tokens, cache, accelerator
 
     def vectors(self, what: str, texts: Any) -> Floats:
         """Vectors of documents, float32 [documents, hidden], each with mean 0 and variance 1; `what` names them."""
-        encoded = encode_cached(self._cache, what, texts, self._tokenizer, self._rule, self._pad_id)
-        return score(self._model.features, encoded, self._batch_tokens, self._accelerator, f"embedding {what}")
+        encoded = self._model.encode_cached(self._cache, what, texts)
+        return score(
+            self._model.classifier.features, encoded, self._batch_tokens, self._accelerator, f"embedding {what}"
+        )
 
     def vectors_of_split(self, name: str, part: datasets.Dataset) -> Floats:
         """As `vectors`, of a split of the run, which keeps them for the next command: in half precision, at once."""

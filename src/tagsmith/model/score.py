@@ -12,20 +12,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from tagsmith.config.settings import CacheSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.progress import meter
-from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import indicators
+from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.packed import Packed, mean_by_group, tensors
 from tagsmith.model.processes import on_main
 from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.batches import scoring_batches
-from tagsmith.tokens.cache import encode_cached
-from tagsmith.tokens.reading import Reading
 from tagsmith.tokens.windows import Batch, EncodedDocuments
 
 log = logging.getLogger("tagsmith")
@@ -127,26 +124,25 @@ def logits_and_vectors(
 
 
 def encode_split(
-    part: datasets.Dataset, name: str, tokenizer: Tokenizer, reading: Reading, schema: Schema, cache: CacheSettings,
-    accelerator: Accelerator,
-) -> EncodedDocuments:  # fmt: skip
+    part: datasets.Dataset, name: str, model: LoadedModel, cache: CacheSettings, accelerator: Accelerator
+) -> EncodedDocuments:
     """The documents of a split as tokens; says which of them are longer than what is read."""
 
     def load() -> EncodedDocuments:
-        return encode_cached(cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+        return model.encode_cached(cache, name, part["text"])
 
     # With a cache the main process goes first: it tokenises, the others find its tokens.
     encoded = on_main(accelerator, load) if cache.folder is not None else None
     if encoded is None:
         encoded = load()
-    if (encoded.tokens > reading.rule.max_tokens).any():
-        log.warning(_long_documents(encoded, part["labels"][:], name, reading, schema))
+    if (encoded.tokens > model.encoding.rule.max_tokens).any():
+        log.warning(_long_documents(encoded, part["labels"][:], name, model))
     return encoded
 
 
-def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, reading: Reading, schema: Schema) -> str:
+def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, model: LoadedModel) -> str:
     """How many documents of each class are longer than a window, and what became of the rest of them."""
-    rule = reading.rule
+    rule, schema = model.encoding.rule, model.schema
     truth = indicators(labels, len(schema.classes), schema.multi_label)
     longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
     by_class = ", ".join(

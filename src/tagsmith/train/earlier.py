@@ -19,9 +19,9 @@ from tagsmith.core.schema import Schema
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
+from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.sharding import set_weights
-from tagsmith.model.text_classifier import TextClassifier
-from tagsmith.tokens.reading import RESTORE_MODEL, Reading
+from tagsmith.tokens.encoding_spec import RESTORE_MODEL, EncodingSpec
 
 log = logging.getLogger("tagsmith")
 
@@ -66,11 +66,10 @@ def _digest_of_weights(earlier: RunFolder) -> str:
     return digest(earlier.weights)
 
 
-def take_over(model: TextClassifier, reading: Reading, run: RunFolder, earlier: RunFolder, schema: Schema) -> None:
+def take_over(model: LoadedModel, run: RunFolder, earlier: RunFolder) -> None:
     """Give the model the weights of an earlier run; rows of the head that no class there stands for are zero.
 
     Args:
-        reading: how the model reads.
         run: the run that it is trained in. Its record says what has become of the earlier classes, if not all have
             kept their names, and which weights it began with.
 
@@ -78,6 +77,7 @@ def take_over(model: TextClassifier, reading: Reading, run: RunFolder, earlier: 
         InputMissing, DataError: the earlier run has no trained weights, or they or the record are damaged.
         SettingsError: it is of another encoder or task, has none of the classes, or its weights have changed.
     """
+    schema, pooling = model.schema, model.encoding.pooling
     place = f"train.start_from={earlier.path}"
     digest_now, recorded = _digest_of_weights(earlier), run.read_record().get("made_from")
     if not isinstance(recorded, dict) or not isinstance(began_with := recorded.get("start_from_sha256"), str):
@@ -93,8 +93,8 @@ def take_over(model: TextClassifier, reading: Reading, run: RunFolder, earlier: 
     old = Schema.load(earlier.schema)
     if old.task is not schema.task:
         raise SettingsError(f"{place}: expected {schema.task.value}, found {old.task.value}.")
-    if (pooling := Reading.load(earlier.model / "reading.json").pooling) is not reading.pooling:
-        raise SettingsError(f"{place}: expected model.pooling={reading.pooling.value}, found {pooling.value}.")
+    if (found := EncodingSpec.load(earlier.model / "reading.json").pooling) is not pooling:
+        raise SettingsError(f"{place}: expected model.pooling={pooling.value}, found {found.value}.")
     kinds = [_model_type(each.model / "config.json") for each in (run, earlier)]
     if kinds[0] != kinds[1]:
         raise SettingsError(f"{place}: expected the same encoder, one of {kinds[0]}, found one of {kinds[1]}.")
@@ -110,7 +110,7 @@ def take_over(model: TextClassifier, reading: Reading, run: RunFolder, earlier: 
     try:
         weights = load_file(earlier.weights)
         head = head_rows(weights["head.weight"], weights["head.bias"], sources)
-        set_weights(model, {**weights, "head.weight": head[0], "head.bias": head[1]}, strict=True)
+        set_weights(model.classifier, {**weights, "head.weight": head[0], "head.bias": head[1]}, strict=True)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{earlier.weights}: cannot be read: {error}; restore it, or train that run anew.") from error
     except (RuntimeError, KeyError) as error:

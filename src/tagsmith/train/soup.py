@@ -10,8 +10,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tagsmith.core.run import RunFolder
+from tagsmith.model.loaded_model import load_weights, save_weights
 from tagsmith.model.processes import on_main
-from tagsmith.model.text_classifier import TextClassifier, load_weights, save_weights
+from tagsmith.model.text_classifier import TextClassifier
 
 
 def place(run: RunFolder, number: int) -> RunFolder:

@@ -13,7 +13,6 @@ from typing import Any, cast
 from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
 from filelock import FileLock, Timeout
-from tokenizers import Tokenizer
 
 from tagsmith import data
 from tagsmith.config.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
@@ -26,18 +25,11 @@ from tagsmith.data.tagged import refuse_to_lose
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluate_split, rule_of_run
 from tagsmith.evaluate.tracking import require_mlflow, tracked
+from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_weights, save_architecture, save_weights
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.processes import from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.model.score import encode_split
 from tagsmith.model.sharding import shard, whole
-from tagsmith.model.text_classifier import (
-    TextClassifier,
-    load_pretrained,
-    load_weights,
-    save_architecture,
-    save_weights,
-)
-from tagsmith.tokens.reading import Reading
 from tagsmith.train import lora, soup
 from tagsmith.train.amounts import with_amounts
 from tagsmith.train.auto import choose
@@ -58,7 +50,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 
     Raises:
         SettingsError: the run folder is taken, or a setting does not fit the data or the encoder.
-        InputMissing, DataError: see `data.load` and `model.load_pretrained`.
+        InputMissing, DataError: see `data.load` and `loaded_model.load_pretrained`.
         TryAgainLater: another process trains in this folder, or the disk is full.
         Interrupted: SIGTERM (where the caller has had it obeyed) or SIGINT has come. Elsewhere than on the main
             process it is SystemExit, with the same status.
@@ -78,17 +70,15 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         schema, fresh = from_main((tagged.schema, True) if tagged else (None, False), accelerator)
         schema = schema or Schema.load(run.schema)
 
-        def pretrained() -> tuple[TextClassifier, Tokenizer, Reading]:
-            return load_pretrained(settings.model, settings.data, len(schema.classes), settings.evaluate.threshold)
+        def pretrained() -> LoadedModel:
+            return load_pretrained(settings.model, settings.data, schema, settings.evaluate.threshold)
 
         # The main process first: one download of an encoder from the hub, not one a process.
-        model, tokenizer, reading = on_main(accelerator, pretrained) or pretrained()
+        model = on_main(accelerator, pretrained) or pretrained()
         if fresh:
             on_main(
                 accelerator,
-                lambda: _create(
-                    settings, run, cast(data.TaggedData, tagged), model, tokenizer, reading, accelerator.mixed_precision
-                ),
+                lambda: _create(settings, run, cast(data.TaggedData, tagged), model, accelerator.mixed_precision),
             )
         notes, tagged = tagged.notes if tagged else [], None  # The documents now stand in the run, not in memory.
         accelerator.wait_for_everyone()
@@ -96,7 +86,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
             for note in notes:
                 log.warning(note)
             with tracked(run, settings.train, accelerator):
-                return run, _train(settings, run, schema, model, tokenizer, reading, accelerator)
+                return run, _train(settings, run, model, accelerator)
     except (Interrupted, KeyboardInterrupt) as told:
         if not accelerator.is_main_process:
             raise SystemExit(Interrupted.exit_status) from None
@@ -168,10 +158,7 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     return {name: value for name, value in kept.items() if not name.startswith("calibrate.")}
 
 
-def _create(
-    settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: TextClassifier, tokenizer: Tokenizer,
-    reading: Reading, precision: str,
-) -> None:  # fmt: skip
+def _create(settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: LoadedModel, precision: str) -> None:
     """Write all of the run that stands before training, whole or not at all."""
 
     processes = PartialState().num_processes
@@ -187,17 +174,15 @@ def _create(
             write_lines(inside.undivided, tagged.undivided)
         if tagged.rejected:
             write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
-        save_architecture(inside.model, model, tokenizer, reading)
+        save_architecture(inside.model, model)
         write_json(inside.settings, record(_settings_of_run(settings), sources, processes, precision))
 
     replace_folder(run.path, write)
 
 
-def _train(
-    settings: TrainRun, run: RunFolder, schema: Schema, model: TextClassifier, tokenizer: Tokenizer,
-    reading: Reading, accelerator: Accelerator,
-) -> dict[str, Any]:  # fmt: skip
+def _train(settings: TrainRun, run: RunFolder, model: LoadedModel, accelerator: Accelerator) -> dict[str, Any]:
     """Fit the model of a run, save its weights, evaluate it."""
+    schema, classifier = model.schema, model.classifier
     splits = load_documents(run.data, schema)
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
     log.info(f"run {run.path}: {schema.task.value}, {counted(len(schema.classes), 'class')}, documents: {sizes}")
@@ -205,9 +190,9 @@ def _train(
         log.info(f"trains in {accelerator.mixed_precision}, evaluates in fp32")
     scoring_tokens = settings.evaluate.batch_tokens
     if settings.train.shard:
-        shard(model.encoder, model.head, accelerator)
+        shard(classifier.encoder, classifier.head, accelerator)
     else:
-        model.to(accelerator.device)
+        classifier.to(accelerator.device)
     if run.weights.is_file():
         log.warning(f"{run.path} was trained before, on these documents: nothing is trained, it is evaluated again")
     else:
@@ -216,26 +201,24 @@ def _train(
         watched = settings.train.recipe is not Recipe.probe and "validation" in splits
         tagged = {
             name: TaggedSplit(
-                encode_split(splits[name], name, tokenizer, reading, schema, settings.cache, accelerator),
+                encode_split(splits[name], name, model, settings.cache, accelerator),
                 splits[name]["labels"][:],
                 splits[name]["id"],
             )
             for name in ("train", *["validation"] * watched)
         }
         if settings.train.start_from is not None:
-            earlier = RunFolder(Path(settings.train.start_from))
-            take_over(model, reading, run, earlier, schema)
+            take_over(model, run, RunFolder(Path(settings.train.start_from)))
         recipe = with_amounts(settings.train, tagged["train"].encoded, schema.multi_label)
         settings = replace(settings, train=recipe)
-        suit_device(model, tagged["train"].encoded, accelerator)
+        suit_device(classifier, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
         if settings.train.recipe is Recipe.auto:
             folds = folds_of(splits["train"], schema, settings.train.folds, settings.seed)
-            settings = replace(
-                settings, train=choose(model, tagged["train"], folds, schema, settings, run, accelerator)
-            )
-        fit_recipe(model, tagged, schema, settings, run, start, accelerator)
-        weights = whole(model.state_dict(), keep=accelerator.is_main_process)
+            best = choose(classifier, tagged["train"], folds, schema, settings, run, accelerator)
+            settings = replace(settings, train=best)
+        fit_recipe(classifier, tagged, schema, settings, run, start, accelerator)
+        weights = whole(classifier.state_dict(), keep=accelerator.is_main_process)
         on_main(accelerator, lambda: save_weights(run.weights, weights))
         if "validation" not in splits:
             passes = 1 if settings.train.recipe is Recipe.probe else CalibrateRun.folds - 1
@@ -246,24 +229,22 @@ def _train(
         shutil.rmtree(run.frozen_states, ignore_errors=True)
         shutil.rmtree(run.comparison, ignore_errors=True)
         soup.clear(run)
-    load_weights(run.weights, model)
+    load_weights(run.weights, classifier)
 
     def evaluated(split: str, rule: DecisionRule) -> dict[str, Any]:
-        return evaluate_split(
-            run, split, model, tokenizer, reading, schema, scoring_tokens, rule, settings.cache, accelerator
-        )
+        return evaluate_split(run, split, model, scoring_tokens, rule, settings.cache, accelerator)
 
     if "validation" in splits and not from_main(run.decision.is_file(), accelerator):
-        calibrate(run, schema, splits, model, tokenizer, reading, settings.calibrate, scoring_tokens, None, accelerator)
+        calibrate(run, splits, model, settings.calibrate, scoring_tokens, None, accelerator)
         accelerator.wait_for_everyone()
 
     last = default_split(splits)
     figures: dict[str, Any] = {}
     if settings.objective is not None:
         # Thresholds were chosen on these documents: jobs are judged by scores as the model gives them.
-        figures = evaluated("validation", DecisionRule.plain(schema, reading.threshold))
+        figures = evaluated("validation", DecisionRule.plain(schema, model.encoding.threshold))
         on_main(accelerator, lambda: write_json(run.validation, figures))
-    return evaluated(last, rule_of_run(run, schema, reading.threshold))
+    return evaluated(last, rule_of_run(run, schema, model.encoding.threshold))
 
 
 def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:

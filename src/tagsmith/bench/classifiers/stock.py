@@ -13,21 +13,21 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.model.text_classifier import load_classifier
+from tagsmith.model.loaded_model import load_trained
 from tagsmith.tokens.windows import without_limits
 
 
 def write_stock(run: RunFolder, folder: Path) -> None:
     """Write both folders."""
-    classes = list(Schema.load(run.schema).classes)
-    model, tokenizer, reading = load_classifier(run.model, len(classes))
-    pad = tokenizer.id_to_token(reading.pad_id)
+    model = load_trained(run.model, Schema.load(run.schema))
+    tokenizer, classifier = model.tokenizer, model.classifier
+    pad = tokenizer.id_to_token(model.encoding.pad_id)
     wrapped = PreTrainedTokenizerFast(tokenizer_object=without_limits(tokenizer), pad_token=pad)  # type: ignore[no-untyped-call]
     encoder = folder / "encoder"
-    model.encoder.save_pretrained(encoder)
-    weight, bias = (value.detach().numpy() for value in (model.head.weight, model.head.bias))
+    classifier.encoder.save_pretrained(encoder)
+    weight, bias = (value.detach().numpy() for value in (classifier.head.weight, classifier.head.bias))
     np.savez(encoder / "head.npz", weight=weight, bias=bias)
-    labels = dict(enumerate(classes))
+    labels = dict(enumerate(model.schema.classes))
     stock = AutoModelForSequenceClassification.from_pretrained(
         encoder, id2label=labels, label2id={name: i for i, name in labels.items()}
     )

@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome, outcome
 from tagsmith.bench.recipes.training_sets import read
-from tagsmith.model.text_classifier import encoder_source
+from tagsmith.model.loaded_model import encoder_source
 
 try:
     from setfit import SetFitModel, Trainer, TrainingArguments

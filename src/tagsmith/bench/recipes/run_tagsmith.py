@@ -13,7 +13,7 @@ from tagsmith.config.settings import Recipe
 from tagsmith.core.run import RunFolder
 from tagsmith.model.probe import draw_documents
 from tagsmith.tokens.batches import scoring_batches
-from tagsmith.tokens.reading import Reading
+from tagsmith.tokens.encoding_spec import EncodingSpec
 from tagsmith.tokens.windows import encode
 from tagsmith.train.train_run import train
 
@@ -42,9 +42,9 @@ def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
     most = len(texts) if settings.train.recipe is Recipe.probe else settings.train.probe_documents
     drawn = draw_documents([np.flatnonzero(row).tolist() for row in truth], most, settings.seed)
     texts = [texts[i] for i in drawn]
-    reading = Reading.load(folder.model / "reading.json")
+    encoding = EncodingSpec.load(folder.model / "reading.json")
     tokenizer = Tokenizer.from_file(str(folder.model / "tokenizer.json"))
-    encoded = encode(tokenizer, texts, reading.rule, reading.pad_id)
+    encoded = encode(tokenizer, texts, encoding.rule, encoding.pad_id)
     batches = scoring_batches(encoded.lengths, encoded.windows, settings.evaluate.batch_tokens)
     padded = sum(int(encoded.windows[batch].sum() * encoded.lengths[batch].max()) for batch in batches)
     return int(np.sum(encoded.window_lengths)), padded

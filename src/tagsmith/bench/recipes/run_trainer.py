@@ -18,8 +18,8 @@ from tagsmith.bench.recipes.contest import Contest, Outcome, outcome
 from tagsmith.bench.recipes.training_sets import read
 from tagsmith.config.settings import Precision, TrainRun
 from tagsmith.decision.metrics import decide, probabilities
+from tagsmith.model.loaded_model import encoder_source
 from tagsmith.model.processes import resolved_precision
-from tagsmith.model.text_classifier import encoder_source
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "trainer": {"learning_rate": 5e-5},

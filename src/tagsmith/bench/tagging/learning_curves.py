@@ -54,7 +54,7 @@ def backtest(settings: BenchCurveRun) -> Iterator[Backtest]:
     Raises:
         SettingsError: there is no test split, or fewer training documents than a size and its growth, or than a curve
             needs.
-        InputMissing, DataError: see `data.load` and `model.load_pretrained`.
+        InputMissing, DataError: see `data.load` and `loaded_model.load_pretrained`.
     """
     tagged = data.load(settings.data, settings.task, settings.seed)
     if "test" not in tagged.splits:

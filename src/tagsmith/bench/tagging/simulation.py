@@ -18,12 +18,11 @@ from tagsmith.config.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.core.errors import SettingsError, counted
 from tagsmith.decision.metrics import decide, indicators, probabilities
 from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
+from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.pretrained_vectors import folds_of, out_of_fold
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.processes import start_accelerator
 from tagsmith.model.score import score
-from tagsmith.model.text_classifier import load_pretrained
-from tagsmith.tokens.cache import encode_cached
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -85,7 +84,7 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
 
     Raises:
         SettingsError: there is no test split, or too few training documents.
-        InputMissing, DataError: see `data.load` and `model.load_pretrained`.
+        InputMissing, DataError: see `data.load` and `loaded_model.load_pretrained`.
     """
     require_cleanlab()
     tagged = data.load(settings.data, settings.task, settings.seed)
@@ -123,16 +122,16 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
 
 def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) -> Vectors:
     """Training and test documents through the encoder, once."""
-    model, tokenizer, reading = load_pretrained(settings.model, settings.data, 1, settings.evaluate.threshold)
+    model = load_pretrained(settings.model, settings.data, tagged.schema, settings.evaluate.threshold)
     accelerator = start_accelerator(settings.cpu)
-    model = model.to(accelerator.device).eval()
+    classifier = model.classifier.to(accelerator.device).eval()
 
     def seen(name: str) -> tuple[Floats, Tags]:
         part = tagged.splits[name]
-        encoded = encode_cached(settings.cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+        encoded = model.encode_cached(settings.cache, name, part["text"])
         tokens, what = settings.evaluate.batch_tokens, f"embedding {name}"
         tags = indicators(part["labels"][:], len(tagged.schema.classes), tagged.schema.multi_label)
-        return score(model.features, encoded, tokens, accelerator, what), tags
+        return score(classifier.features, encoded, tokens, accelerator, what), tags
 
     train = tagged.splits["train"]
     folds = folds_of(train, tagged.schema, 5, settings.seed)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from tagsmith.config.settings import AnalysisSettings, CacheSettings
 from tagsmith.core.errors import InputMissing, counted
@@ -28,14 +27,11 @@ from tagsmith.evaluate.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LIST
 from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.evaluate.analysis.predictions import Predictions, read_predictions
 from tagsmith.evaluate.guidance.guidance import Facts, guidance
+from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, out_of_fold
 from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import on_main
 from tagsmith.model.score import score
-from tagsmith.model.text_classifier import TextClassifier
-from tagsmith.tokens.cache import encode_cached
-from tagsmith.tokens.reading import Reading
-from tagsmith.tokens.windows import encode
 
 log = logging.getLogger("tagsmith")
 
@@ -75,11 +71,11 @@ class Analysis:
         }
         return found
 
-    def data(self, tokenizer: Tokenizer, reading: Reading) -> dict[str, Any]:
+    def data(self, model: LoadedModel) -> dict[str, Any]:
         """How many documents there are, and how long."""
         tokens = {}
         for name, part in self.splits.items():
-            encoded = encode_cached(self.cache, name, part["text"], tokenizer, reading.rule, reading.pad_id)
+            encoded = model.encode_cached(self.cache, name, part["text"])
             tokens[name] = lengths(encoded.tokens, encoded.unread)
         return {
             "classes": class_counts(self.truths, self.schema.classes),
@@ -193,23 +189,23 @@ class Analysis:
     def _names(self, labels: Any) -> list[str]:
         return self.schema.names(labels if self.schema.multi_label else [labels])
 
-    def explanations(self, model: TextClassifier, tokenizer: Tokenizer, reading: Reading) -> dict[str, Any]:
+    def explanations(self, model: LoadedModel) -> dict[str, Any]:
         """The words that weighed most in mistakes."""
         settings, rows = self.settings, self.predictions.rows
         asked = mistakes(self.predictions.truth, self.predictions.predicted, self.predictions.scores)
         asked = asked[: settings.explained_documents]
         texts = [rows[i]["text"] for i, _ in asked]
-        tokens = [min(int(n), reading.rule.max_tokens) for n in encode(tokenizer, texts, reading.rule, 0).tokens]
-        parts = [len(words(tokenizer, text, settings.explained_words)) for text in texts]
+        tokens = np.minimum(model.encode(texts).tokens, model.encoding.rule.max_tokens).tolist()
+        parts = [len(words(model.tokenizer, text, settings.explained_words)) for text in texts]
         asked = asked[: affordable(tokens, parts, settings.explained_tokens)]
 
         def scores(variants: list[str]) -> Floats:
-            encoded = encode(tokenizer, variants, reading.rule, reading.pad_id)
-            logits = score(model.eval(), encoded, self.batch_tokens, self.accelerator, "explaining mistakes")
+            encoded = model.encode(variants)
+            logits = score(model.classifier.eval(), encoded, self.batch_tokens, self.accelerator, "explaining mistakes")
             return probabilities(logits, self.schema.multi_label)
 
         questions = [Question(rows[i]["text"], label) for i, label in asked]
-        found = explain(questions, tokenizer, scores, settings.explained_words)
+        found = explain(questions, model.tokenizer, scores, settings.explained_words)
         ids = [rows[i]["id"] for i, _ in asked]
         return {
             "by": "occlusion",
@@ -220,9 +216,14 @@ class Analysis:
 
 
 def analyse_run(
-    settings: AnalysisSettings, run: RunFolder, rule: DecisionRule | None, model: TextClassifier, tokenizer: Tokenizer,
-    reading: Reading, schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
-) -> list[dict[str, Any]]:  # fmt: skip
+    settings: AnalysisSettings,
+    run: RunFolder,
+    rule: DecisionRule | None,
+    model: LoadedModel,
+    batch_tokens: int,
+    cache: CacheSettings,
+    accelerator: Accelerator,
+) -> list[dict[str, Any]]:
     """Write `analysis.json` and `guidance.json` beside an evaluation; return the latter, on the main process.
 
     Args:
@@ -235,7 +236,7 @@ def analyse_run(
     started = time.monotonic()
     accelerator.wait_for_everyone()  # The main process has written the predictions that all now read.
     evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
-    parts = Analysis(settings, run, evaluation, rule, schema, batch_tokens, cache, accelerator)
+    parts = Analysis(settings, run, evaluation, rule, model.schema, batch_tokens, cache, accelerator)
     took: dict[str, float] = {}
 
     def timed(name: str, part: Callable[[], Any]) -> Any:
@@ -244,10 +245,10 @@ def analyse_run(
         took[name] = time.monotonic() - begun
         return found
 
-    data = timed("lengths", lambda: parts.data(tokenizer, reading))
+    data = timed("lengths", lambda: parts.data(model))
     drawn = parts.drawn()
     vectors = timed("vectors", lambda: parts.vectors(drawn))
-    explanations = timed("explanations", lambda: parts.explanations(model, tokenizer, reading))
+    explanations = timed("explanations", lambda: parts.explanations(model))
 
     def arithmetic() -> list[dict[str, Any]]:
         analysis: dict[str, Any] = {"split": parts.split, "intervals": timed("intervals", parts.intervals)}
@@ -255,7 +256,9 @@ def analyse_run(
         analysis |= {"data": data, "near_duplicates": timed("near-duplicates", parts.near_duplicates)}
         analysis["explanations"] = explanations
         recipe = run.read_record()["settings"].get("train.recipe")
-        facts = Facts(str(run.path), recipe, reading.rule.as_dict(), schema.classes, schema.multi_label)
+        facts = Facts(
+            str(run.path), recipe, model.encoding.rule.as_dict(), model.schema.classes, model.schema.multi_label
+        )
         lines = guidance(evaluation, analysis, parts.predictions.rows, facts)
         write_json(run.analysis, analysis)
         write_json(run.guidance, lines)

@@ -12,7 +12,6 @@ import numpy as np
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from tagsmith.config.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
 from tagsmith.core.errors import SettingsError, TryAgainLater, counted
@@ -27,13 +26,11 @@ from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
 from tagsmith.decision.thresholds import abstention
+from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_trained
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import start_accelerator
 from tagsmith.model.score import encode_split, logits_and_vectors
-from tagsmith.model.text_classifier import TextClassifier, load_classifier, load_pretrained
-from tagsmith.tokens.reading import Reading
-from tagsmith.tokens.windows import encode
 from tagsmith.train.amounts import with_amounts
 from tagsmith.train.auto import chosen
 from tagsmith.train.calibration.held_out import (
@@ -81,15 +78,13 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
     try:
         if accelerator.is_main_process:
             lock.acquire()
-        model, tokenizer, reading = load_classifier(run.model, len(schema.classes))
-        model.to(accelerator.device)
+        model = load_trained(run.model, schema)
+        model.classifier.to(accelerator.device)
         if source is HeldOutFrom.validation:
             held = None
         else:
-            held = _out_of_fold(run, schema, splits["train"], tokenizer, reading, settings, accelerator)
-        return calibrate(
-            run, schema, splits, model, tokenizer, reading, settings, settings.batch_tokens, held, accelerator
-        )
+            held = _out_of_fold(run, splits["train"], model, settings, accelerator)
+        return calibrate(run, splits, model, settings, settings.batch_tokens, held, accelerator)
     except Timeout:
         raise TryAgainLater(f"run={run.path}: another process is at work here (it holds {lock.lock_file}).") from None
     finally:
@@ -97,31 +92,37 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
 
 
 def calibrate(
-    run: RunFolder, schema: Schema, splits: datasets.DatasetDict, model: TextClassifier, tokenizer: Tokenizer,
-    reading: Reading, settings: CalibrateSettings, batch_tokens: int, held: HeldOut | None, accelerator: Accelerator,
-) -> dict[str, Any]:  # fmt: skip
+    run: RunFolder,
+    splits: datasets.DatasetDict,
+    model: LoadedModel,
+    settings: CalibrateSettings,
+    batch_tokens: int,
+    held: HeldOut | None,
+    accelerator: Accelerator,
+) -> dict[str, Any]:
     """Make and keep the decision rule from held-out documents; returns what it says about itself.
 
     Args:
         model: trained, on its device.
         held: None: the documents of the validation split.
     """
-    train = splits["train"]
+    schema, train = model.schema, splits["train"]
     seed = run.read_record()["settings"].get("seed", 0)
     drawn = draw_documents(train["labels"][:], settings.scope_documents, seed)
-    encoded = encode(tokenizer, train.select(drawn)["text"][:], reading.rule, reading.pad_id)
-    _, vectors = logits_and_vectors(model, encoded, batch_tokens, accelerator, "training documents to measure against")
+    encoded = model.encode(train.select(drawn)["text"][:])
+    what = "training documents to measure against"
+    _, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, what)
     references = references_of(vectors)
     if held is None:
         part = splits["validation"]
-        encoded = encode(tokenizer, part["text"][:], reading.rule, reading.pad_id)
-        logits, vectors = logits_and_vectors(model, encoded, batch_tokens, accelerator, "scoring validation")
+        encoded = model.encode(part["text"][:])
+        logits, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, "scoring validation")
         truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
         distances = 1 - nearest_cosine(vectors, references)
         held = HeldOut(HeldOutFrom.validation, part["id"][:], truth, logits, distances)
     if not accelerator.is_main_process:
         return {}
-    rule = rule_of(held, references, schema, settings, reading.threshold)
+    rule = rule_of(held, references, schema, settings, model.encoding.threshold)
     if held.source is HeldOutFrom.out_of_fold:
         write_out_of_fold(held, schema, run.out_of_fold)
     keep(run, rule)
@@ -221,10 +222,10 @@ def _scope(distances: Floats, references: Floats, false_alarms: float | None) ->
 
 
 def _out_of_fold(
-    run: RunFolder, schema: Schema, part: datasets.Dataset, tokenizer: Tokenizer, reading: Reading,
-    settings: CalibrateRun, accelerator: Accelerator,
-) -> HeldOut:  # fmt: skip
+    run: RunFolder, part: datasets.Dataset, model: LoadedModel, settings: CalibrateRun, accelerator: Accelerator
+) -> HeldOut:
     """Held-out logits of the training documents by the recipe that the run was trained with."""
+    schema = model.schema
     made = recorded_settings(run)
     made = replace(made, evaluate=replace(made.evaluate, batch_tokens=settings.batch_tokens))
     made = replace(made, train=replace(made.train, cpu=settings.cpu, compile=False, shard=False))
@@ -233,21 +234,20 @@ def _out_of_fold(
         raise SettingsError(
             "from_=out_of_fold: all training documents are of one group; train with a validation split."
         )
-    encoded = encode_split(part, "train", tokenizer, reading, schema, settings.cache, accelerator)
+    encoded = encode_split(part, "train", model, settings.cache, accelerator)
     train = TaggedSplit(encoded, part["labels"][:], part["id"][:])
     recipe = with_amounts(made.train, encoded, schema.multi_label)
     made = replace(made, train=chosen(run, recipe) if recipe.recipe is Recipe.auto else recipe)
-    model, _, _ = load_pretrained(
-        made.model, replace(made.data, max_tokens=None), len(schema.classes), reading.threshold
-    )
-    model.to(accelerator.device)
+    threshold = model.encoding.threshold
+    classifier = load_pretrained(made.model, replace(made.data, max_tokens=None), schema, threshold).classifier
+    classifier.to(accelerator.device)
     started = time.monotonic()
     if made.train.recipe is Recipe.probe:
-        vectors = embed(model, encoded, settings.batch_tokens, accelerator, np.arange(len(encoded)), exact=True)
+        vectors = embed(classifier, encoded, settings.batch_tokens, accelerator, np.arange(len(encoded)), exact=True)
         held = by_regressions(vectors, train, folds, schema, made.train, made.seed, settings.scope_documents)
     else:
-        suit_device(model, encoded, accelerator)
-        held = by_folds(model, train, folds, schema, made, settings.scope_documents, run, accelerator)
+        suit_device(classifier, encoded, accelerator)
+        held = by_folds(classifier, train, folds, schema, made, settings.scope_documents, run, accelerator)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(run.comparison, ignore_errors=True)

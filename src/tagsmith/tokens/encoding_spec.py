@@ -12,7 +12,7 @@ RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite
 
 
 @dataclass(frozen=True)
-class Reading:
+class EncodingSpec:
     """How documents become input of this classifier, and scores become classes; saved beside the weights.
 
     Attributes:
@@ -37,15 +37,15 @@ class Reading:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> "Reading":
+    def load(cls, path: Path) -> "EncodingSpec":
         """Raises: DataError where the file is not what `save` writes."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             rule = WindowRule(**content["window_rule"])
-            reading = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
+            spec = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
             LongDocuments(rule.long_documents)
-            sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, reading.pad_id)
-            problem = None if min(sizes) >= 0 and 0 <= reading.threshold <= 1 else "numbers out of their range"
+            sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, spec.pad_id)
+            problem = None if min(sizes) >= 0 and 0 <= spec.threshold <= 1 else "numbers out of their range"
             if {type(size) for size in sizes} != {int}:
                 problem = "other numbers than whole ones"
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -54,4 +54,4 @@ class Reading:
             raise DataError(
                 f"{path}: expected window_rule, pad_id, pooling and threshold, found {problem}; {RESTORE_MODEL}."
             )
-        return reading
+        return spec
