@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test test-fast check format clean
 
 install: $(VENV)/.installed
 
@@ -25,8 +25,13 @@ demo: install
 	@echo 'bundle: bundles/demo'
 	@echo 'classified: runs/demo_classified.jsonl'
 
+# -rs lists the skipped tests with their reasons.
 test: install
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rs
+
+# The inner loop: see tests/README.md.
+test-fast: install
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not browser and not gpu'
 
 check: install
 	$(BIN)/ruff check .

@@ -4,9 +4,12 @@ import json
 import os
 import random
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.browser import CHROMIUM, DRIVER
 
 # Before anything is imported that looks at it: no test meets what a person has in a cache, or leaves something there.
 CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
@@ -14,6 +17,23 @@ os.environ["XDG_CACHE_HOME"] = CACHE.name
 
 # Before torch is there: tests run on all cores already, and threads that wait for each other cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests whose marker stands for something that this machine lacks, and give the reason."""
+    lacking: dict[str, str] = {}
+    if not (CHROMIUM and DRIVER and find_spec("selenium")):
+        lacking["browser"] = "needs chromium, chromedriver and selenium"
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            lacking["gpu"] = "needs a CUDA device"
+    for item in items:
+        for name, reason in lacking.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
 
 TOPICS = {
     "animals": ["cat", "dog", "horse", "cow", "sheep", "goat", "hen", "duck", "pig", "mouse"],

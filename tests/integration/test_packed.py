@@ -41,8 +41,6 @@ PACKED = ["bert", "xlm-roberta", "modernbert"]
 # Of one window and of several, among them of the whole length, with the shortest not at the end.
 TEXTS = ["a cat", "the dog and a horse near some bread with milk", "cheese", "axe under the saw " * 9]
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
 
 def weights(query: Tensor, key: Tensor, scale: float, near: list[int]) -> Tensor:
     """What the tokens of one window see of each other, [heads, tokens, tokens] of two times [heads, tokens, size]."""
@@ -283,7 +281,7 @@ def test_one_compilation_serves_rows_of_any_length(kind: str, tmp_path: Path) ->
     assert counter.frame_count == 1
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("kind", PACKED)
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
 def test_the_kernel_of_a_gpu_agrees_with_padded_windows(kind: str, precision: torch.dtype, tmp_path: Path) -> None:
@@ -299,7 +297,7 @@ def test_the_kernel_of_a_gpu_agrees_with_padded_windows(kind: str, precision: to
     assert torch.cosine_similarity(flat, true, dim=0) > 0.99
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_step_on_packed_windows_does_not_wait_for_the_gpu(tmp_path: Path) -> None:
     trained, encoded = classifier(tmp_path, "modernbert", Pooling.mean)
     trained.to("cuda").encoder.set_attn_implementation(NAME)
@@ -313,7 +311,7 @@ def test_a_step_on_packed_windows_does_not_wait_for_the_gpu(tmp_path: Path) -> N
             torch.cuda.set_sync_debug_mode(0)
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("compiled", [False, True])
 def test_training_on_a_gpu_packs(
     compiled: bool, settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture

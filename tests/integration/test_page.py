@@ -1,8 +1,6 @@
 """The page in a real browser: it opens from a file, fetches nothing, sorts, filters, searches, opens documents."""
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,17 +12,11 @@ from tagsmith.config.settings import CompareRuns
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.comparison.compare_runs import Comparison, compare_runs
 from tagsmith.evaluate.report.page import write_page
+from tests.browser import started_browser
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="looks at the page in Chromium: chromium and chromedriver are not installed"
-)
-FLAGS = ("--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-         "--disable-component-update --disable-sync")  # fmt: skip
+pytestmark = pytest.mark.browser
+
 TO_INTERACTIVE, TO_ANSWER = 8.0, 2.0
 """Seconds, on a busy machine; alone it is a fifth of that."""
 
@@ -102,19 +94,8 @@ class Page:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="looks at the page with selenium: extra dev")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(DRIVER, env={**os.environ, "no_proxy": "127.0.0.1,localhost"})
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
+    with started_browser(tmp_path_factory.mktemp("profile")) as driver:
         yield Page(driver)
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")
