@@ -46,7 +46,7 @@ def test_export_in_all_formats_and_verify(script: Script, tiny: Callable[..., li
     for words, status, told in (
         (["verify", "b"], 65, "README.md: changed"),
         (["verify", "r"], 66, "no bundle here"),
-        (["look", "b"], 64, "usage: python -m tagsmith.classify.bundle verify FOLDER"),
+        (["look", "b"], 64, "usage: python -m tagsmith.bundle"),
     ):
         done = verify(*words)
         assert (done.returncode, done.stdout) == (status, "")

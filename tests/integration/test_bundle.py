@@ -141,7 +141,7 @@ def test_verifying_says_what_was_checked(whole: Path, run: Path, capsys: pytest.
     assert main(["verify", str(run)]) == 66
     assert main(["verify"]) == 64
     assert main([]) == 64
-    assert capsys.readouterr().err.count("usage: python -m tagsmith.classify.bundle verify FOLDER") == 2
+    assert capsys.readouterr().err.count("usage: python -m tagsmith.bundle") == 2
 
 
 def test_the_model_card_is_one_that_the_hub_reads(whole: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,54 +98,32 @@ class Graph:
                 except BaseException as error:  # Raised below, in the thread that waits.
                     errors.append(error)
 
-        # Threads of this call alone: they start in no time beside it, and a process that is forked inherits none. Not
-        # those of concurrent.futures, which begin nothing once the main thread has ended, whoever is still at work.
         at_once = min(self.at_once, len(batches))
-        helpers = [_Helper(work) for _ in range(at_once)] if at_once > 1 else []
-        try:
-            if not _started(helpers):
-                work()
-            for helper in helpers:
-                helper.wait()
-        except BaseException as error:  # Ctrl-C; what went wrong in a call is in `errors` already.
-            errors.insert(0, error)
-            for helper in helpers:
-                helper.wait()
+        if at_once > 1:
+            self._in_threads(work, at_once, errors)
+        else:
+            work()
         if errors:
             raise errors.pop(0)
 
-
-class _Helper(threading.Thread):
-    """A thread that is waited for by other means than `join`.
-
-    A `join` that Ctrl-C interrupts takes a thread that runs for one that has ended (python/cpython#90882, until 3.13):
-    Python's end then no longer waits for it, and aborts the process if it is in a call of the graph.
-    """
-
-    def __init__(self, work: Callable[[], None]):
-        super().__init__()
-        self._work, self._ended = work, threading.Event()
-
-    def run(self) -> None:
+    @staticmethod
+    def _in_threads(work: Callable[[], None], count: int, errors: list[BaseException]) -> None:
+        """Run `work` in several threads until it is done; an interruption of this thread is added to `errors`."""
+        # One pool per call: its threads start quickly, and a forked process inherits none of them.
+        pool = ThreadPoolExecutor(count)
+        running: list[Future[None]] = []
         try:
-            self._work()
+            running += (pool.submit(work) for _ in range(count))
+            wait(running)
+        except RuntimeError:  # Python is shutting down, or the system has no thread left.
+            work()
+        except BaseException as error:  # Ctrl-C; an error of a call is in `errors` already.
+            errors.insert(0, error)
         finally:
-            self._ended.set()
-
-    def wait(self) -> None:
-        """Wait for its end; a thread that has not begun to run is not waited for."""
-        if self.ident is not None:
-            self._ended.wait()
-
-
-def _started(helpers: Sequence[_Helper]) -> bool:
-    """Start them; False: there is none, or Python, which ends, or the machine lets none or not all begin."""
-    try:
-        for helper in helpers:
-            helper.start()
-    except RuntimeError:
-        return False
-    return bool(helpers)
+            # Before the pool joins its threads: an interrupted `join` takes a running thread for one that has ended
+            # (python/cpython#90882, until 3.13), and Python aborts if it exits while that thread runs the graph.
+            wait(running)
+            pool.shutdown()
 
 
 def _open(graph: Path, threads: int, providers: list[str]) -> onnxruntime.InferenceSession:

@@ -15,7 +15,7 @@ from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
-from tagsmith.serve.protocol import HEAD, bounded
+from tagsmith.serve.protocol import MAX_HEAD_BYTES, limited_protocol
 from tagsmith.serve.requests import DISCARDED
 from tagsmith.serve.traces import traces_by_environment
 
@@ -50,10 +50,10 @@ def serve(settings: ServeSettings) -> None:
 def config_of(service: Service) -> uvicorn.Config:
     """How the server runs the app."""
     settings = service.settings
-    most = int(settings.max_body_mib * (1 << 20)) + DISCARDED + 2 * HEAD
+    most = int(settings.max_body_mib * (1 << 20)) + DISCARDED + 2 * MAX_HEAD_BYTES
     return uvicorn.Config(
         service.app,
-        http=bounded(most, settings.max_seconds),
+        http=limited_protocol(most, settings.max_seconds),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -16,7 +16,7 @@ README.md                   the model card
 manifest.json               SHA-256 and size of each file, certificates of parity; written last
 model.sig                   the signature of all files, the manifest among them; optional
 
-`python -m tagsmith.classify.bundle verify FOLDER` checks one.
+`python -m tagsmith.bundle verify FOLDER` checks one.
 """
 
 import json
