@@ -68,7 +68,7 @@ CONTENTS: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
     "half": halve,
-    "no text": lambda path: path.write_bytes(b"\xff\xfe\xff"),
+    "the text is missing": lambda path: path.write_bytes(b"\xff\xfe\xff"),
     "a list": lambda path: path.write_text("[]"),
     "an empty object": lambda path: path.write_text("{}"),
     "nothing": lambda path: path.write_text("null"),
@@ -150,7 +150,9 @@ def test_documents_of_other_classes_than_the_schema_are_refused(
     info = run.data / "test" / "dataset_info.json"
     info.write_text(info.read_text().replace('"food"', '"drinks"'))
     for name in ("train", "evaluate", "export"):
-        with pytest.raises(DataError, match=r"data: expected the documents of a run.*schema\.json beside it"):
+        with pytest.raises(
+            DataError, match=r"data: expected the documents of a run.*differ from those in schema\.json"
+        ):
             stages[name]()
 
 

@@ -46,7 +46,7 @@ def test_merged_and_deleted_classes(tmp_path: Path) -> None:
     data = loaded(tmp_path, f"delete: [{names[0]}]")
     assert tags(data) == {name: tag for name, tag in before.items() if tag != [names[0]]}
     left = sum(tag == [names[0]] for tag in before.values())
-    assert f"data.schema_changes: {left} documents of deleted classes left out." in data.notes
+    assert f"data.schema_changes: left out {left} documents of deleted classes." in data.notes
 
 
 def test_documents_of_several_classes_lose_the_deleted_one(tmp_path: Path) -> None:
@@ -60,17 +60,17 @@ def test_documents_of_a_split_class_wait_for_a_person(tmp_path: Path) -> None:
     divided = [name for name, tag in before.items() if tag == ["animals"]]
     data = loaded(tmp_path, "split: {animals: [wild, tame]}")
     assert tags(data) == {name: tag for name, tag in before.items() if name not in divided}
-    assert sorted(line["id"] for line in data.undivided) == sorted(divided)
-    line = data.undivided[0]
+    assert sorted(line["id"] for line in data.unresolved) == sorted(divided)
+    line = data.unresolved[0]
     assert (line["tag"], line["labels"], line["choices"]) == (None, ["animals"], ["wild", "tame"])
-    filled = [{**each, "tag": ("wild", "tame")[i % 2]} for i, each in enumerate(data.undivided)]
+    filled = [{**each, "tag": ("wild", "tame")[i % 2]} for i, each in enumerate(data.unresolved)]
     (tmp_path / "split.jsonl").write_text(
-        "".join(json.dumps(each) + "\n" for each in filled[:-1] + data.undivided[-1:])
+        "".join(json.dumps(each) + "\n" for each in filled[:-1] + data.unresolved[-1:])
     )
     after = loaded(tmp_path, "split: {animals: [wild, tame]}", tagged=[str(tmp_path / "split.jsonl")])
     found = tags(after)
     assert found == {**tags(data), **{each["id"]: [each["tag"]] for each in filled[:-1]}}
-    assert [line["id"] for line in after.undivided] == [filled[-1]["id"]]
+    assert [line["id"] for line in after.unresolved] == [filled[-1]["id"]]
 
 
 def test_a_persons_tags_may_be_of_the_classes_before(tmp_path: Path) -> None:

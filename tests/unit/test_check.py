@@ -23,17 +23,17 @@ def test_good_documents_have_no_problem() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (None, "no text"),
-        ("", "empty text"),
-        (" \t\r\n\u00a0\u3000", "empty text"),
+        (None, "the text is missing"),
+        ("", "the text is empty"),
+        (" \t\r\n\u00a0\u3000", "the text is empty"),
         (5, "expected text, found int 5"),
         (0, "expected text, found int 0"),
         (1.5, "expected text, found float 1.5"),
         (True, "expected text, found bool True"),
         (["a"], "expected text, found list ['a']"),
         ({}, "expected text, found dict {}"),
-        ("half \ud800", "text with half of a surrogate pair, which is no Unicode text"),
-        ("\udfff", "text with half of a surrogate pair, which is no Unicode text"),
+        ("half \ud800", "the text holds an unpaired surrogate, which is not valid Unicode"),
+        ("\udfff", "the text holds an unpaired surrogate, which is not valid Unicode"),
     ],
     ids=ascii,
 )
@@ -53,12 +53,12 @@ def test_the_text_of_a_long_wrong_value_is_cut() -> None:
 
 
 def test_single_label_documents_need_a_label() -> None:
-    what = "no label; single-label data needs one a document (task=multi_label allows none)"
+    what = "no label; single-label data needs one label per document (task=multi_label allows none)"
     assert found(document(2, "one"), document(3, "two", "a")) == [f"train.csv:2: {what}"]
 
 
 def test_single_label_documents_may_have_one_label() -> None:
-    what = "expected one label, found 3: a, b, c (task=multi_label allows them)"
+    what = "expected one label, found 3: a, b, c (task=multi_label allows several)"
     assert found(document(2, "one", "a", "b", "c")) == [f"train.csv:2: {what}"]
 
 
@@ -70,28 +70,30 @@ def test_multi_label_documents_have_any_number_of_labels() -> None:
 def test_an_undeclared_class_is_a_problem_of_its_row() -> None:
     documents = [document(2, "one", "a"), document(3, "two", "x", "a", "A")]
     assert found(*documents, task=Task.multi_label, declared=["a", "b"]) == [
-        "train.csv:3: unknown class 'x'; declared are a, b",
-        "train.csv:3: unknown class 'A'; declared are a, b",
+        "train.csv:3: unknown class 'x'; the declared classes are a, b",
+        "train.csv:3: unknown class 'A'; the declared classes are a, b",
     ]
 
 
 def test_many_declared_classes_are_not_all_listed() -> None:
     declared = [f"c{i}" for i in range(12)]
-    expected = "train.csv:2: unknown class 'x'; declared are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    expected = (
+        "train.csv:2: unknown class 'x'; the declared classes are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9 and 2 more"
+    )
     assert found(document(2, "one", "x"), declared=declared) == [expected]
 
 
 def test_an_id_may_stand_once() -> None:
     documents = [document(row, f"text {row}", "a", id=name) for row, name in enumerate(["1", "2", "1", "1"], 2)]
     assert found(*documents) == [
-        "train.csv:4: id '1' stands already at train.csv:2",
-        "train.csv:5: id '1' stands already at train.csv:2",
+        "train.csv:4: duplicate id '1', first used at train.csv:2",
+        "train.csv:5: duplicate id '1', first used at train.csv:2",
     ]
 
 
 def test_an_id_of_one_file_may_not_stand_in_another() -> None:
     other = Document("test.csv", 9, "two", ["a"], "test", "1")
-    assert found(document(2, "one", "a", id="1"), other) == ["test.csv:9: id '1' stands already at train.csv:2"]
+    assert found(document(2, "one", "a", id="1"), other) == ["test.csv:9: duplicate id '1', first used at train.csv:2"]
 
 
 def test_documents_without_an_id_are_not_duplicates() -> None:
@@ -101,16 +103,16 @@ def test_documents_without_an_id_are_not_duplicates() -> None:
 def test_one_document_tagged_differently_twice_is_named_at_both_places() -> None:
     documents = [document(2, "one", "a"), document(3, "two", "a"), document(4, " one\n", "b")]
     assert found(*documents) == [
-        "train.csv:2: one document tagged differently twice: a here, b at train.csv:4",
-        "train.csv:4: one document tagged differently twice: b here, a at train.csv:2",
+        "train.csv:2: the same text has different labels: a here, b at train.csv:4",
+        "train.csv:4: the same text has different labels: b here, a at train.csv:2",
     ]
 
 
 def test_different_tags_across_files_are_found_too() -> None:
     other = Document("test.csv", 9, "one", ["b"], "test")
     assert found(document(2, "one", "a"), other) == [
-        "train.csv:2: one document tagged differently twice: a here, b at test.csv:9",
-        "test.csv:9: one document tagged differently twice: b here, a at train.csv:2",
+        "train.csv:2: the same text has different labels: a here, b at test.csv:9",
+        "test.csv:9: the same text has different labels: b here, a at train.csv:2",
     ]
 
 
@@ -118,9 +120,9 @@ def test_different_sets_of_labels_are_different_tags_and_their_order_is_not() ->
     same = [document(2, "one", "a", "b"), document(3, "one", "b", "a")]
     assert found(*same, task=Task.multi_label) == []
     assert found(*same, document(4, "one"), task=Task.multi_label) == [
-        "train.csv:2: one document tagged differently twice: a+b here, no class at train.csv:4",
-        "train.csv:3: one document tagged differently twice: b+a here, no class at train.csv:4",
-        "train.csv:4: one document tagged differently twice: no class here, a+b at train.csv:2",
+        "train.csv:2: the same text has different labels: a+b here, no class at train.csv:4",
+        "train.csv:3: the same text has different labels: b+a here, no class at train.csv:4",
+        "train.csv:4: the same text has different labels: no class here, a+b at train.csv:2",
     ]
 
 

@@ -100,21 +100,21 @@ def test_declared_classes_keep_their_order(tmp_path: Path) -> None:
 
 def test_an_unknown_tag_names_file_and_row(tmp_path: Path) -> None:
     assert problems_of(tmp_path, records_of("abx"), classes=["a", "b"]) == [
-        "1 problem in the tagged data (data.on_bad_row=skip leaves such rows out):",
-        "train.jsonl:3: unknown class 'x'; declared are a, b",
+        "1 problem in the tagged data (data.on_bad_row=skip leaves these rows out):",
+        "train.jsonl:3: unknown class 'x'; the declared classes are a, b",
     ]
 
 
 def test_a_declared_class_without_any_document_is_noted(tmp_path: Path) -> None:
     data = load_records(tmp_path, records_of("ab"), classes=["a", "b", "c", "d"])
-    assert data.notes == ["Without any document: 2 declared classes: c, d."]
+    assert data.notes == ["Declared classes without documents (2): c, d."]
 
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
 def test_a_class_that_is_held_out_alone_is_noted(tmp_path: Path, held_out: str) -> None:
     records = [*records_of("abab"), {"text": "held out", "label": "c", "split": held_out}]
     data = load_records(tmp_path, records, split_field="split")
-    note = "Found in held-out documents alone, so not to be learned: 1 class: c."
+    note = "Classes found only in held-out documents, which the model cannot learn (1): c."
     assert note in data.notes
     assert data.schema.classes == ("a", "b", "c")
 
@@ -122,7 +122,7 @@ def test_a_class_that_is_held_out_alone_is_noted(tmp_path: Path, held_out: str) 
 def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
     records = [*records_of("abc"), {"text": "held out", "label": "b", "split": "test"}]
     data = load_records(tmp_path, records, split_field="split")
-    assert data.notes == ["Without a test document, so without a figure: 2 classes: a, c."]
+    assert data.notes == ["Classes without test documents, which cannot be evaluated (2): a, c."]
 
 
 def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> None:
@@ -148,18 +148,18 @@ def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> N
     headline, *lines = str(caught.value).splitlines()
     assert headline.startswith("12 problems in the tagged data")
     starts = {
-        ("train.csv:3", "empty text"),
+        ("train.csv:3", "the text is empty"),
         ("train.csv:4", "no label"),
-        ("train.csv:5", "id '1' stands already at"),
+        ("train.csv:5", "duplicate id '1', first used at"),
         ("train.csv:6", "expected 3 fields, found 4"),
         ("train.csv:7", "not in utf-8; set data.encoding or data.fallback_encoding"),
         ("train.csv:8", "unknown class 'z'"),
         ("train.csv:9", "not a row of delimited fields"),
-        ("train.csv:10", "one document tagged differently twice: a here, b at"),
-        ("train.csv:11", "one document tagged differently twice: b here, a at"),
-        ("train.csv:2", "one document tagged differently twice: a here, b at"),
-        ("test.csv:3", "one document tagged differently twice: b here, a at"),
-        ("test.csv:2", "empty text"),
+        ("train.csv:10", "the same text has different labels: a here, b at"),
+        ("train.csv:11", "the same text has different labels: b here, a at"),
+        ("train.csv:2", "the same text has different labels: a here, b at"),
+        ("test.csv:3", "the same text has different labels: b here, a at"),
+        ("test.csv:2", "the text is empty"),
     }
     for place, what in starts:
         assert [line for line in lines if line.startswith(f"  - {tmp_path}/{place}: {what}")], (place, what)
@@ -169,7 +169,7 @@ def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> N
 def test_a_long_list_of_findings_is_cut_and_counted(tmp_path: Path) -> None:
     lines = problems_of(tmp_path, [{"text": "", "label": "a"}] * 1_150)
     assert lines[0].startswith("1,150 problems in the tagged data")
-    assert lines[100] == "train.jsonl:100: empty text"
+    assert lines[100] == "train.jsonl:100: the text is empty"
     assert lines[101:] == ["  ... and 1,050 more"]
 
 
@@ -204,7 +204,7 @@ def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
     assert data.splits["train"]["text"][:] == ["one", "two", "three"]
     assert sorted(problem.row for problem in data.rejected) == [2, 3, 6, 7]
     assert all(problem.file == settings.train and problem.what and problem.content for problem in data.rejected)
-    assert data.notes == ["Left out: 4 bad rows (data.on_bad_row=skip)."]
+    assert data.notes == ["Left out 4 bad rows (data.on_bad_row=skip)."]
 
 
 def test_both_places_of_a_document_tagged_differently_twice_are_skipped(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_copy_of_a_test_document_is_never_trained_on(tmp_path: Path) -> None:
     records = [*records_of("abab"), {"text": " text\t0", "label": "a", "split": "test"}]
     data = load_records(tmp_path, records, split_field="split")
     assert data.splits["train"]["text"][:] == ["text 1", "text 2", "text 3"]
-    assert "Left out: 1 train document with the exact text of a test document." in data.notes
+    assert "Left out 1 train document with the same text as a test document." in data.notes
 
 
 def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
@@ -262,9 +262,9 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
         assert set(second.splits[name]["text"]) == set(first.splits[name]["text"])
     assert len(second.splits["train"]) == len(first.splits["train"]) + 20
     assert second.notes[:2] == [
-        "data.split_from: 8 of 8 test documents found in this data again.",
-        f"data.split_from: {len(first.splits['validation'])} of {len(first.splits['validation'])} validation documents "
-        "found in this data again.",
+        "data.split_from: found 8 of 8 test documents of that run in this data.",
+        f"data.split_from: found {len(first.splits['validation'])} of {len(first.splits['validation'])} validation "
+        "documents of that run in this data.",
     ]
 
 
@@ -274,7 +274,7 @@ def test_split_from_tells_how_many_documents_are_gone(tmp_path: Path) -> None:
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
     second = load_records(tmp_path, [*records_of("abab"), held_out[0]], split_from=str(tmp_path / "run"))
     assert second.splits["test"]["text"][:] == ["held out 0"]
-    assert second.notes[0] == "data.split_from: 1 of 3 test documents found in this data again."
+    assert second.notes[0] == "data.split_from: found 1 of 3 test documents of that run in this data."
 
 
 @pytest.mark.parametrize("made", ["nothing", "empty folder", "no data set", "other columns"])
@@ -302,10 +302,10 @@ def test_split_from_something_that_is_no_run_is_refused(tmp_path: Path, made: st
         (
             [{"text": f"text {i}", "labels": []} for i in range(4)],
             None,
-            "no label; multi-label data needs at least one",
+            "no labels; multi-label data needs at least one",
         ),
         ([{"text": "same", "label": "a"}] * 4, None, "at least two classes, found a"),
-        ([*records_of("aaa"), {"text": "x", "label": "b", "split": "test"}], None, "too little to train on"),
+        ([*records_of("aaa"), {"text": "x", "label": "b", "split": "test"}], None, "too few to train on"),
         ([{**record, "split": "test"} for record in records_of("abab")], None, "holds 0 documents of the classes none"),
     ],
 )
@@ -328,7 +328,7 @@ def test_a_large_share_of_little_data_is_no_crash(tmp_path: Path, share: float) 
     try:
         data = load_records(tmp_path, records_of("abab"), test_share=share)
     except DataError as error:
-        assert "too little to train on" in str(error)  # noqa: PT017
+        assert "too few to train on" in str(error)  # noqa: PT017
     else:
         assert len(data.splits["train"]) + len(data.splits["test"]) == 4
 
@@ -440,4 +440,4 @@ def test_split_from_holds_out_the_groups_of_the_earlier_run(tmp_path: Path) -> N
     new = [{"text": f"new {i}", "label": "ab"[i % 2], "group": f"author {i}"} for i in range(4)]
     second = load_records(tmp_path, [*records_of("ab"), *new, held_out[0]], split_from=str(tmp_path / "run"))
     assert second.splits["train"]["text"][:] == ["text 0", "text 1", "new 2", "new 3"]
-    assert "data.split_from: left out 2 train documents of groups with test documents in that run." in second.notes
+    assert "data.split_from: left out 2 train documents whose group has test documents in that run." in second.notes

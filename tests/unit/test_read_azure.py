@@ -169,13 +169,13 @@ def test_a_class_that_is_declared_twice_is_one_class(tmp_path: Path) -> None:
 
 def test_an_undeclared_class_is_a_problem_that_names_the_document(tmp_path: Path) -> None:
     path = written(tmp_path, labels_file([tagged("1.txt", "A"), tagged("2.txt", "C")]))
-    with pytest.raises(DataError, match=r"labels\.json#2\.txt:2: unknown class 'C'; declared are A, B"):
+    with pytest.raises(DataError, match=r"labels\.json#2\.txt:2: unknown class 'C'; the declared classes are A, B"):
         load(AzureSettings(path=path), None, 0)
 
 
 def test_text_files_that_are_not_in_the_labels_file_are_counted(tmp_path: Path) -> None:
     source = read(tmp_path, labels_file([tagged("1.txt", "A")]))
-    assert source.notes == [f"{tmp_path}: left out, because not in the labels file: 3 text files."]
+    assert source.notes == [f"{tmp_path}: left out 3 text files that the labels file does not list."]
     assert [document.id for document in source.documents] == ["1.txt"]
 
 
@@ -202,9 +202,9 @@ def test_a_listed_file_is_not_counted_as_unlisted_because_it_is_bad(tmp_path: Pa
         ({"location": "2.txt", "class": {"category": 1}}, 'expected the class as {"category": NAME}'),
         ({"location": "2.txt", "class": {"category": ["A"]}}, 'expected the class as {"category": NAME}'),
         ({"location": "2.txt", "class": ["A"]}, 'expected the class as {"category": NAME}'),
-        (tagged("2.txt", "A", dataset="Dev set"), "expected train, validation or test as split, found 'Dev set'"),
-        (tagged("2.txt", "A", dataset=5), "expected train, validation or test as split, found 5"),
-        (tagged("2.txt", "A", dataset=["Test"]), "expected train, validation or test as split, found ['Test']"),
+        (tagged("2.txt", "A", dataset="Dev set"), "expected train, validation or test as the split, found 'Dev set'"),
+        (tagged("2.txt", "A", dataset=5), "expected train, validation or test as the split, found 5"),
+        (tagged("2.txt", "A", dataset=["Test"]), "expected train, validation or test as the split, found ['Test']"),
         (tagged("gone.txt", "A"), "gone.txt does not exist in "),
         (tagged("sub/1.txt", "A"), "sub/1.txt does not exist in "),
         (tagged("", "A"), " does not exist in "),
@@ -227,7 +227,7 @@ def test_an_entry_that_cannot_be_used_is_a_problem_with_its_place_in_the_list(
 
 def test_a_text_in_another_encoding_is_a_problem_of_its_file(tmp_path: Path) -> None:
     source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {"1.txt": "café".encode("utf-16")})
-    assert found(source) == ["1.txt:1: not in utf-8; set data.encoding"]
+    assert found(source) == ["1.txt:1: cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"]
 
 
 @pytest.mark.parametrize(
@@ -253,10 +253,10 @@ def test_empty_texts_missing_labels_and_second_labels_are_named_together(tmp_pat
     with pytest.raises(DataError) as caught:
         load(AzureSettings(path=path), None, 0)
     lines = str(caught.value).splitlines()[1:]
-    assert [line.removeprefix(f"  - {tmp_path}/labels.json#")[:24] for line in lines] == [
-        "2.txt:2: no label; singl",
-        "3.txt:3: expected one la",
-        "4.txt:4: empty text",
+    assert [line.removeprefix(f"  - {tmp_path}/labels.json#")[:26] for line in lines] == [
+        "2.txt:2: no label; single-",
+        "3.txt:3: expected one labe",
+        "4.txt:4: the text is empty",
     ]
 
 
@@ -341,9 +341,7 @@ def test_a_location_outside_the_folder_is_a_problem_not_a_read(tmp_path: Path, l
     project = labels_file([tagged(location, "A"), tagged("1.txt", "B")])
     source = read_azure.read(AzureSettings(path=written(tmp_path / "inside", project)))
     [problem] = source.problems
-    assert problem.what == (
-        f"expected a location inside {tmp_path / 'inside'}, without a leading / and without .., found {location}"
-    )
+    assert problem.what == (f"expected a relative location inside {tmp_path / 'inside'}, without .., found {location}")
     assert [document.text for document in source.documents] == ["one"]
 
 
@@ -351,4 +349,4 @@ def test_a_location_outside_the_folder_is_a_problem_not_a_read(tmp_path: Path, l
 def test_a_language_that_is_no_text_is_a_problem(tmp_path: Path, language: Any) -> None:
     project = labels_file([tagged("1.txt", "A", language=language)])
     [problem] = read_azure.read(AzureSettings(path=written(tmp_path, project))).problems
-    assert problem.what.startswith("expected text as language, found ")
+    assert problem.what.startswith("expected text or a number as language, found ")

@@ -109,7 +109,7 @@ def test_a_split_column_gives_the_split(tmp_path: Path, cell: str, split: str | 
 
 def test_an_unknown_split_is_a_problem_of_its_row(tmp_path: Path) -> None:
     source = read(tmp_path, "text,label,part\na,x,train\nb,y,holdout\n", split_field="part")
-    assert found(source) == ["train.csv:3: expected train, validation or test as split, found 'holdout'"]
+    assert found(source) == ["train.csv:3: expected train, validation or test as the split, found 'holdout'"]
     assert [document.text for document in source.documents] == ["a"]
 
 
@@ -131,7 +131,7 @@ def test_missing_columns_are_named_with_what_is_there(tmp_path: Path, content: s
     path = tmp_path / "train.csv"
     wanted = f"{path}: expected the columns text, label; missing {missing}; found {present}; "
     assert str(caught.value).startswith(wanted)
-    other = "set 'data.delimiter=\";\"'" if ";" in content else "name them with data.text_field=, data.label_field="
+    other = "set 'data.delimiter=\";\"'" if ";" in content else "set data.text_field and data.label_field"
     assert str(caught.value).endswith(f"{other}.")
 
 

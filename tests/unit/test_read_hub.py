@@ -132,7 +132,7 @@ def test_a_label_beyond_the_classes_is_a_problem_of_its_row(tmp_path: Path) -> N
 
 def test_an_undeclared_class_names_split_and_row(tmp_path: Path) -> None:
     data = part(["a", "b", "c"], Value("string"))
-    with pytest.raises(DataError, match=r"saved\[train\]:3: unknown class 'c'; declared are a, b"):
+    with pytest.raises(DataError, match=r"saved\[train\]:3: unknown class 'c'; the declared classes are a, b"):
         load(HubSettings(path=str(saved(tmp_path, data)), classes=["a", "b"]), None, 0)
 
 
@@ -158,8 +158,8 @@ def test_words_for_nothing_stay_text(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("texts", "kind", "what"),
     [
-        ([None, "x"], Value("string"), "no text"),
-        (["", "x"], Value("string"), "empty text"),
+        ([None, "x"], Value("string"), "the text is missing"),
+        (["", "x"], Value("string"), "the text is empty"),
         ([5, 6], Value("int64"), "expected text, found int 5"),
         ([["x"], ["y"]], List(Value("string")), "expected text, found list ['x']"),
     ],
@@ -178,7 +178,7 @@ def test_columns_that_are_not_asked_for_are_not_decoded(tmp_path: Path) -> None:
 
 
 def test_a_missing_training_split_is_named_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.train_split=train: the data set has the splits a, b; name one"):
+    with pytest.raises(DataError, match=r"data\.train_split=train: expected a split of the data set: a, b"):
         read(tmp_path, DatasetDict(a=part([0]), b=part([1])))
 
 
@@ -203,7 +203,7 @@ def test_a_folder_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
 def test_a_file_or_another_folder_is_no_saved_data_set(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(DataError, match="expected a folder saved with save_to_disk"):
+        with pytest.raises(DataError, match="expected a folder that save_to_disk wrote"):
             read_hub.read(HubSettings(path=str(path)))
 
 
@@ -229,7 +229,7 @@ def test_a_damaged_folder_is_named(tmp_path: Path, name: str, content: str | Non
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_text(content)
-    with pytest.raises(DataError, match="saved: expected a folder saved with save_to_disk"):
+    with pytest.raises(DataError, match="saved: expected a folder that save_to_disk wrote"):
         read_hub.read(HubSettings(path=str(folder)))
 
 

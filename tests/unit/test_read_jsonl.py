@@ -98,18 +98,18 @@ def test_labels_are_read(tmp_path: Path, tag: dict[str, Any], labels: list[str])
         ({"label": 1.5}, "expected a class name, found 1.5"),
         ({"label": {"name": "x"}}, "expected a class name, found {'name': 'x'}"),
         ({"label": {}}, "expected a class name, found {}"),
-        ({"label": ["x"]}, "expected one class as label, found a list; name the field with data.labels_field="),
-        ({"label": []}, "expected one class as label, found a list; name the field with data.labels_field="),
-        ({"labels": "x"}, "expected a list as labels, found 'x'"),
-        ({"labels": ""}, "expected a list as labels, found ''"),
-        ({"labels": 1}, "expected a list as labels, found 1"),
-        ({"labels": {"x": True}}, "expected a list as labels, found {'x': True}"),
-        ({"labels": None}, "expected a list as labels, found null"),
+        ({"label": ["x"]}, "expected one class in label, found a list; data.labels_field=label reads lists of classes"),
+        ({"label": []}, "expected one class in label, found a list; data.labels_field=label reads lists of classes"),
+        ({"labels": "x"}, "expected a list in labels, found 'x'"),
+        ({"labels": ""}, "expected a list in labels, found ''"),
+        ({"labels": 1}, "expected a list in labels, found 1"),
+        ({"labels": {"x": True}}, "expected a list in labels, found {'x': True}"),
+        ({"labels": None}, "expected a list in labels, found null"),
         ({"labels": [None]}, "expected a class name, found None"),
         ({"labels": ["x", True]}, "expected a class name, found True"),
         ({"labels": ["x", ["y"]]}, "expected a class name, found ['y']"),
         ({"labels": [{}]}, "expected a class name, found {}"),
-        ({"label": "x", "labels": ["x"]}, "expected one of the fields label and labels, found both"),
+        ({"label": "x", "labels": ["x"]}, "expected either label or labels, found both"),
     ],
     ids=str,
 )
@@ -119,6 +119,13 @@ def test_labels_that_are_no_names_are_a_problem_of_their_row(tmp_path: Path, tag
     assert found(source) == [f"train.jsonl:2: {what}"]
     assert [document.row for document in source.documents] == [1, 3]
     assert "Hello" in source.problems[0].content
+
+
+def test_one_field_may_hold_the_lists_of_classes(tmp_path: Path) -> None:
+    settings = {"labels_field": "label"}
+    source = read(tmp_path, {"text": "Hello", "label": ["x", "y"]}, {"text": "Bye", "label": []}, **settings)
+    assert (found(source), source.task) == ([], Task.multi_label)
+    assert [document.labels for document in source.documents] == [["x", "y"], []]
 
 
 @pytest.mark.parametrize("text", ["null", "NA", "None", "", " ", None, 5, True, ["a"], {"a": 1}, "\ud800"])
@@ -147,7 +154,7 @@ def test_a_split_field_gives_the_split(tmp_path: Path, value: object, split: str
 @pytest.mark.parametrize("value", ["holdout", 1, True, [], {"a": 1}])
 def test_an_unknown_split_is_a_problem_of_its_row(tmp_path: Path, value: object) -> None:
     source = read(tmp_path, {"text": "Hello", "label": "x", "part": value}, split_field="part")
-    assert found(source) == [f"train.jsonl:1: expected train, validation or test as split, found {value!r}"]
+    assert found(source) == [f"train.jsonl:1: expected train, validation or test as the split, found {value!r}"]
     assert source.documents == []
 
 
@@ -182,7 +189,9 @@ def test_bytes_that_are_not_in_the_encoding_are_a_problem_of_their_row(tmp_path:
 
 def test_a_field_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
     source = read(tmp_path, {"body": "a", "label": "x"}, {"text": None, "label": "x"})
-    assert found(source) == ["train.jsonl:1: no field text, found body, label; data.text_field= names another"]
+    assert found(source) == [
+        "train.jsonl:1: missing field text, found body, label; set data.text_field to the text's field"
+    ]
     assert [document.text for document in source.documents] == [None]  # `check` tells of it.
 
 
@@ -214,7 +223,7 @@ def test_an_optional_field_of_another_kind_is_a_problem_not_its_repr(tmp_path: P
     source = read(tmp_path, {"text": "Hello", "label": "x", field: value}, {"text": "Bye", "label": "y", field: 1.5})
     assert found(source) == [
         f"train.jsonl:1: expected text or a number as {field}, found {value!r}; "
-        f"data.{field}_field=null leaves the field unread"
+        f"data.{field}_field=null ignores the field"
     ]
     assert [getattr(document, field) for document in source.documents] == ["1.5"]
     assert read(tmp_path, {"text": "Hello", "label": "x", field: value}, **{f"{field}_field": None}).problems == []

@@ -102,7 +102,7 @@ def test_a_pattern_that_no_folder_could_be_searched_with_is_refused(pattern: str
 def test_an_empty_class_folder_is_named_in_a_note(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     source = read(tmp_path, FOUR)
-    assert source.notes == [f"{tmp_path / 'empty'}: holds no file named *.txt; the class has no document."]
+    assert source.notes == [f"{tmp_path / 'empty'}: no file matches *.txt, so the class has no documents."]
     assert len(source.documents) == 4
 
 
@@ -119,7 +119,9 @@ def test_a_text_keeps_its_line_breaks_and_loses_its_byte_order_mark(tmp_path: Pa
 @pytest.mark.parametrize("raw", ["café".encode("cp1252"), "café".encode("utf-16"), b"\x80", b"a\xed\xa0\x80"], ids=repr)
 def test_a_file_in_another_encoding_is_a_problem_that_names_it(tmp_path: Path, raw: bytes) -> None:
     source = read(tmp_path, {**FOUR, "trade/2.txt": raw})
-    expected = f"{tmp_path / 'trade' / '2.txt'}:1: not in utf-8; set data.encoding or data.fallback_encoding"
+    expected = (
+        f"{tmp_path / 'trade' / '2.txt'}:1: cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"
+    )
     assert [str(problem) for problem in source.problems] == [expected]
     assert [document.text for document in source.documents] == ["goal", "match", "price"]
 
@@ -144,7 +146,7 @@ def test_a_folder_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("files", [{}, {"1.txt": "goal"}, {".git/1.txt": "x"}], ids=["empty", "files", "hidden"])
 def test_a_folder_without_class_folders_is_refused(tmp_path: Path, files: dict[str, str | bytes]) -> None:
-    with pytest.raises(DataError, match="expected one folder a class, found no folder"):
+    with pytest.raises(DataError, match="expected one folder per class, found no folders"):
         read(tmp_path, files)
 
 

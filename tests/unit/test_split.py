@@ -196,9 +196,9 @@ def test_copies_of_held_out_documents_are_left_out_and_counted() -> None:
     kept, notes = split(given)
     assert [document.row for document in kept] == [0, 1, 5, 7, 8, 9]
     assert notes == [
-        "Left out: 2 train documents with the exact text of a test document.",
-        "Left out: 1 validation document with the exact text of a test document.",
-        "Left out: 1 train document with the exact text of a validation document.",
+        "Left out 2 train documents with the same text as a test document.",
+        "Left out 1 validation document with the same text as a test document.",
+        "Left out 1 train document with the same text as a validation document.",
     ]
 
 
@@ -208,7 +208,7 @@ def test_a_given_split_that_divides_a_group_is_kept_and_noted() -> None:
         document.split, document.group = name, group
     kept, notes = split(given)
     assert [document.split for document in kept] == ["train", "test", "train", "test"]
-    assert notes == ["In more than one split, because these splits were given: 1 group."]
+    assert notes == ["Groups that span several of the given splits: 1."]
 
 
 def test_an_earlier_run_s_held_out_documents_are_held_out_again_and_nothing_is_drawn() -> None:
@@ -225,8 +225,8 @@ def test_an_earlier_run_s_held_out_documents_are_held_out_again_and_nothing_is_d
     assert [document.split for document in kept[:4]] == ["test", "test", "test", "validation"]
     assert sizes(kept) == {"train": 42, "test": 3, "validation": 1}
     assert notes == [
-        "data.split_from: 3 of 4 test documents found in this data again.",
-        "data.split_from: 1 of 1 validation document found in this data again.",
+        "data.split_from: found 3 of 4 test documents of that run in this data.",
+        "data.split_from: found 1 of 1 validation document of that run in this data.",
     ]
 
 
@@ -261,11 +261,11 @@ def test_the_rest_of_an_earlier_test_document_s_group_is_left_out() -> None:
         (0, "test"), (4, "validation"), (5, "test"), (6, "train"), (7, "train"),
     ]  # fmt: skip
     assert notes == [
-        "data.split_from: 1 of 2 test documents found in this data again.",
-        "data.split_from: 1 of 1 validation document found in this data again.",
-        "data.split_from: left out 2 train documents of groups with test documents in that run.",
-        "data.split_from: left out 1 validation document of groups with test documents in that run.",
-        "In more than one split, because these splits were given: 1 group.",
+        "data.split_from: found 1 of 2 test documents of that run in this data.",
+        "data.split_from: found 1 of 1 validation document of that run in this data.",
+        "data.split_from: left out 2 train documents whose group has test documents in that run.",
+        "data.split_from: left out 1 validation document whose group has test documents in that run.",
+        "Groups that span several of the given splits: 1.",
     ]
 
 
@@ -274,4 +274,4 @@ def test_a_group_that_only_this_data_names_is_held_out_too() -> None:
     given[0].group = given[1].group = "x"
     kept, notes = split(given, earlier=HeldOut({"test": set()}, {"test": {"text 0"}}))
     assert [(d.row, d.split) for d in kept] == [(0, "test"), (2, "train"), (3, "train")]
-    assert notes[1:] == ["data.split_from: left out 1 train document of groups with test documents in that run."]
+    assert notes[1:] == ["data.split_from: left out 1 train document whose group has test documents in that run."]

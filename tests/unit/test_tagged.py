@@ -9,7 +9,7 @@ import pytest
 from tagsmith.config.settings import JsonlSettings, OnBadRow
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.data import TaggedData, load
-from tagsmith.data.tagged import refuse_to_lose
+from tagsmith.data.tagged import refuse_to_overwrite_tags
 from tests.conftest import make_documents, write_jsonl
 
 
@@ -50,8 +50,8 @@ def test_a_tag_replaces_and_a_new_text_is_added_and_no_other_document_moves(tmp_
     after = loaded(tmp_path, [file])
     assert by_id(after) == {**by_id(before), name: (text, other), "new-1": ("the cat of some cow", "animals")}
     assert by_id(after, "test") == by_id(before, "test")
-    assert "data.tagged: the tags of 1 replaced; 1 training document added." in after.notes
-    assert "data.tagged: 1 line without a tag." in after.notes
+    assert "data.tagged: replaced 1 tag; added 1 tag with a new document." in after.notes
+    assert "data.tagged: 1 line not tagged yet." in after.notes
 
 
 def test_a_suggestion_is_no_tag(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_suggestion_is_no_tag(tmp_path: Path) -> None:
     lines = [{"id": f"n{i}", "text": f"unseen {i}", "suggested": "food", "tag": None} for i in range(5)]
     after = loaded(tmp_path, [tagged(tmp_path / "suggested.jsonl", lines)])
     assert by_id(after) == by_id(before)
-    assert "data.tagged: no tag." in after.notes
+    assert "data.tagged: no tags filled in." in after.notes
 
 
 def test_without_an_id_that_is_known_the_text_says_which_document_is_meant(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_held_out_documents_and_their_groups_stay_as_they_are(tmp_path: Path) ->
     assert by_id(data, "test") == {"t": ("the test", "food")}
     more = loaded(tmp_path, [tagged(tmp_path / "t.jsonl", lines)], test=str(tmp_path / "test.jsonl"))
     assert by_id(more) == by_id(data)
-    assert "data.tagged: 3 not used, being held-out documents or of their groups." in more.notes
+    assert "data.tagged: ignored 3 tags of held-out documents or their groups." in more.notes
 
 
 def test_multi_label_tags_are_lists_and_may_be_empty(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_all_that_is_wrong_is_told_at_once_or_left_out(tmp_path: Path) -> None:
         loaded(tmp_path, files)
     assert f"{len(BAD) + 4} problems" in str(told.value)
     assert "food here, tools at" in str(told.value)
-    assert "id 'z' stands with 2 different texts" in str(told.value)
+    assert "id 'z' is used for 2 different texts" in str(told.value)
     kept = loaded(tmp_path, files, on_bad_row=OnBadRow.skip)
     assert by_id(kept) == {**by_id(before), "fine": ("fine", "food")}
     assert len(kept.rejected) == len(BAD) + 4
@@ -177,12 +177,12 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
 
 
 def test_files_with_tags_of_a_person_are_known(tmp_path: Path) -> None:
-    refuse_to_lose(tmp_path / "none", "Move them.")
+    refuse_to_overwrite_tags(tmp_path / "none", "Move them.")
     tagged(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": None}, {"id": "b"}, "no json"])
-    refuse_to_lose(tmp_path, "Move them.")
+    refuse_to_overwrite_tags(tmp_path, "Move them.")
     tagged(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": "food"}, {"id": "b", "tag": []}])
     with pytest.raises(SettingsError, match=r"tag_next\.jsonl \(2 tags\)\. Move them\."):
-        refuse_to_lose(tmp_path, "Move them.")
+        refuse_to_overwrite_tags(tmp_path, "Move them.")
 
 
 def test_a_declared_class_without_a_document_may_be_given(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tags of documents when classes change: which follow by themselves, and which a person has to give."""
+"""Tags of documents when classes change: most follow from the change, those of split classes have to be given again."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from tagsmith.data.documents import Document
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """A document of split classes; its labels are a stand-in until a person has chosen.
+class SplitDocument:
+    """A document of split classes; its labels are placeholders until it is tagged again.
 
     Attributes:
-        before: its classes as they were.
-        choices: the new classes of which it may have some.
+        before: its classes before the change.
+        choices: the new classes that it may have.
     """
 
     document: Document
@@ -27,27 +27,27 @@ class Waiting:
 
 
 @dataclass
-class Undivided:
-    """What follows by no rule from a change of classes.
+class Unresolved:
+    """Documents whose tags do not follow from the change of classes, and counts of what was done with others.
 
     Attributes:
-        waiting: by `id()` of the document.
-        deleted: documents that are left out, their class being deleted.
-        divided: documents of which a person has said it.
-        renamed_already: by the new name of a class that is renamed, documents that had it before.
+        pending: documents of split classes that need a new tag, by `id()` of the document.
+        deleted: documents left out because their class is deleted.
+        resolved: documents of split classes that were tagged again.
+        already_renamed: documents that had the new name of a renamed class before, by that name.
     """
 
-    waiting: dict[int, Waiting] = field(default_factory=dict)
+    pending: dict[int, SplitDocument] = field(default_factory=dict)
     deleted: int = 0
-    divided: int = 0
-    renamed_already: dict[str, int] = field(default_factory=dict)
+    resolved: int = 0
+    already_renamed: dict[str, int] = field(default_factory=dict)
 
     @property
     def documents(self) -> list[Document]:
-        return [one.document for one in self.waiting.values()]
+        return [one.document for one in self.pending.values()]
 
-    def divide(self, tags: Iterable[Document]) -> list[Document]:
-        """Take what a person has said about them; returns the tags that are about other documents."""
+    def resolve(self, tags: Iterable[Document]) -> list[Document]:
+        """Apply manual tags to the pending documents; returns the tags of other documents."""
         by_id = {document.id: document for document in self.documents if document.id is not None}
         by_text = {same_text(document.text): document for document in self.documents if isinstance(document.text, str)}
         others = []
@@ -57,66 +57,69 @@ class Undivided:
                 others.append(tag)
                 continue
             document.labels = list(tag.labels)
-            self.divided += self.waiting.pop(id(document), None) is not None
+            self.resolved += self.pending.pop(id(document), None) is not None
         return others
 
     def lines(self) -> list[dict[str, Any]]:
-        """A line each for the file in which a person says which: what `data.tagged` reads."""
+        """One record per pending document, for a file that `data.tagged` reads once its `tag` is filled in."""
         return [
             {
-                "id": one.document.id, "text": one.document.text, "tag": None, "labels": one.before,
+                "id": one.document.id,
+                "text": one.document.text,
+                "tag": None,
+                "labels": one.before,
                 "choices": one.choices,
             }
-            for one in self.waiting.values()
-        ]  # fmt: skip
+            for one in self.pending.values()
+        ]
 
     def notes(self) -> list[str]:
-        """Remarks for the person, one line each."""
-        told = [
-            f"data.schema_changes: {counted(count, 'document')} had the name {name} already, and are taken for "
-            "documents of the renamed class; where it is another class, `merge` makes one of the two."
-            for name, count in self.renamed_already.items()
+        """Remarks for the user, one line each."""
+        notes = [
+            f"{counted(count, 'document')} already had the class {name} and count as documents of the renamed class; "
+            "if it was a different class, use `merge`."
+            for name, count in self.already_renamed.items()
         ]
-        if self.divided:
-            told.append(f"data.schema_changes: {counted(self.divided, 'document')} of split classes divided by tags.")
-        if self.waiting:
-            told.append(
-                f"data.schema_changes: {counted(len(self.waiting), 'document')} of split classes left out until a "
-                "person says which part; they stand in split_classes.jsonl of the run, for data.tagged."
+        if self.resolved:
+            notes.append(f"{counted(self.resolved, 'document')} of split classes tagged again by data.tagged.")
+        if self.pending:
+            notes.append(
+                f"left out {counted(len(self.pending), 'document')} of split classes; fill in their `tag` in "
+                "split_classes.jsonl of the run, and name that file in data.tagged."
             )
         if self.deleted:
-            told.append(f"data.schema_changes: {counted(self.deleted, 'document')} of deleted classes left out.")
-        return told
+            notes.append(f"left out {counted(self.deleted, 'document')} of deleted classes.")
+        return [f"data.schema_changes: {note}" for note in notes]
 
 
 def change_classes(documents: Sequence[Document], declared: Sequence[str] | None, changes: SchemaChanges) -> list[str]:
-    """The classes after the changes, in order: of those declared, else of those found, in natural order.
+    """The classes after the changes, in order: of the declared ones, or else of those found, in natural order.
 
     Raises:
-        DataError: the changes do not fit them; all of it is listed.
+        DataError: the changes do not match the classes; every mismatch is listed.
     """
     found = dict.fromkeys(name for document in documents for name in document.labels)
-    # Documents may be tagged by the new names already.
+    # Some documents may have the new names already.
     after = {*changes.become.values(), *changes.add, *(part for parts in changes.split.values() for part in parts)}
     before = {*changes.become, *changes.split, *changes.delete}
-    there = (name for name in found if name in before or name not in after)
-    old = list(declared) if declared is not None else natural_order(there)
+    existing = (name for name in found if name in before or name not in after)
+    old = list(declared) if declared is not None else natural_order(existing)
     if problems := changes.fit(old):
-        raise DataError(listing("data.schema_changes does not fit the classes of the data:", problems))
+        raise DataError(listing("data.schema_changes does not match the classes of the data:", problems))
     return list(changes.classes(old))
 
 
 def change_tags(
     documents: Sequence[Document], task: Task | None, changes: SchemaChanges
-) -> tuple[list[Document], Undivided]:
-    """Give documents the tags that follow from their own.
+) -> tuple[list[Document], Unresolved]:
+    """Give documents the tags that follow from the changes.
 
     Returns:
-        Those that are left, in their order, those of split classes among them with a stand-in; and these.
+        The documents that are kept, in order, those of split classes with placeholders; and what is unresolved.
     """
-    kept, undivided = [], Undivided()
+    kept, unresolved = [], Unresolved()
     found = Counter(name for document in documents for name in document.labels)
-    undivided.renamed_already = {
+    unresolved.already_renamed = {
         new: found[new] for old, new in changes.become.items() if old in found and found[new] and new != old
     }
     for document in documents:
@@ -124,18 +127,18 @@ def change_tags(
         after = [changes.after(name) for name in before]
         labels = list(dict.fromkeys(parts[0] for parts in after if parts))
         if before and not labels and task is not Task.multi_label:
-            undivided.deleted += 1
+            unresolved.deleted += 1
             continue
         if any(len(parts) > 1 for parts in after):
             choices = list(dict.fromkeys(part for parts in after for part in parts))
-            undivided.waiting[id(document)] = Waiting(document, before, choices)
+            unresolved.pending[id(document)] = SplitDocument(document, before, choices)
         document.labels = labels
         kept.append(document)
-    return kept, undivided
+    return kept, unresolved
 
 
 def rename_tags(names: Sequence[str], known: Iterable[str], changes: SchemaChanges) -> list[str]:
-    """A person's tags by the new names, where they are old ones of which one new class has become."""
+    """Manual tags by their new names, where they are old names with exactly one successor."""
     classes, result = set(known), []
     for name in names:
         after = changes.after(name)

@@ -1,4 +1,4 @@
-"""What is wrong with the documents themselves, whatever format they came in."""
+"""What is wrong with the documents themselves, whatever their format."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,9 +8,9 @@ from tagsmith.data.documents import Document, Problem
 
 
 def same_text(text: str) -> str:
-    """The form in which two texts are the same document: runs of white space do not count."""
+    """The text with each run of white space as one space: two documents with equal forms are the same document."""
     joined = " ".join(text.split())
-    return text if joined == text else joined  # Most texts are in that form: no second copy of them is kept.
+    return text if joined == text else joined  # Most texts have that form already; this keeps no copy.
 
 
 def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:
@@ -18,7 +18,7 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
     problems: list[tuple[int, Problem]] = []
     known = set(declared or ())
 
-    def found(position: int, what: str) -> None:
+    def report(position: int, what: str) -> None:
         document = documents[position]
         content = f"{document.text!r} {document.labels}"[:1000]
         problems.append((position, Problem(document.file, document.row, what, content)))
@@ -28,29 +28,31 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
     repeated: dict[str, list[int]] = {}
     for position, document in enumerate(documents):
         if what := _text_problem(document.text):
-            found(position, what)
+            report(position, what)
         else:
             text = same_text(document.text)
             if (before := first_with_text.setdefault(text, position)) != position:
                 repeated.setdefault(text, [before]).append(position)
         for name in ("id", "language", "group"):
             if is_broken(getattr(document, name) or ""):
-                found(position, f"{name} with half of a surrogate pair, which is no Unicode text")
+                report(position, f"{name} holds an unpaired surrogate, which is not valid Unicode")
         for name in document.labels:
             if is_broken(name):
-                found(position, f"class {name!r} with half of a surrogate pair, which is no Unicode text")
+                report(position, f"class {name!r} holds an unpaired surrogate, which is not valid Unicode")
         if task is Task.single_label and not document.labels:
-            found(position, "no label; single-label data needs one a document (task=multi_label allows none)")
+            report(position, "no label; single-label data needs one label per document (task=multi_label allows none)")
         if task is Task.single_label and len(document.labels) > 1:
             tags = ", ".join(document.labels)
-            found(position, f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows them)")
+            report(
+                position, f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows several)"
+            )
         for name in document.labels:
             if declared is not None and name not in known:
-                found(position, f"unknown class {name!r}; declared are {_some(declared)}")
+                report(position, f"unknown class {name!r}; the declared classes are {_first_names(declared)}")
         if document.id is not None:
             first = first_with_id.setdefault(document.id, document)
             if first is not document:
-                found(position, f"id {document.id!r} stands already at {first.file}:{first.row}")
+                report(position, f"duplicate id {document.id!r}, first used at {first.file}:{first.row}")
     for positions in repeated.values():
         if all(documents[p].labels == documents[positions[0]].labels for p in positions):
             continue
@@ -63,19 +65,19 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
             for p in positions:
                 other = two[1] if tags_of[p] == one[0] else one[1]
                 tags = f"{_tags(documents[p])} here, {_tags(other)} at {other.file}:{other.row}"
-                found(p, f"one document tagged differently twice: {tags}")
+                report(p, f"the same text has different labels: {tags}")
     return [problem for _, problem in sorted(problems, key=lambda item: item[0])]
 
 
 def _text_problem(text: object) -> str | None:
     if text is None:
-        return "no text"
+        return "the text is missing"
     if not isinstance(text, str):
         return f"expected text, found {type(text).__name__} {text!r}"[:200]
     if not text.strip():
-        return "empty text"
+        return "the text is empty"
     if is_broken(text):
-        return "text with half of a surrogate pair, which is no Unicode text"
+        return "the text holds an unpaired surrogate, which is not valid Unicode"
     return None
 
 
@@ -83,6 +85,6 @@ def _tags(document: Document) -> str:
     return "+".join(document.labels) or "no class"
 
 
-def _some(names: Collection[str], most: int = 10) -> str:
+def _first_names(names: Collection[str], most: int = 10) -> str:
     shown = ", ".join(list(names)[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""Folders that `save_to_disk` of `datasets` wrote: read whole, or refused with a message that names them."""
+"""Folders that `save_to_disk` of `datasets` wrote, checked when they are loaded."""
 
 from itertools import chain
 from pathlib import Path
@@ -11,20 +11,23 @@ from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Schema
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, DatasetsError)
-"""What `datasets` raises, depending on what is wrong with a stored data set or with what the hub sends."""
+"""What `datasets` raises for a damaged data set, stored or from the hub."""
 
-RESTORE = "restore it from a copy, or train anew with overwrite=true"
+RESTORE = "restore it from a backup, or train again with overwrite=true"
 
 
 def load_documents(folder: Path, schema: Schema | None = None) -> datasets.DatasetDict:
-    """The documents of a run by split, every value of them checked; `schema` None: of whatever classes.
+    """The documents of a run by split, every value checked.
+
+    Args:
+        schema: the classes that the documents must have; None allows any.
 
     Raises:
-        InputMissing: there is no such folder.
-        DataError: the folder is damaged, or its classes are not those of the schema.
+        InputMissing: the folder does not exist.
+        DataError: the folder is damaged, or its classes differ from the schema's.
     """
     if not folder.is_dir():
-        raise InputMissing(f"{folder}: does not exist; expected the documents of a run; {RESTORE}.")
+        raise InputMissing(f"{folder}: expected the documents of a run, but the folder does not exist; {RESTORE}.")
     try:
         splits = datasets.load_from_disk(str(folder))
         problem = _problem(splits, schema)
@@ -37,16 +40,14 @@ def load_documents(folder: Path, schema: Schema | None = None) -> datasets.Datas
 
 def _problem(splits: Any, schema: Schema | None) -> str | None:
     """What is wrong with the documents of a run."""
-    if not isinstance(splits, datasets.DatasetDict) or not {"train"} <= splits.keys() <= {
-        "train",
-        "validation",
-        "test",
-    }:
-        return "something else than train and, where it has them, validation and test"
+    if not isinstance(splits, datasets.DatasetDict):
+        return "no splits"
+    if not {"train"} <= splits.keys() <= {"train", "validation", "test"}:
+        return f"the splits {', '.join(splits)} instead of train, validation and test"
     for name, part in splits.items():
         if missing := {"id", "text", "labels"} - set(part.column_names):
             return f"no column {', '.join(sorted(missing))} in {name}"
-        # Files are mapped, not read: without this, a damaged one would be met in the middle of the work.
+        # Files are memory-mapped: without this check, damage would surface in the middle of the work.
         part.data.validate(full=True)
         if not len(part) or any(part.data.column(column).null_count for column in ("id", "text", "labels")):
             return f"no documents, or empty fields, in {name}"
@@ -54,8 +55,8 @@ def _problem(splits: Any, schema: Schema | None) -> str | None:
         many = isinstance(feature, datasets.List)
         classes = (feature.feature if many else feature).names
         if schema is not None and (tuple(classes) != schema.classes or many != schema.multi_label):
-            return f"other classes in {name} than in the schema.json beside it"
+            return f"classes in {name} that differ from those in schema.json"
         labels = part[:]["labels"]
         if unknown := set(chain.from_iterable(labels) if many else labels) - set(range(len(classes))):
-            return f"class ids in {name} beyond its {len(classes)} classes, such as {min(unknown)}"
+            return f"class ids in {name} that are out of range for {len(classes)} classes, such as {min(unknown)}"
     return None

@@ -1,4 +1,4 @@
-"""What every reader gives: documents with the place they came from, and the problems met on the way."""
+"""What every reader returns: documents, each with its file and row, and the problems found on the way."""
 
 import math
 import sys
@@ -13,17 +13,18 @@ from tagsmith.core.files import in_package
 from tagsmith.core.rows import BadRow
 from tagsmith.core.schema import Task
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""How people spell the three splits (compared in lower case)."""
+SPELLINGS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+SPLIT_NAMES = {spelling: split for split, spellings in SPELLINGS.items() for spelling in spellings}
+"""From common spellings, in lower case, to the three splits."""
 
 
 @dataclass(slots=True)
 class Document:
-    """One tagged document. `file` and `row` (1 = first line) say where it stands; `split` None: to be drawn."""
+    """One tagged document, found in `row` (from 1) of `file`; its split is drawn where `split` is None."""
 
     file: str
     row: int
@@ -37,7 +38,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one row; `content` is what stood there, for the file of rejected rows."""
+    """What is wrong with one row; `content` is the row itself, for the file of rejected rows."""
 
     file: str
     row: int
@@ -48,7 +49,7 @@ class Problem:
         return f"{self.file}:{self.row}: {self.what}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON in UTF-8: bytes that could not be read stand as escapes."""
+        """The problem as JSON in UTF-8; bytes that could not be decoded are escaped."""
         shown = {name: str(value).encode("utf-8", "backslashreplace").decode() for name, value in asdict(self).items()}
         return {**shown, "row": self.row}
 
@@ -60,9 +61,9 @@ class Source:
     Attributes:
         documents: in the order of the files.
         problems: rows that could not be read.
-        task: what the format declares; None where it declares none.
-        classes: the classes that the source declares, in order; None where it declares none.
-        notes: remarks for the person, one line each.
+        task: the task that the format declares, if any.
+        classes: the classes that the source declares, in order, if any.
+        notes: remarks for the user, one line each.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -75,16 +76,16 @@ class Source:
         self.problems.append(Problem(file, row, what, str(content)[:1000]))
 
     def bad_row(self, file: str, row: int, bad: BadRow) -> None:
-        """A row of a table that cannot be read."""
+        """Report a row of a table that cannot be read."""
         hint = "; set data.encoding or data.fallback_encoding" if bad.not_decoded else ""
         self.problem(file, row, bad.what + hint, bad.content)
 
 
 def locate(path: str, what: str) -> Path:
-    """The path that `path` names; `package:NAME/sub/folder` is looked up in an installed package, unimported.
+    """The path that `path` names; `package:NAME/sub/folder` is a folder of an installed package, which is not imported.
 
     Raises:
-        InputMissing: there is no such file, folder or package.
+        InputMissing: the file, folder or package does not exist.
     """
     if path.startswith("package:"):
         place = path.removeprefix("package:")
@@ -104,26 +105,78 @@ def locate(path: str, what: str) -> Path:
     return located
 
 
-def label_list(source: Source, file: str, row: int, values: Iterable[Any], content: object) -> list[str] | None:
-    """Class names as stripped text, each once; None (and a problem) where a value is no name."""
-    names: list[str] = []
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-            source.problem(file, row, f"expected a class name, found {value!r}", content)
+@dataclass(slots=True)
+class SourceRow:
+    """One row of a source: reads its fields, and reports what is wrong with them.
+
+    Attributes:
+        source: collects the documents and problems.
+        file, row: where the row is.
+        content: the row itself, for the file of rejected rows.
+        bad: whether a problem was reported.
+    """
+
+    source: Source
+    file: str
+    row: int
+    content: Any
+    bad: bool = False
+
+    def problem(self, what: str) -> None:
+        self.source.problem(self.file, self.row, what, self.content)
+        self.bad = True
+
+    def class_names(self, values: Iterable[Any]) -> list[str]:
+        """The class names as stripped text, each once; a value that is not a name is a problem."""
+        names: list[str] = []
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+                self.problem(f"expected a class name, found {value!r}")
+                return []
+            if (name := str(value).strip()) not in names:
+                names.append(sys.intern(name))  # One string per class, not one per document.
+        return names
+
+    def split_name(self, value: Any) -> str | None:
+        """The split that `value` names; None where it is empty. Any other value is a problem."""
+        if value is None or not str(value).strip():
             return None
-        if (name := str(value).strip()) not in names:
-            names.append(sys.intern(name))  # One text a class, not one a document.
-    return names
+        name = SPLIT_NAMES.get(str(value).strip().lower())
+        if name is None:
+            self.problem(f"expected train, validation or test as the split, found {value!r}")
+        return name
 
+    def optional(self, name: str | None, remedy: str = "") -> str | None:
+        """A field (id, language or group) as stripped text; None where it is absent or empty."""
+        value = self.content.get(name) if name else None
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not (value is None or isinstance(value, str) or number):
+            self.problem(f"expected text or a number as {name}, found {value!r:.100}{remedy}")
+            return None
+        return None if value is None else str(value).strip() or None
 
-def split_name(source: Source, file: str, row: int, value: Any) -> str | None:
-    """The split that `value` names; None where it is empty; a problem where it names none."""
-    if value is None or not str(value).strip():
-        return None
-    name = SPLIT_NAMES.get(str(value).strip().lower())
-    if name is None:
-        source.problem(file, row, f"expected train, validation or test as split, found {value!r}", value)
-    return name
+    def add(
+        self, settings: TableSettings | HubSettings, labels: Iterable[Any], split: str | None, split_field: str | None
+    ) -> None:
+        """Add the document of this row, which is a record of fields, unless it has a problem.
+
+        Args:
+            split: the split of the file; None where `split_field`, or else a draw, decides.
+        """
+        names = self.class_names(labels)
+        named = self.split_name(self.content.get(split_field)) if split_field else None
+        optional = [
+            self.optional(getattr(settings, field), f"; data.{field}=null ignores the field")
+            for field in ("id_field", "language_field", "group_field")
+        ]
+        if self.bad:
+            return
+        if settings.text_field not in self.content:
+            found = ", ".join(self.content) or "no fields"
+            self.problem(f"missing field {settings.text_field}, found {found}; set data.text_field to the text's field")
+            return
+        text = self.content[settings.text_field]
+        self.source.documents.append(Document(self.file, self.row, text, names, split or named, *optional))
 
 
 def split_files(settings: TableSettings) -> Iterator[tuple[Path, str | None]]:
@@ -131,52 +184,3 @@ def split_files(settings: TableSettings) -> Iterator[tuple[Path, str | None]]:
     for split in ("train", "validation", "test"):
         if (name := getattr(settings, split)) is not None:
             yield locate(name, f"data.{split}"), None if split == "train" else split
-
-
-def add_record(
-    record: dict[str, Any], labels: list[Any], file: str, row: int, split: str | None, settings: TableSettings,
-    source: Source,
-) -> None:  # fmt: skip
-    """Add the document of a record with these labels, or the problem that keeps it out."""
-    names = label_list(source, file, row, labels, record)
-    problems = len(source.problems)
-    named = split_name(source, file, row, record.get(settings.split_field)) if settings.split_field else None
-    identity, language, group = optional_fields(record, file, row, settings, source)
-    if names is None or len(source.problems) > problems:
-        return
-    if settings.text_field not in record:
-        what = f"no field {settings.text_field}, found {', '.join(record) or 'none'}; data.text_field= names another"
-        source.problem(file, row, what, record)
-        return
-    text = record[settings.text_field]
-    source.documents.append(Document(file, row, text, names, split or named, identity, language, group))
-
-
-def optional_fields(
-    record: dict[str, Any], file: str, row: int, settings: TableSettings | HubSettings, source: Source
-) -> tuple[str | None, str | None, str | None]:
-    """Id, language and group of a record as text; None where one is absent or empty, or is a problem."""
-
-    def text(setting: str, name: str | None) -> str | None:
-        value = record.get(name) if name else None
-        if (wrong := not_text(value)) is not None:
-            what = f"expected text or a number as {name}, found {wrong}; data.{setting}=null leaves the field unread"
-            source.problem(file, row, what, record)
-        return as_text(value)
-
-    return (
-        text("id_field", settings.id_field),
-        text("language_field", settings.language_field),
-        text("group_field", settings.group_field),
-    )
-
-
-def not_text(value: Any) -> str | None:
-    """What an optional field holds where it is neither absent nor text nor a number."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return None if value is None or isinstance(value, str) or number else repr(value)[:100]
-
-
-def as_text(value: Any) -> str | None:
-    """An optional field (id, language, group) as text; None where it is absent or empty."""
-    return None if value is None or str(value).strip() == "" else str(value).strip()

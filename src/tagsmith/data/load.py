@@ -1,4 +1,4 @@
-"""Read, check, order the classes, split: the way of a document into the DatasetDict."""
+"""Read, check, order the classes, split: from a source to the DatasetDict."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,13 +24,13 @@ from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.core.schema import Schema, Task, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
-from tagsmith.data.changed import Undivided, change_classes, change_tags
+from tagsmith.data.changed import Unresolved, change_classes, change_tags
 from tagsmith.data.check import check, same_text
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document, Problem, Source
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
-from tagsmith.data.tagged import PersonsTags, apply_tags, check_against, read_tagged
+from tagsmith.data.tagged import KnownClasses, ManualTags, apply_tags, check_against, read_tagged
 
 SPLITS = ("train", "validation", "test")
 
@@ -48,13 +48,13 @@ class TaggedData:
     """Tagged documents, ready to be encoded.
 
     Attributes:
-        splits: train, and validation and test where there are such documents; columns `id`, `text`, `labels`
+        splits: train, and validation and test where they have documents; columns `id`, `text`, `labels`
             (ClassLabel, or List of ClassLabel), and `language` and `group` where any document has one.
-        rejected: rows that were left out because of `data.on_bad_row=skip`.
-        notes: remarks for the person, one line each.
+        rejected: rows that `data.on_bad_row=skip` left out.
+        notes: remarks for the user, one line each.
         out_of_scope: texts of none of the classes, to test on.
-        undivided: a line each for documents of classes that `data.schema_changes` splits.
-        changes: what it holds.
+        unresolved: one record per untagged document of a class that `data.schema_changes` splits.
+        changes: what `data.schema_changes` holds.
     """
 
     splits: datasets.DatasetDict
@@ -62,7 +62,7 @@ class TaggedData:
     rejected: list[Problem]
     notes: list[str]
     out_of_scope: list[str] = field(default_factory=list)
-    undivided: list[dict[str, Any]] = field(default_factory=list)
+    unresolved: list[dict[str, Any]] = field(default_factory=list)
     changes: SchemaChanges | None = None
 
 
@@ -70,9 +70,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     """Load the tagged documents that `settings` name.
 
     Raises:
-        InputMissing: a file or folder is not there.
-        DataError: rows are wrong (all of them are listed, with file and row) and `on_bad_row` is error, or too
-            little is left to train on.
+        InputMissing: a file or folder does not exist.
+        DataError: rows are bad (all of them are listed, with file and row) and `on_bad_row` is error, or too
+            few documents are left to train on.
     """
     try:
         source = READERS[type(settings)](settings)
@@ -81,31 +81,31 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
     changes = SchemaChanges.read(Path(settings.schema_changes)) if settings.schema_changes is not None else None
-    undivided = Undivided()
+    unresolved = Unresolved()
     if changes is not None:
         declared = change_classes(source.documents, declared, changes)
-        source.documents, undivided = change_tags(source.documents, task, changes)
+        source.documents, unresolved = change_tags(source.documents, task, changes)
     problems = source.problems + check(source.documents, task, declared)
-    tags = _persons_tags(settings, source, task, declared, problems, changes)
+    tags = _manual_tags(settings, source, declared, problems, task, changes)
     problems += tags.problems
     if problems and settings.on_bad_row is OnBadRow.error:
         headline = (
-            f"{counted(len(problems), 'problem')} in the tagged data (data.on_bad_row=skip leaves such rows out):"
+            f"{counted(len(problems), 'problem')} in the tagged data (data.on_bad_row=skip leaves these rows out):"
         )
         raise DataError(listing(headline, [str(problem) for problem in problems]))
     if not source.documents and not problems:
-        raise DataError("The data holds no document: look at what the data. settings name.")
+        raise DataError("The data holds no documents; check the files that the data. settings name.")
     if task is None:
-        raise DataError("The data holds no label, so it does not say its task: set task=single_label or multi_label.")
+        raise DataError("The data holds no labels, so its task is unknown; set task=single_label or task=multi_label.")
     bad = {(problem.file, problem.row) for problem in problems}
-    by_person = undivided.divide(tag for tag in tags.documents if (tag.file, tag.row) not in bad)
+    manual = unresolved.resolve(tag for tag in tags.documents if (tag.file, tag.row) not in bad)
     documents = [
         document
         for document in source.documents
-        if (document.file, document.row) not in bad and id(document) not in undivided.waiting
+        if (document.file, document.row) not in bad and id(document) not in unresolved.pending
     ]
     if not documents:
-        raise DataError("The data holds no tagged document that can be used.")
+        raise DataError("The data holds no usable tagged documents.")
     schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
     _require_classes(schema)
     earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
@@ -113,31 +113,37 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     usable = documents
     documents, notes = assign(documents, indicators, settings.test_share, settings.validation_share, seed, earlier)
     if settings.tagged:
-        # After the splits are drawn: a tag of a person moves no other document from one split to another.
-        documents, told = apply_tags(by_person, usable, documents)
-        notes += [told, *([f"data.tagged: {counted(tags.waiting, 'line')} without a tag."] if tags.waiting else [])]
+        # After the splits are drawn, so that manual tags move no document from one split to another.
+        documents, note = apply_tags(manual, usable, documents)
+        notes.append(note)
+        if tags.untagged:
+            notes.append(f"data.tagged: {counted(tags.untagged, 'line')} not tagged yet.")
     _require_enough(documents, schema)
-    _name(documents)
-    _name(undivided.documents)
-    notes = source.notes + undivided.notes() + notes + _class_notes(documents, schema)
+    _assign_ids(documents)
+    _assign_ids(unresolved.documents)
+    notes = source.notes + unresolved.notes() + notes + _class_notes(documents, schema)
     if bad:
-        notes.append(f"Left out: {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
-    foreign = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
+        notes.append(f"Left out {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
+    out_of_scope = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
     splits = _dataset_dict(documents, schema)
-    return TaggedData(splits, schema, problems, notes, foreign, undivided.lines(), changes)
+    return TaggedData(splits, schema, problems, notes, out_of_scope, unresolved.lines(), changes)
 
 
-def _persons_tags(
-    settings: DataSettings, source: Source, task: Task | None, declared: Sequence[str] | None, problems: list[Problem],
+def _manual_tags(
+    settings: DataSettings,
+    source: Source,
+    declared: Sequence[str] | None,
+    problems: list[Problem],
+    task: Task | None,
     changes: SchemaChanges | None,
-) -> PersonsTags:  # fmt: skip
-    """What `data.tagged` holds; a class that is neither declared nor that of a usable document is a problem."""
+) -> ManualTags:
+    """What `data.tagged` holds; a class that is neither declared nor used by a usable document is a problem."""
     if not settings.tagged:
-        return PersonsTags()
+        return ManualTags()
     bad = {(problem.file, problem.row) for problem in problems}
     usable = [document for document in source.documents if (document.file, document.row) not in bad]
-    known = declared if declared is not None else {name for document in usable for name in document.labels}
-    tags = read_tagged(settings.tagged, task, known, changes)
+    known = set(declared) if declared is not None else {name for document in usable for name in document.labels}
+    tags = read_tagged(settings.tagged, KnownClasses(known, task, changes))
     tags.problems += check_against(tags.documents, usable)
     return tags
 
@@ -154,7 +160,7 @@ def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int
 
 def _held_out(run: Path) -> HeldOut:
     if not (run / "data").is_dir():
-        raise InputMissing(f"data.split_from={run}: expected a run; it has no folder `data`.")
+        raise InputMissing(f"data.split_from={run}: expected the folder of a run, found no folder `data` in it.")
     try:
         splits = load_documents(run / "data")
     except DataError as error:
@@ -169,7 +175,7 @@ def _require_classes(schema: Schema) -> None:
     if schema.task is Task.single_label and len(schema.classes) < 2:
         raise DataError(f"Single-label data needs at least two classes, found {', '.join(schema.classes) or 'none'}.")
     if not schema.classes:
-        raise DataError("The data holds no label; multi-label data needs at least one class.")
+        raise DataError("The data holds no labels; multi-label data needs at least one class.")
 
 
 def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
@@ -178,8 +184,8 @@ def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
     if not train or len(seen) < (2 if schema.task is Task.single_label else 1):
         raise DataError(
             f"The training split holds {counted(len(train), 'document')} of the classes "
-            f"{', '.join(sorted(seen)) or 'none'}: "
-            "too little to train on. Tag more, or draw less with data.test_share= and data.validation_share=."
+            f"{', '.join(sorted(seen)) or 'none'}, too few to train on. Tag more documents, or lower data.test_share "
+            "and data.validation_share."
         )
 
 
@@ -192,22 +198,20 @@ def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
     unseen = [name for name in schema.classes if not counts["train"][name]]
     notes = []
     if in_test := [name for name in unseen if held_out[name]]:
-        notes.append(
-            f"Found in held-out documents alone, so not to be learned: {counted(len(in_test), 'class')}: "
-            f"{', '.join(in_test)}."
-        )
+        found = f"({len(in_test):,}): {', '.join(in_test)}"
+        notes.append(f"Classes found only in held-out documents, which the model cannot learn {found}.")
     if nowhere := [name for name in unseen if not held_out[name]]:
-        notes.append(f"Without any document: {counted(len(nowhere), 'declared class')}: {', '.join(nowhere)}.")
+        notes.append(f"Declared classes without documents ({len(nowhere):,}): {', '.join(nowhere)}.")
     if counts["test"]:
         untested = [name for name in schema.classes if counts["train"][name] and not counts["test"][name]]
         if untested:
-            without = counted(len(untested), "class")
-            notes.append(f"Without a test document, so without a figure: {without}: {', '.join(untested)}.")
+            found = f"({len(untested):,}): {', '.join(untested)}"
+            notes.append(f"Classes without test documents, which cannot be evaluated {found}.")
     return notes
 
 
-def _name(documents: Sequence[Document]) -> None:
-    """Give documents without an id one that says where they stand: `train.jsonl:17`."""
+def _assign_ids(documents: Sequence[Document]) -> None:
+    """Give documents without an id their file and row as id: `train.jsonl:17`."""
     names = {file: Path(file).name for file in {document.file for document in documents}}
     files = Counter(names.values())
     taken = {document.id for document in documents}
@@ -239,7 +243,7 @@ def _dataset_dict(documents: Sequence[Document], schema: Schema) -> datasets.Dat
         }
         labels = [sorted(ids[name] for name in document.labels) for document in part]
         columns["labels"] = labels if schema.multi_label else [label[0] for label in labels]
-        # Not Dataset.from_dict, which looks at each value by itself.
+        # Faster than Dataset.from_dict, which inspects each value.
         schema_of_table = datasets.Features({name: features[name] for name in columns}).arrow_schema
         table = pa.table(columns, schema=schema_of_table)
         splits[split] = datasets.Dataset(datasets.table.InMemoryTable(table))

@@ -1,4 +1,4 @@
-"""Tagged documents from a labels file of Azure custom text classification and the text files beside it."""
+"""Tagged documents from a labels file of Azure custom text classification and its text files."""
 
 import json
 from pathlib import Path, PurePath
@@ -8,7 +8,7 @@ from tagsmith.config.settings import AzureSettings
 from tagsmith.core.errors import DataError, counted
 from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task
-from tagsmith.data.documents import Document, Source, as_text, label_list, locate, not_text, split_name
+from tagsmith.data.documents import Document, Source, SourceRow, locate
 
 KINDS = {
     "customsinglelabelclassification": Task.single_label,
@@ -17,11 +17,11 @@ KINDS = {
 
 
 def read(settings: AzureSettings) -> Source:
-    """Kind, classes and the Train/Test of each document come from the labels file.
+    """Read the labels file, which declares the task, the classes and the split of each document.
 
     Raises:
-        InputMissing: no such file or folder.
-        DataError: the file is no labels file of the two classification kinds.
+        InputMissing: the file or folder does not exist.
+        DataError: the file is not a labels file of a classification project.
     """
     path = locate(settings.path, "data.path")
     folder = locate(settings.texts, "data.texts") if settings.texts else path.parent
@@ -47,15 +47,15 @@ def read(settings: AzureSettings) -> Source:
     source.classes = list(dict.fromkeys(classes))
     places: dict[str, int] = {}
     for position, entry in enumerate(documents, 1):
+        row = SourceRow(source, f"{path}#documents", position, entry)
         location = entry.get("location") if isinstance(entry, dict) else None
         if isinstance(location, str) and (first := places.setdefault(location, position)) != position:
-            where = f"{path}#documents"
-            source.problem(where, position, f"{location!r} stands already at {where}:{first}", entry)
+            row.problem(f"duplicate location {location!r}, first used at {row.file}:{first}")
         else:
-            _add(path, folder, position, entry, task, settings, source)
+            _add(path, folder, row, task, settings)
     untagged = sum(text.name not in places for text in folder.glob("*.txt"))
     if untagged:
-        source.notes.append(f"{folder}: left out, because not in the labels file: {counted(untagged, 'text file')}.")
+        source.notes.append(f"{folder}: left out {counted(untagged, 'text file')} that the labels file does not list.")
     return source
 
 
@@ -70,7 +70,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _categories(entries: Any) -> list[str] | None:
-    """The names in a list of {"category": name}; None where it is no such list."""
+    """The names in a list of {"category": name}; None where the list has another form."""
     if not isinstance(entries, list):
         return None
     names = [entry.get("category") if isinstance(entry, dict) else None for entry in entries]
@@ -79,45 +79,36 @@ def _categories(entries: Any) -> list[str] | None:
     return [str(name).strip() for name in names]
 
 
-def _add(
-    path: Path, folder: Path, position: int, entry: Any, task: Task, settings: AzureSettings, source: Source
-) -> None:
-    where = f"{path}#documents"
+def _add(path: Path, folder: Path, row: SourceRow, task: Task, settings: AzureSettings) -> None:
+    entry = row.content
     if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
-        source.problem(where, position, "expected an object with a `location`", entry)
-        return
-    # In a multi-label project too, a document of one class may carry the single-label form.
+        return row.problem("expected an object with a `location`")
+    # In a multi-label project too, a document of one class may have the single-label form.
     tags = entry.get("class" if task is Task.single_label or "classes" not in entry else "classes")
     names = _categories([tags] if isinstance(tags, dict) else (tags or []))
     if names is None:
-        source.problem(where, position, 'expected the class as {"category": NAME}', entry)
-        return
-    inside = PurePath(entry["location"])
+        return row.problem('expected the class as {"category": NAME}')
+    location = entry["location"]
+    inside = PurePath(location)
     if inside.is_absolute() or ".." in inside.parts:
-        what = f"expected a location inside {folder}, without a leading / and without .., found {entry['location']}"
-        source.problem(where, position, what, entry)
-        return
-    if (wrong := not_text(entry.get("language"))) is not None:
-        source.problem(where, position, f"expected text as language, found {wrong}", entry)
-        return
+        return row.problem(f"expected a relative location inside {folder}, without .., found {location}")
+    language = row.optional("language")
+    if row.bad:
+        return None
     text_file = folder / inside
     try:
-        there = text_file.is_file()
+        exists = text_file.is_file()
     except OSError:
-        there = False
-    if not there:
-        source.problem(where, position, f"{entry['location']} does not exist in {folder}", entry)
-        return
+        exists = False
+    if not exists:
+        return row.problem(f"{location} does not exist in {folder}")
     raw = text_file.read_bytes()
     text = decode(raw, settings.encoding, settings.fallback_encoding)
     if text is None:
-        source.problem(str(text_file), 1, f"not in {settings.encoding}; set data.encoding", raw[:200])
-        return
-    labels = label_list(source, where, position, names, entry)
-    problems = len(source.problems)
-    split = split_name(source, where, position, entry.get("dataset"))
-    if labels is None or len(source.problems) > problems:
-        return
-    language = as_text(entry.get("language"))
-    place = f"{path}#{entry['location']}"  # The mistake of a tag stands in the labels file.
-    source.documents.append(Document(place, position, text, labels, split, entry["location"], language))
+        what = f"cannot be decoded as {settings.encoding}; set data.encoding or data.fallback_encoding"
+        return row.source.problem(str(text_file), 1, what, raw[:200])
+    labels, split = row.class_names(names), row.split_name(entry.get("dataset"))
+    if not row.bad:
+        place = f"{path}#{location}"  # Where a wrong tag is to be corrected.
+        row.source.documents.append(Document(place, row.row, text, labels, split, location, language))
+    return None

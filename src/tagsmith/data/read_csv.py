@@ -1,4 +1,4 @@
-"""Tagged documents from comma- or tab-separated files: a header line, then a document a row."""
+"""Tagged documents from comma- or tab-separated files: a header line, then one document per row."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ from tagsmith.config.settings import CsvSettings
 from tagsmith.core.errors import DataError
 from tagsmith.core.rows import BadRow, delimited
 from tagsmith.core.schema import Task
-from tagsmith.data.documents import Source, add_record, split_files
+from tagsmith.data.documents import Source, SourceRow, split_files
 
 
 def read(settings: CsvSettings) -> Source:
-    """Read the files that the settings name; naming a label delimiter makes the task multi_label.
+    """Read the files that the settings name; setting a label delimiter makes the task multi_label.
 
     Raises:
-        InputMissing: a file is not there.
-        DataError: a file has no header with the named columns.
+        InputMissing: a file does not exist.
+        DataError: a file has no header with the required columns.
     """
     source = Source(task=Task.multi_label if settings.label_delimiter else Task.single_label)
     for path, split in split_files(settings):
@@ -29,10 +29,10 @@ def _read_file(path: Path, split: str | None, settings: CsvSettings, source: Sou
     found = [] if isinstance(header, BadRow) else list(header)
     if missing := [name for name in wanted if name not in found]:
         other = next((mark for mark in ";\t|," if len(found) == 1 and mark in found[0]), None)
-        mend = f"set 'data.delimiter=\"{other}\"'" if other else "name them with data.text_field=, data.label_field="
+        remedy = f"set 'data.delimiter=\"{other}\"'" if other else "set data.text_field and data.label_field"
         raise DataError(
             f"{path}: expected the columns {', '.join(wanted)}; missing {', '.join(missing)}; "
-            f"found {', '.join(found) or 'no header line'}; {mend}."
+            f"found {', '.join(found) or 'no header line'}; {remedy}."
         )
     for number, record in rows:
         if isinstance(record, BadRow):
@@ -41,5 +41,5 @@ def _read_file(path: Path, split: str | None, settings: CsvSettings, source: Sou
         tags = record[settings.label_field]
         labels = tags.split(settings.label_delimiter) if settings.label_delimiter else [tags]
         if not tags.strip():
-            labels = []  # An empty field names no class; an empty piece of one is a slip.
-        add_record(record, labels, str(path), number, split, settings, source)
+            labels = []  # An empty field names no class; an empty part between two delimiters is a mistake.
+        SourceRow(source, str(path), number, record).add(settings, labels, split, settings.split_field)

@@ -8,20 +8,20 @@ from tagsmith.config.settings import HubSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data.dataset_folders import DAMAGED
-from tagsmith.data.documents import Document, Source, label_list, locate, optional_fields
+from tagsmith.data.documents import Source, SourceRow, locate
 
 
 def read(settings: HubSettings) -> Source:
-    """Classes and task come from the features of the label column.
+    """Read the data set; its label column declares the classes and the task.
 
     Raises:
-        InputMissing: no such folder, or the hub does not have the data set or cannot be reached.
+        InputMissing: the folder does not exist, or the hub has no such data set or cannot be reached.
         DataError: the folder holds no data set, or a split or column is missing.
     """
     parts = _load(settings)
     if settings.train_split not in parts:
         raise DataError(
-            f"data.train_split={settings.train_split}: the data set has the splits {', '.join(parts)}; name one."
+            f"data.train_split={settings.train_split}: expected a split of the data set: {', '.join(parts)}."
         )
     source = Source()
     named = {"train": settings.train_split, "validation": settings.validation_split, "test": settings.test_split}
@@ -37,7 +37,7 @@ def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
         try:
             loaded = datasets.load_from_disk(str(folder))
         except DAMAGED as error:
-            raise DataError(f"{folder}: expected a folder saved with save_to_disk: {error}") from error
+            raise DataError(f"{folder}: expected a folder that save_to_disk wrote: {error}") from error
     else:
         assert settings.name is not None  # The settings have been validated.
         try:
@@ -48,7 +48,7 @@ def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
 
 
 def _class_label(feature: Any) -> tuple[bool, datasets.ClassLabel | None]:
-    """Whether the column is a list, and the ClassLabel in it, if it is one."""
+    """Whether the column holds lists, and its ClassLabel, if it has one."""
     many = isinstance(feature, datasets.List | datasets.LargeList)
     inner = feature.feature if many else feature
     return many, inner if isinstance(inner, datasets.ClassLabel) else None
@@ -58,7 +58,7 @@ def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: 
     if missing := [field for field in (settings.text_field, settings.label_field) if field not in part.features]:
         raise DataError(
             f"split {name}: missing the columns {', '.join(missing)}; found {', '.join(part.features)}. "
-            "Name them with data.text_field=, data.label_field=."
+            "Set data.text_field and data.label_field."
         )
     many, class_label = _class_label(part.features[settings.label_field])
     if source.task is None:
@@ -68,24 +68,18 @@ def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: 
     file = settings.name or settings.path or ""
     optional = (settings.id_field, settings.language_field, settings.group_field)
     wanted = {settings.text_field, settings.label_field, *(name for name in optional if name in part.features)}
-    part = part.select_columns([name for name in part.column_names if name in wanted])  # Decode no picture in vain.
+    part = part.select_columns([name for name in part.column_names if name in wanted])  # Other columns may hold images.
     for number, record in enumerate(part, 1):
+        row = SourceRow(source, f"{file}[{name}]", number, record)
         value = record[settings.label_field]
         values = value if many else [value]
-        # -1 is how data sets spell "no label", in test splits above all.
+        # Data sets spell "no label" as -1, mostly in test splits.
         values = [item for item in values or [] if item is not None and not (class_label and item == -1)]
         if not many and isinstance(value, str) and not value.strip():
             values = []
         if class_label is not None:
             if beyond := [item for item in values if item >= class_label.num_classes]:
-                what = f"label {beyond[0]} is beyond the {class_label.num_classes} classes of the column"
-                source.problem(f"{file}[{name}]", number, what, record)
+                row.problem(f"label {beyond[0]} is out of range; the column has {class_label.num_classes} classes")
                 continue
             values = class_label.int2str(values)
-        problems = len(source.problems)
-        place = f"{file}[{name}]"
-        labels = label_list(source, place, number, values, record)
-        identity, language, group = optional_fields(record, place, number, settings, source)
-        if labels is not None and len(source.problems) == problems:
-            text = record[settings.text_field]
-            source.documents.append(Document(place, number, text, labels, split, identity, language, group))
+        row.add(settings, values, split, None)

@@ -1,4 +1,4 @@
-"""Tagged documents from one folder a class, one text file a document (the format of BBC News)."""
+"""Tagged documents from one folder per class, one text file per document (the format of BBC News)."""
 
 from collections import Counter
 from pathlib import Path
@@ -16,7 +16,7 @@ def read(settings: TextFoldersSettings) -> Source:
     source = Source(task=Task.single_label)
     folders = _folders(root)
     if not folders:
-        raise DataError(f"{root}: expected one folder a class, found no folder.")
+        raise DataError(f"{root}: expected one folder per class, found no folders.")
     if all(folder.name.lower() in SPLIT_NAMES for folder in folders):
         for folder in folders:
             _read_classes(root, folder, SPLIT_NAMES[folder.name.lower()], settings, source)
@@ -24,7 +24,7 @@ def read(settings: TextFoldersSettings) -> Source:
         _read_classes(root, root, None, settings, source)
     shared = {name for name, count in Counter(d.id for d in source.documents).items() if count > 1}
     for document in source.documents:
-        if document.id in shared:  # Each split may count its own files.
+        if document.id in shared:  # The splits may number their files independently.
             document.id = Path(document.file).relative_to(root).as_posix()
     return source
 
@@ -39,15 +39,15 @@ def _read_classes(root: Path, folder: Path, split: str | None, settings: TextFol
         found = (path for path in class_folder.glob(settings.pattern) if path.is_file())
         files = {path.relative_to(class_folder).as_posix(): path for path in found}
         if not files:
-            source.notes.append(f"{class_folder}: holds no file named {settings.pattern}; the class has no document.")
+            source.notes.append(f"{class_folder}: no file matches {settings.pattern}, so the class has no documents.")
         for name in natural_order(files):
             path = files[name]
             raw = path.read_bytes()
             text = decode(raw, settings.encoding, settings.fallback_encoding)
             if text is None:
-                what = f"not in {settings.encoding}; set data.encoding or data.fallback_encoding"
+                what = f"cannot be decoded as {settings.encoding}; set data.encoding or data.fallback_encoding"
                 source.problem(str(path), 1, what, raw[:200])
                 continue
-            # The id is the path without its split folder: it stays when the document changes its split.
+            # The path without its split folder, so that the id stays the same when the document moves to another split.
             identity = path.relative_to(folder).as_posix()
             source.documents.append(Document(str(path), 1, text, [class_folder.name.strip()], split, identity))

@@ -1,4 +1,4 @@
-"""Texts without tags: a line each, or the text field of rows."""
+"""Texts without tags: one per line, or the text field of rows."""
 
 from tagsmith.config.settings import DataSettings
 from tagsmith.core.errors import DataError, SettingsError, listing
@@ -7,12 +7,12 @@ from tagsmith.data.documents import locate
 
 
 def read_texts(path: str, settings: DataSettings) -> list[str]:
-    """The texts of a .txt file (a line each), or of the text field of a .jsonl, .csv or .tsv file, each once.
+    """The different texts of a .txt file (one per line), or of the text field of a .jsonl, .csv or .tsv file.
 
     Raises:
-        InputMissing: there is no such file.
-        SettingsError: it is of another kind.
-        DataError: a row holds no text, or there is no row; all such rows are listed.
+        InputMissing: the file does not exist.
+        SettingsError: the file has another extension.
+        DataError: the file has no rows, or rows without text; all of them are listed.
     """
     file = locate(path, "data.out_of_scope")
     encoding = str(getattr(settings, "encoding", "utf-8"))
@@ -33,16 +33,15 @@ def read_texts(path: str, settings: DataSettings) -> list[str]:
         )
         if kind != ".jsonl":
             next(rows)  # The header.
-        texts, problems = [], []
         for number, record in rows:
             text = record.what if isinstance(record, BadRow) else record.get(field)
             if isinstance(record, BadRow) or not isinstance(text, str) or not text.strip() or is_broken(text):
-                found = text if isinstance(record, BadRow) else f"expected text as {field}, found {text!r:.60}"
+                found = text if isinstance(record, BadRow) else f"expected text in {field}, found {text!r:.60}"
                 problems.append(f"{file}:{number}: {found}")
             else:
                 texts.append(text)
     else:
         raise SettingsError(f"data.out_of_scope={path}: expected a .txt, .jsonl, .csv or .tsv file.")
     if problems or not texts:
-        raise DataError(listing(f"data.out_of_scope={path}: expected a text in each row:", problems or ["no row"]))
+        raise DataError(listing(f"data.out_of_scope={path}: expected a text in each row:", problems or ["no rows"]))
     return list(dict.fromkeys(texts))

@@ -16,12 +16,12 @@ from tagsmith.data.documents import Document
 
 HELD_OUT = ("test", "validation")
 FURTHER_HELD_OUT = (("train", "test"), ("validation", "test"), ("train", "validation"))
-"""(split, a split that is further held out): what the second knows, the first must not learn."""
+"""(split, a split held out from it): documents of the second must not appear in the first."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out documents of an earlier run, by split: ids, texts (in the form of `same_text`), groups."""
+    """The held-out documents of an earlier run by split: ids, texts (as `same_text` returns them) and groups."""
 
     ids: Mapping[str, Collection[str]]
     texts: Mapping[str, Collection[str]]
@@ -36,15 +36,15 @@ def assign(
     seed: int,
     earlier: HeldOut | None,
 ) -> tuple[list[Document], list[str]]:
-    """Set `split` on every document and leave out what would be learned by heart.
+    """Set `split` on every document, and leave out copies that would leak from one split to another.
 
     Args:
         documents: without problems (see `check`).
         indicators: int8 [documents, classes], 1 where a document has a class.
-        earlier: held-out documents of an earlier run; they are held out again, and nothing is drawn.
+        earlier: held-out documents of an earlier run, which are held out again; nothing is then drawn.
 
     Returns:
-        The documents that stay, and notes for the person.
+        The documents that are kept, and notes for the user.
     """
     notes: list[str] = []
     if earlier is not None:
@@ -66,14 +66,14 @@ def assign(
 
 
 def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -> list[Document]:
-    """Hold out again what the earlier run held out; leave out the rest of the groups of these documents."""
+    """Hold out the documents that the earlier run held out, and leave out other documents of their groups."""
     groups = {split: set(earlier.groups.get(split, ())) for split in HELD_OUT}
     repeated: set[int] = set()
     for document in documents:
-        # A given id names the document even where its text was edited; without one, the text does.
+        # The id identifies a document whose text was edited; without an id, the text does.
         text = same_text(document.text)
         document.split = document.split or "train"
-        for split in reversed(HELD_OUT):  # Test goes before validation.
+        for split in reversed(HELD_OUT):  # Test wins over validation.
             if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ()):
                 document.split = split
                 repeated.add(id(document))
@@ -84,26 +84,26 @@ def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -
         found = len({same_text(document.text) for document in again if document.split == split})
         known = len(earlier.texts.get(split, ()))
         if known:
-            documents_of_it = counted(known, f"{split} document")
-            notes.append(f"data.split_from: {found:,} of {documents_of_it} found in this data again.")
+            held_out_before = counted(known, f"{split} document")
+            notes.append(f"data.split_from: found {found:,} of {held_out_before} of that run in this data.")
     kept = list(documents)
     for split, held_out in FURTHER_HELD_OUT:
         siblings = {id(d) for d in kept if d.split == split and d.group in groups[held_out]} - repeated
         if siblings:
             left_out = counted(len(siblings), f"{split} document")
-            notes.append(f"data.split_from: left out {left_out} of groups with {held_out} documents in that run.")
+            notes.append(f"data.split_from: left out {left_out} whose group has {held_out} documents in that run.")
             kept = [d for d in kept if id(d) not in siblings]
     return kept
 
 
 def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: float, seed: int) -> NDArray[np.int64]:
-    """Positions of about `share` of the documents, with each class in proportion.
+    """Positions of about `share` of the documents, stratified by class.
 
     Documents of one group, and equal texts, are drawn together. Iterative stratification: Sechidis, Tsoumakas
     and Vlahavas, On the Stratification of Multi-Label Data, 2011.
     """
     units = _units([document.text for document in documents], [document.group for document in documents])
-    unit_indicators = _of_units(indicators, units)
+    unit_indicators = _unit_indicators(indicators, units)
     if len(unit_indicators) < 2:
         return np.zeros(0, dtype=np.int64)
     size = min(math.ceil(share * len(unit_indicators)), len(unit_indicators) - 1)
@@ -115,13 +115,12 @@ def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: fl
 def draw_folds(
     texts: Sequence[str], groups: Sequence[str | None], indicators: NDArray[np.int8], folds: int, seed: int
 ) -> NDArray[np.int64]:
-    """The fold of each document, int64 [documents], with each class in proportion in each of them.
+    """The fold of each document, int64 [documents], stratified by class.
 
-    Documents of one group, and equal texts, are in one fold. Where there are fewer units of such than folds, there are
-    fewer folds.
+    Documents of one group, and equal texts, share a fold. With fewer such units than `folds`, there are fewer folds.
     """
     units = _units(texts, groups)
-    unit_indicators = _of_units(indicators, units)
+    unit_indicators = _unit_indicators(indicators, units)
     folds = min(folds, len(unit_indicators))
     of_unit = np.zeros(len(unit_indicators), dtype=np.int64)
     if folds > 1:
@@ -132,7 +131,7 @@ def draw_folds(
 
 
 def _units(texts: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.int64]:
-    """The number of the unit of each document: documents that share a group or a text, directly or through others."""
+    """The unit of each document, int64 [documents]: documents linked by shared groups or texts form one unit."""
     numbers: dict[str, int] = {}
     of_text = np.asarray([numbers.setdefault(same_text(text), len(numbers)) for text in texts])
     grouped = [i for i, group in enumerate(groups) if group is not None]
@@ -148,9 +147,9 @@ def _units(texts: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.int
     return np.unique(component[: len(texts)], return_inverse=True)[1]
 
 
-def _of_units(indicators: NDArray[np.int8], units: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Which classes the documents of each unit have, int8 [units, classes]; of a single class a second column is 0."""
-    # The splitters take a single column for something else.
+def _unit_indicators(indicators: NDArray[np.int8], units: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Which classes the documents of each unit have, int8 [units, classes]; at least two columns, padded with 0."""
+    # The splitters do not take a single column for indicators.
     classes = indicators.shape[1]
     found = np.zeros((units.max() + 1, max(classes, 2)), dtype=np.int8)
     np.maximum.at(found[:, :classes], units, indicators)
@@ -158,7 +157,7 @@ def _of_units(indicators: NDArray[np.int8], units: NDArray[np.int64]) -> NDArray
 
 
 def _without_copies(documents: Sequence[Document], notes: list[str]) -> list[Document]:
-    """Drop documents whose text stands in a split that is further held out; say how many."""
+    """Drop documents whose text is in a split that is held out from theirs, and note how many."""
     texts = {split: {same_text(d.text) for d in documents if d.split == split} for split in HELD_OUT}
     kept = list(documents)
     for split, held_out in FURTHER_HELD_OUT:
@@ -166,7 +165,7 @@ def _without_copies(documents: Sequence[Document], notes: list[str]) -> list[Doc
         copies = {id(d) for d in kept if d.split == split and same_text(d.text) in known} if known else set()
         if copies:
             left_out = counted(len(copies), f"{split} document")
-            notes.append(f"Left out: {left_out} with the exact text of a {held_out} document.")
+            notes.append(f"Left out {left_out} with the same text as a {held_out} document.")
             kept = [d for d in kept if id(d) not in copies]
     return kept
 
@@ -177,4 +176,4 @@ def _note_shared_groups(documents: Sequence[Document], notes: list[str]) -> None
         if document.group is not None:
             groups.setdefault(document.group, set()).add(document.split or "")
     if divided := sum(len(splits) > 1 for splits in groups.values()):
-        notes.append(f"In more than one split, because these splits were given: {counted(divided, 'group')}.")
+        notes.append(f"Groups that span several of the given splits: {divided:,}.")

@@ -1,10 +1,9 @@
-"""Tags that a person has given in the queues of `scripts/improve.py`, and what they change in the documents."""
+"""Manual tags, as filled in in the queues of `scripts/improve.py`, and what they change in the documents."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from tagsmith.core.errors import SettingsError, counted
 from tagsmith.core.rows import BadRow, is_broken, json_lines
@@ -12,26 +11,41 @@ from tagsmith.core.schema import Task
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.changed import rename_tags
 from tagsmith.data.check import same_text
-from tagsmith.data.documents import Document, Problem, Source, as_text, label_list, locate, not_text
+from tagsmith.data.documents import Document, Problem, Source, SourceRow, locate
 
 
 @dataclass
-class PersonsTags:
+class ManualTags:
     """What the files hold.
 
     Attributes:
-        documents: a line with a tag each, as a document; its text is "" where the line has none.
+        documents: one per line with a tag; the text is "" where the line has none.
         problems: lines that cannot be used.
-        waiting: lines that no person has tagged yet.
+        untagged: lines without a tag so far.
     """
 
     documents: list[Document] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    waiting: int = 0
+    untagged: int = 0
+
+
+@dataclass(frozen=True)
+class KnownClasses:
+    """The classes that a manual tag may name.
+
+    Attributes:
+        names: the classes of the data; a tag with another name is a problem.
+        task: None where it is not known.
+        changes: where given, a tag may also name a class as it was before the changes.
+    """
+
+    names: Collection[str]
+    task: Task | None
+    changes: SchemaChanges | None = None
 
 
 def filled_in(place: Path) -> dict[Path, int]:
-    """The .jsonl files of a folder, or one such file, in which a person has filled in tags, with how many."""
+    """The number of tags filled in in a .jsonl file, or in each one of a folder that has any."""
     found = {}
     for path in [place] if place.is_file() else sorted(place.glob("*.jsonl")):
         count = sum(not isinstance(record, BadRow) and record.get("tag") is not None for _, record in json_lines(path))
@@ -40,27 +54,21 @@ def filled_in(place: Path) -> dict[Path, int]:
     return found
 
 
-def refuse_to_lose(place: Path, what_to_do: str) -> None:
-    """Raises: SettingsError where the folder, or the file, holds tags that a person has filled in."""
+def refuse_to_overwrite_tags(place: Path, remedy: str) -> None:
+    """Raises: SettingsError where the folder, or the file, holds tags that were filled in."""
     if filled := filled_in(place):
         found = ", ".join(f"{path} ({counted(count, 'tag')})" for path, count in filled.items())
-        raise SettingsError(f"A person has filled in tags: {found}. {what_to_do}")
+        raise SettingsError(f"Manual tags would be overwritten: {found}. {remedy}")
 
 
-def read_tagged(
-    paths: Sequence[str], task: Task | None, classes: Collection[str], changes: SchemaChanges | None = None
-) -> PersonsTags:
+def read_tagged(paths: Sequence[str], classes: KnownClasses) -> ManualTags:
     """Read files of lines with `tag` (text, or a list of texts; null: not tagged yet), `text` and `id`.
 
-    Args:
-        classes: those that there are; a tag of another name is a problem.
-        changes: tags may be of the classes before them.
-
     Raises:
-        InputMissing: a file is not there.
-        SettingsError: a file is of another kind, or named twice.
+        InputMissing: a file does not exist.
+        SettingsError: a file is not a .jsonl file, or is named twice.
     """
-    found, source, known = PersonsTags(), Source(), set(classes)
+    found, source = ManualTags(), Source()
     if len(set(paths)) < len(paths):
         raise SettingsError(f"data.tagged: expected each file once, found {', '.join(paths)}.")
     for name in paths:
@@ -68,68 +76,57 @@ def read_tagged(
         if path.is_dir() or path.suffix.lower() != ".jsonl":
             raise SettingsError(
                 f"data.tagged={path}: expected a .jsonl file such as scripts/improve.py writes; scripts/annotate.py "
-                "take makes one of what people have tagged elsewhere."
+                "take converts the export of a tagging tool to one."
             )
-        for row, record in json_lines(path):
+        for number, record in json_lines(path):
             if isinstance(record, BadRow):
-                source.problem(str(path), row, record.what, record.content)
+                source.problem(str(path), number, record.what, record.content)
             elif "tag" not in record:
-                source.problem(str(path), row, f"no field tag; found {', '.join(record) or 'none'}", record)
+                source.problem(
+                    str(path), number, f"expected a field tag, found {', '.join(record) or 'no fields'}", record
+                )
             elif record["tag"] is None:
-                found.waiting += 1
-            elif (document := _document(record, str(path), row, task, known, changes, source)) is not None:
+                found.untagged += 1
+            elif (document := _document(SourceRow(source, str(path), number, record), classes)) is not None:
                 found.documents.append(document)
     found.problems = source.problems + _conflicts(found.documents)
     return found
 
 
-def _document(
-    record: dict[str, Any], file: str, row: int, task: Task | None, known: set[str], changes: SchemaChanges | None,
-    source: Source,
-) -> Document | None:  # fmt: skip
-    """The document of a line with a tag; None, and its problems, where there are any."""
-    before = len(source.problems)
-    tag, text = record["tag"], record.get("text")
-    names = label_list(source, file, row, tag if isinstance(tag, list) else [tag], record)
-    if names is not None and changes is not None:
-        names = rename_tags(names, known, changes)
-    for name in names or ():
+def _document(row: SourceRow, classes: KnownClasses) -> Document | None:
+    """The document of a line with a tag, unless the line has problems."""
+    tag, text = row.content["tag"], row.content.get("text")
+    names = row.class_names(tag if isinstance(tag, list) else [tag])
+    readable, changes = not row.bad, classes.changes
+    if changes is not None:
+        names = rename_tags(names, classes.names, changes)
+    for name in names:
         if changes is not None and name in changes.split:
             parts = ", ".join(changes.split[name])
-            source.problem(
-                file, row, f"class {name!r} is split by data.schema_changes; expected one of {parts}", record
-            )
-        elif name not in known:
-            shown = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "")
-            source.problem(
-                file,
-                row,
-                f"unknown class {name!r}{_meant(name, known)}; there are {shown} (data.classes=[...] declares more)",
-                record,
-            )
-    if task is Task.single_label and names is not None and len(names) != 1:
-        source.problem(file, row, f"expected one tag, found {len(names)}", record)
-    for optional in ("id", "group"):
-        if (wrong := not_text(record.get(optional))) is not None:
-            source.problem(file, row, f"expected text or a number as {optional}, found {wrong}", record)
+            row.problem(f"class {name!r} is split by data.schema_changes; expected one of {parts}")
+        elif name not in classes.names:
+            row.problem(_unknown(name, classes.names))
+    if classes.task is Task.single_label and readable and len(names) != 1:
+        row.problem(f"expected one tag, found {len(names)}")
+    identity, group = row.optional("id"), row.optional("group")
     if text is not None and (not isinstance(text, str) or not text.strip() or is_broken(text)):
-        source.problem(file, row, f"expected text, found {text!r}"[:200], record)
-    elif text is None and as_text(record.get("id")) is None:
-        source.problem(file, row, "neither text nor id: nothing says which document is tagged", record)
-    if names is None or len(source.problems) > before:
+        row.problem(f"expected text, found {text!r}"[:200])
+    elif text is None and identity is None:
+        row.problem("expected text or id to identify the document, found neither")
+    if row.bad:
         return None
-    return Document(
-        file, row, text or "", names, None, as_text(record.get("id")), None, as_text(record.get("group"))
-    )  # fmt: skip
+    return Document(row.file, row.row, text or "", names, id=identity, group=group)
 
 
-def _meant(name: str, known: Collection[str]) -> str:
+def _unknown(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name, known, 1)
-    return f" (is {near[0]!r} meant?)" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    shown = ", ".join(sorted(known)[:10]) + (" ..." if len(known) > 10 else "")
+    return f"unknown class {name!r}{hint} The classes are {shown} (data.classes=[...] declares others)"
 
 
 def _conflicts(tagged: Sequence[Document]) -> list[Problem]:
-    """Lines that give one document different tags, or one id to different texts: all of them, as none goes first."""
+    """Every line that gives one document different tags, or one id to different texts: no line has precedence."""
     together: dict[tuple[str, str], list[Document]] = {}
     for document in tagged:
         if document.text:
@@ -142,26 +139,26 @@ def _conflicts(tagged: Sequence[Document]) -> list[Problem]:
         for line in lines:
             at = (line.file, line.row)
             if kind == "id" and len(texts) > 1:
-                found.setdefault(at, Problem(*at, f"id {value!r} stands with {len(texts)} different texts"))
+                found.setdefault(at, Problem(*at, f"id {value!r} is used for {len(texts)} different texts"))
             elif other := next((each for each in lines if set(each.labels) != set(line.labels)), None):
                 here, there = ("+".join(one.labels) or "no class" for one in (line, other))
-                what = f"one document tagged differently twice: {here} here, {there} at {other.file}:{other.row}"
+                what = f"the same document has different tags: {here} here, {there} at {other.file}:{other.row}"
                 found.setdefault(at, Problem(*at, what))
     order = {(document.file, document.row): i for i, document in enumerate(tagged)}
     return sorted(found.values(), key=lambda problem: order[problem.file, problem.row])
 
 
 def check_against(tagged: Sequence[Document], documents: Iterable[Document]) -> list[Problem]:
-    """Lines whose id is that of another text in the data, or that have an id alone, which the data does not know."""
+    """Lines whose id belongs to another text in the data, or that have only an id, which the data does not have."""
     wanted = {document.id for document in tagged} - {None}
     texts = {document.id: document.text for document in documents if document.id in wanted}
     problems = []
     for document in tagged:
         known = texts.get(document.id)
         if document.text and isinstance(known, str) and same_text(known) != same_text(document.text):
-            what = f"id {document.id!r} is that of another text in the data; give it another one, or leave it out"
+            what = f"id {document.id!r} belongs to another text in the data; change the id or leave it out"
         elif not document.text and known is None:
-            what = f"no text, and no document of the data has the id {document.id!r}"
+            what = f"the line has no text, and no document of the data has the id {document.id!r}"
         else:
             continue
         problems.append(Problem(document.file, document.row, what))
@@ -171,38 +168,37 @@ def check_against(tagged: Sequence[Document], documents: Iterable[Document]) -> 
 def apply_tags(
     tagged: Sequence[Document], everything: Sequence[Document], kept: Sequence[Document]
 ) -> tuple[list[Document], str]:
-    """Give training documents the tags of a person, and add documents that the data does not know.
+    """Replace the tags of training documents by manual ones, and add tagged documents that are new.
 
-    Held-out documents stay as they are, or figures of different runs could not be compared; a document is not added
-    beside its like there.
+    Held-out documents stay as they are, so that figures of different runs can be compared; a new document that equals
+    one of them, or belongs to its group, is not added.
 
     Args:
-        tagged: of `read_tagged`, without problems.
-        everything: the documents of the source.
-        kept: those that have a split.
+        tagged: manual tags without problems, as `read_tagged` returns them.
+        everything: all documents of the source.
+        kept: the documents that have a split.
 
     Returns:
-        All documents, and a note for the person.
+        All documents, and a note for the user.
     """
     by_text: dict[str, list[Document]] = {same_text(document.text): [] for document in tagged}
     by_id: dict[str | None, list[Document]] = {document.id: [] for document in tagged}
     for document in everything:
         if document.id is not None and document.id in by_id:
             by_id[document.id].append(document)
-        # The same form of the text again for each document of the source: only where something is to be found.
         if isinstance(document.text, str) and (same := same_text(document.text)) in by_text:
             by_text[same].append(document)
-    of_split = {id(document): document.split for document in kept}
+    split_of = {id(document): document.split for document in kept}
     held_out_groups = {document.group for document in kept if document.split != "train"} - {None}
     result, seen = list(kept), set()
     counts = dict.fromkeys(("replaced", "confirmed", "added", "held_out", "left_out"), 0)
     for tag in tagged:
         known = (by_id[tag.id] if tag.id is not None else []) + by_text.get(same_text(tag.text), [])
-        splits = {of_split.get(id(document)) for document in known}
+        splits = {split_of.get(id(document)) for document in known}
         if splits & {"test", "validation"} or (not known and tag.group in held_out_groups):
             counts["held_out"] += 1
         elif "train" in splits:
-            changed = [d for d in known if of_split.get(id(d)) == "train" and set(d.labels) != set(tag.labels)]
+            changed = [d for d in known if split_of.get(id(d)) == "train" and set(d.labels) != set(tag.labels)]
             for document in changed:
                 document.labels = list(tag.labels)
             counts["replaced" if changed else "confirmed"] += 1
@@ -217,11 +213,12 @@ def apply_tags(
 
 
 def _note(counts: dict[str, int]) -> str:
-    said = {
-        "added": f"{counted(counts['added'], 'training document')} added",
-        "replaced": f"the tags of {counts['replaced']:,} replaced",
-        "confirmed": f"those of {counts['confirmed']:,} confirmed",
-        "held_out": f"{counts['held_out']:,} not used, being held-out documents or of their groups",
-        "left_out": f"{counts['left_out']:,} not used, being left out of the training documents",
+    parts = {
+        "replaced": "replaced {}",
+        "confirmed": "confirmed {}",
+        "added": "added {} with a new document",
+        "held_out": "ignored {} of held-out documents or their groups",
+        "left_out": "ignored {} of documents left out of training",
     }
-    return "data.tagged: " + ("; ".join(said[name] for name, count in counts.items() if count) or "no tag") + "."
+    said = [parts[name].format(counted(count, "tag")) for name, count in counts.items() if count]
+    return f"data.tagged: {'; '.join(said) or 'no tags filled in'}."

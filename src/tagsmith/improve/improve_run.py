@@ -17,7 +17,7 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.data.tagged import refuse_to_lose
+from tagsmith.data.tagged import refuse_to_overwrite_tags
 from tagsmith.decision.calibration import temperature
 from tagsmith.decision.metrics import indicators, probabilities
 from tagsmith.evaluate.evaluate_run import rule_of_run
@@ -81,7 +81,7 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
             f"folds={settings.folds}: the run has {counted(len(splits['train']), 'training document')}."
         )
     if not settings.overwrite:
-        refuse_to_lose(
+        refuse_to_overwrite_tags(
             run.improve,
             "Train with data.tagged= and improve that run, move the files, or replace them with overwrite=true.",
         )

@@ -21,7 +21,7 @@ from tagsmith.core.files import remove_leftovers, replace_folder, write_json, wr
 from tagsmith.core.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.data.tagged import refuse_to_lose
+from tagsmith.data.tagged import refuse_to_overwrite_tags
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluate_split, rule_of_run
 from tagsmith.evaluate.tracking import require_mlflow, tracked
@@ -126,7 +126,7 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
     goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
     if not goes_on:
         for place in (run.undivided, run.improve):
-            refuse_to_lose(place, "Move them out of the run before it is replaced, or name another folder.")
+            refuse_to_overwrite_tags(place, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
         require_same(run, _settings_of_run(settings), defaults(settings))
@@ -170,8 +170,8 @@ def _create(settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: 
         tagged.schema.save(inside.schema)
         if tagged.out_of_scope:
             write_lines(inside.out_of_scope, ({"text": text} for text in tagged.out_of_scope))
-        if tagged.undivided:
-            write_lines(inside.undivided, tagged.undivided)
+        if tagged.unresolved:
+            write_lines(inside.undivided, tagged.unresolved)
         if tagged.rejected:
             write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
         save_architecture(inside.model, model)
