@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from tagsmith.config.settings import BestMetric, Recipe, TrainRun
 from tagsmith.core.errors import Interrupted
 from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import indicators
 from tagsmith.data.split import draw_folds
-from tagsmith.decision.metrics import indicators
 from tagsmith.train import auto
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
@@ -124,7 +124,7 @@ def test_documents_of_one_group_get_the_probe(settings: Make, tmp_path: Path) ->
 def test_folds_hold_each_class_in_proportion_and_keep_groups_and_copies_together() -> None:
     texts = [f"text {i // 2}" for i in range(120)]
     groups = [f"group {i // 8}" if i < 40 else None for i in range(120)]
-    truth = indicators([i // 2 % 3 for i in range(120)], 3, False)
+    truth = indicators([i // 2 % 3 for i in range(120)], 3)
     folds = draw_folds(texts, groups, truth, 3, 0)
     assert set(folds) == {0, 1, 2}
     for i in range(0, 120, 2):
@@ -138,6 +138,6 @@ def test_folds_hold_each_class_in_proportion_and_keep_groups_and_copies_together
 
 
 def test_fewer_units_than_folds() -> None:
-    truth = indicators([0, 0, 1, 1], 2, False)
+    truth = indicators([0, 0, 1, 1], 2)
     assert draw_folds(["a", "a", "b", "b"], [None] * 4, truth, 3, 0).max() == 1
     assert draw_folds(["a"] * 4, [None] * 4, truth, 3, 0).max() == 0

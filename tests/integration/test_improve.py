@@ -13,11 +13,10 @@ from tagsmith.bench.tagging.strategies import Situation, strategies
 from tagsmith.config.settings import STRATEGIES, CacheSettings, ImproveRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.decision.metrics import indicators
 from tagsmith.improve import improve_run
-from tagsmith.improve.acquisition import NEAR_COPY, unit_rows
+from tagsmith.improve.acquisition import NEAR_COPY, centred_unit_rows
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train.train_run import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
@@ -172,7 +171,7 @@ def test_a_strategy_chooses_different_documents_the_same_ones_again(name: str, m
     assert set(chosen.tolist()) <= set(range(100))
     assert chosen.tolist() == strategies(0.1)[name](now, 15, 3).tolist()
     assert len(strategies(0.1)[name](now, 500, 3)) == 100
-    unit = unit_rows(vectors)
+    unit = centred_unit_rows(vectors)
     assert (unit @ unit.T - 2 * np.eye(120)).max() < NEAR_COPY
 
 
@@ -196,7 +195,7 @@ def test_turned_tags_are_found_again(settings: Settings, tmp_path: Path) -> None
     schema = Schema.load(run.schema)
     part = load_documents(run.data, schema)["train"]
     random = np.random.default_rng(0)
-    truth = indicators(part["labels"][:], 3, False)
+    truth = indicators(part["labels"][:], 3)
     vectors = (truth @ random.normal(size=(3, 20)) * 3 + random.normal(size=(len(part), 20))).astype(np.float32)
     found = find_turned(vectors, truth, part["text"][:], folds_of(part, schema, 5, 0), 0.1, False, seed=0)
     assert found.turned == round(0.1 * len(part))

@@ -9,12 +9,12 @@ from tagsmith.improve.acquisition import (
     NEAR_COPY,
     Chosen,
     Reason,
+    centred_unit_rows,
     choose,
     doubtful_decisions,
     rarity,
     representatives,
     uncertainty,
-    unit_rows,
 )
 
 
@@ -88,7 +88,7 @@ def test_no_two_are_near_copies_while_others_are_left() -> None:
     copied = np.repeat(vectors, 5, axis=0) + np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32) * 0.01
     found = queue(np.repeat(scores, 5, axis=0), copied, 40, audit_share=0.2)
     assert len({chosen.position // 5 for chosen in found}) == 40
-    unit = unit_rows(copied)[[chosen.position for chosen in found]]
+    unit = centred_unit_rows(copied)[[chosen.position for chosen in found]]
     likeness = unit @ unit.T - 2 * np.eye(40)
     assert likeness.max() < NEAR_COPY
     # With nothing but copies the budget is still used up.

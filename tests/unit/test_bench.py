@@ -14,8 +14,7 @@ from tagsmith.bench.recipes import Measurement, compare, table, training_sets
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, draw
 from tagsmith.config.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
-from tagsmith.core.schema import Schema, Task
-from tagsmith.decision.metrics import indicators
+from tagsmith.core.schema import Schema, Task, indicators
 
 
 def test_every_recipe_is_a_contender() -> None:
@@ -24,7 +23,7 @@ def test_every_recipe_is_a_contender() -> None:
 
 def test_a_draw_holds_so_many_documents_of_each_class() -> None:
     labels = [0] * 50 + [1] * 20 + [2] * 5
-    truth = indicators(labels, 3, multi_label=False)
+    truth = indicators(labels, 3)
     drawn = draw(truth, 8, seed=0)
     assert truth[drawn].sum(axis=0).tolist() == [8, 8, 5]
     assert drawn.tolist() == sorted(set(drawn.tolist()))

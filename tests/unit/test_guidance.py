@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tagsmith.core.schema import indicators_of_names
 from tagsmith.decision.intervals import class_intervals
 from tagsmith.decision.metrics import figures
 from tagsmith.decision.significance import holm, more_than, proportions_differ
-from tagsmith.evaluate.guidance.collision_lines import beyond_chance, by_chance, confusions, indicators, merged
+from tagsmith.evaluate.guidance.collision_lines import beyond_chance, by_chance, confusions, merged
 from tagsmith.evaluate.guidance.guidance import Facts, guidance
 from tagsmith.evaluate.guidance.lines import KINDS, named
 from tagsmith.evaluate.report import guidance_text
@@ -37,7 +38,9 @@ class Case:
             }
             for i, (true, said) in enumerate(pairs)
         ]  # fmt: skip
-        truth, predicted = (indicators([row[key] for row in self.rows], classes) for key in ("labels", "predicted"))
+        truth, predicted = (
+            indicators_of_names([row[key] for row in self.rows], classes) for key in ("labels", "predicted")
+        )
         self.facts = Facts("runs/mine", "finetune", RULE, classes, multi_label)
         scores = np.where(predicted == 1, 0.9, 0.1).astype(np.float32)
         self.evaluation = {"split": "test", "threshold": 0.5 if multi_label else None}
@@ -194,7 +197,7 @@ def test_no_collision_one_way_or_by_chance() -> None:
 
 
 def test_classes_that_attract_errors_by_their_size_alone() -> None:
-    truth, predicted = (indicators([[name] for name in names], "abc") for names in ("aabbc", "babac"))
+    truth, predicted = (indicators_of_names([[name] for name in names], "abc") for names in ("aabbc", "babac"))
     assert confusions(truth, predicted, False).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     even = by_chance(truth, predicted, np.array([99, 99, 99]), False)
     assert even[0, 1] == pytest.approx(0.5)
@@ -224,7 +227,7 @@ def test_multi_label_collisions_are_missed_and_invented_pairs() -> None:
     assert line["classes"] == ["a", "b"]
     assert line["title"] == "a and b are predicted in each other's place: 7 documents."
     assert line["figure"]["accuracy_merged"] == 1
-    truth, predicted = (indicators([row[key] for row in case.rows], "abc") for key in ("labels", "predicted"))
+    truth, predicted = (indicators_of_names([row[key] for row in case.rows], "abc") for key in ("labels", "predicted"))
     # 4 documents lack a, and 4 of the 184 without b have b invented; and the other way round.
     chance = by_chance(truth, predicted, np.zeros(3), True)
     assert chance[0, 1] == pytest.approx(4 * 4 / (247 - 63))

@@ -8,8 +8,7 @@ import torch
 
 from tagsmith.config.settings import ClassWeights, Loss, TrainSettings
 from tagsmith.core.errors import SettingsError
-from tagsmith.core.schema import Task
-from tagsmith.decision.metrics import indicators
+from tagsmith.core.schema import Task, indicators
 from tagsmith.train.losses import DocumentLoss, class_weights
 
 CPU = torch.device("cpu")
@@ -25,8 +24,8 @@ def sigmoid(x: float) -> float:
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
 TOTAL = exp(2) + 1 + exp(-1)
-SINGLE = indicators([0, 2], 3, False)
-MULTI = indicators([[0], [1, 2]], 3, True)
+SINGLE = indicators([0, 2], 3)
+MULTI = indicators([[0], [1, 2]], 3)
 
 
 def test_cross_entropy_single_label() -> None:
@@ -89,7 +88,7 @@ def test_asymmetric_loss_is_for_multi_label_documents() -> None:
 
 
 def test_balanced_weights_single_label() -> None:
-    truth = indicators([0, 0, 0, 1], 3, False)
+    truth = indicators([0, 0, 0, 1], 3)
     weights = class_weights(truth, Task.single_label, ClassWeights.balanced)
     # 4 documents, 2 classes that occur: 4 / (2 * 3) and 4 / (2 * 1); the third has no document.
     assert weights[1].tolist() == pytest.approx([2 / 3, 2, 1])
@@ -97,21 +96,21 @@ def test_balanced_weights_single_label() -> None:
 
 
 def test_root_weights_have_mean_one_over_the_documents() -> None:
-    truth = indicators([0] * 9 + [1], 2, False)
+    truth = indicators([0] * 9 + [1], 2)
     weights = class_weights(truth, Task.single_label, ClassWeights.root)[1]
     assert (weights[0] * 9 + weights[1]) / 10 == pytest.approx(1)
     assert weights[1] / weights[0] == pytest.approx(3)
 
 
 def test_balanced_weights_multi_label_balance_present_and_absent() -> None:
-    truth = indicators([[0], [1], [1], [1]], 3, True)
+    truth = indicators([[0], [1], [1], [1]], 3)
     weights = class_weights(truth, Task.multi_label, ClassWeights.balanced)
     assert weights[1].tolist() == pytest.approx([2, 2 / 3, 1])
     assert weights[0].tolist() == pytest.approx([2 / 3, 2, 1])
 
 
 def test_weights_multiply_the_loss_of_a_document() -> None:
-    truth = indicators([0, 0, 0, 2], 3, False)
+    truth = indicators([0, 0, 0, 2], 3)
     plain = loss_of(Task.single_label, truth)(LOGITS, torch.tensor([0, 2]))
     weighted = loss_of(Task.single_label, truth, class_weights=ClassWeights.balanced)(LOGITS, torch.tensor([0, 2]))
     assert (weighted / plain).tolist() == pytest.approx([2 / 3, 2])

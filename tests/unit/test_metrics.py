@@ -4,8 +4,9 @@ import evaluate
 import numpy as np
 import pytest
 
+from tagsmith.core.schema import indicators
 from tagsmith.decision.evaluate_metric import ClassificationFigures
-from tagsmith.decision.metrics import decide, figures, indicators, probabilities
+from tagsmith.decision.metrics import decide, figures, probabilities
 
 METRIC = Path(__file__).parents[2] / "src" / "tagsmith" / "decision" / "evaluate_metric.py"
 
@@ -16,7 +17,7 @@ def test_single_label_by_hand() -> None:
         [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.9, 0.0], [0.1, 0.4, 0.5], [0.0, 0.0, 1.0]],
         dtype=np.float32,
     )
-    result = figures(scores, indicators([0, 0, 0, 1, 1, 2], 3, False), ["a", "b", "c"], False, 0.5)
+    result = figures(scores, indicators([0, 0, 0, 1, 1, 2], 3), ["a", "b", "c"], False, 0.5)
     assert result["documents"] == 6
     assert result["accuracy"] == pytest.approx(4 / 6)
     assert result["confusion_matrix"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
@@ -39,14 +40,14 @@ def test_single_label_by_hand() -> None:
 def test_the_worked_example_of_a_managed_service_that_prints_0_80() -> None:
     # The class comedy: 1 true positive, 0 false positives, 2 false negatives. F1 is 2 x 1 / (2 x 1 + 0 + 2) = 0.5.
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], dtype=np.float32)
-    comedy = figures(scores, indicators([0, 0, 0], 2, False), ["comedy", "drama"], False, 0.5)["classes"]["comedy"]
+    comedy = figures(scores, indicators([0, 0, 0], 2), ["comedy", "drama"], False, 0.5)["classes"]["comedy"]
     assert (comedy["true_positives"], comedy["false_positives"], comedy["false_negatives"]) == (1, 0, 2)
     assert comedy["f1"] == pytest.approx(0.5)
 
 
 def test_multi_label_by_hand() -> None:
     scores = np.array([[0.9, 0.6, 0.1], [0.4, 0.7, 0.2], [0.2, 0.1, 0.3], [0.5, 0.2, 0.1]], dtype=np.float32)
-    truth = indicators([[0], [0, 1], [], [0]], 3, True)
+    truth = indicators([[0], [0, 1], [], [0]], 3)
     result = figures(scores, truth, ["a", "b", "c"], True, 0.5)
     # predicted: {a, b}, {b}, {}, {a}
     assert result["accuracy"] == pytest.approx(2 / 4)
@@ -67,7 +68,7 @@ def test_multi_label_by_hand() -> None:
 
 def test_zero_divisions_are_zero_and_certain_mistakes_cost_much_but_not_infinitely_much() -> None:
     scores = np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32)
-    result = figures(scores, indicators([[0], []], 2, True), ["a", "b"], True, 0.5)
+    result = figures(scores, indicators([[0], []], 2), ["a", "b"], True, 0.5)
     assert result["classes"]["a"]["precision"] == 0
     assert result["classes"]["b"]["recall"] == 0
     assert result["micro"]["f1"] == 0
@@ -75,7 +76,7 @@ def test_zero_divisions_are_zero_and_certain_mistakes_cost_much_but_not_infinite
 
 
 def test_no_class_predicted_and_none_true_is_right() -> None:
-    result = figures(np.zeros((3, 2), dtype=np.float32), indicators([[], [], []], 2, True), ["a", "b"], True, 0.5)
+    result = figures(np.zeros((3, 2), dtype=np.float32), indicators([[], [], []], 2), ["a", "b"], True, 0.5)
     assert result["accuracy"] == 1
     assert result["macro"]["f1"] == 0
 
@@ -93,9 +94,7 @@ def test_a_score_at_the_threshold_is_predicted() -> None:
 @pytest.mark.parametrize(("config", "references"), [("single_label", [0, 1, 1]), ("multi_label", [[0], [0, 1], []])])
 def test_the_metric_module_loads_without_a_network(config: str, references: list[object]) -> None:
     scores = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]], dtype=np.float32)
-    expected = figures(
-        scores, indicators(references, 2, config == "multi_label"), ["a", "b"], config == "multi_label", 0.5
-    )
+    expected = figures(scores, indicators(references, 2), ["a", "b"], config == "multi_label", 0.5)
     loaded = evaluate.load(str(METRIC), config)
     assert loaded.compute(predictions=scores, references=references, classes=["a", "b"]) == expected
     batched = ClassificationFigures(config)
@@ -111,7 +110,7 @@ def test_an_unknown_configuration_is_refused() -> None:
 
 def test_multi_label_data_of_one_class() -> None:
     scores = np.array([[0.9], [0.8], [0.1], [0.2]], dtype=np.float32)
-    result = figures(scores, indicators([[0], [], [], []], 1, True), ["a"], True, 0.5)
+    result = figures(scores, indicators([[0], [], [], []], 1), ["a"], True, 0.5)
     row = result["classes"]["a"]
     assert (row["support"], row["true_positives"], row["false_positives"], row["true_negatives"]) == (1, 1, 1, 2)
     assert result["accuracy"] == pytest.approx(3 / 4)

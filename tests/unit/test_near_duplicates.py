@@ -6,11 +6,11 @@ import tracemalloc
 
 import pytest
 
+from tagsmith.data.check import folded_text
 from tagsmith.evaluate.analysis import near_duplicates as module
 from tagsmith.evaluate.analysis.near_duplicates import (
     Side,
     compared,
-    folded_text,
     near_duplicates,
     similar_pairs,
     similarity,

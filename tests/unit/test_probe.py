@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.decision.metrics import indicators
+from tagsmith.core.schema import indicators
 from tagsmith.model.probe import draw_documents, fit_head
 
 
@@ -15,7 +15,7 @@ def points(classes: int, each: int = 20) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_head_tells_classes_apart(classes: int) -> None:
     features, labels = points(classes)
-    weights, bias = fit_head(features, indicators(labels, classes, False), False, 100)
+    weights, bias = fit_head(features, indicators(labels, classes), False, 100)
     assert weights.shape == (classes, 6)
     assert ((features @ weights.T + bias).argmax(axis=1) == labels).all()
 
@@ -24,7 +24,7 @@ def test_two_classes_get_the_probabilities_of_the_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
     features, labels = points(2)
-    weights, bias = fit_head(features, indicators(labels, 2, False), False, 6.0)
+    weights, bias = fit_head(features, indicators(labels, 2), False, 6.0)
     logits = features @ weights.T + bias
     found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = LogisticRegression(C=1.0).fit(features, labels).predict_proba(features)
@@ -33,14 +33,14 @@ def test_two_classes_get_the_probabilities_of_the_regression() -> None:
 
 def test_a_class_without_a_document_is_not_predicted() -> None:
     features, labels = points(3)
-    weights, bias = fit_head(features, indicators(labels + (labels == 2), 5, False), False, 100)
+    weights, bias = fit_head(features, indicators(labels + (labels == 2), 5), False, 100)
     predicted = (features @ weights.T + bias).argmax(axis=1)
     assert set(predicted.tolist()) == {0, 1, 3}
 
 
 def test_multi_label_classes_with_no_or_every_document() -> None:
     features, labels = points(2)
-    truth = indicators([[label, 3] for label in labels], 4, True)
+    truth = indicators([[label, 3] for label in labels], 4)
     weights, bias = fit_head(features, truth, True, 100)
     predicted = (features @ weights.T + bias) > 0
     assert (predicted == truth).all()

@@ -7,7 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.rows import is_broken
@@ -74,6 +79,25 @@ class Schema:
         if stated != schema.hash:
             raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand; restore it.")
         return schema
+
+
+def indicators(labels: Sequence[Any], classes: int) -> NDArray[np.int8]:
+    """Class ids (one, or a list of them, per document) as int8 [documents, classes]: 1 where a document has a class."""
+    ids = [label if isinstance(label, list | tuple | np.ndarray) else (label,) for label in labels]
+    matrix = np.zeros((len(ids), classes), dtype=np.int8)
+    rows = np.repeat(np.arange(len(ids)), [len(some) for some in ids])
+    matrix[rows, np.fromiter(chain.from_iterable(ids), np.int64, len(rows))] = 1
+    return matrix
+
+
+def indicators_of_names(names: Sequence[Sequence[str]], classes: Sequence[str]) -> NDArray[np.int8]:
+    """As `indicators`, from the names of the classes of each document.
+
+    Raises:
+        KeyError: a name is not a class.
+    """
+    ids = {name: i for i, name in enumerate(classes)}
+    return indicators([[ids[name] for name in some] for some in names], len(classes))
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

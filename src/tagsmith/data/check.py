@@ -8,9 +8,20 @@ from tagsmith.data.documents import Document, Problem
 
 
 def same_text(text: str) -> str:
-    """The text with each run of white space as one space: two documents with equal forms are the same document."""
+    """The text with each run of white space as one space: two documents with equal forms are the same document.
+
+    Case counts, as a cased encoder reads it; compare `folded_text`.
+    """
     joined = " ".join(text.split())
     return text if joined == text else joined  # Most texts have that form already; this keeps no copy.
+
+
+def folded_text(text: str) -> str:
+    """`same_text` without case: the form in which texts are compared for likeness.
+
+    A person tags two texts that differ by case alone alike, although they are not the same document.
+    """
+    return " ".join(text.casefold().split())
 
 
 def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tagsmith.config.settings import (
     AzureSettings,
@@ -21,7 +19,7 @@ from tagsmith.config.settings import (
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
-from tagsmith.core.schema import Schema, Task, ordered_classes
+from tagsmith.core.schema import Schema, Task, indicators_of_names, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
@@ -109,9 +107,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
     _require_classes(schema)
     earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
-    indicators = _indicators(documents, schema)
+    has_class = indicators_of_names([document.labels for document in documents], schema.classes)
     usable = documents
-    documents, notes = assign(documents, indicators, settings.test_share, settings.validation_share, seed, earlier)
+    documents, notes = assign(documents, has_class, settings.test_share, settings.validation_share, seed, earlier)
     if settings.tagged:
         # After the splits are drawn, so that manual tags move no document from one split to another.
         documents, note = apply_tags(manual, usable, documents)
@@ -146,16 +144,6 @@ def _manual_tags(
     tags = read_tagged(settings.tagged, KnownClasses(known, task, changes))
     tags.problems += check_against(tags.documents, usable)
     return tags
-
-
-def _indicators(documents: Sequence[Document], schema: Schema) -> NDArray[np.int8]:
-    """int8 [documents, classes]: 1 where a document has a class."""
-    indicators = np.zeros((len(documents), len(schema.classes)), dtype=np.int8)
-    ids = schema.label2id
-    rows = np.repeat(np.arange(len(documents)), [len(document.labels) for document in documents])
-    columns = np.fromiter((ids[name] for document in documents for name in document.labels), np.int64, len(rows))
-    indicators[rows, columns] = 1
-    return indicators
 
 
 def _held_out(run: Path) -> HeldOut:

@@ -9,7 +9,8 @@ import datasets
 import evaluate
 import numpy as np
 
-from tagsmith.decision.metrics import figures, indicators
+from tagsmith.core.schema import indicators
+from tagsmith.decision.metrics import figures
 
 
 class ClassificationFigures(evaluate.Metric):  # type: ignore[misc]
@@ -37,4 +38,4 @@ class ClassificationFigures(evaluate.Metric):  # type: ignore[misc]
     def _compute(self, predictions: Any, references: Any, classes: list[str], threshold: float = 0.5) -> Any:
         multi_label = self.config_name == "multi_label"
         scores = np.asarray(predictions, dtype=np.float32)
-        return figures(scores, indicators(references, len(classes), multi_label), classes, multi_label, threshold)
+        return figures(scores, indicators(references, len(classes)), classes, multi_label, threshold)

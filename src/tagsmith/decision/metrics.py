@@ -31,14 +31,6 @@ def decide(scores: Floats, multi_label: bool, threshold: float) -> NDArray[np.in
     return predicted
 
 
-def indicators(labels: Any, classes: int, multi_label: bool) -> NDArray[np.int8]:
-    """Labels (an id, or a list of ids, a document) as int8 [documents, classes]."""
-    matrix = np.zeros((len(labels), classes), dtype=np.int8)
-    for row, label in enumerate(labels):
-        matrix[row, label if multi_label else [label]] = 1
-    return matrix
-
-
 def figures(
     scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_label: bool, threshold: float,
     predicted: NDArray[np.int8] | None = None,

@@ -13,11 +13,11 @@ from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.files import write_json, write_lines
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.decision_figures import decision_figures
 from tagsmith.decision.evaluate_metric import ClassificationFigures
-from tagsmith.decision.metrics import figures, indicators, probabilities
+from tagsmith.decision.metrics import figures, probabilities
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
 from tagsmith.model.loaded_model import LoadedModel, load_trained
@@ -104,7 +104,7 @@ def evaluation_of(
         labels: ids, or lists of ids.
     """
     one = schema.multi_label and len(set(rule.thresholds)) == 1
-    truth = indicators(labels, len(schema.classes), schema.multi_label)
+    truth = indicators(labels, len(schema.classes))
     scores = rule.scores(logits)
     return {
         "threshold": rule.thresholds[0] if one else None,

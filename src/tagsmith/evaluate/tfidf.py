@@ -9,6 +9,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
+from tagsmith.core.schema import indicators
+
 
 def fit_and_predict(
     texts: Sequence[str], truth: NDArray[np.int8], new_texts: Sequence[str], multi_label: bool, seed: int
@@ -25,8 +27,7 @@ def fit_and_predict(
     if multi_label:
         return (margins(texts, truth, new_texts, seed) > 0).astype(np.int8)
     found = _pipeline(LinearSVC(random_state=seed)).fit(texts, truth.argmax(axis=1)).predict(new_texts)
-    predicted: NDArray[np.int8] = np.eye(truth.shape[1], dtype=np.int8)[found]
-    return predicted
+    return indicators(found, truth.shape[1])
 
 
 def margins(texts: Sequence[str], truth: NDArray[np.int8], new_texts: Sequence[str], seed: int) -> NDArray[np.float32]:

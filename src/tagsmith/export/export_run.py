@@ -19,9 +19,8 @@ from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom
 from tagsmith.core.errors import DataError, SettingsError, counted, listing
 from tagsmith.core.files import replace_folder
 from tagsmith.core.run import RunFolder, git_commit
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluation_of, rule_of_run
 from tagsmith.evaluate.tracking import add_bundle
@@ -90,7 +89,7 @@ def export(settings: ExportRun) -> Path:
     scores = rule.scores(logits)
     decisions = rule.decide(scores, vectors)
     evaluation = {"split": split} | evaluation_of(rule, logits, decisions, None, part["labels"][:], schema)
-    truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+    truth = indicators(part["labels"][:], len(schema.classes))
     folded = fold(model.classifier, rule)
     exam = Exam(split, list(part["text"]), truth, schema, folded, Answers(scores, decisions))
 
@@ -244,7 +243,7 @@ def _training_documents(splits: Any, schema: Schema) -> dict[str, int]:
     """Training documents of each class."""
     if "train" not in splits:
         return {}
-    counts = indicators(splits["train"]["labels"][:], len(schema.classes), schema.multi_label).sum(axis=0)
+    counts = indicators(splits["train"]["labels"][:], len(schema.classes)).sum(axis=0)
     return dict(zip(schema.classes, map(int, counts), strict=True))
 
 

@@ -18,6 +18,8 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from tagsmith.decision.scope import unit_rows
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -90,12 +92,9 @@ def rarity(tagged: Ints) -> Floats:
     return np.asarray(((tagged.mean() + 1) / (tagged + 1)) ** RARE_COUNTS, dtype=np.float32)
 
 
-def unit_rows(vectors: Floats) -> Floats:
-    """Rows of length 1 about their common mean: in many encoders all documents lie in one direction from 0."""
-    if not len(vectors):
-        return vectors
-    centred = vectors - vectors.mean(axis=0)
-    return np.asarray(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9), dtype=np.float32)
+def centred_unit_rows(vectors: Floats) -> Floats:
+    """Rows of length 1 about their common mean: many encoders put all documents in one direction from the origin."""
+    return unit_rows(vectors - vectors.mean(axis=0)) if len(vectors) else vectors
 
 
 def choose(
@@ -118,7 +117,7 @@ def choose(
         tagged: int64 [classes], documents of each class that are tagged already.
         audit_share: of the budget.
     """
-    unit, budget = unit_rows(vectors), min(budget, len(scores))
+    unit, budget = centred_unit_rows(vectors), min(budget, len(scores))
     random = np.random.default_rng(seed)
     picks = _Picks(unit)
     audits = picks.take_from(random.permutation(len(scores)), math.floor(audit_share * budget + 0.5))

@@ -14,12 +14,12 @@ from tagsmith.config.settings import ImproveRun, Recipe
 from tagsmith.core.errors import SettingsError, counted, listing
 from tagsmith.core.files import replace_folder, write_json, write_lines
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_overwrite_tags
 from tagsmith.decision.calibration import temperature
-from tagsmith.decision.metrics import indicators, probabilities
+from tagsmith.decision.metrics import probabilities
 from tagsmith.evaluate.evaluate_run import rule_of_run
 from tagsmith.improve.acquisition import choose
 from tagsmith.improve.lines import next_lines, suggested_lines, suspected_lines
@@ -141,7 +141,7 @@ def _read_pool(settings: ImproveRun, splits: datasets.DatasetDict) -> Pool:
 
 def _training(part: datasets.Dataset, encoder: PretrainedEncoder, schema: Schema, settings: ImproveRun) -> _Training:
     vectors = encoder.vectors_of_split("train", part)
-    truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+    truth = indicators(part["labels"][:], len(schema.classes))
     folds = folds_of(part, schema, settings.folds, settings.seed)
     logits = out_of_fold(vectors, truth, folds, schema.multi_label, PROBE_C)
     return _Training(part, vectors, truth, folds, logits)

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import SettingsError
+from tagsmith.data.check import folded_text
 from tagsmith.decision.metrics import probabilities
+from tagsmith.improve.acquisition import centred_unit_rows
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -108,8 +110,7 @@ def with_near_copies(
     Args:
         vectors: float32 [documents, hidden].
     """
-    centred = vectors - vectors.mean(axis=0)
-    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    unit = centred_unit_rows(vectors)
     tags = np.unique(truth, axis=0, return_inverse=True)[1].reshape(-1)
     odds = np.asarray([one.odds for one in found])
     result = list(found)
@@ -134,7 +135,7 @@ def with_near_copies(
 
 def same_characters(one: str, other: str, most: int = 500) -> float:
     """Share of the characters that two texts have in common in the same order, from 0 to 1, of their first `most`."""
-    first, second = (" ".join(text.casefold().split())[:most] for text in (one, other))
+    first, second = (folded_text(text)[:most] for text in (one, other))
     return float(difflib.SequenceMatcher(None, first, second, autojunk=False).ratio())
 
 

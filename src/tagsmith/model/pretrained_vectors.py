@@ -18,9 +18,8 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.files import written_beside
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.split import draw_folds
-from tagsmith.decision.metrics import indicators
 from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.score import score
@@ -83,7 +82,7 @@ def _model_settings(run: RunFolder) -> ModelSettings:
 
 def folds_of(part: datasets.Dataset, schema: Schema, folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each document of a split, int64 [documents]; see `data.split.draw_folds`."""
-    truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+    truth = indicators(part["labels"][:], len(schema.classes))
     groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
     return draw_folds(part["text"], groups, truth, folds, seed)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from tagsmith.config.settings import CacheSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.progress import meter
-from tagsmith.decision.metrics import indicators
+from tagsmith.core.schema import indicators
 from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.packed import Packed, mean_by_group, tensors
 from tagsmith.model.processes import on_main
@@ -143,7 +143,7 @@ def encode_split(
 def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, model: LoadedModel) -> str:
     """How many documents of each class are longer than a window, and what became of the rest of them."""
     rule, schema = model.encoding.rule, model.schema
-    truth = indicators(labels, len(schema.classes), schema.multi_label)
+    truth = indicators(labels, len(schema.classes))
     longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
     by_class = ", ".join(
         f"{label} {int(truth[cut, i].sum()):,} of {int(truth[:, i].sum()):,}"

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from tagsmith.config.settings import TrainSettings
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.core.signals import noted
-from tagsmith.decision.metrics import indicators
 from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import Encoded, Part, score
@@ -51,7 +50,7 @@ class TaggedSplit:
 
     def truth(self, schema: Schema) -> NDArray[np.int8]:
         """Which classes each document has, int8 [documents, classes]."""
-        return indicators(self.labels, len(schema.classes), schema.multi_label)
+        return indicators(self.labels, len(schema.classes))
 
 
 def fit(

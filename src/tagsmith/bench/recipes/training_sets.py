@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.config.settings import BenchTrainRun
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators, indicators_of_names
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,13 @@ def prepare(settings: BenchTrainRun, folder: Path) -> Prepared:
     # a new process counts the peak of the one that started it as its own.
     from tagsmith import data
     from tagsmith.core.errors import SettingsError
-    from tagsmith.decision.metrics import indicators
 
     tagged = data.load(settings.data, settings.task, settings.seed)
     schema, splits = tagged.schema, tagged.splits
     if "test" not in splits:
         raise SettingsError("data.test_share=0: there is no test split to compare on; draw one, or name one.")
     train = [_record(row, schema) for row in splits["train"]]
-    truth = indicators(splits["train"]["labels"], len(schema.classes), schema.multi_label)
+    truth = indicators(splits["train"]["labels"], len(schema.classes))
     sets: list[TrainingSet] = []
     for per_class in sorted(settings.per_class or []):
         for i in range(settings.draws):
@@ -106,11 +105,7 @@ def read(path: Path, schema: Schema) -> tuple[list[str], NDArray[np.int8]]:
             record = json.loads(line)
             texts.append(record["text"])
             tags.append(record["labels"] if schema.multi_label else [record["label"]])
-    ids = schema.label2id
-    truth = np.zeros((len(texts), len(schema.classes)), dtype=np.int8)
-    for i, names in enumerate(tags):
-        truth[i, [ids[name] for name in names]] = 1
-    return texts, truth
+    return texts, indicators_of_names(tags, schema.classes)
 
 
 def _record(row: dict[str, Any], schema: Schema) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
-from sklearn.metrics import f1_score
 
 from tagsmith import data
 from tagsmith.bench.tagging.strategies import Situation, strategies
 from tagsmith.config.settings import STRATEGIES, BenchCurveRun, BenchImproveRun
 from tagsmith.core.errors import SettingsError, counted
-from tagsmith.decision.metrics import decide, indicators, probabilities
+from tagsmith.core.schema import indicators
+from tagsmith.decision.intervals import overall
+from tagsmith.decision.metrics import decide, probabilities
 from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
 from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.pretrained_vectors import folds_of, out_of_fold
@@ -130,7 +131,7 @@ def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) ->
         part = tagged.splits[name]
         encoded = model.encode_cached(settings.cache, name, part["text"])
         tokens, what = settings.evaluate.batch_tokens, f"embedding {name}"
-        tags = indicators(part["labels"][:], len(tagged.schema.classes), tagged.schema.multi_label)
+        tags = indicators(part["labels"][:], len(tagged.schema.classes))
         return score(classifier.features, encoded, tokens, accelerator, what), tags
 
     train = tagged.splits["train"]
@@ -150,7 +151,8 @@ def _simulate(
         logits = np.asarray(of.test @ weights.T + bias, dtype=np.float32)
         predicted = decide(probabilities(logits, multi_label), multi_label, 0.5)
         sizes.append(len(tagged))
-        found.append(_figures(of.test_truth, predicted))
+        figures = overall(of.test_truth, predicted)
+        found.append((figures["accuracy"], figures["micro_f1"], figures["macro_f1"]))
         if len(tagged) >= end:
             return sizes, found
         left = np.setdiff1d(np.arange(len(of.train)), tagged)
@@ -158,13 +160,6 @@ def _simulate(
         now = Situation(of.train, tagged, left, scores, of.truth[tagged].sum(axis=0), multi_label)
         chosen = known[name](now, min(batch, end - len(tagged)), seed * 1_000_003 + len(tagged))
         tagged = np.concatenate([tagged, left[chosen]])
-
-
-def _figures(truth: Tags, predicted: Tags) -> tuple[float, float, float]:
-    occurring = np.flatnonzero(truth.any(axis=0) | predicted.any(axis=0))
-    accuracy = float((truth == predicted).all(axis=1).mean())
-    micro = f1_score(truth, predicted, average="micro", zero_division=0)
-    return accuracy, float(micro), float(f1_score(truth, predicted, average="macro", labels=occurring, zero_division=0))
 
 
 def turn_tags(truth: Tags, share: float, multi_label: bool, seed: int) -> tuple[Tags, Ints]:

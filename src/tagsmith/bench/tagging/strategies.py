@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
-from tagsmith.improve.acquisition import choose, uncertainty, unit_rows
+from tagsmith.improve.acquisition import centred_unit_rows, choose, uncertainty
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -96,7 +96,7 @@ def badge(now: Situation, count: int, seed: int) -> Ints:
 
 def typiclust(now: Situation, count: int, seed: int) -> Ints:
     """The most typical document of each of the largest clusters without a tag: Hacohen et al., arXiv 2202.02794."""
-    unit = unit_rows(now.vectors)
+    unit = centred_unit_rows(now.vectors)
     clusters = min(len(now.tagged) + count, MOST_CLUSTERS, len(unit))
     of = MiniBatchKMeans(clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(unit)
     covered, sizes = (np.bincount(of[part], minlength=clusters) for part in (now.tagged, now.untagged))

@@ -14,11 +14,11 @@ from tagsmith.config.settings import AnalysisSettings, CacheSettings
 from tagsmith.core.errors import InputMissing, counted
 from tagsmith.core.files import write_json
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.intervals import class_intervals, overall, overall_intervals
-from tagsmith.decision.metrics import indicators, probabilities
+from tagsmith.decision.metrics import probabilities
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.analysis.baselines import beside, chosen_as, decided, probe_logits, tfidf_predictions
 from tagsmith.evaluate.analysis.learning_curve import learning_curve, predictions_by_share
@@ -56,10 +56,7 @@ class Analysis:
         self.evaluation, self.rule, self.split = evaluation, rule, evaluation["split"]
         self.splits = load_documents(run.data, schema)
         self.predictions: Predictions = read_predictions(run.predictions, schema)
-        self.truths = {
-            name: indicators(part["labels"][:], len(schema.classes), schema.multi_label)
-            for name, part in self.splits.items()
-        }
+        self.truths = {name: indicators(part["labels"][:], len(schema.classes)) for name, part in self.splits.items()}
 
     def intervals(self) -> dict[str, Any]:
         """How sure the figures are."""

@@ -15,6 +15,7 @@ from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
 from tagsmith.core.progress import meter
+from tagsmith.data.check import folded_text
 
 log = logging.getLogger("tagsmith")
 
@@ -55,15 +56,6 @@ class Side:
     id: str
     text: str
     labels: tuple[str, ...]
-
-
-def folded_text(text: str) -> str:
-    """The form in which texts are compared: case folded, each run of white space as one space.
-
-    This is looser than `data.check.same_text`, which decides whether two documents are one: upper case may matter to a
-    cased encoder, so texts that differ by case alone are near-duplicates, not copies.
-    """
-    return " ".join(text.casefold().split())
 
 
 def ngrams(text: str) -> NDArray[np.uint64]:

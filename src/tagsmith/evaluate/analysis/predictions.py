@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators_of_names
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,9 @@ def as_predictions(rows: list[dict[str, Any]], schema: Schema, path: Path) -> Pr
         DataError: a line is not what an evaluation writes.
     """
     try:
-        places = schema.label2id
-        truth, predicted = (_indicators([row[name] for row in rows], places) for name in ("labels", "predicted"))
+        truth, predicted = (
+            indicators_of_names([row[name] for row in rows], schema.classes) for name in ("labels", "predicted")
+        )
         scores = np.asarray([[row["scores"][name] for name in schema.classes] for row in rows], dtype=np.float32)
         if not all(isinstance(row["id"], str) and isinstance(row["text"], str) for row in rows):
             raise TypeError("an id or a text that is none")
@@ -74,10 +75,3 @@ def as_predictions(rows: list[dict[str, Any]], schema: Schema, path: Path) -> Pr
 
 def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: expected a line a document, found {error!r}; evaluate the run again.")
-
-
-def _indicators(names: list[list[str]], places: dict[str, int]) -> NDArray[np.int8]:
-    matrix = np.zeros((len(names), len(places)), dtype=np.int8)
-    for row, found in zip(matrix, names, strict=True):
-        row[[places[name] for name in found]] = 1
-    return matrix

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from tagsmith.core.errors import counted
+from tagsmith.core.schema import indicators_of_names
+from tagsmith.decision.intervals import overall
 from tagsmith.decision.significance import LEVEL, holm, more_than
 from tagsmith.evaluate.guidance.lines import Facts, Line, Severity, example, named
 
@@ -23,7 +24,9 @@ GRAVE = 0.1
 
 def collisions(analysis: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], facts: Facts) -> Iterator[Line]:
     """Lines for pairs that are confused both ways and beyond chance, and what merging each pair would give."""
-    truth, predicted = (indicators([row[name] for row in rows], facts.classes) for name in ("labels", "predicted"))
+    truth, predicted = (
+        indicators_of_names([row[name] for row in rows], facts.classes) for name in ("labels", "predicted")
+    )
     wrong = confusions(truth, predicted, facts.multi_label)
     trained = np.asarray([analysis["data"]["classes"][name].get("train", 0) for name in facts.classes])
     expected = by_chance(truth, predicted, trained, facts.multi_label)
@@ -84,27 +87,13 @@ def merged(truth: Indicators, predicted: Indicators, a: int, b: int) -> dict[str
         columns[:, a if a < b else a - 1] = matrix[:, a] | matrix[:, b]
         return columns
 
-    before, after = _figures(truth, predicted), _figures(joined(truth), joined(predicted))
+    before, after = overall(truth, predicted), overall(joined(truth), joined(predicted))
     return {
-        "accuracy": before[0], "macro_f1": before[1], "accuracy_merged": after[0], "macro_f1_merged": after[1],
-    }  # fmt: skip
-
-
-def _figures(truth: Indicators, predicted: Indicators) -> tuple[float, float]:
-    occurring = np.flatnonzero(truth.any(axis=0) | predicted.any(axis=0))
-    macro = (
-        f1_score(truth[:, occurring], predicted[:, occurring], average=None, zero_division=0) if len(occurring) else 0
-    )
-    return float((truth == predicted).all(axis=1).mean()), float(np.mean(macro))
-
-
-def indicators(names: Sequence[Sequence[str]], classes: Sequence[str]) -> Indicators:
-    """Class names a document as int8 [documents, classes]."""
-    places = {name: i for i, name in enumerate(classes)}
-    matrix = np.zeros((len(names), len(classes)), dtype=np.int8)
-    for row, found in zip(matrix, names, strict=True):
-        row[[places[name] for name in found]] = 1
-    return matrix
+        "accuracy": before["accuracy"],
+        "macro_f1": before["macro_f1"],
+        "accuracy_merged": after["accuracy"],
+        "macro_f1_merged": after["macro_f1"],
+    }
 
 
 def _line(

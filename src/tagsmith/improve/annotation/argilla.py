@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tagsmith.data.check import same_text
 from tagsmith.improve.annotation.answers import NONE, Answer, Kind, said
 from tagsmith.improve.annotation.queue import Question
 
@@ -50,7 +51,7 @@ def settings(classes: Sequence[str], multi_label: bool) -> dict[str, Any]:
 
 
 def _mark(text: str) -> str:
-    return f" #{hashlib.sha256(' '.join(text.split()).encode()).hexdigest()[:8]}"
+    return f" #{hashlib.sha256(same_text(text).encode()).hexdigest()[:8]}"
 
 
 def _none(classes: Sequence[str], multi_label: bool) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tagsmith.core.errors import DataError, InputMissing, listing
 from tagsmith.core.rows import BadRow, json_lines
+from tagsmith.data.check import same_text
 from tagsmith.improve.annotation.answers import Settled
 
 
@@ -26,8 +27,11 @@ CELL = 32_767
 
 
 def same_document(asked: str, found: str) -> bool:
-    """Whether a text that comes back is the one that was asked: tools change white space, and spreadsheets cut."""
-    first, second = (" ".join(text.split()) for text in (asked, found))
+    """Whether a text that an annotation tool returns is the one that it was sent.
+
+    As `data.check.same_text`, but a spreadsheet may have cut the end of a long text.
+    """
+    first, second = same_text(asked), same_text(found)
     return first == second or (len(found) > CELL - 100 and first.startswith(second))
 
 

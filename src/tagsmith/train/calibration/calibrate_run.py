@@ -17,12 +17,11 @@ from tagsmith.config.settings import CalibrateRun, CalibrateSettings, HeldOutFro
 from tagsmith.core.errors import SettingsError, TryAgainLater, counted
 from tagsmith.core.files import write_json, written_beside
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.chosen import chosen_rule
 from tagsmith.decision.conformal import set_thresholds
 from tagsmith.decision.decision_figures import before_and_after
-from tagsmith.decision.metrics import indicators
 from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
 from tagsmith.decision.thresholds import abstention
@@ -117,7 +116,7 @@ def calibrate(
         part = splits["validation"]
         encoded = model.encode(part["text"][:])
         logits, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, "scoring validation")
-        truth = indicators(part["labels"][:], len(schema.classes), schema.multi_label)
+        truth = indicators(part["labels"][:], len(schema.classes))
         distances = 1 - nearest_cosine(vectors, references)
         held = HeldOut(HeldOutFrom.validation, part["id"][:], truth, logits, distances)
     if not accelerator.is_main_process:
