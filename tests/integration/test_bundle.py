@@ -199,7 +199,7 @@ def test_a_foreign_file_is_named(bundle: Path, name: str) -> None:
 )  # fmt: skip
 def test_a_manifest_that_is_none_is_refused(bundle: Path, content: str) -> None:
     (bundle / layout.MANIFEST).write_text(content)
-    with pytest.raises(DataError, match="cannot be read as a manifest"):
+    with pytest.raises(DataError, match="expected a manifest"):
         Classifier.load(bundle)
 
 
@@ -208,10 +208,10 @@ def test_a_truncated_manifest_is_refused(bundle: Path) -> None:
     content = path.read_bytes()
     for end in (1, len(content) // 2, len(content) - 3):
         path.write_bytes(content[:end])
-        with pytest.raises(DataError, match="cannot be read as a manifest"):
+        with pytest.raises(DataError, match="expected a manifest"):
             Classifier.load(bundle)
     path.write_bytes(b"\xff\xfe" + content)
-    with pytest.raises(DataError, match="cannot be read as a manifest"):
+    with pytest.raises(DataError, match="expected a manifest"):
         Classifier.load(bundle)
     path.unlink()
     with pytest.raises(InputMissing):

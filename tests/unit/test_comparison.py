@@ -397,7 +397,7 @@ def test_a_run_against_itself_and_runs_that_are_not_whole(tmp_path: Path) -> Non
     with pytest.raises(InputMissing):
         pair(first, RunFolder(tmp_path / "nowhere"))
     second.evaluation.write_text("[]")
-    with pytest.raises(DataError, match="expected a JSON dict"):
+    with pytest.raises(DataError, match="expected a JSON object"):
         pair(first, second)
     second.predictions.unlink()
     with pytest.raises(InputMissing, match=r"scripts/evaluate\.py"):

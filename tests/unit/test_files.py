@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import tagsmith
-from tagsmith.core.errors import counted
-from tagsmith.core.files import digest, in_package
+from tagsmith.core.errors import DataError, counted
+from tagsmith.core.files import digest, in_package, json_object, read_json, read_json_lines
 
 
 def test_the_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
@@ -28,3 +28,23 @@ def test_what_is_no_installed_package_has_no_path(place: str) -> None:
 )
 def test_a_number_has_its_noun(number: int, noun: str, text: str) -> None:
     assert counted(number, noun) == text
+
+
+def test_damaged_json_is_reported_with_a_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    for content in ("", "{", "[]", "null", '{"a": 1}', "[" * 100_000):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=r"figures\.json: expected figures, found .+; evaluate the run again\.$"):
+            read_json(path, lambda content: content["f1"], "figures", "evaluate the run again")
+    path.write_text('\ufeff{"f1": 0.5}', encoding="utf-8")
+    assert read_json(path, json_object, "figures", "evaluate the run again") == {"f1": 0.5}
+
+
+def test_a_damaged_line_is_reported_with_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    for content in ('{"a": 1}\n{', '{"a": 1}\n[]\n'):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=r"lines\.jsonl:2: expected a JSON object, found .+; restore it\.$"):
+            list(read_json_lines(path, "restore it"))
+    with pytest.raises(DataError, match=r"nowhere\.jsonl: expected"):
+        list(read_json_lines(tmp_path / "nowhere.jsonl", "restore it"))

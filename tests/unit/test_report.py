@@ -346,7 +346,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         write_page(run)
     run.predictions.write_text(whole)
     run.analysis.write_text("{")
-    with pytest.raises(DataError, match=r"analysis\.json: expected JSON"):
+    with pytest.raises(DataError, match=r"analysis\.json: expected a JSON object"):
         write_page(run)
     run.analysis.write_text("[]")
     with pytest.raises(DataError, match="expected a JSON dict, found a list"):

@@ -77,7 +77,7 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the figure macro_f1"):
         judged(run, "macro_f1")
     run.validation.write_text("{")
-    with pytest.raises(DataError, match="expected JSON"):
+    with pytest.raises(DataError, match="expected figures"):
         compare(tmp_path, "macro_f1")
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.core.errors import DataError, InputMissing, counted
-from tagsmith.core.files import whole_file
+from tagsmith.core.files import json_object, read_json, whole_file
 from tagsmith.core.run import RunFolder
 
 
@@ -139,10 +139,4 @@ def _validation(run: RunFolder, metric: str) -> float | None:
 
 
 def _figures(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON, found {error}; evaluate anew.") from error
-    return content
+    return read_json(path, json_object, "figures", "evaluate the run again") if path.is_file() else None

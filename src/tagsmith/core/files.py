@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+from tagsmith.core.errors import DataError
+
+Parsed = TypeVar("Parsed")
+
+MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading and parsing a damaged JSON file may raise."""
 
 
 def sync(path: Path) -> None:
@@ -60,6 +67,52 @@ def write_lines(path: Path, records: Iterable[Any]) -> None:
 def json_text(content: Any) -> str:
     """Indented JSON with a line end, as `write_json` writes it."""
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_json(path: Path, parse: Callable[[Any], Parsed], expected: str, remedy: str) -> Parsed:
+    """What `parse` returns for the content of a JSON file.
+
+    Args:
+        parse: raises any of `MALFORMED`, or a DataError, where the content is not as `expected`.
+        remedy: what the user can do about a damaged file, as an imperative.
+
+    Raises:
+        DataError: the file cannot be read, is not JSON, or `parse` has refused its content.
+    """
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8-sig")))
+    except (DataError, *MALFORMED) as error:
+        raise DataError(f"{path}: expected {expected}, found {error!r}; {remedy}.") from error
+
+
+def read_json_lines(path: Path, remedy: str) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines file that Tagsmith has written.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not a JSON object.
+    """
+    where = str(path)
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                where = f"{path}:{number}"
+                yield json_object(json.loads(line))
+    except MALFORMED as error:
+        raise DataError(f"{where}: expected a JSON object, found {error!r}; {remedy}.") from error
+
+
+def json_object(content: Any) -> dict[str, Any]:
+    """The content itself. Raises: TypeError where it is not a JSON object."""
+    if not isinstance(content, dict):
+        raise TypeError(f"a JSON {type(content).__name__}, not an object")
+    return content
+
+
+def json_array(content: Any) -> list[Any]:
+    """The content itself. Raises: TypeError where it is not a JSON array."""
+    if not isinstance(content, list):
+        raise TypeError(f"a JSON {type(content).__name__}, not an array")
+    return content
 
 
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:

@@ -1,6 +1,5 @@
 """A run is a folder: settings, schema, documents by split, checkpoints, figures, weights, evaluation."""
 
-import json
 import os
 import platform
 import subprocess
@@ -11,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
+from tagsmith.core.errors import InputMissing, SettingsError, listing
+from tagsmith.core.files import read_json
 
 RECORDED = (
     "tagsmith",
@@ -170,20 +170,16 @@ class RunFolder:
             DataError: `settings.json` is damaged.
         """
         self.require()
-        try:
-            content: dict[str, Any] = json.loads(self.settings.read_text(encoding="utf-8"))
-            encoder = [content["settings"][f"model.{name}"] for name in ("path", "name", "package")]
-            versions = [content["versions"][name] for name in ("tagsmith", "torch", "transformers")]
-            whole = any(encoder) and all(isinstance(text, str) for text in (*versions, content["started"]))
-            problem = None if whole else "values of another kind"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            problem = repr(error)
-        if problem:
-            raise DataError(
-                f"{self.settings}: expected the settings and versions of the run, found {problem}; "
-                "restore it from a copy, or train anew with overwrite=true."
-            )
-        return content
+        remedy = "restore it from a copy, or train again with overwrite=true"
+        return read_json(self.settings, _complete_record, "the settings and versions of the run", remedy)
+
+
+def _complete_record(content: dict[str, Any]) -> dict[str, Any]:
+    encoder = [content["settings"][f"model.{name}"] for name in ("path", "name", "package")]
+    versions = [content["versions"][name] for name in ("tagsmith", "torch", "transformers")]
+    if not any(encoder) or not all(isinstance(text, str) for text in (*versions, content["started"])):
+        raise ValueError("values of another kind")
+    return content
 
 
 def fresh_path(name: str) -> Path:

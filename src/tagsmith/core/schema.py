@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.files import read_json
 from tagsmith.core.rows import is_broken
 
 
@@ -70,15 +71,14 @@ class Schema:
         """
         if not path.is_file():
             raise InputMissing(f"{path}: no schema here; expected the schema.json of a run or a bundle.")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            schema = cls(tuple(content["classes"]), Task(content["task"]))
-            stated = content["hash"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError) as error:
-            raise DataError(f"{path}: expected task, classes and hash, found {error!r}; restore it.") from error
+        schema, stated = read_json(path, cls._parse, "task, classes and hash", "restore it")
         if stated != schema.hash:
             raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand; restore it.")
         return schema
+
+    @classmethod
+    def _parse(cls, content: Any) -> tuple["Schema", str]:
+        return cls(tuple(content["classes"]), Task(content["task"])), content["hash"]
 
 
 def indicators(labels: Sequence[Any], classes: int) -> NDArray[np.int8]:

@@ -1,11 +1,11 @@
 """Tagged documents from a labels file of Azure custom text classification and its text files."""
 
-import json
 from pathlib import Path, PurePath
 from typing import Any
 
 from tagsmith.config.settings import AzureSettings
 from tagsmith.core.errors import DataError, counted
+from tagsmith.core.files import json_object, read_json
 from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task
 from tagsmith.data.documents import Document, Source, SourceRow, locate
@@ -27,7 +27,7 @@ def read(settings: AzureSettings) -> Source:
     folder = locate(settings.texts, "data.texts") if settings.texts else path.parent
     if path.is_dir():
         raise DataError(f"{path}: expected the labels file (JSON), found a folder.")
-    project = _load(path)
+    project = read_json(path, json_object, "a JSON object in UTF-8", "export the labels file again")
     assets = project.get("assets")
     if not isinstance(assets, dict):
         raise DataError(f"{path}: expected an object `assets`, found {type(assets).__name__}.")
@@ -57,16 +57,6 @@ def read(settings: AzureSettings) -> Source:
     if untagged:
         source.notes.append(f"{folder}: left out {counted(untagged, 'text file')} that the labels file does not list.")
     return source
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        project = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a JSON file in UTF-8: {error}.") from error
-    if not isinstance(project, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(project).__name__}.")
-    return project
 
 
 def _categories(entries: Any) -> list[str] | None:

@@ -1,6 +1,5 @@
 """Score a split and write its figures and predictions into the run."""
 
-import json
 import logging
 from typing import Any
 
@@ -10,8 +9,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
-from tagsmith.core.errors import DataError, InputMissing
-from tagsmith.core.files import write_json, write_lines
+from tagsmith.core.errors import InputMissing
+from tagsmith.core.files import json_object, read_json, read_json_lines, write_json, write_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
@@ -121,10 +120,7 @@ def rule_of_run(run: RunFolder, schema: Schema, threshold: float) -> DecisionRul
     """
     if not run.decision.is_file():
         return DecisionRule.plain(schema, threshold)
-    try:
-        content = json.loads(run.decision.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{run.decision}: expected a decision rule, found {error!r}; {RESTORE_RULE}.") from error
+    content = read_json(run.decision, json_object, "a decision rule", RESTORE_RULE)
     return DecisionRule.from_dict(content, schema, run.decision, run.references)
 
 
@@ -134,7 +130,7 @@ def _foreign_distances(
     """Distances float32 [texts] of the texts of none of the classes that the run was given; None: it was given none."""
     if not run.out_of_scope.is_file():
         return None
-    texts = [json.loads(line)["text"] for line in run.out_of_scope.read_text(encoding="utf-8").splitlines()]
+    texts = [row["text"] for row in read_json_lines(run.out_of_scope, "restore it from a copy of the run")]
     encoded = model.encode(texts)
     found = score(model.classifier.features, encoded, batch_tokens, accelerator, "scoring texts that are out of scope")
     return scope.distances(found)

@@ -4,7 +4,6 @@ The folder is what counts, and MLflow has a copy of it, made through accelerate'
 sent again from the folder: no training is lost for a tracker, or held up by it for long.
 """
 
-import json
 import logging
 import math
 import os
@@ -21,7 +20,7 @@ from accelerate.tracking import MLflowTracker
 
 from tagsmith.config.settings import TrainSettings
 from tagsmith.core.errors import Interrupted, SettingsError
-from tagsmith.core.files import write_json
+from tagsmith.core.files import json_object, read_json, read_json_lines, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.report import confusion_csv, per_class_text
 
@@ -230,8 +229,8 @@ class MlflowRun(MLflowTracker):  # type: ignore[misc]
     def _copy_folder(self) -> None:
         """Send what is missing of the lines of figures, and the evaluations with their tables."""
         step = 0
-        for line in self.run.metrics.read_text(encoding="utf-8").splitlines() if self.run.metrics.is_file() else []:
-            values = json.loads(line)
+        rows = read_json_lines(self.run.metrics, "delete the line")
+        for values in rows if self.run.metrics.is_file() else ():
             step = values.pop("step")
             del values["epoch"]
             self._take(chart_names(values), step)
@@ -262,8 +261,7 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    return read_json(path, json_object, "figures", "evaluate the run again")
 
 
 def _database(store: str) -> Path | None:

@@ -3,9 +3,10 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tagsmith.config.settings import LongDocuments, Pooling
-from tagsmith.core.errors import DataError
+from tagsmith.core.files import read_json
 from tagsmith.tokens.windows import WindowRule
 
 RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite=true"
@@ -39,19 +40,16 @@ class EncodingSpec:
     @classmethod
     def load(cls, path: Path) -> "EncodingSpec":
         """Raises: DataError where the file is not what `save` writes."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            rule = WindowRule(**content["window_rule"])
-            spec = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
-            LongDocuments(rule.long_documents)
-            sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, spec.pad_id)
-            problem = None if min(sizes) >= 0 and 0 <= spec.threshold <= 1 else "numbers out of their range"
-            if {type(size) for size in sizes} != {int}:
-                problem = "other numbers than whole ones"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            problem = repr(error)
-        if problem:
-            raise DataError(
-                f"{path}: expected window_rule, pad_id, pooling and threshold, found {problem}; {RESTORE_MODEL}."
-            )
+        return read_json(path, cls._parse, "window_rule, pad_id, pooling and threshold", RESTORE_MODEL)
+
+    @classmethod
+    def _parse(cls, content: Any) -> "EncodingSpec":
+        rule = WindowRule(**content["window_rule"])
+        spec = cls(rule, content["pad_id"], Pooling(content["pooling"]), content["threshold"])
+        LongDocuments(rule.long_documents)
+        sizes = (rule.max_tokens - 1, rule.overlap, rule.max_windows - 1, spec.pad_id)
+        if {type(size) for size in sizes} != {int}:
+            raise TypeError("numbers that are not whole")
+        if min(sizes) < 0 or not 0 <= spec.threshold <= 1:
+            raise ValueError("numbers out of range")
         return spec

@@ -1,6 +1,5 @@
 """Which recipe: the probe, or fine-tuning of half or of all layers, by cross-validation within a time budget."""
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.config.settings import Recipe, TrainRun, TrainSettings
-from tagsmith.core.errors import DataError, Interrupted, SettingsError, counted
-from tagsmith.core.files import write_json
+from tagsmith.core.errors import Interrupted, SettingsError, counted
+from tagsmith.core.files import read_json, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
@@ -156,11 +155,7 @@ def chosen(run: RunFolder, given: TrainSettings) -> TrainSettings:
     Raises:
         DataError: what the comparison wrote is damaged.
     """
-    try:
-        known = json.loads(run.choice.read_text(encoding="utf-8")) if run.choice.is_file() else {}
-        found = [Candidate(**about) for about in known.values()]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{run.choice}: expected what train=auto has found, found {error!r}; restore it.") from error
+    found = _stored_candidates(run).values() if run.choice.is_file() else []
     best = next((candidate for candidate in found if candidate.chosen), Candidate(None, 0.0))
     return best.settings(given)
 
@@ -188,8 +183,7 @@ def _best(candidates: dict[str, Candidate], given: TrainSettings) -> str:
 def _candidates(model: TextClassifier, run: RunFolder) -> dict[str, Candidate]:
     """Those of an interrupted comparison, with what is known of them; else new ones."""
     if run.choice.is_file():
-        stored = json.loads(run.choice.read_text(encoding="utf-8"))
-        return {name: Candidate(**about) for name, about in stored.items()}
+        return _stored_candidates(run)
     candidates = {"probe": Candidate(None, 0.0)}
     try:
         if half := len(layers_of(model.encoder)) // 2:
@@ -197,6 +191,13 @@ def _candidates(model: TextClassifier, run: RunFolder) -> dict[str, Candidate]:
     except SettingsError as error:
         log.info(f"auto: {error}")
     return candidates | {"full": Candidate(0, 0.0)}
+
+
+def _stored_candidates(run: RunFolder) -> dict[str, Candidate]:
+    def parse(content: Any) -> dict[str, Candidate]:
+        return {name: Candidate(**about) for name, about in content.items()}
+
+    return read_json(run.choice, parse, "the comparison of train=auto", "restore it")
 
 
 def _keep(run: RunFolder, candidates: dict[str, Candidate], accelerator: Accelerator) -> None:

@@ -1,6 +1,5 @@
 """Training that goes on from an earlier run: its encoder, and its head's rows of the classes that there still are."""
 
-import json
 import logging
 from math import log as ln
 from pathlib import Path
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
-from tagsmith.core.files import digest
+from tagsmith.core.files import digest, read_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.core.schema_changes import SchemaChanges
@@ -122,10 +121,7 @@ def take_over(model: LoadedModel, run: RunFolder, earlier: RunFolder) -> None:
 
 def _model_type(path: Path) -> str:
     """Weights of one architecture may fit another by name and shape."""
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["model_type"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read: {error!r}; {RESTORE_MODEL}.") from error
+    return read_json(path, lambda content: str(content["model_type"]), "the encoder's configuration", RESTORE_MODEL)
 
 
 def rows_of(classes: tuple[str, ...], old: tuple[str, ...], changes: SchemaChanges) -> list[list[tuple[int, int]]]:

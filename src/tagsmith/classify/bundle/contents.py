@@ -19,7 +19,6 @@ model.sig                   the signature of all files, the manifest among them;
 `python -m tagsmith.bundle verify FOLDER` checks one.
 """
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.core.errors import DataError, InputMissing, listing
-from tagsmith.core.files import digest, write_json
+from tagsmith.core.files import digest, json_object, read_json, write_json
 from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.tokens.windows import WindowRule
@@ -89,11 +88,12 @@ class Decision:
             DataError: it is no decision file, or it does not fit the schema.
         """
         path = folder / DECISION
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            window_rule, pad_id = WindowRule(**content["window_rule"]), content["pad_id"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: expected window_rule, pad_id and thresholds: {error!r}.") from error
+        content, window_rule, pad_id = read_json(
+            path,
+            lambda content: (content, WindowRule(**content["window_rule"]), content["pad_id"]),
+            "window_rule, pad_id and thresholds",
+            "export the run again",
+        )
         return cls(window_rule, pad_id, DecisionRule.from_dict(content, schema, path, folder / SCOPE))
 
 
@@ -119,12 +119,8 @@ def check(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputMissing(f"{folder}: no bundle here (looked for {path}); scripts/export.py writes one.")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        stated = {name: str(entry["sha256"]) for name, entry in manifest["files"].items()}
-        version, schema_hash = int(manifest["format"]), manifest.get("schema_hash")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read as a manifest: {error!r}; export the run again.") from error
+    manifest, stated, version = read_json(path, _parse_manifest, "a manifest", "export the run again")
+    schema_hash = manifest.get("schema_hash")
     if version > FORMAT:
         raise DataError(f"{path}: format {version}; this version of tagsmith reads up to {FORMAT}; upgrade it.")
     if version < 1:
@@ -144,6 +140,12 @@ def check(folder: Path) -> dict[str, Any]:
             listing(f"{folder}: not the bundle that was exported; copy it again, or export it anew:", problems)
         )
     return manifest
+
+
+def _parse_manifest(content: Any) -> tuple[dict[str, Any], dict[str, str], int]:
+    """The manifest, the SHA-256 of each file, and the version of the format."""
+    stated = {name: str(entry["sha256"]) for name, entry in content["files"].items()}
+    return json_object(content), stated, int(content["format"])
 
 
 def hidden(name: Path) -> bool:

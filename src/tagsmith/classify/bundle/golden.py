@@ -4,7 +4,6 @@ golden.jsonl, an input a line: `text`; `scores` by class; `labels`, `to_person`,
 `classify.Prediction`; and under `quantized` the same of the quantized graph, where there is one.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError, counted, listing
-from tagsmith.core.files import write_lines
+from tagsmith.core.files import read_json_lines, write_lines
 from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import DecisionRule, Decisions
+
+EXPECTED = "texts with their scores and decisions"
 
 Floats = NDArray[np.float32]
 Decide = Callable[[list[str], int], tuple[Floats, Decisions]]
@@ -91,7 +92,7 @@ def check(
     """
     problems: list[str] = []
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = list(read_json_lines(path, "export the run again"))
         lines = [line for line in lines if thorough or len(line["text"]) <= SHORT]
         if not lines:
             raise ValueError("no line")
@@ -109,8 +110,8 @@ def check(
                 for name in ("labels", "to_person", "set")
                 if one[name] != other[name]
             ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path}: expected texts with their scores and decisions, found {error!r}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: expected {EXPECTED}, found {error!r}; export the run again.") from error
     tolerance = TOLERANCE[quantized] if tolerance is None else tolerance
     apart = np.abs(found - scores).max(axis=1)
     problems += [

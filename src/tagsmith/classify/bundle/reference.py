@@ -13,7 +13,6 @@ one share more than edges.
 """
 
 import bisect
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError
-from tagsmith.core.files import write_json
+from tagsmith.core.files import read_json, write_json
 
 BINS = 10
 """Most bins of a figure: deciles, as is usual for the index that compares them."""
@@ -80,25 +79,14 @@ class Reference:
         """
         if not path.is_file():
             return None
-        try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
-            histograms = [
-                Histogram(tuple(map(float, content[name]["edges"])), tuple(map(float, content[name]["shares"])))
-                for name in ("score", "tokens")
-            ]
-            classes = {str(name): float(share) for name, share in content["classes"].items()}
-            found = cls(
-                str(content["split"]), int(content["documents"]), classes, float(content["other_classes"]), *histograms
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            expected = "expected documents, classes, score and tokens with edges and shares"
-            raise DataError(f"{path}: {expected}: {error!r}; export the run again.") from error
+        expected = "documents, classes, score and tokens with edges and shares"
+        found = read_json(path, cls._parse, expected, "export the run again")
         problems = [
             f"{name}: expected rising edges and one share more than edges"
             for name, bins in (("score", found.score), ("tokens", found.tokens))
             if len(bins.shares) != len(bins.edges) + 1 or list(bins.edges) != sorted(bins.edges)
         ]
-        shares = {"classes": (*classes.values(), found.other_classes)}
+        shares = {"classes": (*found.classes.values(), found.other_classes)}
         shares |= {"score": found.score.shares, "tokens": found.tokens.shares}
         problems += [
             f"{name}: expected shares that sum to 1"
@@ -110,6 +98,16 @@ class Reference:
         if problems:
             raise DataError(f"{path}: {'; '.join(problems)}; export the run again.")
         return found
+
+    @classmethod
+    def _parse(cls, content: Any) -> "Reference":
+        histograms = [
+            Histogram(tuple(map(float, content[name]["edges"])), tuple(map(float, content[name]["shares"])))
+            for name in ("score", "tokens")
+        ]
+        classes = {str(name): float(share) for name, share in content["classes"].items()}
+        documents, other_classes = int(content["documents"]), float(content["other_classes"])
+        return cls(str(content["split"]), documents, classes, other_classes, *histograms)
 
 
 def reference_of(

@@ -8,7 +8,6 @@ What a kill leaves beyond the certain part is cut off, and the work that it came
 
 import glob
 import hashlib
-import json
 import os
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
-from tagsmith.core.files import sync, write_json
+from tagsmith.core.files import read_json, sync, write_json
 
 
 class Journal:
@@ -79,12 +78,10 @@ class Journal:
             DataError: the certain part is not what was written.
         """
         again = "overwrite=true begins anew"
-        try:
-            content = json.loads(self.progress.read_text(encoding="utf-8"))
-            size, sha256, before, self.state = (content[name] for name in ("bytes", "sha256", "about", "state"))
-            self.done = content["done"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.progress}: cannot be read: {error!r}; {again}.") from error
+        names = ("bytes", "sha256", "about", "state", "done")
+        size, sha256, before, self.state, self.done = read_json(
+            self.progress, lambda content: [content[name] for name in names], "the progress of a command", again
+        )
         if different := [name for name in sorted(before.keys() | about.keys()) if before.get(name) != about.get(name)]:
             found = ", ".join(f"{name}={about.get(name)} (was {before.get(name)})" for name in different)
             raise SettingsError(f"resume=true: expected what the interrupted command had, found {found}; {again}.")

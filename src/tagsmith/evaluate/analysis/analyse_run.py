@@ -1,6 +1,5 @@
 """From an evaluated run to `analysis.json` and `guidance.json`: each part of the analysis, once, in its turn."""
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from tagsmith.config.settings import AnalysisSettings, CacheSettings
 from tagsmith.core.errors import InputMissing, counted
-from tagsmith.core.files import write_json
+from tagsmith.core.files import json_object, read_json, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
@@ -232,7 +231,7 @@ def analyse_run(
     """
     started = time.monotonic()
     accelerator.wait_for_everyone()  # The main process has written the predictions that all now read.
-    evaluation = json.loads(run.evaluation.read_text(encoding="utf-8"))
+    evaluation = read_json(run.evaluation, json_object, "the figures of an evaluation", "evaluate the run again")
     parts = Analysis(settings, run, evaluation, rule, model.schema, batch_tokens, cache, accelerator)
     took: dict[str, float] = {}
 

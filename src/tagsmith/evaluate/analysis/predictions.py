@@ -1,6 +1,5 @@
 """What an evaluation wrote a line a document, as arrays."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError
+from tagsmith.core.files import read_json_lines
 from tagsmith.core.schema import Schema, indicators_of_names
 
 
@@ -41,18 +41,16 @@ class Predictions:
         return different
 
 
+EXPECTED, REMEDY = "a line a document", "evaluate the run again"
+
+
 def read_predictions(path: Path, schema: Schema) -> Predictions:
     """Read what an evaluation wrote.
 
     Raises:
         DataError: the file is missing or damaged.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from error
-    return as_predictions(rows, schema, path)
+    return as_predictions(list(read_json_lines(path, REMEDY)), schema, path)
 
 
 def as_predictions(rows: list[dict[str, Any]], schema: Schema, path: Path) -> Predictions:
@@ -69,9 +67,5 @@ def as_predictions(rows: list[dict[str, Any]], schema: Schema, path: Path) -> Pr
         if not all(isinstance(row["id"], str) and isinstance(row["text"], str) for row in rows):
             raise TypeError("an id or a text that is none")
     except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, error) from error
+        raise DataError(f"{path}: expected {EXPECTED}, found {error!r}; {REMEDY}.") from error
     return Predictions(rows, truth, predicted, scores.reshape(len(rows), len(schema.classes)))
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: expected a line a document, found {error!r}; evaluate the run again.")

@@ -1,16 +1,16 @@
 """What the page is made of: the files of a run, read or refused; those that are not there are told."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.files import json_array, json_object, read_json, read_json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 
 Json = dict[str, Any]
+
+RESTORE = "restore it, or delete it"
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def read_run(run: RunFolder) -> RunFiles:
     record, schema = run.read_record(), Schema.load(run.schema)
     if gone := [str(path) for path in (run.evaluation, run.predictions) if not path.is_file()]:
         raise InputMissing(f"expected {' and '.join(gone)}; scripts/evaluate.py run={run.path} writes them.")
-    evaluation = _read_json(run.evaluation, dict)
-    predictions = list(_lines(run.predictions))
+    evaluation = read_json(run.evaluation, json_object, "a JSON object", RESTORE)
+    predictions = list(read_json_lines(run.predictions, RESTORE))
     if tuple(evaluation.get("classes", ())) != schema.classes or len(predictions) != evaluation.get("documents"):
         raise DataError(
             f"{run.evaluation}, {run.predictions}: expected the classes of {run.schema} and as many predictions as "
@@ -61,13 +61,13 @@ def read_run(run: RunFolder) -> RunFiles:
     if not run.analysis.is_file():
         missing[run.analysis.name] = f"The run has no {run.analysis.name}: {remedy}"
     else:
-        analysis = _read_json(run.analysis, dict)
+        analysis = read_json(run.analysis, json_object, "a JSON object", RESTORE)
         if analysis.get("split") != evaluation["split"]:
             missing[run.analysis.name] = f"{run.analysis.name} is about another split: {remedy}"
             analysis = {}
     if not run.guidance.is_file():
         missing[run.guidance.name] = f"The run has no {run.guidance.name}: {remedy}"
-    training = list(_lines(run.metrics)) if run.metrics.is_file() else []
+    training = list(read_json_lines(run.metrics, RESTORE)) if run.metrics.is_file() else []
     if not training:
         missing[run.metrics.name] = (
             f"The run has no {run.metrics.name}: it took no steps that could be drawn; with train=finetune, "
@@ -80,29 +80,7 @@ def read_run(run: RunFolder) -> RunFiles:
         evaluation=evaluation,
         predictions=predictions,
         analysis=analysis,
-        guidance=_read_json(run.guidance, list) if run.guidance.is_file() else [],
+        guidance=read_json(run.guidance, json_array, "a JSON array", RESTORE) if run.guidance.is_file() else [],
         training=training,
         missing=missing,
     )
-
-
-def _read_json(path: Path, kind: type) -> Any:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected JSON, found {error!r}; restore it, or delete it.") from error
-    if not isinstance(content, kind):
-        raise DataError(f"{path}: expected a JSON {kind.__name__}, found a {type(content).__name__}; restore it.")
-    return content
-
-
-def _lines(path: Path) -> Iterator[Json]:
-    with path.open(encoding="utf-8", errors="backslashreplace") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: expected a JSON object, found {error!r}; restore it.") from error
-            if not isinstance(content, dict):
-                raise DataError(f"{path}:{number}: expected a JSON object, found {line[:60]!r}; restore it.")
-            yield content

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.core.errors import counted
+from tagsmith.core.files import json_array, read_json
 
 
 def per_class_table(evaluation: Mapping[str, Any]) -> Table:
@@ -88,7 +88,7 @@ def _errors(found: Mapping[str, Any]) -> str:
 
 def guidance_text(path: Path, most: int = 5) -> str:
     """The first lines of a `guidance.json`, with what to do about each, as plain text."""
-    lines = json.loads(path.read_text(encoding="utf-8"))
+    lines = read_json(path, json_array, "guidance", "evaluate the run again")
     told: list[str] = []
     for i, line in enumerate(lines[:most]):
         told.append(f"{line['severity']}: {line['title']}")

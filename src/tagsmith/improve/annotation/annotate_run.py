@@ -1,6 +1,5 @@
 """From queues to a tool's files, and from what it exports to tags for `data.tagged`."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +8,7 @@ from typing import Any
 
 from tagsmith.config.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted, listing
-from tagsmith.core.files import replace_folder, whole_file, write_json, write_lines
+from tagsmith.core.files import read_json, replace_folder, whole_file, write_json, write_lines
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
@@ -167,10 +166,7 @@ def _refuse(path: Path, overwrite: bool) -> None:
 
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: expected JSON, found {error!r}.") from error
+    return read_json(path, lambda content: content, "JSON", "export it from the tool again")
 
 
 def _json_or_lines(path: Path) -> Any:
