@@ -349,7 +349,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"analysis\.json: expected a JSON object"):
         write_page(run)
     run.analysis.write_text("[]")
-    with pytest.raises(DataError, match="expected a JSON dict, found a list"):
+    with pytest.raises(DataError, match="expected a JSON object, found"):
         write_page(run)
     run.evaluation.unlink()
     with pytest.raises(InputMissing, match=r"scripts/evaluate\.py run=.+ writes them"):
