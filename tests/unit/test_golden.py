@@ -109,8 +109,8 @@ def test_another_scope_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "golden.jsonl"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match="expected (texts with their scores|a JSON object)"):
+    with pytest.raises(DataError, match=r"expected (texts with their scores|a JSON object)"):
         golden.check(path, SCHEMA, RULE, model(RULE))
     path.unlink()
-    with pytest.raises(DataError, match="expected (texts with their scores|a JSON object)"):
+    with pytest.raises(DataError, match=r"expected (texts with their scores|a JSON object)"):
         golden.check(path, SCHEMA, RULE, model(RULE))
