@@ -1,4 +1,4 @@
-"""A service on a port of its own, in a thread, for real clients."""
+"""A service in a thread, on a free port, for real clients."""
 
 import asyncio
 import contextlib
@@ -12,14 +12,14 @@ import uvicorn
 
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.app import Service
-from tagsmith.serve.service import config_of, listen
+from tagsmith.serve.service import listen, server_config
 from tagsmith.serve.traces import Traces
 
 KEY = "a-key-of-the-tests"
 
 
 class Served:
-    """A running service; `url` has no slash at its end."""
+    """A running service; `url` has no trailing slash."""
 
     def __init__(self, service: Service, server: uvicorn.Server, loop: asyncio.AbstractEventLoop, port: int):
         self.service, self.server, self.loop, self.port = service, server, loop, port
@@ -28,7 +28,7 @@ class Served:
         self.http.headers["Ocp-Apim-Subscription-Key"] = KEY
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """The result of a coroutine in the service's loop."""
+        """Run a coroutine in the event loop of the service."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def get(self, place: str, **more: Any) -> requests.Response:
@@ -42,11 +42,11 @@ class Served:
 def serving(
     deployments: dict[str, Path], keys: Sequence[str] = (KEY,), traces: Traces | None = None, **settings: Any
 ) -> Iterator[Served]:
-    """Serve bundles as the project `news` while the block runs; in memory, unwatched, unless the settings say else."""
+    """Serve bundles as the project `news` while the block runs; by default with jobs in memory, without watching."""
     changed = {"project": "news", "jobs": None, "watch_seconds": 0.0, "threads": 1, **settings}
     service = Service(ServeSettings(deployments={n: str(p) for n, p in deployments.items()}, **changed), keys, traces)
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(config_of(service))
+    server = uvicorn.Server(server_config(service))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve(sockets=[listener])), daemon=True)
     thread.start()

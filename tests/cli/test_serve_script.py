@@ -70,7 +70,7 @@ def test_the_command_of_the_readme_its_signals_and_its_log(tmp_path: Path) -> No
     lines = [json.loads(line) for line in err.splitlines()]  # Every line is JSON.
     assert {"time", "level", "message"} <= lines[0].keys()
     assert any(line.get("route") == "/predict" and line["status"] == 200 for line in lines)
-    assert any("answers from now on" in line["message"] for line in lines)
+    assert any("is now in use" in line["message"] for line in lines)
     assert "secret" not in err
     assert (tmp_path / "jobs.sqlite").is_file()
 
@@ -97,7 +97,7 @@ def test_a_port_that_is_taken(script: Script, tmp_path: Path) -> None:
         port = url.rstrip("/").rpartition(":")[2]
         done = script("serve", "serve.deployments={production: b}", f"serve.port={port}", "serve.jobs=null")
     assert done.returncode == 64
-    assert "cannot listen there" in done.stderr
+    assert "cannot listen on this address" in done.stderr
 
 
 def test_the_service_needs_no_torch(tmp_path: Path) -> None:

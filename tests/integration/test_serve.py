@@ -177,11 +177,11 @@ def test_a_bug_is_told_to_nobody_but_the_log(served: Served, caplog: pytest.LogC
     finally:
         model.batcher._calls = before
     assert answer.status_code == 500
-    assert answer.json() == {"error": "The service could not answer; its log says why.", "error_type": "Backend"}
+    assert answer.json() == {"error": "The service could not answer; see its log.", "error_type": "Backend"}
     assert job.json()["error"]["code"] == "InvalidRequest"
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
     bug = next(line for line in lines if line["level"] == "error")
-    assert bug["message"] == "a bug: ValueError"
+    assert bug["message"] == "unexpected error: ValueError"
     assert any("test_serve.py" in frame for frame in bug["stack"])
     assert "secret" not in json.dumps(lines)
     assert "somebody" not in json.dumps(lines)
@@ -205,8 +205,8 @@ def test_the_log_says_why_a_request_was_refused(bundles: dict[str, Path], caplog
     asked = [record for record in caplog.records if record.getMessage() == "request" and record.thread == own]
     lines = [json.loads(JsonLines().format(record)) for record in asked]
     assert {line["status"]: line.get("reason") for line in lines} == {
-        413: "Expected at most 40 documents a request, found 41.",
-        422: "The body is not as expected",
+        413: "Expected at most 40 documents in one request, found 41.",
+        422: "The body is not valid",
         401: "Access denied: no valid key in Ocp-Apim-Subscription-Key or Authorization: Bearer.",
         200: None,
     }
@@ -358,7 +358,7 @@ def test_a_broken_new_bundle_leaves_the_old_one_serving_and_says_so(
         assert running.get("/info").json()["model_sha"] == version
         assert running.get("/deployments").json()["deployments"][0]["newer_refused"] is True
         assert 'tagsmith_reloads_total{deployment="production",result="refused"} 1.0' in running.get("/metrics").text
-        assert "the new bundle is refused" in caplog.text
+        assert "new bundle refused" in caplog.text
         assert "onnx/model.onnx: changed" in caplog.text
         graph.write_bytes(whole)
         assert running.run(running.service.deployments.reload("production")) is True
@@ -375,7 +375,7 @@ def test_bundles_that_cannot_be_served_are_all_named(tmp_path: Path) -> None:
     assert "a: " in str(refused.value)
     assert "b: " in str(refused.value)
     unsure = make_bundle(tmp_path / "unsure", start=float("nan"))
-    with pytest.raises(DataError, match="gives logits that are no numbers"), serving({"a": unsure}):
+    with pytest.raises(DataError, match="the logits are not finite numbers"), serving({"a": unsure}):
         pass
 
 

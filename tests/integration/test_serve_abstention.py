@@ -17,8 +17,8 @@ from tests.serving import KEY, Served, serving
 SURE, UNSURE, FOREIGN = "the cat and the dog", "cat cheese", "quarterly earnings restated upwards"
 TEXTS = [SURE, UNSURE, FOREIGN]
 """Two votes for one class of three, one vote each for two of them, and nothing but unknown words."""
-UNCERTAIN = "The scores do not suffice; a person should decide."
-UNLIKE = "It is unlike all training documents; a person should decide."
+UNCERTAIN = "The scores are too uncertain; a person should decide."
+UNLIKE = "The document is unlike all training documents; a person should decide."
 
 
 @pytest.fixture(scope="module")

@@ -140,8 +140,8 @@ def test_what_the_client_raises(served: Served, client: TextAnalyticsClient) -> 
     with pytest.raises(ClientAuthenticationError, match="no valid key"):
         stranger.begin_single_label_classify(TEXTS, "news", "production")
     for project, deployment, told in (
-        ("news", "nowhere", "no such deployment; there are production, tags."),
-        ("other", "production", "no such project; there is news."),
+        ("news", "nowhere", "Unknown deployment; expected one of production, tags."),
+        ("other", "production", "Unknown project; expected news."),
     ):
         with pytest.raises(ResourceNotFoundError, match=told):
             client.begin_single_label_classify(TEXTS, project, deployment)

@@ -37,12 +37,12 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
     def classify(text: str) -> None:
         at("text").clear()
         at("text").send_keys(text)
-        at("ask").click()
-        until(lambda: at("answer").is_displayed() or at("told").text not in ("", "…"))
+        at("classify").click()
+        until(lambda: at("answer").is_displayed() or at("status").text not in ("", "…"))
 
     with serving(bundles) as running:
         browser.get(f"{running.url}/")
-        until(lambda: "Enter a key" in at("told").text)
+        until(lambda: "Enter an API key" in at("status").text)
         at("key").send_keys(KEY + "\t")
         until(lambda: len(Select(at("deployment")).options) == 3)
         assert [option.text for option in Select(at("project")).options] == ["news"]
@@ -50,7 +50,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
 
         classify("the cat and the dog " + "of " * 20)
         assert at("decision").text == "animals"
-        assert "of them were not read" in at("about").text
+        assert "were not read" in at("about").text
         rows = [row.text.split() for row in at("scores").find_elements("tag name", "tr")]
         assert rows[0] == ["animals", "0.9647"]
         assert len(rows) == 3
@@ -61,15 +61,15 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
         classify("the and")
         assert at("decision").text == "No class"
         Select(at("deployment")).select_by_visible_text("unsure")
-        for text, told in (
+        for text, decision in (
             ("the cat and the dog", "animals"),
-            ("cat cheese", "Left to a person: too uncertain"),
-            ("quarterly earnings restated", "Left to a person: unlike all training documents"),
+            ("cat cheese", "Left for a person to decide: too uncertain"),
+            ("quarterly earnings restated", "Left for a person to decide: unlike all training documents"),
         ):
             classify(text)
-            assert at("decision").text == told
+            assert at("decision").text == decision
         classify("   ")
-        until(lambda: at("told").text == "Document 0 is empty.")
+        until(lambda: at("status").text == "Document 0 is empty.")
 
         # What the service says is text, whatever it looks like, and scripts from elsewhere do not run.
         browser.execute_script(
@@ -87,7 +87,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
             "show({deployment: 'd', version: 'v', documents: [{label: null, scores: {}, tokens: 1, unread: 0,"
             " to_person: true}]})"
         )
-        assert at("decision").text == "Left to a person: too uncertain"
+        assert at("decision").text == "Left for a person to decide: too uncertain"
         complaints = [entry["message"] for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
         assert all("401" in line or "422" in line or "Content Security Policy" in line for line in complaints), (
             complaints

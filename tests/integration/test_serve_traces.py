@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tagsmith.core.errors import SettingsError
-from tagsmith.serve.traces import Traces, traces_by_environment
+from tagsmith.serve.traces import Traces, traces_from_environment
 from tests.bundles import make_bundle
 from tests.integration.test_serve import Slow
 from tests.serving import serving
@@ -117,7 +117,7 @@ def test_they_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp
     with HTTPServer(("127.0.0.1", 0), Collector) as collector:
         threading.Thread(target=collector.serve_forever, daemon=True).start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
-        with serving({"production": make_bundle(tmp_path / "b")}, traces=traces_by_environment()) as running:
+        with serving({"production": make_bundle(tmp_path / "b")}, traces=traces_from_environment()) as running:
             running.post("/predict", json={"inputs": SECRET})
         collector.shutdown()  # The service has left, and what it had to send has been sent.
     (path, body), *more = Collector.bodies
@@ -131,10 +131,10 @@ def test_they_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp
 def test_what_cannot_be_sent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     with pytest.raises(SettingsError, match="expected http/protobuf, found grpc"):
-        traces_by_environment()
+        traces_from_environment()
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(SettingsError, match=r"pip install -e '\.\[otel\]'"):
-        traces_by_environment()
+        traces_from_environment()
 
 
 def test_nothing_is_traced_unless_a_person_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

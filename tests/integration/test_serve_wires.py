@@ -148,7 +148,7 @@ def test_health_and_metadata_of_v2(triton: InferenceServerClient, served: Served
         1,
         3,
     )
-    with pytest.raises(InferenceServerException, match="There is no such model"):
+    with pytest.raises(InferenceServerException, match="Unknown model"):
         triton.infer("nowhere", [tensor], headers=key())
     with pytest.raises(InferenceServerException, match="no valid key"):
         triton.infer("production", [tensor])

@@ -39,7 +39,7 @@ class Encoder:
         return [Answer(NOTHING, NOTHING, (text,), False, len(text), 0) for text in texts]
 
 
-def said(answers: Sequence[Answer]) -> list[str]:
+def labels_of(answers: Sequence[Answer]) -> list[str]:
     return [answer.chosen[0] for answer in answers]
 
 
@@ -54,11 +54,11 @@ def encoder() -> Encoder:
 
 @pytest.fixture
 def batcher(encoder: Encoder) -> Batcher:
-    return Batcher("test", encoder.calls, len, budget=10, most_waiting=8)
+    return Batcher("test", encoder.calls, len, budget=10, max_waiting=8)
 
 
 async def busy(encoder: Encoder, batcher: Batcher) -> "asyncio.Task[list[Answer]]":
-    first = asyncio.create_task(batcher.ask(["first"]))
+    first = asyncio.create_task(batcher.classify(["first"]))
     await until_begun(encoder)
     return first
 
@@ -68,12 +68,12 @@ def test_what_comes_while_the_encoder_works_goes_together_as_far_as_the_budget(
 ) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
-        others = [asyncio.create_task(batcher.ask(texts)) for texts in (["aaaa", "bbbb"], ["cc"], ["ddd"])]
+        others = [asyncio.create_task(batcher.classify(texts)) for texts in (["aaaa", "bbbb"], ["cc"], ["ddd"])]
         await asyncio.sleep(0)
         assert batcher.waiting == 4
         encoder.go_on.set()
-        assert said(await first) == ["first"]
-        assert [said(found) for found in await asyncio.gather(*others)] == [["aaaa", "bbbb"], ["cc"], ["ddd"]]
+        assert labels_of(await first) == ["first"]
+        assert [labels_of(found) for found in await asyncio.gather(*others)] == [["aaaa", "bbbb"], ["cc"], ["ddd"]]
 
     asyncio.run(run())
     # A text of each request in turn: 4 + 2 + 3, and the next does not fit the budget of 10.
@@ -84,14 +84,14 @@ def test_what_comes_while_the_encoder_works_goes_together_as_far_as_the_budget(
 def test_one_of_many_documents_does_not_keep_one_of_one_waiting(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
-        many = asyncio.create_task(batcher.ask(["aaaa"] * 7))
+        many = asyncio.create_task(batcher.classify(["aaaa"] * 7))
         await asyncio.sleep(0)
-        one = asyncio.create_task(batcher.ask(["b"]))
+        one = asyncio.create_task(batcher.classify(["b"]))
         await asyncio.sleep(0)
         assert batcher.waiting == 8
         encoder.go_on.set()
-        assert said(await one) == ["b"]
-        assert said(await many) == ["aaaa"] * 7
+        assert labels_of(await one) == ["b"]
+        assert labels_of(await many) == ["aaaa"] * 7
         await first
 
     asyncio.run(run())
@@ -102,27 +102,27 @@ def test_one_of_many_documents_does_not_keep_one_of_one_waiting(encoder: Encoder
 
 def test_one_text_may_exceed_the_budget_alone(encoder: Encoder, batcher: Batcher) -> None:
     encoder.go_on.set()
-    assert said(asyncio.run(batcher.ask(["a" * 50, "b"]))) == ["a" * 50, "b"]
+    assert labels_of(asyncio.run(batcher.classify(["a" * 50, "b"]))) == ["a" * 50, "b"]
     assert encoder.batches == [["a" * 50], ["b"]]
-    assert asyncio.run(batcher.ask([])) == []
+    assert asyncio.run(batcher.classify([])) == []
     batcher.close()
 
 
 def test_a_full_queue_refuses_and_says_for_how_long(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
-        waiting = asyncio.create_task(batcher.ask(["a"] * 7))
+        waiting = asyncio.create_task(batcher.classify(["a"] * 7))
         await asyncio.sleep(0)
         with pytest.raises(QueueFull) as refused:
-            await batcher.ask(["b", "c"])
+            await batcher.classify(["b", "c"])
         assert refused.value.seconds >= 1
         batcher._seconds_a_document = 2.0
         assert batcher.seconds == 14.0  # 7 documents.
-        last = asyncio.create_task(batcher.ask(["b"]))  # One more has room.
+        last = asyncio.create_task(batcher.classify(["b"]))  # One more has room.
         await asyncio.sleep(0)
         encoder.go_on.set()
         assert len(await waiting) == 7
-        assert said(await last) == ["b"]
+        assert labels_of(await last) == ["b"]
         await first
 
     asyncio.run(run())
@@ -132,15 +132,15 @@ def test_a_full_queue_refuses_and_says_for_how_long(encoder: Encoder, batcher: B
 def test_who_hangs_up_costs_no_compute(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
-        gone = asyncio.create_task(batcher.ask(["gone", "too"]))
-        stays = asyncio.create_task(batcher.ask(["stays"]))
+        gone = asyncio.create_task(batcher.classify(["gone", "too"]))
+        stays = asyncio.create_task(batcher.classify(["stays"]))
         await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
         assert batcher.waiting == 1
         encoder.go_on.set()
-        assert said(await stays) == ["stays"]
+        assert labels_of(await stays) == ["stays"]
         await first
 
     asyncio.run(run())
@@ -153,10 +153,10 @@ def test_who_hangs_up_costs_no_compute(encoder: Encoder, batcher: Batcher) -> No
 def test_one_requests_error_is_not_that_of_its_company(encoder: Encoder, batcher: Batcher, wrong: str) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
-        good, bad = asyncio.create_task(batcher.ask(["g"])), asyncio.create_task(batcher.ask([wrong]))
+        good, bad = asyncio.create_task(batcher.classify(["g"])), asyncio.create_task(batcher.classify([wrong]))
         await asyncio.sleep(0)
         encoder.go_on.set()
-        assert said(await good) == ["g"]
+        assert labels_of(await good) == ["g"]
         with pytest.raises(ValueError, match=wrong):
             await bad
         await first
@@ -177,32 +177,32 @@ def test_calls_run_beside_each_other_and_each_is_answered_when_it_ends(threads: 
     def calls(given: list[str]) -> list[Call]:
         return [Call([i], lambda text=text: meet(text)) for i, text in enumerate(given)]
 
-    batcher = Batcher("test", calls, len, budget=100, most_waiting=8, threads=threads)
-    assert said(asyncio.run(batcher.ask(texts))) == texts
+    batcher = Batcher("test", calls, len, budget=100, max_waiting=8, threads=threads)
+    assert labels_of(asyncio.run(batcher.classify(texts))) == texts
     batcher.close()
 
 
 def test_a_call_is_answered_while_others_of_its_batch_wait() -> None:
     encoder = Encoder(together=1)
-    batcher = Batcher("test", encoder.calls, len, budget=100, most_waiting=8)
+    batcher = Batcher("test", encoder.calls, len, budget=100, max_waiting=8)
 
     async def run() -> None:
         first = await busy(encoder, batcher)
-        short, long = asyncio.create_task(batcher.ask(["s"])), asyncio.create_task(batcher.ask(["long"]))
+        short, long = asyncio.create_task(batcher.classify(["s"])), asyncio.create_task(batcher.classify(["long"]))
         await asyncio.sleep(0)
         gate, encoder.go_on = encoder.go_on, threading.Event()
         encoder.begun.clear()
         gate.set()
-        assert said(await first) == ["first"]
+        assert labels_of(await first) == ["first"]
         await until_begun(encoder)  # The longest goes first.
         gate, encoder.go_on = encoder.go_on, threading.Event()
         encoder.begun.clear()
         gate.set()
-        assert said(await long) == ["long"]
+        assert labels_of(await long) == ["long"]
         await until_begun(encoder)
         assert not short.done()
         encoder.go_on.set()
-        assert said(await short) == ["s"]
+        assert labels_of(await short) == ["s"]
 
     asyncio.run(run())
     assert encoder.batches == [["first"], ["long"], ["s"]]
@@ -211,17 +211,17 @@ def test_a_call_is_answered_while_others_of_its_batch_wait() -> None:
 
 def test_who_hangs_up_after_the_batch_was_cut_costs_no_compute() -> None:
     encoder = Encoder(together=1)
-    batcher = Batcher("test", encoder.calls, len, budget=100, most_waiting=8)
+    batcher = Batcher("test", encoder.calls, len, budget=100, max_waiting=8)
 
     async def run() -> None:
-        gone = asyncio.create_task(batcher.ask(["gone", "too", "g"]))
+        gone = asyncio.create_task(batcher.classify(["gone", "too", "g"]))
         await until_begun(encoder)
         assert batcher.waiting == 0
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
         encoder.go_on.set()
-        assert said(await batcher.ask(["stays"])) == ["stays"]
+        assert labels_of(await batcher.classify(["stays"])) == ["stays"]
 
     asyncio.run(run())
     assert encoder.batches == [["gone"], ["stays"]]
@@ -233,12 +233,12 @@ def test_who_hangs_up_after_the_batch_was_cut_costs_no_compute() -> None:
 def test_many_who_ask_are_each_given_their_own(threads: int) -> None:
     encoder = Encoder(together=3)
     encoder.go_on.set()
-    batcher = Batcher("test", encoder.calls, len, budget=40, most_waiting=10_000, threads=threads)
+    batcher = Batcher("test", encoder.calls, len, budget=40, max_waiting=10_000, threads=threads)
     asked = [[f"{n}.{i}{'x' * ((n * i) % 17)}" for i in range(n % 5 + 1)] for n in range(300)]
 
     async def run() -> None:
-        found = await asyncio.gather(*(batcher.ask(texts) for texts in asked))
-        assert [said(answers) for answers in found] == asked
+        found = await asyncio.gather(*(batcher.classify(texts) for texts in asked))
+        assert [labels_of(answers) for answers in found] == asked
 
     asyncio.run(run())
     assert sorted(text for batch in encoder.batches for text in batch) == sorted(
@@ -251,14 +251,14 @@ def test_many_who_ask_are_each_given_their_own(threads: int) -> None:
 def test_what_waits_is_answered_before_the_thread_ends(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
-        waiting = asyncio.create_task(batcher.ask(["a", "b", "c"]))
+        waiting = asyncio.create_task(batcher.classify(["a", "b", "c"]))
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         encoder.go_on.set()
-        assert said(await waiting) == ["a", "b", "c"]
+        assert labels_of(await waiting) == ["a", "b", "c"]
         await closing
         await first
         with pytest.raises(RuntimeError, match="replaced"):
-            await batcher.ask(["late"])
+            await batcher.classify(["late"])
 
     asyncio.run(run())

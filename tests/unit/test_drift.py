@@ -9,7 +9,7 @@ import pytest
 from tagsmith.classify.bundle.reference import Histogram, Reference, reference_of
 from tagsmith.core.errors import DataError
 from tagsmith.serve.answers import Answer
-from tagsmith.serve.drift import Drift, by_chance, population_stability_index
+from tagsmith.serve.drift import Drift, index_by_chance, population_stability_index
 
 REFERENCE: dict[str, Any] = {
     "split": "test",
@@ -52,16 +52,16 @@ def test_the_last_documents_are_compared(tmp_path: Path) -> None:
     assert reference is not None
     drift = Drift(reference, documents=100)
     drift.add([answer("a", 0.9, 4)] * 99)
-    assert drift.figures() == {}  # Too few to say anything.
+    assert drift.indices() == {}  # Too few to say anything.
     drift.add([answer("a", 0.9, 4)] * 1)
-    assert drift.figures()["class"] > 1
+    assert drift.indices()["class"] > 1
     # Exactly the reference: the hundred before it are forgotten.
     like_it = [("a", 0.9, 4)] * 25 + [("b", 0.9, 10)] * 25 + [("a", 0.3, 4)] * 25 + [("b", 0.9, 20)] * 25
     drift.add([answer(*one) for one in like_it])
-    assert drift.figures() == pytest.approx({"class": 0, "score": 0, "tokens": 0})
+    assert drift.indices() == pytest.approx({"class": 0, "score": 0, "tokens": 0})
     # A class that the reference does not know, and documents without one.
     drift.add([answer("new", 0.9, 4), answer("", 0.9, 4)] * 50)
-    assert drift.figures()["class"] > 1
+    assert drift.indices()["class"] > 1
 
 
 def test_a_bundle_may_have_none_or_a_wrong_one(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_no_bin_is_empty(confident: bool) -> None:
 
 def test_chance_is_not_told_as_drift() -> None:
     """77 classes: a hundred documents like the reference would have an index of 0.76, so none is told before 2,534."""
-    assert by_chance(77, 100) == 0.76
+    assert index_by_chance(77, 100) == 0.76
     draw = np.random.default_rng(1)
     names = [f"class {i}" for i in range(77)]
     predicted = np.eye(77, dtype=np.int8)[draw.permutation(np.arange(5000) % 77)]
@@ -136,7 +136,7 @@ def test_chance_is_not_told_as_drift() -> None:
         drift.add(
             [Answer(scores[i], scores[i], (names[int(predicted[i].argmax())],), False, int(tokens[i]), 0) for i in rows]
         )
-        told.append(drift.figures())
+        told.append(drift.indices())
         assert all(index < 0.1 for index in told[-1].values())
         assert ("class" in told[-1]) == (100 * (batch + 1) >= 2534)
         assert ("score" in told[-1]) == (100 * (batch + 1) >= 300)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
-from tagsmith.serve.jobs import JobFull, JobStore
+from tagsmith.serve.jobs import JobStore, TooManyJobs
 
 REQUEST: dict[str, Any] = {"displayName": None, "tasks": []}
 DOCUMENTS = [{"id": "0", "text": "a secret text"}]
@@ -75,11 +75,11 @@ def test_a_request_that_comes_twice_is_one_job() -> None:
 def test_a_job_expires_and_too_many_are_refused() -> None:
     jobs = store(None, most=2, seconds=-1)
     names = [jobs.add(REQUEST, DOCUMENTS, None) for _ in range(2)]
-    with pytest.raises(JobFull):
+    with pytest.raises(TooManyJobs):
         jobs.add(REQUEST, DOCUMENTS, None)
     assert [jobs.get(name) for name in names] == [None, None]
     assert jobs.cancel(names[0]) is None
-    assert jobs.forget_expired() == 2
+    assert jobs.remove_expired() == 2
     assert jobs.unfinished() == 0
 
 
@@ -87,12 +87,12 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written"):
         store(tmp_path / "nowhere" / "jobs.sqlite")
     (tmp_path / "text").write_text("no database, and long enough to look like one" * 20)
-    with pytest.raises(DataError, match="holds no jobs"):
+    with pytest.raises(DataError, match="is not a job file"):
         store(tmp_path / "text")
     with sqlite3.connect(tmp_path / "later") as file:
         file.execute("PRAGMA user_version = 99")
     file.close()
-    with pytest.raises(DataError, match="layout 99"):
+    with pytest.raises(DataError, match="expected layout 1, found 99"):
         store(tmp_path / "later")
     held = store(tmp_path / "held")
     with pytest.raises(TryAgainLater, match="another service"):

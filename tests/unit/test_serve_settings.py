@@ -46,11 +46,11 @@ def test_keys() -> None:
     assert api_keys(" , ") == api_keys("") == []
     keys = Keys(api_keys("one, two,"))
     assert keys
-    assert keys.open(Headers({"Ocp-Apim-Subscription-Key": "two"}))
-    assert keys.open(Headers({"authorization": "bearer one"}))
+    assert keys.accept(Headers({"Ocp-Apim-Subscription-Key": "two"}))
+    assert keys.accept(Headers({"authorization": "bearer one"}))
     for wrong in ({}, {"authorization": "Bearer "}, {"authorization": "one"}, {"Ocp-Apim-Subscription-Key": "one,two"}):
-        assert not keys.open(Headers(wrong))
-    assert Keys([]).open(Headers({}))
+        assert not keys.accept(Headers(wrong))
+    assert Keys([]).accept(Headers({}))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""HTTP faces of a Classifier, and nothing else: batches, jobs, wires, figures.
+"""HTTP interfaces of a Classifier: batching, asynchronous jobs, wire formats, metrics.
 
-Needs the extra `serve`; no torch.
+Needs the extra `serve`, and no torch.
 """

@@ -1,4 +1,4 @@
-"""What the service takes from a Classifier: the one place that knows how it is asked."""
+"""The service's use of a Classifier: the one module that knows its interface."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from tagsmith.tokens.windows import EncodedDocuments, Ints
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the bundle says of one document.
+    """The bundle's answer about one document.
 
     Attributes:
         logits, scores: float32 [classes], in the order of the schema.
-        chosen: the classes decided for: one (single-label), any number (multi-label).
-        to_person: whether the bundle would rather have a person decide.
-        tokens: of the whole document, special tokens included.
-        unread: tokens that the encoder has not seen.
+        chosen: the predicted classes: one (single-label), any number (multi-label).
+        to_person: whether a person should decide.
+        tokens: number of tokens of the whole document, special tokens included.
+        unread: number of tokens that the encoder did not read.
         out_of_scope: distance to the nearest training document, 0 to 2; None: not measured.
-        foreign: whether that is beyond what documents of the classes have, so that a person decides.
-        set: the classes that may be, best first; None: not calibrated.
+        foreign: whether this distance exceeds the limit of the bundle, so that a person should decide.
+        set: the classes that are possible, best first; None: not calibrated.
     """
 
     logits: NDArray[np.float32]
@@ -39,12 +39,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Documents that go through the encoder together.
+    """Documents that go through the encoder in one call.
 
     Attributes:
-        documents: their positions.
-        answers: runs the encoder; gives one answer a document, in this order. Raises FloatingPointError where the
-            graph gives something else than numbers, which JSON cannot say.
+        documents: their positions among the texts.
+        answers: runs the encoder and returns an answer for each document, in this order. Raises FloatingPointError if
+            the graph computes NaN or infinity, which JSON cannot represent.
     """
 
     documents: list[int]
@@ -52,7 +52,7 @@ class Call:
 
 
 def calls(classifier: Classifier, texts: Sequence[str]) -> list[Call]:
-    """The texts, tokenised, as calls that may run beside each other; each text is in one of them."""
+    """Tokenise the texts and divide them into calls that may run concurrently; each text is in one of them."""
     encoded = classifier.encoded(texts)
     return [
         Call(documents.tolist(), partial(_answers, classifier, encoded, documents))
@@ -63,7 +63,7 @@ def calls(classifier: Classifier, texts: Sequence[str]) -> list[Call]:
 def _answers(classifier: Classifier, encoded: EncodedDocuments, documents: Ints) -> list[Answer]:
     logits, vectors = classifier.outputs_of_call(encoded, documents)
     if not np.isfinite(logits).all():
-        raise FloatingPointError("logits that are no numbers")
+        raise FloatingPointError("the logits are not finite numbers")
     rule = classifier.decision.rule
     scores = rule.scores(logits)
     predictions = classifier.predictions(scores, rule.decide(scores, vectors))
@@ -87,7 +87,7 @@ def _answers(classifier: Classifier, encoded: EncodedDocuments, documents: Ints)
 
 
 def tokens_of(classifier: Classifier, text: str) -> int:
-    """About how many tokens of the text go through the encoder: what a queue may know before it is tokenised."""
+    """An estimate of the tokens of a text that go through the encoder, for the queue, which holds untokenised texts."""
     rule = classifier.decision.window_rule
-    most = rule.max_tokens * (rule.max_windows if rule.long_documents == "windows" else 1)
-    return min(len(text) // 4 + 2, most)
+    limit = rule.max_tokens * (rule.max_windows if rule.long_documents == "windows" else 1)
+    return min(len(text) // 4 + 2, limit)

@@ -1,4 +1,4 @@
-"""The app: deployments, jobs and figures, and the faces on them."""
+"""The ASGI app: deployments, jobs and metrics, and the routes of all wires."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,11 @@ from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure_routes, predict, v2
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
-from tagsmith.serve.gate import REASON, Gate, Keys, broken
+from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
 from tagsmith.serve.jobs import JobStore
 from tagsmith.serve.openapi import describe
-from tagsmith.serve.problems import Refused, refusal
-from tagsmith.serve.prometheus_metrics import Figures, gauge
+from tagsmith.serve.problems import RequestError, error_response
+from tagsmith.serve.prometheus_metrics import Metrics, counter, gauge
 from tagsmith.serve.runner import JobRunner
 from tagsmith.serve.traces import Traces
 
@@ -36,19 +36,19 @@ PAGE = {
 
 
 class Service:
-    """All that one process of the service holds; `app` is what a server runs.
+    """The state of one process; `app` is the ASGI app.
 
     Args:
-        traces: what makes a trace of each request; None: nothing does.
+        traces: creates a span for each request; None: no traces.
 
     Raises:
-        TagsmithError: a bundle or the file of the jobs cannot be used.
+        TagsmithError: a bundle or the job file cannot be used.
     """
 
     def __init__(self, settings: ServeSettings, keys: Sequence[str] = (), traces: Traces | None = None):
         self.settings = settings
-        self.figures = Figures()
-        # The jobs first: a file that cannot be used is told at once, bundles take seconds.
+        self.metrics = Metrics()
+        # The job file first: an unusable one is reported immediately, whereas bundles take seconds to load.
         path = Path(settings.jobs) if settings.jobs is not None else None
         self.store = JobStore(path, settings.max_jobs, settings.job_hours * 3600)
         try:
@@ -57,13 +57,13 @@ class Service:
             self.store.close()
             raise
         self.runner = JobRunner(self.store, self.deployments, settings)
-        self.figures.state(self._state)
-        self.figures.jobs(self.store.unfinished)
+        self.metrics.add_state(self._state)
+        self.metrics.add_jobs(self.store.unfinished)
         self.traces = traces
-        self.app = Gate(self._faces(), Keys(keys), self.figures, traces)
+        self.app = Gate(self._routes(), Keys(keys), self.metrics, traces)
 
-    def _faces(self) -> FastAPI:
-        # No page of FastAPI's own: they load scripts from elsewhere.
+    def _routes(self) -> FastAPI:
+        # Without FastAPI's documentation pages, which load scripts from other servers.
         app = FastAPI(
             title="Tagsmith",
             version=version("tagsmith"),
@@ -73,14 +73,14 @@ class Service:
             lifespan=self._lifespan,
         )
         app.include_router(azure_routes.routes(self.settings, self.deployments, self.store, self.runner))
-        app.include_router(predict.routes(self.settings, self.deployments, self.figures))
+        app.include_router(predict.routes(self.settings, self.deployments, self.metrics))
         app.include_router(v2.routes(self.settings, self.deployments))
-        for place, (name, kind) in PAGE.items():
+        for path, (name, media_type) in PAGE.items():
             content = files("tagsmith.serve").joinpath("static", name).read_bytes()
-            app.add_api_route(place, _file(content, kind), methods=["GET"], include_in_schema=False)
-        app.add_exception_handler(Refused, _refused)
-        app.add_exception_handler(HTTPException, _not_routed)
-        app.add_exception_handler(Exception, _bug)
+            app.add_api_route(path, _static(content, media_type), methods=["GET"], include_in_schema=False)
+        app.add_exception_handler(RequestError, _request_error)
+        app.add_exception_handler(HTTPException, _routing_error)
+        app.add_exception_handler(Exception, _unexpected_error)
         app.openapi = lambda: describe(app)  # type: ignore[method-assign]
         return app
 
@@ -103,73 +103,80 @@ class Service:
             await self.deployments.watch(self.settings.watch_seconds)
 
     def _batch_done(self, name: str, texts: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:
-        self.figures.batch(name, answers, seconds)
+        self.metrics.count_batch(name, answers, seconds)
         if self.settings.log_texts:
             for text, answer in zip(texts, answers, strict=True):
-                facts = {"deployment": name, "text": text, "classes": list(answer.chosen)}
-                log.info("classified", extra=facts)
+                fields = {"deployment": name, "text": text, "classes": list(answer.chosen)}
+                log.info("classified", extra=fields)
 
-    def _reloaded(self, name: str, good: bool) -> None:
-        self.figures.reloads.labels(name, "taken" if good else "refused").inc()
+    def _reloaded(self, name: str, accepted: bool) -> None:
+        self.metrics.reloads.labels(name, "taken" if accepted else "refused").inc()
 
     def _state(self) -> Iterable[Metric]:
-        """What holds at the moment of a scrape."""
-        models = {name: deployment.model for name, deployment in self.deployments.by_name.items()}
+        """Metrics of the state at the time of a scrape."""
+        deployments = self.deployments.by_name
+        models = {name: deployment.model for name, deployment in deployments.items()}
         one = ["deployment"]
+        yield counter(
+            "tagsmith_queue_full",
+            "Requests refused because the queue was full",
+            one,
+            [([n], d.queue_full) for n, d in deployments.items()],
+        )
         yield gauge(
             "tagsmith_queue_documents",
-            "Documents that wait",
+            "Documents waiting in the queue",
             one,
             [([n], m.batcher.waiting) for n, m in models.items()],
         )
         yield gauge(
             "tagsmith_abandoned_documents",
-            "Documents not classified since their client had hung up",
+            "Documents that were not classified because the client had disconnected",
             one,
             [([n], m.batcher.abandoned) for n, m in models.items()],
         )
         yield gauge(
             "tagsmith_bundle_info",
-            "The version that answers; 1",
+            "The version of the bundle in use; always 1",
             ["deployment", "version"],
             [([n, m.version], 1) for n, m in models.items()],
         )
         yield gauge(
             "tagsmith_newer_refused",
-            "1: the bundle that lies there now is refused, an older one answers",
+            "1: the bundle now in the folder was refused, an older one is in use",
             one,
-            [([n], float(d.refused)) for n, d in self.deployments.by_name.items()],
+            [([n], float(d.refused)) for n, d in deployments.items()],
         )
         rows = [
-            ([name, figure], value)
+            ([name, kind], value)
             for name, model in models.items()
             if model.drift is not None
-            for figure, value in model.drift.figures().items()
+            for kind, value in model.drift.indices().items()
         ]
-        about = "Population stability index against the documents that the bundle was tested on"
+        about = "Population stability index against the documents on which the bundle was tested"
         yield gauge("tagsmith_drift_psi", about, ["deployment", "of"], rows)
 
 
-def _file(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
-    async def answer() -> Response:
-        return Response(content, media_type=f"{kind}; charset=utf-8")
+def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    async def respond() -> Response:
+        return Response(content, media_type=f"{media_type}; charset=utf-8")
 
-    return answer
+    return respond
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+async def _request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
     request.scope[REASON] = error.message
-    return refusal(request.url.path, error)
+    return error_response(request.url.path, error)
 
 
-async def _not_routed(request: Request, error: Exception) -> Response:
+async def _routing_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    told = {404: "There is nothing here.", 405: "This method is not allowed here."}
-    message = told.get(error.status_code, "The request cannot be answered.")
-    return refusal(request.url.path, Refused(error.status_code, message, headers=error.headers or {}))
+    messages = {404: "Not found.", 405: "Method not allowed."}
+    message = messages.get(error.status_code, "The request cannot be answered.")
+    return error_response(request.url.path, RequestError(error.status_code, message, headers=error.headers or {}))
 
 
-async def _bug(request: Request, _: Exception) -> Response:
-    # Starlette raises it again after this, for the gate to log.
-    return refusal(request.url.path, broken())
+async def _unexpected_error(request: Request, _: Exception) -> Response:
+    # Starlette raises the exception again after this, and the gate logs it.
+    return error_response(request.url.path, internal_error())

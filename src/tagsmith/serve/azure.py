@@ -1,9 +1,10 @@
-"""The wire of Azure custom text classification: what a request must be, what a job looks like.
+"""The JSON of Azure custom text classification: bodies of requests, states and results of jobs.
 
-Both versions of its runtime API (2022-05-01 and 2023-04-01) are the same wire.
+Both versions of its runtime API (2022-05-01 and 2023-04-01) have the same format.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,19 +19,19 @@ VERSIONS = ("2022-05-01", "2023-04-01")
 Kind = Literal["CustomSingleLabelClassification", "CustomMultiLabelClassification"]
 
 TRANSACTION = 1000
-"""Characters that are counted as one transaction in the statistics."""
+"""Characters that the statistics count as one transaction."""
 
 
 class Parameters(BaseModel):
-    """Which model a task asks; other parameters of Azure's are accepted and mean nothing here."""
+    """The model that a task uses; other parameters of Azure's are accepted and ignored."""
 
     model_config = ConfigDict(strict=True)
     projectName: str
     deploymentName: str
 
 
-class AskedTask(BaseModel):
-    """One task over all documents."""
+class Task(BaseModel):
+    """One task on all documents."""
 
     model_config = ConfigDict(strict=True)
     kind: Kind
@@ -38,8 +39,8 @@ class AskedTask(BaseModel):
     parameters: Parameters
 
 
-class AskedDocument(BaseModel):
-    """One document; one without text is an error of that document alone."""
+class InputDocument(BaseModel):
+    """One document; one without text is an error of this document, not of the job."""
 
     model_config = ConfigDict(strict=True)
     id: Annotated[str, Field(min_length=1, max_length=512)]
@@ -51,74 +52,87 @@ class AnalysisInput(BaseModel):
     """The documents."""
 
     model_config = ConfigDict(strict=True)
-    documents: Annotated[list[AskedDocument], Field(min_length=1)]
+    documents: Annotated[list[InputDocument], Field(min_length=1)]
 
 
-class AskedJob(BaseModel):
+class JobSubmission(BaseModel):
     """The body of a new job."""
 
     model_config = ConfigDict(strict=True)
     displayName: str | None = None
     analysisInput: AnalysisInput
-    tasks: Annotated[list[AskedTask], Field(min_length=1, max_length=25)]
+    tasks: Annotated[list[Task], Field(min_length=1, max_length=25)]
 
 
 def kind_of(schema: Schema) -> str:
-    """Azure's name of the task."""
+    """Azure's name for the task of a schema."""
     return "CustomMultiLabelClassification" if schema.multi_label else "CustomSingleLabelClassification"
 
 
-def document_problem(text: str, most_characters: int) -> str | None:
-    """What is wrong with one document's text."""
+def document_problem(text: str, max_characters: int) -> str | None:
+    """Why one document cannot be classified; None: it can."""
     if not text.strip():
         return "Document text is empty."
-    if len(text) > most_characters:
-        return f"A document may have at most {most_characters:,} characters; this one has {len(text):,}."
+    if len(text) > max_characters:
+        return f"Expected at most {max_characters:,} characters in one document, found {len(text):,}."
     return None
 
 
 def document_result(name: str, text: str, answer: Answer, classes: Sequence[str]) -> dict[str, Any]:
-    """What a job stores of a document that was classified."""
-    at = {known: i for i, known in enumerate(classes)}
+    """The stored result of a document that was classified."""
+    positions = {known: i for i, known in enumerate(classes)}
     warnings = []
     if answer.unread:
-        warnings.append({"code": "DocumentTruncated", "message": f"{answer.unread:,} of its tokens were not read."})
+        warnings.append(
+            {"code": "DocumentTruncated", "message": f"{answer.unread:,} tokens of the document were not read."}
+        )
     if answer.to_person:
-        why = "It is unlike all training documents" if answer.foreign else "The scores do not suffice"
+        why = "The document is unlike all training documents" if answer.foreign else "The scores are too uncertain"
         warnings.append({"code": "LeftToPerson", "message": f"{why}; a person should decide."})
     found = [
-        {"category": known, "confidenceScore": round(float(answer.scores[at[known]]), 6)} for known in answer.chosen
+        {"category": known, "confidenceScore": round(float(answer.scores[positions[known]]), 6)}
+        for known in answer.chosen
     ]
     return {"id": name, "class": found, "warnings": warnings, "characters": len(text)}
 
 
 def document_error(name: str, problem: str) -> dict[str, Any]:
-    """What a job stores of a document that was not."""
+    """The stored result of a document that was not classified."""
     inner = {"code": "InvalidDocument", "message": problem}
     error = {"code": "InvalidArgument", "message": "Invalid document in request.", "innererror": inner}
     return {"id": name, "error": error}
 
 
 def job_status(tasks: Sequence[dict[str, Any]]) -> str:
-    """Of a job whose tasks have all ended."""
+    """The status of a job whose tasks have all ended."""
     failed = sum(task["status"] == FAILED for task in tasks)
     return SUCCEEDED if not failed else FAILED if failed == len(tasks) else PARTLY
 
 
-def job_state(job: Job, show_statistics: bool, top: int | None, skip: int, next_link: str) -> dict[str, Any]:
-    """The body of a poll.
+@dataclass(frozen=True)
+class Page:
+    """The part of a job's results that a poll requests.
 
-    Args:
-        top, skip: the page of the documents that was asked for; None: all of them.
-        next_link: where the page after this one is found.
+    Attributes:
+        statistics: whether to include counts.
+        top, skip: number of documents, and of those before them; None: all documents.
+        next_link: the URL of the next page.
     """
+
+    statistics: bool
+    top: int | None
+    skip: int
+    next_link: str
+
+
+def job_state(job: Job, page: Page) -> dict[str, Any]:
+    """The body of the response to a poll."""
     total = len(job.request["tasks"])
     done: list[dict[str, Any]] = job.result["tasks"] if job.result is not None else []
     if job.status == CANCELLED and not done:
         done = [{"status": CANCELLED} for _ in job.request["tasks"]]
     items = [
-        _item(asked, task, job.updated, show_statistics, top, skip)
-        for asked, task in zip(job.request["tasks"], done, strict=False)
+        _item(requested, task, job.updated, page) for requested, task in zip(job.request["tasks"], done, strict=False)
     ]
     count = {status: sum(task["status"] == status for task in done) for status in (SUCCEEDED, FAILED)}
     active = total if job.status in (WAITING, RUNNING, CANCELLING) else 0
@@ -135,33 +149,30 @@ def job_state(job: Job, show_statistics: bool, top: int | None, skip: int, next_
     if job.request.get("displayName") is not None:
         state["displayName"] = job.request["displayName"]
     longest = max((len(task.get("entries", [])) for task in done), default=0)
-    if top is not None and skip + top < longest:
-        state["nextLink"] = next_link
+    if page.top is not None and page.skip + page.top < longest:
+        state["nextLink"] = page.next_link
     return state
 
 
-def _item(
-    asked: dict[str, Any], task: dict[str, Any], updated: float, show_statistics: bool, top: int | None, skip: int
-) -> dict[str, Any]:
+def _item(requested: dict[str, Any], task: dict[str, Any], updated: float, page: Page) -> dict[str, Any]:
     item: dict[str, Any] = {
-        "kind": f"{asked['kind']}LROResults",
+        "kind": f"{requested['kind']}LROResults",
         "lastUpdateDateTime": _date(updated),
         "status": task["status"],
     }
-    if asked.get("taskName") is not None:
-        item["taskName"] = asked["taskName"]
+    if requested.get("taskName") is not None:
+        item["taskName"] = requested["taskName"]
     if task["status"] == FAILED:
         return item
     entries = task.get("entries", [])
-    page = entries if top is None else entries[skip : skip + top]
-    good = [entry for entry in page if "error" not in entry]
+    shown = entries if page.top is None else entries[page.skip : page.skip + page.top]
     results: dict[str, Any] = {
-        "documents": [_document(entry, show_statistics) for entry in good],
-        "errors": [entry for entry in page if "error" in entry],
-        "projectName": asked["projectName"],
-        "deploymentName": asked["deploymentName"],
+        "documents": [_document(entry, page.statistics) for entry in shown if "error" not in entry],
+        "errors": [entry for entry in shown if "error" in entry],
+        "projectName": requested["projectName"],
+        "deploymentName": requested["deploymentName"],
     }
-    if show_statistics:
+    if page.statistics:
         valid = [entry for entry in entries if "error" not in entry]
         results["statistics"] = {
             "documentsCount": len(entries),

@@ -1,4 +1,4 @@
-"""Azure's runtime API: submit a job, poll it, cancel it; `azure-ai-textanalytics` changes its endpoint alone."""
+"""The routes of Azure's runtime API: submit, poll and cancel a job. Clients change only their endpoint."""
 
 import asyncio
 import hashlib
@@ -13,15 +13,17 @@ from starlette.responses import Response
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure
 from tagsmith.serve.deployments import Deployments
-from tagsmith.serve.jobs import UNFINISHED, JobFull, JobStore
-from tagsmith.serve.openapi import AZURE_ERRORS, body, parameter
-from tagsmith.serve.problems import Refused, as_json
-from tagsmith.serve.requests import body_of, parse
+from tagsmith.serve.jobs import UNFINISHED, JobStore, TooManyJobs
+from tagsmith.serve.openapi import AZURE_ERRORS, body, json_response, parameter
+from tagsmith.serve.problems import RequestError, as_json
+from tagsmith.serve.requests import find_deployment, parse_json, read_body
 from tagsmith.serve.runner import JobRunner
 
-PLACE = "/language/analyze-text/jobs"
+PATH = "/language/analyze-text/jobs"
 
 VERSION = parameter("api-version", {"type": "string", "enum": list(azure.VERSIONS)}, required=True)
+UNKNOWN_JOB = "Unknown job; it may have expired."
+
 COUNT = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 PAGE = [
     parameter("showStats", {"type": "string", "enum": ["true", "True", "false", "False"]}),
@@ -35,23 +37,23 @@ def routes(settings: ServeSettings, deployments: Deployments, store: JobStore, r
 
     def link(request: Request, job: str, **query: str) -> str:
         base = (settings.public_url or str(request.base_url)).rstrip("/")
-        return f"{base}{PLACE}/{job}?{urlencode({'api-version': version_of(request), **query})}"
+        return f"{base}{PATH}/{job}?{urlencode({'api-version': version_of(request), **query})}"
 
     @router.post(
-        PLACE,
+        PATH,
         status_code=202,
         response_class=Response,
         summary="Submit a job",
         responses={202: {"description": "Operation-Location holds the URL of the job."}, **AZURE_ERRORS},
-        openapi_extra={**body(azure.AskedJob), "parameters": [VERSION]},
+        openapi_extra={**body(azure.JobSubmission), "parameters": [VERSION]},
     )
     async def submit(request: Request) -> Response:
         version_of(request)
-        sent = await body_of(request, settings)
-        asked = parse(sent, azure.AskedJob, 400)
-        check(asked, settings, deployments)
-        wanted = {
-            "displayName": asked.displayName,
+        content = await read_body(request, settings)
+        submission = parse_json(content, azure.JobSubmission, 400)
+        check(submission, settings, deployments)
+        job_request = {
+            "displayName": submission.displayName,
             "tasks": [
                 {
                     "kind": task.kind,
@@ -59,39 +61,41 @@ def routes(settings: ServeSettings, deployments: Deployments, store: JobStore, r
                     "projectName": task.parameters.projectName,
                     "deploymentName": task.parameters.deploymentName,
                 }
-                for task in asked.tasks
+                for task in submission.tasks
             ],
         }
-        documents = [{"id": document.id, "text": document.text} for document in asked.analysisInput.documents]
+        documents = [{"id": document.id, "text": document.text} for document in submission.analysisInput.documents]
         try:
-            job = await asyncio.to_thread(store.add, wanted, documents, sent_as(request, sent))
-        except JobFull:
-            raise Refused(429, "Too many jobs are not done yet.", headers={"Retry-After": "5"}) from None
+            job = await asyncio.to_thread(store.add, job_request, documents, retry_key(request, content))
+        except TooManyJobs:
+            raise RequestError(
+                429, "Too many jobs are unfinished; try again later.", headers={"Retry-After": "5"}
+            ) from None
         runner.wake()
         return Response(status_code=202, headers={"Operation-Location": link(request, job)})
 
-    # Before {job}, which would take "ID:cancel" for a name.
+    # Registered before {job}, which would match "ID:cancel".
     @router.post(
-        PLACE + "/{job}:cancel",
+        PATH + "/{job}:cancel",
         status_code=202,
         response_class=Response,
         summary="Cancel a job",
-        responses={202: {"description": "It is cancelled, or will be."}, **AZURE_ERRORS},
+        responses={202: {"description": "The job is cancelled, or will be."}, **AZURE_ERRORS},
         openapi_extra={"parameters": [VERSION]},
     )
     async def cancel(request: Request, job: str) -> Response:
         version_of(request)
         before = await asyncio.to_thread(store.cancel, job)
         if before is None:
-            raise unknown_job()
+            raise RequestError(404, UNKNOWN_JOB)
         if before not in UNFINISHED:
-            raise Refused(400, f"The job cannot be cancelled: its status is {before}.")
+            raise RequestError(400, f"The job cannot be cancelled: its status is {before}.")
         return Response(status_code=202, headers={"Operation-Location": link(request, job)})
 
     @router.get(
-        PLACE + "/{job}",
+        PATH + "/{job}",
         summary="Status and results of a job",
-        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **AZURE_ERRORS},
+        responses={**json_response({"type": "object"}), **AZURE_ERRORS},
         openapi_extra={"parameters": [VERSION, *PAGE]},
     )
     async def poll(request: Request, job: str) -> Response:
@@ -100,72 +104,65 @@ def routes(settings: ServeSettings, deployments: Deployments, store: JobStore, r
         top, skip = count_of(request, "top"), count_of(request, "skip") or 0
         found = await asyncio.to_thread(store.get, job)
         if found is None:
-            raise unknown_job()
-        further: dict[str, str] = {"showStats": "true"} if statistics else {}
-        following = link(request, job, top=str(top), skip=str(skip + (top or 0)), **further)
-        state = azure.job_state(found, statistics, top or None, skip, following)
+            raise RequestError(404, UNKNOWN_JOB)
+        query: dict[str, str] = {"showStats": "true"} if statistics else {}
+        next_page = link(request, job, top=str(top), skip=str(skip + (top or 0)), **query)
+        state = azure.job_state(found, azure.Page(statistics, top or None, skip, next_page))
         return as_json(state, headers={"Retry-After": "1"} if found.status in UNFINISHED else None)
 
     return router
 
 
 def version_of(request: Request) -> str:
-    """Raises: Refused, where `api-version` is missing or unknown."""
+    """Raises: RequestError, `api-version` is missing or unknown."""
     version = request.query_params.get("api-version")
     if version not in azure.VERSIONS:
         inner = {"code": "UnsupportedApiVersion", "message": f"Supported: {', '.join(azure.VERSIONS)}."}
-        raise Refused(400, "Expected a supported api-version in the query.", "api-version", inner=inner)
+        raise RequestError(400, "Expected a supported api-version in the query.", "api-version", inner=inner)
     return version
 
 
 def count_of(request: Request, name: str) -> int | None:
-    """A whole number of the query, spelled with or without `$`."""
+    """A whole number in the query, under a name with or without `$`."""
     for spelling in (name, f"${name}"):
         value = request.query_params.get(spelling)
         if value is not None:
             if not (value.isascii() and value.isdecimal() and len(value) < 10):
-                raise Refused(400, f"Expected {spelling} to be a whole number of at least 0.", spelling)
+                raise RequestError(400, f"{spelling}: expected a whole number of at least 0.", spelling)
             return int(value)
     return None
 
 
-def check(asked: azure.AskedJob, settings: ServeSettings, deployments: Deployments) -> None:
-    """Raises: Refused, where a job cannot be run whatever its documents hold."""
-    documents = asked.analysisInput.documents
+def check(submission: azure.JobSubmission, settings: ServeSettings, deployments: Deployments) -> None:
+    """Raises: RequestError, the job cannot run, whatever its documents hold."""
+    documents = submission.analysisInput.documents
     place = "#/analysisInput/documents"
     if len(documents) > settings.max_documents:
         inner = {
             "code": "InvalidDocumentBatch",
-            "message": f"A job may have at most {settings.max_documents:,} documents; this one has {len(documents):,}.",
+            "message": f"Expected at most {settings.max_documents:,} documents in one job, found {len(documents):,}.",
         }
-        raise Refused(400, "Invalid document batch.", place, inner=inner)
+        raise RequestError(400, "Invalid document batch.", place, inner=inner)
     repeated = [name for name, count in Counter(document.id for document in documents).items() if count > 1]
     if repeated:
-        inner = {"code": "InvalidDocument", "message": f"{len(repeated):,} ids stand at more than one document."}
-        raise Refused(400, "Document ids must be unique.", place, inner=inner)
-    for i, task in enumerate(asked.tasks):
-        wanted = task.parameters
-        deployment = deployments.by_name.get(wanted.deploymentName)
-        if wanted.projectName != settings.project:
-            told = f"There is no such project; there is {settings.project}."
-            raise Refused(404, told, f"#/tasks/{i}/parameters/projectName")
-        if deployment is None:
-            told = f"There is no such deployment; there are {', '.join(deployments.by_name)}."
-            raise Refused(404, told, f"#/tasks/{i}/parameters/deploymentName")
+        inner = {"code": "InvalidDocument", "message": f"{len(repeated):,} ids belong to more than one document."}
+        raise RequestError(400, "Document ids must be unique.", place, inner=inner)
+    for i, task in enumerate(submission.tasks):
+        target = f"#/tasks/{i}/parameters"
+        if task.parameters.projectName != settings.project:
+            message = f"Unknown project; expected {settings.project}."
+            raise RequestError(404, message, f"{target}/projectName")
+        name = task.parameters.deploymentName
+        deployment = find_deployment(deployments, name, target=f"{target}/deploymentName")
         kind = azure.kind_of(deployment.model.classifier.schema)
         if task.kind != kind:
-            raise Refused(400, f"The deployment is of the kind {kind}.", f"#/tasks/{i}/kind")
+            raise RequestError(400, f"The deployment is of the kind {kind}.", f"#/tasks/{i}/kind")
 
 
-def sent_as(request: Request, body: bytes) -> str | None:
-    """What a request has in common with its repetition by the client: a retry must not become a second job."""
+def retry_key(request: Request, body: bytes) -> str | None:
+    """Equal for a request and a retry of it by the client, so that a retry does not become a second job."""
     name = request.headers.get("x-ms-client-request-id")
     key: Any = request.headers.get("ocp-apim-subscription-key", "")
     if name is None:
         return None
     return hashlib.sha256(b"\0".join([name.encode(), str(key).encode(), body])).hexdigest()
-
-
-def unknown_job() -> Refused:
-    """One that never was, or has expired."""
-    return Refused(404, "There is no such job; it may have expired.")

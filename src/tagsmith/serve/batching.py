@@ -1,10 +1,10 @@
-"""Requests in flight, gathered into calls of the encoder for the threads that make them (dynamic batching).
+"""Dynamic batching: requests in flight are combined into calls of the encoder.
 
-While the encoder works, requests gather. A thread that has nothing left to do takes a document of each in turn, the
-first first, up to a budget of tokens, so that one of many documents does not keep the others waiting; it tokenises them
-together and cuts them, sorted by length, into calls, which all threads make. Each call's documents are answered when it
-ends, and what their clients ask next gathers while the others run. Nobody waits for company: a request that finds a
-thread idle goes at once.
+Requests queue up while the encoder works. A thread that becomes idle takes one document of each request in turn, the
+oldest first, up to a budget of tokens, so that a request with many documents does not block the others. It tokenises
+these documents together and divides them, sorted by length, into calls, which all threads share. The documents of a
+call are answered when it ends, while the next requests of their clients queue up. No request waits for a batch to fill:
+an idle thread takes it immediately.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tagsmith.serve.answers import Answer, Call
-from tagsmith.serve.traces import FACTS
+from tagsmith.serve.traces import SPAN_ATTRIBUTES
 
 log = logging.getLogger("tagsmith.serve")
 
 
 class QueueFull(Exception):
-    """More documents wait than may; try again in `seconds`."""
+    """The queue has no room for these documents; try again in `seconds`."""
 
     def __init__(self, seconds: float):
         super().__init__(f"the queue is full; try again in {seconds:.0f} s")
@@ -30,34 +30,35 @@ class QueueFull(Exception):
 
 
 @dataclass(eq=False)
-class _Asked:
-    """The documents of one request; `future` is done when all are answered, and cancelled when nobody waits.
+class _Request:
+    """The documents of one request; `future` is done when all are answered, and cancelled if the client disconnects.
 
     Attributes:
-        begun: documents that have left the queue.
-        queue_seconds: until the first of them went into the encoder.
-        encoder_seconds: of all calls in which they were.
-        batch_documents: of the largest of these.
+        taken: documents that have left the queue.
+        submitted: time of submission, as of `time.perf_counter`.
+        queue_seconds: time until the first of them entered the encoder.
+        encoder_seconds: total time of the calls that included any of them.
+        batch_documents: size of the largest of these calls.
     """
 
     texts: Sequence[str]
     future: "asyncio.Future[list[Answer]]"
     answers: dict[int, Answer]
-    begun: int = 0
-    asked: float = field(default_factory=time.perf_counter)
+    taken: int = 0
+    submitted: float = field(default_factory=time.perf_counter)
     queue_seconds: float | None = None
     encoder_seconds: float = 0.0
     batch_documents: int = 0
 
-    def note(self, started: float, seconds: float, documents: int) -> None:
-        """Some of it was in a call of so many documents."""
+    def record_call(self, started: float, seconds: float, documents: int) -> None:
+        """Record a call that included documents of this request."""
         if self.queue_seconds is None:
-            self.queue_seconds = started - self.asked
+            self.queue_seconds = started - self.submitted
         self.encoder_seconds += seconds
         self.batch_documents = max(self.batch_documents, documents)
 
-    def facts(self) -> dict[str, str | int | float]:
-        """For the trace of the request."""
+    def span_attributes(self) -> dict[str, str | int | float]:
+        """Attributes for the trace of the request."""
         return {
             "tagsmith.documents": len(self.texts),
             "tagsmith.queue_seconds": self.queue_seconds or 0.0,
@@ -66,23 +67,24 @@ class _Asked:
         }
 
 
-Documents = list[tuple[_Asked, int]]
+Documents = list[tuple[_Request, int]]
+"""Requests, and positions of documents in them."""
 
 _Ready = tuple[Documents, Callable[[], list[Answer]]]
-"""Some documents, and what answers them."""
+"""The documents of a call, and the function that makes it."""
 
 
 class Batcher:
     """A bounded queue of documents and the threads that answer them.
 
     Args:
-        name: of the threads.
-        calls: called in a thread with some texts; what runs the encoder on them.
-        cost: about how many tokens of a text go through the encoder.
-        budget: tokens that leave the queue together; one document may exceed it alone.
-        most_waiting: documents; beyond it `ask` refuses.
-        threads: that make calls.
-        after_call: called in a thread with the texts and answers of each call, and its seconds.
+        name: name of the threads.
+        calls: divides texts into calls of the encoder; called in a thread.
+        cost: estimates how many tokens of a text go through the encoder.
+        budget: tokens that leave the queue together; a single document may exceed it.
+        max_waiting: limit on the documents in the queue; beyond it `classify` raises.
+        threads: number of threads that make calls.
+        after_call: called in a thread with the texts, the answers and the seconds of each call.
     """
 
     def __init__(
@@ -91,13 +93,13 @@ class Batcher:
         calls: Callable[[list[str]], list[Call]],
         cost: Callable[[str], int],
         budget: int,
-        most_waiting: int,
+        max_waiting: int,
         threads: int = 1,
         after_call: Callable[[list[str], list[Answer], float], None] = lambda texts, answers, seconds: None,
     ):
         self._calls, self._cost, self._after_call = calls, cost, after_call
-        self._budget, self._most_waiting = budget, most_waiting
-        self._waiting: deque[_Asked] = deque()
+        self._budget, self._max_waiting = budget, max_waiting
+        self._waiting: deque[_Request] = deque()
         self._documents = 0
         self._ready: deque[_Ready] = deque()
         self._changed = threading.Condition()
@@ -115,42 +117,42 @@ class Batcher:
 
     @property
     def seconds(self) -> float:
-        """About how long what is in the queue takes, and no less than one."""
+        """An estimate of the time that the queue takes, at least one second."""
         return max(1.0, self._documents * self._seconds_a_document)
 
-    async def ask(self, texts: Sequence[str]) -> list[Answer]:
-        """Answers in the order of the texts. To cancel this takes back what has not begun.
+    async def classify(self, texts: Sequence[str]) -> list[Answer]:
+        """Answers in the order of the texts. Cancelling removes documents from the queue that are still in it.
 
         Raises:
-            QueueFull: so many documents wait that these would be too many.
+            QueueFull: the queue has no room for these documents.
         """
         if not texts:
             return []
         loop = asyncio.get_running_loop()
-        asked = _Asked(texts, loop.create_future(), {})
+        request = _Request(texts, loop.create_future(), {})
         with self._changed:
             if self._closed:
-                raise RuntimeError("this model has been replaced")
-            if self._documents + len(texts) > self._most_waiting:
+                raise RuntimeError("the model has been replaced")
+            if self._documents + len(texts) > self._max_waiting:
                 raise QueueFull(self.seconds)
-            self._waiting.append(asked)
+            self._waiting.append(request)
             self._documents += len(texts)
             self._changed.notify()
         try:
-            found = await asked.future
+            answers = await request.future
         except asyncio.CancelledError:
             with self._changed:
-                if asked in self._waiting:
-                    self._waiting.remove(asked)
-                    self._documents -= len(texts) - asked.begun
-                    self.abandoned += len(texts) - asked.begun
+                if request in self._waiting:
+                    self._waiting.remove(request)
+                    self._documents -= len(texts) - request.taken
+                    self.abandoned += len(texts) - request.taken
             raise
-        if (facts := FACTS.get()) is not None:
-            facts |= asked.facts()
-        return found
+        if (attributes := SPAN_ATTRIBUTES.get()) is not None:
+            attributes |= request.span_attributes()
+        return answers
 
     def close(self) -> None:
-        """Answer what waits, then end the threads. Blocks."""
+        """Answer the requests in the queue, then end the threads. Blocks."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -159,10 +161,10 @@ class Batcher:
 
     def _run(self) -> None:
         while (ready := self._next()) is not None:
-            self._work(*ready)
+            self._make_call(*ready)
 
     def _next(self) -> _Ready | None:
-        """What to do next; None: the queue is closed and empty."""
+        """The next call; None: the queue is closed and empty."""
         while True:
             with self._changed:
                 while not (self._ready or self._waiting or self._closed):
@@ -171,95 +173,95 @@ class Batcher:
                     return self._ready.popleft()
                 if not self._waiting:
                     return None
-                batch = self._gather()
-            # Without the lock: who asks meanwhile needs it.
-            ready = self._cut(batch)
+                batch = self._take()
+            # Without the lock, which new requests need meanwhile.
+            ready = self._divide(batch)
             with self._changed:
                 self._ready += ready
                 self._changed.notify_all()
 
-    def _gather(self) -> Documents:
-        """Documents that leave the queue, in turns; the lock is held."""
+    def _take(self) -> Documents:
+        """Take documents from the queue, one of each request in turn; the caller holds the lock."""
         batch: Documents = []
         total = 0
         while self._waiting:
-            asked = self._waiting[0]
-            cost = self._cost(asked.texts[asked.begun])
+            request = self._waiting[0]
+            cost = self._cost(request.texts[request.taken])
             if batch and total + cost > self._budget:
                 break
-            batch.append((asked, asked.begun))
-            asked.begun += 1
+            batch.append((request, request.taken))
+            request.taken += 1
             self._documents -= 1
             total += cost
             self._waiting.popleft()
-            if asked.begun < len(asked.texts):
-                self._waiting.append(asked)
+            if request.taken < len(request.texts):
+                self._waiting.append(request)
         return batch
 
-    def _cut(self, batch: Documents) -> list[_Ready]:
-        """The documents as calls; those of a request that cannot be are answered with the error."""
+    def _divide(self, batch: Documents) -> list[_Ready]:
+        """Divide documents into calls; if that fails for a request, it is answered with the error."""
         try:
-            calls = self._calls([asked.texts[i] for asked, i in batch])
+            calls = self._calls([request.texts[i] for request, i in batch])
         except Exception as error:
             requests = _by_request(batch)
             if len(requests) > 1:
-                return [ready for own in requests for ready in self._cut(own)]
+                return [ready for own in requests for ready in self._divide(own)]
             self._deliver(batch, error)
             return []
         return [([batch[i] for i in call.documents], call.answers) for call in calls]
 
-    def _work(self, batch: Documents, answers: Callable[[], list[Answer]]) -> None:
+    def _make_call(self, batch: Documents, answers: Callable[[], list[Answer]]) -> None:
         requests = _by_request(batch)
-        if all(asked.future.done() for asked, _ in batch):
+        if all(request.future.done() for request, _ in batch):
             with self._changed:
-                self.abandoned += sum(asked.future.cancelled() for asked, _ in batch)
+                self.abandoned += sum(request.future.cancelled() for request, _ in batch)
             return
         started = time.perf_counter()
         try:
-            answered = answers()
+            found = answers()
         except Exception as error:
             if len(requests) == 1:
                 self._deliver(batch, error)
-            else:  # What is wrong with one request must not fail those that it travelled with.
+            else:  # An error in one request must not fail the others in its batch.
                 for own in requests:
-                    for ready in self._cut(own):
-                        self._work(*ready)
+                    for ready in self._divide(own):
+                        self._make_call(*ready)
             return
         seconds = time.perf_counter() - started
         with self._changed:
             each = seconds / len(batch) / len(self._threads)
             self._seconds_a_document += 0.1 * (each - self._seconds_a_document)
             for (request, _), *_ in requests:
-                request.note(started, seconds, len(batch))
-        self._deliver(batch, answered)
+                request.record_call(started, seconds, len(batch))
+        self._deliver(batch, found)
         try:
-            self._after_call([asked.texts[i] for asked, i in batch], answered, seconds)
-        except Exception as error:  # Figures are no reason to stop answering.
-            log.error("figures of a call failed: %s", type(error).__name__)
+            self._after_call([request.texts[i] for request, i in batch], found, seconds)
+        except Exception as error:  # The service keeps answering without metrics.
+            log.error("cannot record the metrics of a call: %s", type(error).__name__)
 
     def _deliver(self, batch: Documents, result: list[Answer] | Exception) -> None:
         loop = batch[0][0].future.get_loop()
         try:
             loop.call_soon_threadsafe(_resolve, batch, result)
-        except RuntimeError:  # The loop is closed: the service has left, and nobody waits.
-            log.warning("%d answers came after the service had left", len(batch))
+        except RuntimeError:  # The loop is closed: the service has stopped.
+            log.warning("dropped %d answers, since the service has stopped", len(batch))
 
 
 def _by_request(batch: Documents) -> list[Documents]:
     """The documents of each request."""
-    found: dict[_Asked, Documents] = {}
-    for asked, i in batch:
-        found.setdefault(asked, []).append((asked, i))
+    found: dict[_Request, Documents] = {}
+    for request, i in batch:
+        found.setdefault(request, []).append((request, i))
     return list(found.values())
 
 
 def _resolve(batch: Documents, result: list[Answer] | Exception) -> None:
-    for n, (asked, i) in enumerate(batch):
-        if asked.future.done():
+    for n, (request, i) in enumerate(batch):
+        if request.future.done():
             continue
         if isinstance(result, Exception):
-            asked.future.set_exception(result)
+            request.future.set_exception(result)
             continue
-        asked.answers[i] = result[n]
-        if len(asked.answers) == len(asked.texts):
-            asked.future.set_result([asked.answers[n] for n in range(len(asked.texts))])
+        request.answers[i] = result[n]
+        if len(request.answers) == len(request.texts):
+            request.future.set_result([request.answers[n] for n in range(len(request.texts))])

@@ -1,4 +1,4 @@
-"""Named deployments: each a checked, warmed bundle; replaced while requests are in flight, and only by a good one."""
+"""Named deployments of verified bundles, which are replaced while requests are in flight, and only by valid ones."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ Observe = Callable[[str, Sequence[str], Sequence[Answer], float], None]
 """Called after each call of the encoder with the deployment, the texts, the answers and the seconds."""
 
 WARM_UP = ("a", "A sentence of some words, as people write them.", "word " * 400, "x")
-"""What a model answers before it takes traffic: the first call of a shape is slow, and a broken graph shows."""
+"""Texts that a model classifies before it serves requests: first calls are slow, and a broken graph is detected."""
 
 
 class Model:
@@ -32,14 +32,14 @@ class Model:
 
     Attributes:
         version: the first 12 hex digits of the SHA-256 of the bundle's manifest.
-        requests: how many hold it; it is not closed before they are answered.
+        requests: how many use it; it is closed only after they are answered.
     """
 
     def __init__(self, name: str, folder: Path, settings: ServeSettings, observe: Observe):
-        """Load, check and warm a bundle. Blocks for a second or more.
+        """Load, verify and warm up a bundle. Blocks for a second or more.
 
         Raises:
-            TagsmithError: the bundle cannot be used, and why.
+            TagsmithError: the bundle cannot be used.
         """
         self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
         self.classifier = Classifier.load(folder, threads=settings.threads, public_key=settings.public_key)
@@ -65,8 +65,8 @@ class Model:
         )
 
     @contextmanager
-    def held(self) -> Iterator["Model"]:
-        """Keep the model open while the block runs, whatever takes its place meanwhile."""
+    def in_use(self) -> Iterator["Model"]:
+        """Keep the model open while the block runs, even if another one replaces it meanwhile."""
         self.requests += 1
         self._idle.clear()
         try:
@@ -77,7 +77,7 @@ class Model:
                 self._idle.set()
 
     async def retire(self) -> None:
-        """Wait for the requests that hold it, then end its threads."""
+        """Wait for the requests that use the model, then end its threads."""
         while self.requests:
             await self._idle.wait()
         await asyncio.to_thread(self.batcher.close)
@@ -87,44 +87,48 @@ def _check_answers(folder: Path, classifier: Classifier) -> None:
     try:
         found = [answer for call in calls(classifier, WARM_UP) for answer in call.answers()]
     except FloatingPointError as error:
-        raise DataError(f"{folder}: gives {error}; export the run again.") from error
+        raise DataError(f"{folder}: {error}; export the run again.") from error
     scores = np.stack([answer.scores for answer in found])
     if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
-        raise DataError(f"{folder}: gives scores that are not between 0 and 1; export the run again.")
+        raise DataError(f"{folder}: scores are not between 0 and 1; export the run again.")
 
 
 class Deployment:
-    """A name, the place of its bundle, and the model that answers now.
+    """A name, the folder of its bundle, and the model in use.
 
     Attributes:
-        refused: whether the last bundle that lay there could not be used, so that an older one answers.
+        fingerprint: of the folder when the model was loaded.
+        refused: whether the bundle now in the folder cannot be used, so that an older one is in use.
+        queue_full: number of requests refused because the queue was full.
     """
 
-    def __init__(self, name: str, place: Path, model: Model, seen: tuple[object, ...]):
-        self.name, self.place, self.model, self.seen = name, place, model, seen
+    def __init__(self, name: str, folder: Path, model: Model, fingerprint: tuple[object, ...]):
+        self.name, self.folder, self.model, self.fingerprint = name, folder, model, fingerprint
         self.refused = False
+        self.queue_full = 0
         self.lock = asyncio.Lock()
 
 
 class Deployments:
-    """All deployments of a service; used from its event loop alone, once it runs."""
+    """All deployments of a service; while it runs, used only from its event loop."""
 
     def __init__(self, settings: ServeSettings, observe: Observe, reloaded: Callable[[str, bool], None]):
-        """Load all of them.
+        """Load all deployments.
 
         Raises:
-            DataError: bundles that cannot be used; all are listed.
-            InputMissing: the same, where all that is wrong is that one is not there.
+            DataError: bundles cannot be used; all are listed.
+            InputMissing: the only problem is one missing bundle.
         """
         self._settings, self._observe, self._reloaded = settings, observe, reloaded
         self._retiring: set[asyncio.Task[None]] = set()
         self.by_name: dict[str, Deployment] = {}
         problems: dict[str, TagsmithError] = {}
         for name, folder in settings.deployments.items():
-            place = Path(folder)
-            seen = _look(place)
+            path = Path(folder)
+            fingerprint = _fingerprint(path)
             try:
-                self.by_name[name] = Deployment(name, place, Model(name, place.resolve(), settings, observe), seen)
+                model = Model(name, path.resolve(), settings, observe)
+                self.by_name[name] = Deployment(name, path, model, fingerprint)
             except TagsmithError as error:
                 problems[name] = error
         if problems:
@@ -137,26 +141,26 @@ class Deployments:
 
     @property
     def default(self) -> Deployment:
-        """`production`, or the only one, or the first."""
+        """`production` if there is one, otherwise the first deployment."""
         return self.by_name.get("production") or next(iter(self.by_name.values()))
 
     async def reload(self, name: str) -> bool:
-        """Load the bundle that lies at the place now, and let it answer from now on if it is good.
+        """Load the bundle that is now in the folder, and use it from now on if it is valid; returns whether it is.
 
-        Requests that the old one has taken are answered by it.
+        Requests in progress are answered by the previous one.
         """
         deployment = self.by_name[name]
         async with deployment.lock:
-            deployment.seen = _look(deployment.place)
+            deployment.fingerprint = _fingerprint(deployment.folder)
             try:
-                model = await asyncio.to_thread(Model, name, deployment.place.resolve(), self._settings, self._observe)
+                model = await asyncio.to_thread(Model, name, deployment.folder.resolve(), self._settings, self._observe)
             except Exception as error:
                 deployment.refused = True
                 self._reloaded(name, False)
-                # A bug as well as a broken bundle: the old one goes on in both cases.
-                told = str(error) if isinstance(error, TagsmithError) else type(error).__name__
+                # Whether the bundle is broken or there is a bug, the previous bundle stays in use.
+                reason = str(error) if isinstance(error, TagsmithError) else type(error).__name__
                 version = deployment.model.version
-                log.error("%s: the new bundle is refused, version %s goes on: %s", name, version, told)
+                log.error("%s: new bundle refused, version %s stays in use: %s", name, version, reason)
                 return False
             old, deployment.model, deployment.refused = deployment.model, model, False
             task = asyncio.create_task(old.retire())
@@ -164,34 +168,34 @@ class Deployments:
             task.add_done_callback(self._retiring.discard)
         self._reloaded(name, True)
         if model.version == old.version:
-            log.info("%s: version %s lies there still, and was loaded again", name, model.version)
+            log.info("%s: reloaded version %s, which is unchanged", name, model.version)
         else:
-            log.info("%s: version %s answers from now on, before it %s", name, model.version, old.version)
+            log.info("%s: version %s is now in use, replacing %s", name, model.version, old.version)
         if model.classifier.schema != old.classifier.schema:
-            log.warning("%s: its classes are not those of the version before", name)
+            log.warning("%s: its schema differs from that of the previous version", name)
         return True
 
     async def reload_all(self) -> None:
-        """What SIGHUP asks for."""
+        """Reload every deployment, as SIGHUP requests."""
         for name in self.by_name:
             await self.reload(name)
 
     async def watch(self, seconds: float) -> None:
-        """Reload what has changed, for ever: a link that points elsewhere, or another manifest in its place."""
+        """Reload deployments whose link or manifest has changed; runs until cancelled."""
         while True:
             await asyncio.sleep(seconds)
             for name, deployment in self.by_name.items():
-                if _look(deployment.place) != deployment.seen:
+                if _fingerprint(deployment.folder) != deployment.fingerprint:
                     await self.reload(name)
 
     async def close(self) -> None:
-        """Answer what waits and end all threads."""
+        """Answer the requests in progress and end all threads."""
         await asyncio.gather(*self._retiring, *(d.model.retire() for d in self.by_name.values()))
 
 
-def _look(place: Path) -> tuple[object, ...]:
-    """What differs when another bundle lies at the place."""
-    folder = place.resolve()
+def _fingerprint(folder: Path) -> tuple[object, ...]:
+    """Values that differ if another bundle is in the folder."""
+    folder = folder.resolve()
     try:
         stat = (folder / MANIFEST).stat()
     except OSError:

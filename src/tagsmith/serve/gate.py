@@ -1,4 +1,4 @@
-"""What every request passes, before and after: its key, its host, its figures, its line in the log."""
+"""ASGI middleware around every request: API keys, the Host header, response headers, metrics, the log."""
 
 import asyncio
 import hashlib
@@ -12,20 +12,20 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tagsmith.serve.problems import Refused, refusal
-from tagsmith.serve.prometheus_metrics import METHODS, Figures
+from tagsmith.serve.problems import RequestError, error_response
+from tagsmith.serve.prometheus_metrics import METHODS, Metrics
 from tagsmith.serve.traces import Traces
 
 log = logging.getLogger("tagsmith.serve")
 
 OPEN = {"/health", "/v2/health/live", "/v2/health/ready", "/", "/page.js", "/page.css"}
-"""Paths that need no key: whether the service lives, and the page, which holds nothing."""
+"""Paths that need no key: the health checks, and the page, which holds no data."""
 
 REASON = "tagsmith.reason"
-"""Where a request's scope says why it was refused, for the log: the message, which holds no text."""
+"""Key of a request's scope under which the log finds the message of the error response, which holds no text."""
 
 NO_ROUTE = "none"
-"""In the place of a template, where a request goes nowhere."""
+"""Label of requests that match no route."""
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -39,7 +39,7 @@ HEADERS = {
 
 
 class Keys:
-    """The keys that open the service; none: it is open."""
+    """The API keys of the service; without any, every request is accepted."""
 
     def __init__(self, keys: Sequence[str]):
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
@@ -47,10 +47,10 @@ class Keys:
     def __bool__(self) -> bool:
         return bool(self._digests)
 
-    def open(self, headers: Headers) -> bool:
-        """Whether a header holds one of them: Azure's, or `Authorization: Bearer KEY`.
+    def accept(self, headers: Headers) -> bool:
+        """Whether a header holds one of the keys: Azure's, or `Authorization: Bearer KEY`.
 
-        All are compared, in a time that does not depend on the key that was sent.
+        Compares with all keys, in a time that does not depend on the key sent.
         """
         if not self._digests:
             return True
@@ -64,28 +64,28 @@ class Keys:
 class Gate:
     """Wraps the app, as ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, figures: Figures, traces: Traces | None = None):
-        self._app, self._keys, self._figures, self._traces = app, keys, figures, traces
+    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics, traces: Traces | None = None):
+        self._app, self._keys, self._metrics, self._traces = app, keys, metrics, traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in METHODS else "OTHER"
         if self._traces is None:
-            await self._answer(scope, receive, send)
+            await self._respond(scope, receive, send)
             return
-        with self._traces.request(scope, method) as facts:
-            facts["http.response.status_code"] = await self._answer(scope, receive, send)
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        with self._traces.request(scope, method) as attributes:
+            attributes["http.response.status_code"] = await self._respond(scope, receive, send)
             if (route := route_of(scope)) != NO_ROUTE:
-                facts["http.route"] = route
+                attributes["http.route"] = route
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int:
-        """Answer a request; returns the status, 0 where the client has heard none."""
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Respond to a request; returns the status, 0 if no response was sent."""
         started = time.perf_counter()
         status = 0
 
-        async def noting(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -97,37 +97,37 @@ class Gate:
             await send(message)
 
         try:
-            refused = self._refused(scope)
+            refused = self._refusal(scope)
             if refused is not None:
                 scope[REASON] = refused.message
-                await refusal(scope["path"], refused)(scope, receive, noting)
+                await error_response(scope["path"], refused)(scope, receive, send_with_headers)
             else:
-                await self._app(scope, receive, noting)
+                await self._app(scope, receive, send_with_headers)
         except asyncio.CancelledError:
-            # The service leaves, and the time to answer what is in flight is over.
+            # The service is shutting down, and the time for requests in flight is over.
             if not status:
-                await refusal(scope["path"], leaving())(scope, receive, noting)
+                await error_response(scope["path"], shutting_down())(scope, receive, send_with_headers)
         except Exception as error:
-            log.error("a bug: %s", type(error).__name__, extra={"stack": frames(error)})
+            log.error("unexpected error: %s", type(error).__name__, extra={"stack": frames(error)})
             if not status:
-                await refusal(scope["path"], broken())(scope, receive, noting)
+                await error_response(scope["path"], internal_error())(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = route_of(scope)
-            self._figures.request(route, scope["method"], status, seconds)
-            facts = {"route": route, "method": scope["method"][:16], "status": status, "seconds": round(seconds, 6)}
+            self._metrics.count_request(route, scope["method"], status, seconds)
+            fields = {"route": route, "method": scope["method"][:16], "status": status, "seconds": round(seconds, 6)}
             if REASON in scope:
-                facts["reason"] = scope[REASON]
-            log.info("request", extra=facts)
+                fields["reason"] = scope[REASON]
+            log.info("request", extra=fields)
         return status
 
-    def _refused(self, scope: Scope) -> Refused | None:
+    def _refusal(self, scope: Scope) -> RequestError | None:
         headers = Headers(scope=scope)
         if not self._keys and host_of(headers) not in LOOPBACK:
-            # A page of another site whose name leads to this machine could ask otherwise.
-            return Refused(403, "Without keys the service answers to localhost alone.")
-        if (scope["path"] not in OPEN or scope["method"] == "POST") and not self._keys.open(headers):
-            return Refused(
+            # Otherwise a page of another site could reach the service, by a name that resolves to this machine.
+            return RequestError(403, "Without API keys the service responds only to requests to localhost.")
+        if (scope["path"] not in OPEN or scope["method"] == "POST") and not self._keys.accept(headers):
+            return RequestError(
                 401,
                 "Access denied: no valid key in Ocp-Apim-Subscription-Key or Authorization: Bearer.",
                 headers={"WWW-Authenticate": "Bearer"},
@@ -136,7 +136,7 @@ class Gate:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the path that the request went to; a path itself may hold anything."""
+    """The path template of the route that the request matched; the path itself may hold anything."""
     return str(getattr(scope.get("route"), "path", None) or NO_ROUTE)
 
 
@@ -146,17 +146,19 @@ def host_of(headers: Headers) -> str:
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
-def leaving() -> Refused:
-    """What is told to those whom a service that leaves has not answered in time."""
-    return Refused(503, "The service is leaving; try again.", headers={"Retry-After": "1", "Connection": "close"})
+def shutting_down() -> RequestError:
+    """The response to requests that a service that shuts down has not answered in time."""
+    return RequestError(
+        503, "The service is shutting down; try again.", headers={"Retry-After": "1", "Connection": "close"}
+    )
 
 
-def broken() -> Refused:
-    """What is told of a bug: nothing."""
-    return Refused(500, "The service could not answer; its log says why.")
+def internal_error() -> RequestError:
+    """The response to a request that met a bug; it discloses nothing."""
+    return RequestError(500, "The service could not answer; see its log.")
 
 
 def frames(error: BaseException) -> list[str]:
-    """Where an error came from, without its message and values, which may hold a document's text."""
+    """The stack of an exception, without its message and values, which may hold a document's text."""
     entries: Any = traceback.extract_tb(error.__traceback__)
     return [f"{entry.filename.rpartition('/')[2]}:{entry.lineno} {entry.name}" for entry in entries]

@@ -1,6 +1,6 @@
 """Asynchronous jobs in one SQLite file, so that they survive a restart.
 
-The documents' texts stay in the file until their job is done, and no longer.
+The texts of the documents stay in the file only until their job ends.
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
 
 LAYOUT = 1
-"""Version of the table; a file of another one is refused."""
+"""Version of the table; a file with another version is refused."""
 
 WAITING, RUNNING, CANCELLING = "notStarted", "running", "cancelling"
 SUCCEEDED, PARTLY, FAILED, CANCELLED = "succeeded", "partiallyCompleted", "failed", "cancelled"
@@ -29,8 +29,8 @@ class Job:
     """One job; times are seconds since 1970.
 
     Attributes:
-        request: what was asked for (display name, tasks, document ids; the texts too, until it is done).
-        result: `tasks` and `errors` of a job that is done.
+        request: display name and tasks.
+        result: `tasks` and `errors` of a job that has ended.
     """
 
     id: str
@@ -42,25 +42,30 @@ class Job:
     expires: float
 
 
-class JobFull(Exception):
-    """More jobs are not done than may be."""
+class TooManyJobs(Exception):
+    """The limit on unfinished jobs is reached."""
 
 
 class JobStore:
-    """The file; every method is one transaction, and may be called from any thread.
+    """The job file; every method is one transaction, and may be called from any thread.
+
+    Args:
+        path: the file; None: jobs are kept in memory.
+        max_unfinished: limit on unfinished jobs.
+        seconds: lifetime of a job.
 
     Raises:
-        TryAgainLater: another service holds the file.
+        TryAgainLater: another service has locked the file.
         SettingsError: the file cannot be written.
-        DataError: it holds something else.
+        DataError: the file is not a job file.
     """
 
-    def __init__(self, path: Path | None, most: int, seconds: float):
-        self._most, self._seconds = most, seconds
+    def __init__(self, path: Path | None, max_unfinished: int, seconds: float):
+        self._max_unfinished, self._seconds = max_unfinished, seconds
         self._lock = threading.Lock()
         if path is not None:
             try:
-                path.touch(mode=0o600)  # Documents of others lie in it for a while.
+                path.touch(mode=0o600)  # It holds documents of other people for a while.
             except OSError as error:
                 raise SettingsError(f"serve.jobs={path}: cannot be written: {error.strerror}.") from error
         try:
@@ -73,25 +78,25 @@ class JobStore:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise TryAgainLater(
-                    f"serve.jobs={path}: another service has it open; give this one its own."
+                    f"serve.jobs={path}: locked by another service; use a file of its own for this one."
                 ) from error
             raise SettingsError(f"serve.jobs={path}: cannot be used: {error}.") from error
         except sqlite3.DatabaseError as error:
             raise DataError(
-                f"serve.jobs={path}: holds no jobs of this service ({error}); name another file."
+                f"serve.jobs={path}: is not a job file of this service ({error}); use another file."
             ) from error
 
     def _prepare(self, path: Path | None) -> None:
         (version,) = self._file.execute("PRAGMA user_version").fetchone()
         if version not in (0, LAYOUT):
-            raise DataError(f"serve.jobs={path}: layout {version}, expected {LAYOUT}; name another file.")
+            raise DataError(f"serve.jobs={path}: expected layout {LAYOUT}, found {version}; use another file.")
         with self._transaction() as file:
             file.execute(
                 "CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL,"
                 " status TEXT NOT NULL, request TEXT NOT NULL, documents TEXT, result TEXT, created REAL NOT NULL,"
                 " updated REAL NOT NULL, expires REAL NOT NULL, sent_as TEXT UNIQUE)"
             )
-            # Whoever ran these has left: they begin anew, or end.
+            # The service that ran these has stopped: they start again, or end.
             file.execute("UPDATE jobs SET status = ? WHERE status = ?", (WAITING, RUNNING))
             file.execute("UPDATE jobs SET status = ?, documents = NULL WHERE status = ?", (CANCELLED, CANCELLING))
             file.execute(f"PRAGMA user_version = {LAYOUT}")
@@ -101,25 +106,25 @@ class JobStore:
         with self._lock, self._file:
             yield self._file
 
-    def add(self, request: dict[str, Any], documents: list[dict[str, Any]], sent_as: str | None) -> str:
-        """Store a new job, return its id; one that was sent before (`sent_as` equal) is that job again.
+    def add(self, request: dict[str, Any], documents: list[dict[str, Any]], retry_key: str | None) -> str:
+        """Store a new job and return its id, or that of an earlier job with the same `retry_key`.
 
         Raises:
-            JobFull: too many jobs are not done.
+            TooManyJobs: too many jobs are unfinished.
         """
         now, name = time.time(), str(uuid.uuid4())
         with self._transaction() as file:
-            if sent_as is not None:
-                known = file.execute("SELECT id FROM jobs WHERE sent_as = ?", (sent_as,)).fetchone()
+            if retry_key is not None:
+                known = file.execute("SELECT id FROM jobs WHERE sent_as = ?", (retry_key,)).fetchone()
                 if known is not None:
                     return str(known[0])
             (unfinished,) = file.execute(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}", UNFINISHED).fetchone()
-            if unfinished >= self._most:
-                raise JobFull
+            if unfinished >= self._max_unfinished:
+                raise TooManyJobs
             file.execute(
                 "INSERT INTO jobs (id, status, request, documents, created, updated, expires, sent_as)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (name, WAITING, json.dumps(request), json.dumps(documents), now, now, now + self._seconds, sent_as),
+                (name, WAITING, json.dumps(request), json.dumps(documents), now, now, now + self._seconds, retry_key),
             )
         return name
 
@@ -131,7 +136,7 @@ class JobStore:
         return _job(found) if found is not None else None
 
     def take(self) -> tuple[Job, list[dict[str, Any]]] | None:
-        """The job that has waited longest, from now on running, and its documents; None: none waits."""
+        """Mark the job that has waited longest as running; returns it with its documents, None if no job is waiting."""
         with self._transaction() as file:
             row = file.execute(
                 f"SELECT {_COLUMNS}, documents FROM jobs WHERE status = ? ORDER BY number LIMIT 1", (WAITING,)
@@ -142,12 +147,12 @@ class JobStore:
         return _job(row[:-1]), json.loads(row[-1])
 
     def give_back(self, name: str) -> None:
-        """Let a job that was taken wait again: the service leaves before it is done."""
+        """Return a running job to the queue, because the service stops before it ends."""
         with self._transaction() as file:
             file.execute("UPDATE jobs SET status = ? WHERE id = ? AND status = ?", (WAITING, name, RUNNING))
 
     def finish(self, name: str, status: str, result: dict[str, Any]) -> None:
-        """Store what came of a job and remove its texts; one that was cancelled meanwhile stays so."""
+        """Store the result of a job and remove its texts; a job that was cancelled meanwhile stays cancelled."""
         with self._transaction() as file:
             file.execute(
                 "UPDATE jobs SET status = CASE status WHEN ? THEN ? ELSE ? END, result = ?, documents = NULL,"
@@ -156,7 +161,7 @@ class JobStore:
             )
 
     def cancel(self, name: str) -> str | None:
-        """Cancel a job that is not done; the status that it had before, None where there is none."""
+        """Cancel an unfinished job; returns its previous status, None if there is no such job."""
         with self._transaction() as file:
             row = file.execute("SELECT status FROM jobs WHERE id = ? AND expires > ?", (name, time.time())).fetchone()
             if row is None:
@@ -171,18 +176,18 @@ class JobStore:
         return str(row[0])
 
     def cancelling(self, name: str) -> bool:
-        """Whether a job that runs has been cancelled, or has expired."""
+        """Whether a running job has been cancelled or has expired."""
         job = self.get(name)
         return job is None or job.status == CANCELLING
 
     def unfinished(self) -> int:
-        """How many jobs are not done."""
+        """The number of unfinished jobs."""
         with self._transaction() as file:
             (count,) = file.execute(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}", UNFINISHED).fetchone()
         return int(count)
 
-    def forget_expired(self) -> int:
-        """Remove jobs whose time is over; how many."""
+    def remove_expired(self) -> int:
+        """Remove expired jobs; returns how many."""
         with self._transaction() as file:
             return file.execute("DELETE FROM jobs WHERE expires <= ? AND status <> ?", (time.time(), RUNNING)).rowcount
 

@@ -1,4 +1,4 @@
-"""The log as lines of JSON, without the documents' text."""
+"""The log as lines of JSON, without the text of documents."""
 
 import json
 import logging
@@ -9,11 +9,11 @@ from typing import Any
 from tagsmith.serve.gate import frames
 
 FIELDS = ("route", "method", "status", "seconds", "reason", "stack", "text", "classes", "deployment")
-"""What a record may carry beside its message."""
+"""Fields that a record may have in addition to its message."""
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -28,7 +28,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_as_json() -> None:
-    """From now on the package's log, and the server's, are lines of JSON on stderr."""
+    """Write the logs of the package and of the server to stderr as lines of JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name, level in (

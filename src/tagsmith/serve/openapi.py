@@ -1,4 +1,4 @@
-"""The service's description of itself: bodies and errors as OpenAPI, beside the routes that read them by hand."""
+"""The OpenAPI description: bodies, parameters and errors of the routes that parse their requests themselves."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -34,10 +34,7 @@ AZURE_ERROR = {
 
 
 class Direct(APIRoute):
-    """A route whose endpoint takes the request and gives the response: FastAPI has nothing to inject or to convert.
-
-    A tenth of what a request costs beside the encoder.
-    """
+    """A route whose endpoint takes the request and returns the response, without FastAPI's injection (see README)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         return self.endpoint
@@ -45,27 +42,32 @@ class Direct(APIRoute):
 
 def _errors(schema: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {"application/json": {"schema": schema}}
-    return {status: {"description": "See the message.", "content": content} for status in statuses}
+    return {status: {"description": "The message says why.", "content": content} for status in statuses}
 
 
 ERRORS = _errors(ERROR, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503)
 AZURE_ERRORS = _errors(AZURE_ERROR, 400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
 
 
+def json_response(schema: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """A successful response in JSON."""
+    return {status: {"content": {"application/json": {"schema": schema}}, "description": "Success."}}
+
+
 def body(kind: type[BaseModel]) -> dict[str, Any]:
-    """The request body of a route that reads it by hand."""
+    """The request body of a route that parses it itself."""
     _BODIES[kind.__name__] = kind
     schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def parameter(name: str, schema: dict[str, Any], required: bool = False) -> dict[str, Any]:
-    """A parameter of the query."""
+    """A query parameter."""
     return {"name": name, "in": "query", "required": required, "schema": schema}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The whole description."""
+    """The OpenAPI document."""
     if app.openapi_schema is None:
         description = get_openapi(title=app.title, version=app.version, routes=app.routes)
         _, models = models_json_schema(

@@ -1,7 +1,7 @@
-"""`/predict`, `/info` and `/health` as text-embeddings-inference speaks them, and `/classify`, which says all.
+"""The wire of text-embeddings-inference (`/predict`, `/info`, `/health`) and `/classify`, which returns everything.
 
-`inputs` is a string, or a list of lists of one string each; a list of two strings is a pair there, and is refused.
-A body with `parameters` comes from the Inference API's clients, which want the scores in one more list.
+`inputs` is a string, or a list of lists of one string each. A list of two strings is a pair in that API; it is refused.
+A body with `parameters` comes from clients of the Inference API, which expect the scores in one more list.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from starlette.responses import Response
 
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
-from tagsmith.serve.deployments import Deployment, Deployments, Model
-from tagsmith.serve.openapi import ERRORS, Direct, body, parameter
-from tagsmith.serve.problems import Refused, as_json
-from tagsmith.serve.prometheus_metrics import Figures
-from tagsmith.serve.requests import answered, check_texts, read
+from tagsmith.serve.deployments import Deployments, Model
+from tagsmith.serve.openapi import ERRORS, Direct, body, json_response, parameter
+from tagsmith.serve.problems import RequestError, as_json
+from tagsmith.serve.prometheus_metrics import Metrics
+from tagsmith.serve.requests import check_texts, classify, find_deployment, read_json
 
 DEPLOYMENT = parameter("deployment", {"type": "string"})
 SCORES = {
@@ -32,10 +32,11 @@ SCORES = {
         "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
     },
 }
+OBJECT = json_response({"type": "object"})
 
 
 class InferenceParameters(BaseModel):
-    """What `huggingface_hub.InferenceClient` may ask for."""
+    """The parameters that `huggingface_hub.InferenceClient` sends."""
 
     model_config = ConfigDict(strict=True)
     top_k: Annotated[int, Field(ge=1)] | None = None
@@ -61,33 +62,34 @@ class Classify(BaseModel):
     deployment: str | None = None
 
 
-def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) -> APIRouter:
-    """The routes."""
+def routes(settings: ServeSettings, deployments: Deployments, service_metrics: Metrics) -> APIRouter:
+    """The routes of this wire, and `/deployments` and `/metrics`."""
     router = APIRouter(route_class=Direct)
 
     async def predict(request: Request) -> Response:
-        asked = await read(request, Predict, settings)
-        texts, many = texts_of(asked.inputs)
+        content = await read_json(request, Predict, settings)
+        texts, is_batch = texts_of(content.inputs)
         check_texts(texts, settings)
-        deployment = deployment_of(deployments, asked.deployment or request.query_params.get("deployment"))
-        with deployment.model.held() as model:
-            found = await _answered(request, deployment, model, texts)
-            if asked.truncate is False:
-                _check_read(found)
+        deployment = find_deployment(deployments, content.deployment or request.query_params.get("deployment"))
+        with deployment.model.in_use() as model:
+            answers = await classify(request, deployment, model, texts, settings)
+            if content.truncate is False:
+                _check_not_truncated(answers)
             classes = model.classifier.classes
-            scores = [scores_of(model, answer, asked) for answer in found]
-        ranked = [in_order(classes, row, asked.parameters.top_k if asked.parameters else None) for row in scores]
-        return as_json(ranked if many or asked.parameters is not None else ranked[0])
+            scores = [scores_of(model, answer, content) for answer in answers]
+        top = content.parameters.top_k if content.parameters is not None else None
+        ranked = [ranked_scores(classes, row, top) for row in scores]
+        return as_json(ranked if is_batch or content.parameters is not None else ranked[0])
 
-    for place in ("/predict", "/"):
+    for path in ("/predict", "/"):
         router.add_api_route(
-            place,
+            path,
             predict,
             methods=["POST"],
             tags=["text-embeddings-inference"],
             summary="Scores of all classes, highest first",
             response_class=Response,
-            responses={200: _json({"anyOf": [SCORES, {"type": "array", "items": SCORES}]}), **ERRORS},
+            responses={**json_response({"anyOf": [SCORES, {"type": "array", "items": SCORES}]}), **ERRORS},
             openapi_extra={**body(Predict), "parameters": [DEPLOYMENT]},
         )
 
@@ -96,39 +98,31 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
         tags=["Tagsmith"],
         summary="Classes, scores and the decision",
         response_class=Response,
-        responses={200: _json({"type": "object"}), **ERRORS},
+        responses={**OBJECT, **ERRORS},
         openapi_extra=body(Classify),
     )
-    async def classify(request: Request) -> Response:
-        asked = await read(request, Classify, settings)
-        check_texts(asked.texts, settings)
-        deployment = deployment_of(deployments, asked.deployment)
-        with deployment.model.held() as model:
-            found = await _answered(request, deployment, model, asked.texts)
-            documents = [document(model, answer) for answer in found]
-            about = {"project": settings.project, "deployment": deployment.name, "version": model.version}
-        return as_json({**about, "documents": documents})
+    async def classify_documents(request: Request) -> Response:
+        content = await read_json(request, Classify, settings)
+        check_texts(content.texts, settings)
+        deployment = find_deployment(deployments, content.deployment)
+        with deployment.model.in_use() as model:
+            answers = await classify(request, deployment, model, content.texts, settings)
+            documents = [document(model, answer) for answer in answers]
+            origin = {"project": settings.project, "deployment": deployment.name, "version": model.version}
+        return as_json({**origin, "documents": documents})
 
-    async def _answered(request: Request, deployment: Deployment, model: Model, texts: Sequence[str]) -> list[Answer]:
-        try:
-            return await answered(request, model, texts, settings)
-        except Refused as refused:
-            if refused.status == 429:
-                figures.queue_full.labels(deployment.name).inc()
-            raise
-
-    @router.get("/health", tags=["text-embeddings-inference"], responses={200: _json({"type": "object"})})
+    @router.get("/health", tags=["text-embeddings-inference"], responses=OBJECT)
     async def health(_: Request) -> Response:
         return as_json({"status": "ok"})
 
     @router.get(
         "/info",
         tags=["text-embeddings-inference"],
-        responses={200: _json({"type": "object"}), **ERRORS},
+        responses={**OBJECT, **ERRORS},
         openapi_extra={"parameters": [DEPLOYMENT]},
     )
     async def info(request: Request) -> Response:
-        deployment = deployment_of(deployments, request.query_params.get("deployment"))
+        deployment = find_deployment(deployments, request.query_params.get("deployment"))
         classifier = deployment.model.classifier
         label2id = classifier.schema.label2id
         classes = {"id2label": {str(i): name for name, i in label2id.items()}, "label2id": label2id}
@@ -149,7 +143,7 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
             }
         )
 
-    @router.get("/deployments", tags=["Tagsmith"], responses={200: _json({"type": "object"}), **ERRORS})
+    @router.get("/deployments", tags=["Tagsmith"], responses={**OBJECT, **ERRORS})
     async def list_deployments(_: Request) -> Response:
         listed = [
             {
@@ -170,16 +164,16 @@ def routes(settings: ServeSettings, deployments: Deployments, figures: Figures) 
         responses={200: {"content": {"text/plain": {}}}, **ERRORS},
     )
     async def metrics(_: Request) -> Response:
-        return Response(figures.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
+        return Response(service_metrics.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     return router
 
 
 def texts_of(inputs: str | list[str] | list[list[str]]) -> tuple[list[str], bool]:
-    """The documents, and whether they came as a batch.
+    """The documents, and whether they were sent as a batch.
 
     Raises:
-        Refused: a pair of strings, or nothing.
+        RequestError: a pair of strings, or nothing.
     """
     if isinstance(inputs, str):
         return [inputs], False
@@ -188,22 +182,14 @@ def texts_of(inputs: str | list[str] | list[list[str]]) -> tuple[list[str], bool
     texts = [entry[0] for entry in inputs if isinstance(entry, list) and len(entry) == 1]
     if not inputs or len(texts) != len(inputs):
         expected = 'expected a string, or a batch of lists of one string each: [["first"], ["second"]]'
-        raise Refused(422, f"inputs: {expected}; pairs of strings are not classified.")
+        raise RequestError(422, f"inputs: {expected}; pairs of strings are not supported.")
     return texts, True
 
 
-def deployment_of(deployments: Deployments, name: str | None) -> Deployment:
-    """The deployment of that name, the default one without a name. Raises: Refused."""
-    found = deployments.default if name is None else deployments.by_name.get(name)
-    if found is None:
-        raise Refused(404, f"There is no such deployment; there are {', '.join(deployments.by_name)}.")
-    return found
-
-
-def scores_of(model: Model, answer: Answer, asked: Predict) -> NDArray[np.floating[Any]]:
-    """One figure a class: logits, or the bundle's scores, or the function that the request names."""
-    function = asked.parameters.function_to_apply if asked.parameters is not None else None
-    if asked.raw_scores or function == "none":
+def scores_of(model: Model, answer: Answer, content: Predict) -> NDArray[np.floating[Any]]:
+    """One value per class: the bundle's scores, or the logits, or the function of them that the request names."""
+    function = content.parameters.function_to_apply if content.parameters is not None else None
+    if content.raw_scores or function == "none":
         return answer.logits
     if function is None or function == ("sigmoid" if model.classifier.schema.multi_label else "softmax"):
         return answer.scores
@@ -214,31 +200,34 @@ def scores_of(model: Model, answer: Answer, asked: Predict) -> NDArray[np.floati
     return np.asarray(powers / powers.sum())
 
 
-def in_order(classes: Sequence[str], scores: NDArray[np.floating[Any]], top: int | None) -> list[dict[str, Any]]:
-    """Classes with their scores, the highest first."""
+def ranked_scores(classes: Sequence[str], scores: NDArray[np.floating[Any]], top: int | None) -> list[dict[str, Any]]:
+    """Classes with their scores, highest first."""
     values = scores.tolist()
     return [{"label": classes[i], "score": values[i]} for i in np.argsort(-scores, kind="stable")[:top].tolist()]
 
 
 def document(model: Model, answer: Answer) -> dict[str, Any]:
-    """All that the service says of one document."""
+    """Everything that the service returns about one document."""
     classifier = model.classifier
     chosen: dict[str, Any] = (
         {"labels": list(answer.chosen)} if classifier.schema.multi_label else {"label": next(iter(answer.chosen), None)}
     )
     scores = {name: round(float(s), 6) for name, s in zip(classifier.classes, answer.scores, strict=True)}
     distance = round(answer.out_of_scope, 6) if answer.out_of_scope is not None else None
-    why = {"to_person": answer.to_person, "foreign": answer.foreign, "out_of_scope": distance}
-    about = {"set": list(answer.set) if answer.set is not None else None, "tokens": answer.tokens}
-    return {**chosen, "scores": scores, **why, **about, "unread": answer.unread}
+    return {
+        **chosen,
+        "scores": scores,
+        "to_person": answer.to_person,
+        "foreign": answer.foreign,
+        "out_of_scope": distance,
+        "set": list(answer.set) if answer.set is not None else None,
+        "tokens": answer.tokens,
+        "unread": answer.unread,
+    }
 
 
-def _check_read(found: Sequence[Answer]) -> None:
-    for i, answer in enumerate(found):
+def _check_not_truncated(answers: Sequence[Answer]) -> None:
+    for i, answer in enumerate(answers):
         if answer.unread:
-            told = f"{answer.unread:,} of {answer.tokens:,} tokens would not be read"
-            raise Refused(413, f"Document {i} is too long: {told}; truncate=true accepts that.")
-
-
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": schema}}, "description": "As asked for."}
+            found = f"{answer.unread:,} of {answer.tokens:,} tokens would not be read"
+            raise RequestError(413, f"Document {i} is too long: {found}; truncate=true accepts that.")

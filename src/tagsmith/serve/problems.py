@@ -1,7 +1,7 @@
-"""What a request can do wrong, and how it is told: one error, three envelopes.
+"""Errors of requests: one exception, and the two JSON envelopes in which clients expect it.
 
-/language/...  {"error": {"code", "message", "target"?, "details"?, "innererror"?}}   as Azure's clients read it
-all else       {"error": message, "error_type": kind}   as those of text-embeddings-inference and V2 do
+/language/...     {"error": {"code", "message", "target"?, "details"?, "innererror"?}}   Azure's clients
+all other paths   {"error": message, "error_type": kind}   clients of text-embeddings-inference and V2
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 AZURE = "/language"
 
-KINDS = {
+ERROR_TYPES = {
     400: "Validation",
     401: "Unauthorized",
     403: "Forbidden",
@@ -42,12 +42,12 @@ CODES = {
     500: "InternalServerError",
     503: "ServiceUnavailable",
 }
-"""Azure's codes; what is not here is an InvalidRequest."""
+"""Azure's error codes; any other status is an InvalidRequest."""
 
 
 @dataclass(eq=False)
-class Refused(Exception):
-    """A request that is not answered with what it asks for; `message` never holds a path of the server or a text."""
+class RequestError(Exception):
+    """An error response; `message` never holds a path of the server or the text of a document."""
 
     status: int
     message: str
@@ -57,40 +57,40 @@ class Refused(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def refusal(path: str, refused: Refused) -> Response:
-    """The answer, in the envelope that belongs to the path."""
+def error_response(path: str, problem: RequestError) -> Response:
+    """The response to a request to this path, in its envelope."""
     content: dict[str, Any]
     if path.startswith(AZURE):
-        error: dict[str, Any] = {"code": CODES.get(refused.status, "InvalidRequest"), "message": refused.message}
-        if refused.target is not None:
-            error["target"] = refused.target
-        if refused.details:
-            error["details"] = list(refused.details)
-        if refused.inner is not None:
-            error["innererror"] = refused.inner
+        error: dict[str, Any] = {"code": CODES.get(problem.status, "InvalidRequest"), "message": problem.message}
+        if problem.target is not None:
+            error["target"] = problem.target
+        if problem.details:
+            error["details"] = list(problem.details)
+        if problem.inner is not None:
+            error["innererror"] = problem.inner
         content = {"error": error}
     else:
-        told = "; ".join([refused.message, *(f"{d['target']}: {d['message']}" for d in refused.details)])
-        content = {"error": told, "error_type": KINDS.get(refused.status, "Validation")}
-    return as_json(content, refused.status, refused.headers)
+        message = "; ".join([problem.message, *(f"{d['target']}: {d['message']}" for d in problem.details)])
+        content = {"error": message, "error_type": ERROR_TYPES.get(problem.status, "Validation")}
+    return as_json(content, problem.status, problem.headers)
 
 
 def as_json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    body = to_json(content)  # Of 77 classes in a tenth of the time of the standard library's.
+    """A JSON response."""
+    body = to_json(content)  # For 77 classes, in a tenth of the time that the standard library takes.
     return Response(body, status, dict(headers or {}), "application/json")
 
 
-def invalid(error: ValidationError, status: int) -> Refused:
-    """What a body's model found wrong; the values themselves, which may be texts, are not repeated."""
+def validation_error(error: ValidationError, status: int) -> RequestError:
+    """The errors that a body's model found, without the values, which may be texts."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
-        return Refused(400, "The body is not JSON in UTF-8.")
+        return RequestError(400, "The body is not JSON in UTF-8.")
     details = [
         {"code": "InvalidParameterValue", "message": entry["msg"], "target": _pointer(entry["loc"])}
         for entry in found[:10]
     ]
-    return Refused(status, "The body is not as expected", details[0]["target"], details)
+    return RequestError(status, "The body is not valid", details[0]["target"], details)
 
 
 def _pointer(place: Sequence[int | str]) -> str:

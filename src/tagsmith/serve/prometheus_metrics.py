@@ -1,9 +1,9 @@
-"""The service's figures, as Prometheus scrapes them."""
+"""The metrics that Prometheus scrapes."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tagsmith.serve.answers import Answer
@@ -15,28 +15,32 @@ TOKENS = (16, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 METHODS = {"GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"}
 
 
-class Figures:
-    """All metrics of one service; names begin with `tagsmith_`."""
+class Metrics:
+    """All metrics of one service; their names begin with `tagsmith_`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
         self._requests = Counter("tagsmith_requests", "Requests", ["route", "method", "status"], registry=registry)
         self._seconds = Histogram(
-            "tagsmith_request_seconds", "From request to answer", ["route"], buckets=SECONDS, registry=registry
+            "tagsmith_request_seconds",
+            "Seconds from request to response",
+            ["route"],
+            buckets=SECONDS,
+            registry=registry,
         )
         one = ["deployment"]
         self._batch_documents = Histogram(
-            "tagsmith_batch_documents", "Documents a batch", one, buckets=DOCUMENTS, registry=registry
+            "tagsmith_batch_documents", "Documents in a batch", one, buckets=DOCUMENTS, registry=registry
         )
         self._batch_tokens = Histogram(
-            "tagsmith_batch_tokens", "Tokens a batch", one, buckets=TOKENS, registry=registry
+            "tagsmith_batch_tokens", "Tokens in a batch", one, buckets=TOKENS, registry=registry
         )
         self._batch_seconds = Histogram(
-            "tagsmith_batch_seconds", "Seconds a batch is in the encoder", one, buckets=SECONDS, registry=registry
+            "tagsmith_batch_seconds", "Seconds of a batch in the encoder", one, buckets=SECONDS, registry=registry
         )
         self._truncated = Counter(
-            "tagsmith_truncated_documents", "Documents of which tokens were not read", one, registry=registry
+            "tagsmith_truncated_documents", "Documents that were truncated", one, registry=registry
         )
         self._predictions = Counter(
             "tagsmith_predictions", "Predicted classes", ["deployment", "class"], registry=registry
@@ -44,27 +48,24 @@ class Figures:
         self._without = Counter(
             "tagsmith_without_class", "Documents for which no class was predicted", one, registry=registry
         )
-        self._to_person = Counter("tagsmith_to_person", "Documents left to a person", one, registry=registry)
+        self._to_person = Counter("tagsmith_to_person", "Documents left for a person to decide", one, registry=registry)
         self._foreign = Counter(
             "tagsmith_out_of_scope_documents",
-            "Those of them that are unlike all training documents",
+            "Documents left for a person because they are unlike all training documents",
             one,
             registry=registry,
         )
-        self.queue_full = Counter(
-            "tagsmith_queue_full", "Requests refused because the queue was full", one, registry=registry
-        )
         self.reloads = Counter(
-            "tagsmith_reloads", "Bundles taken or refused", ["deployment", "result"], registry=registry
+            "tagsmith_reloads", "Reloaded bundles, taken or refused", ["deployment", "result"], registry=registry
         )
 
-    def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """One answered request; `route` is a template, never a path, so that there are few of them."""
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count an answered request; `route` is a path template, never a path, so that there are few label values."""
         self._requests.labels(route, method if method in METHODS else "OTHER", str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def batch(self, deployment: str, answers: Sequence[Answer], seconds: float) -> None:
-        """One batch of documents that has been answered."""
+    def count_batch(self, deployment: str, answers: Sequence[Answer], seconds: float) -> None:
+        """Count an answered batch of documents."""
         self._batch_tokens.labels(deployment).observe(sum(answer.tokens - answer.unread for answer in answers))
         self._batch_seconds.labels(deployment).observe(seconds)
         self._truncated.labels(deployment).inc(sum(answer.unread > 0 for answer in answers))
@@ -74,32 +75,44 @@ class Figures:
         for answer in answers:
             for name in answer.chosen:
                 self._predictions.labels(deployment, name).inc()
-        # The last: a scrape in between does not find documents counted of which the rest is not.
+        # Last, so that a scrape never includes a document whose other metrics are still missing.
         self._batch_documents.labels(deployment).observe(len(answers))
 
-    def jobs(self, count: Callable[[], float]) -> None:
-        """Have `count` asked for the jobs that are not done."""
-        Gauge("tagsmith_jobs_waiting", "Asynchronous jobs not done", registry=self.registry).set_function(count)
+    def add_jobs(self, count: Callable[[], float]) -> None:
+        """Call `count` for the number of unfinished jobs at every scrape."""
+        Gauge("tagsmith_jobs_waiting", "Unfinished asynchronous jobs", registry=self.registry).set_function(count)
 
-    def state(self, collect: Callable[[], Iterable[Metric]]) -> None:
-        """Have `collect` asked at every scrape."""
-        self.registry.register(_Asked(collect))
+    def add_state(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Call `collect` for further metrics at every scrape."""
+        self.registry.register(_Callback(collect))
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
 
 
-class _Asked(Collector):
-    def __init__(self, ask: Callable[[], Iterable[Metric]]):
-        self._ask = ask
+class _Callback(Collector):
+    def __init__(self, function: Callable[[], Iterable[Metric]]):
+        self._function = function
 
     def collect(self) -> Iterable[Metric]:
-        return self._ask()
+        return self._function()
 
 
-def gauge(name: str, about: str, labels: Sequence[str], rows: Iterable[tuple[Sequence[str], float]]) -> Metric:
-    """A metric of this moment, one value a row of label values."""
+Rows = Iterable[tuple[Sequence[str], float]]
+"""Label values, and the value of the metric."""
+
+
+def gauge(name: str, about: str, labels: Sequence[str], rows: Rows) -> Metric:
+    """A gauge with its current values."""
     family = GaugeMetricFamily(name, about, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def counter(name: str, about: str, labels: Sequence[str], rows: Rows) -> Metric:
+    """A counter with its current values."""
+    family = CounterMetricFamily(name, about, labels=labels)
     for values, value in rows:
         family.add_metric(values, value)
     return family

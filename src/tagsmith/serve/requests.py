@@ -1,4 +1,4 @@
-"""Reading a request within its limits, and waiting for its answer as long as somebody waits for it."""
+"""Reading a request within its limits, and waiting for its answers until the client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine, Sequence
@@ -10,113 +10,135 @@ from starlette.requests import ClientDisconnect, Request
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.batching import QueueFull
-from tagsmith.serve.deployments import Model
-from tagsmith.serve.problems import Refused, invalid
+from tagsmith.serve.deployments import Deployment, Deployments, Model
+from tagsmith.serve.problems import RequestError, validation_error
 
 Body = TypeVar("Body", bound=BaseModel)
 Result = TypeVar("Result")
 
-DISCARDED = 64 << 20
-"""Bytes of a body that is too large which are still read, so that a client that is sending hears the answer."""
+DISCARDED_BYTES = 64 << 20
+"""How much of a body beyond the limit is read and discarded, so that a client that is still sending gets the 413."""
 
 
-async def body_of(request: Request, settings: ServeSettings) -> bytes:
+async def read_body(request: Request, settings: ServeSettings) -> bytes:
     """The whole body.
 
     Raises:
-        Refused: it is too large, compressed, or does not arrive in time.
+        RequestError: the body is too large, compressed, or does not arrive in time.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refused(415, "A compressed body is not read; send it as it is.")
-    most = int(settings.max_body_mib * (1 << 20))
+        raise RequestError(415, "Compressed bodies are not supported; send the body uncompressed.")
+    max_bytes = int(settings.max_body_mib * (1 << 20))
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(settings.max_seconds):
             async for part in request.stream():
                 size += len(part)
-                if size <= most:
+                if size <= max_bytes:
                     parts.append(part)
-                elif size > most + DISCARDED:
+                elif size > max_bytes + DISCARDED_BYTES:
                     break
                 else:
                     parts.clear()
     except TimeoutError:
-        late = f"The body did not arrive within {settings.max_seconds:g} s."
-        raise Refused(408, late, headers={"Connection": "close"}) from None
+        message = f"The body did not arrive within {settings.max_seconds:g} s."
+        raise RequestError(408, message, headers={"Connection": "close"}) from None
     except ClientDisconnect:
-        raise gone() from None
-    if size > most:
-        raise Refused(413, f"The body is larger than {settings.max_body_mib:g} MiB; send fewer documents at once.")
+        raise client_disconnected() from None
+    if size > max_bytes:
+        limit = f"{settings.max_body_mib:g} MiB"
+        raise RequestError(413, f"The body is larger than {limit}; send fewer documents in one request.")
     return b"".join(parts)
 
 
-async def read(request: Request, kind: type[Body], settings: ServeSettings, status: int = 422) -> Body:
-    """The body as a model.
+async def read_json(request: Request, kind: type[Body], settings: ServeSettings, status: int = 422) -> Body:
+    """The body as an instance of a pydantic model.
 
     Raises:
-        Refused: with `status` where it is not as expected.
+        RequestError: the body is not valid, with this `status`; or see `read_body`.
     """
-    return parse(await body_of(request, settings), kind, status)
+    return parse_json(await read_body(request, settings), kind, status)
 
 
-def parse(body: bytes, kind: type[Body], status: int = 422) -> Body:
-    """JSON as a model; see `read`."""
+def parse_json(body: bytes, kind: type[Body], status: int = 422) -> Body:
+    """JSON as an instance of a pydantic model; see `read_json`."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise invalid(error, status) from None
+        raise validation_error(error, status) from None
 
 
 def check_texts(texts: Sequence[str], settings: ServeSettings) -> None:
-    """Raises: Refused, where there are too many, or one is empty or too long."""
+    """Raises: RequestError, if there are too many texts, or one is empty or too long."""
     if len(texts) > settings.max_documents:
-        raise Refused(413, f"Expected at most {settings.max_documents:,} documents a request, found {len(texts):,}.")
+        limit = f"at most {settings.max_documents:,} documents in one request"
+        raise RequestError(413, f"Expected {limit}, found {len(texts):,}.")
     for i, text in enumerate(texts):
         if not text.strip():
-            raise Refused(422, f"Document {i} is empty.")
+            raise RequestError(422, f"Document {i} is empty.")
         if len(text) > settings.max_characters:
             found = f"found {len(text):,}"
-            raise Refused(413, f"Document {i}: expected at most {settings.max_characters:,} characters, {found}.")
+            raise RequestError(413, f"Document {i}: expected at most {settings.max_characters:,} characters, {found}.")
 
 
-async def answered(request: Request, model: Model, texts: Sequence[str], settings: ServeSettings) -> list[Answer]:
-    """The model's answers, unless the client hangs up first: what has not begun is then taken back.
+def find_deployment(
+    deployments: Deployments, name: str | None, kind: str = "deployment", target: str | None = None
+) -> Deployment:
+    """The deployment of this name, or the default one if it is None.
+
+    Args:
+        kind: the word for a deployment in the client's API.
+        target: the place of the name in the request.
 
     Raises:
-        Refused: the queue is full, the client has gone, or the time is over.
+        RequestError: 404, there is none.
+    """
+    found = deployments.default if name is None else deployments.by_name.get(name)
+    if found is None:
+        raise RequestError(404, f"Unknown {kind}; expected one of {', '.join(deployments.by_name)}.", target)
+    return found
+
+
+async def classify(
+    request: Request, deployment: Deployment, model: Model, texts: Sequence[str], settings: ServeSettings
+) -> list[Answer]:
+    """The model's answers; if the client disconnects first, texts that are still in the queue are removed from it.
+
+    Raises:
+        RequestError: the queue is full, the client has disconnected, or the time is over.
     """
     try:
-        return await _while_there(request, model.batcher.ask(texts), settings.max_seconds)
+        return await _until_disconnected(request, model.batcher.classify(texts), settings.max_seconds)
     except TimeoutError:
-        late = f"There was no answer within {settings.max_seconds:g} s."
-        raise Refused(503, late, headers={"Retry-After": f"{model.batcher.seconds:.0f}"}) from None
+        message, seconds = f"There was no answer within {settings.max_seconds:g} s.", model.batcher.seconds
+        raise RequestError(503, message, headers={"Retry-After": f"{seconds:.0f}"}) from None
     except QueueFull as full:
-        raise Refused(
-            429, "Too many documents wait already; try again.", headers={"Retry-After": f"{full.seconds:.0f}"}
-        ) from None
+        deployment.queue_full += 1
+        message = "Too many documents are waiting already; try again later."
+        raise RequestError(429, message, headers={"Retry-After": f"{full.seconds:.0f}"}) from None
 
 
-async def _while_there(request: Request, work: Coroutine[Any, Any, Result], seconds: float) -> Result:
+async def _until_disconnected(request: Request, work: Coroutine[Any, Any, Result], seconds: float) -> Result:
     working = asyncio.ensure_future(work)
-    hung_up = asyncio.ensure_future(_hung_up(request))
+    disconnected = asyncio.ensure_future(_disconnected(request))
     try:
-        await asyncio.wait({working, hung_up}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, disconnected}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        if hung_up.done():
-            raise gone()
+        if disconnected.done():
+            raise client_disconnected()
         raise TimeoutError
     finally:
-        for task in (working, hung_up):
+        for task in (working, disconnected):
             task.cancel()
 
 
-async def _hung_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def gone() -> Refused:
-    """What a client that has hung up would be told."""
-    return Refused(499, "The client has hung up.")
+def client_disconnected() -> RequestError:
+    """For the log and the metrics; the client does not receive it."""
+    return RequestError(499, "The client has disconnected.")

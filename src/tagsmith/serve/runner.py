@@ -1,4 +1,4 @@
-"""Runs the jobs: a few at a time, in slices, so that they leave room for requests that somebody waits for."""
+"""Runs jobs, a few at a time and in slices, so that they do not delay synchronous requests."""
 
 import asyncio
 import logging
@@ -14,11 +14,11 @@ from tagsmith.serve.jobs import CANCELLED, FAILED, SUCCEEDED, Job, JobStore
 
 log = logging.getLogger("tagsmith.serve")
 
-AT_ONCE = 4
-"""Jobs that run beside each other: a small one does not wait for a large one."""
+CONCURRENT_JOBS = 4
+"""Jobs that run concurrently, so that a small one does not wait for a large one."""
 
 SLICE = 32
-"""Documents that a job has in the queue; between two slices it looks whether it is cancelled."""
+"""Documents of a job that are in the queue together; between slices a job checks whether it is cancelled."""
 
 
 class _Cancelled(Exception):
@@ -26,7 +26,7 @@ class _Cancelled(Exception):
 
 
 class JobRunner:
-    """Takes jobs from the store as long as the service runs."""
+    """Runs jobs from the store while the service runs."""
 
     def __init__(self, store: JobStore, deployments: Deployments, settings: ServeSettings):
         self._store, self._deployments, self._settings = store, deployments, settings
@@ -34,31 +34,31 @@ class JobRunner:
         self._workers: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._workers = [asyncio.create_task(self._work()) for _ in range(AT_ONCE)]
-        self._workers.append(asyncio.create_task(self._tidy()))
+        self._workers = [asyncio.create_task(self._work()) for _ in range(CONCURRENT_JOBS)]
+        self._workers.append(asyncio.create_task(self._remove_expired()))
 
     def wake(self) -> None:
-        """There is a new job."""
+        """Signal that there is a new job."""
         self._new.set()
 
     async def stop(self) -> None:
-        """Leave; jobs that run begin anew when the service is back."""
+        """Stop; running jobs start again when the service restarts."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def _work(self) -> None:
         while True:
-            self._new.clear()  # Before the look: what comes after it is not missed.
+            self._new.clear()  # Before taking a job, so that one added later is not missed.
             taken = await asyncio.to_thread(self._store.take)
             if taken is None:
                 await self._new.wait()
                 continue
             await self._run(*taken)
 
-    async def _tidy(self) -> None:
+    async def _remove_expired(self) -> None:
         while True:
-            await asyncio.to_thread(self._store.forget_expired)
+            await asyncio.to_thread(self._store.remove_expired)
             await asyncio.sleep(min(60.0, self._settings.job_hours * 3600))
 
     async def _run(self, job: Job, documents: list[dict[str, Any]]) -> None:
@@ -76,24 +76,22 @@ class JobRunner:
     async def _task(self, job: Job, task: dict[str, Any], documents: list[dict[str, Any]]) -> dict[str, Any]:
         deployment = self._deployments.by_name.get(task["deploymentName"])
         if deployment is None or task["projectName"] != self._settings.project:
-            return _failed("NotFound", "The project or the deployment is not there any more.")
-        with deployment.model.held() as model:
-            if azure.kind_of(model.classifier.schema) != task["kind"]:
-                return _failed(
-                    "InvalidArgument", f"The deployment is of the kind {azure.kind_of(model.classifier.schema)}."
-                )
+            return _failed("NotFound", "The project or the deployment no longer exists.")
+        with deployment.model.in_use() as model:
+            if (kind := azure.kind_of(model.classifier.schema)) != task["kind"]:
+                return _failed("InvalidArgument", f"The deployment is of the kind {kind}.")
             try:
                 return {"status": SUCCEEDED, "entries": await self._entries(job, model, documents)}
             except (_Cancelled, asyncio.CancelledError):
                 raise
             except Exception as error:
-                log.error("a job's task failed: %s", type(error).__name__, extra={"stack": frames(error)})
+                log.error("task of a job failed: %s", type(error).__name__, extra={"stack": frames(error)})
                 return _failed("InternalServerError", "The service could not classify the documents.")
 
     async def _entries(self, job: Job, model: Model, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One entry a document, in their order: its classes, or what is wrong with it."""
-        most = self._settings.max_characters
-        problems = [azure.document_problem(document["text"], most) for document in documents]
+        """The classes of each document, or its error, in the order of the documents."""
+        limit = self._settings.max_characters
+        problems = [azure.document_problem(document["text"], limit) for document in documents]
         valid = [document for document, problem in zip(documents, problems, strict=True) if problem is None]
         classified: dict[str, dict[str, Any]] = {}
         step = min(SLICE, self._settings.queue_documents)
@@ -101,7 +99,7 @@ class JobRunner:
             if await asyncio.to_thread(self._store.cancelling, job.id):
                 raise _Cancelled
             part = valid[start : start + step]
-            for document, answer in zip(part, await self._ask(model, [d["text"] for d in part]), strict=True):
+            for document, answer in zip(part, await self._classify(model, [d["text"] for d in part]), strict=True):
                 classified[document["id"]] = azure.document_result(
                     document["id"], document["text"], answer, model.classifier.schema.classes
                 )
@@ -110,11 +108,11 @@ class JobRunner:
             for document, problem in zip(documents, problems, strict=True)
         ]
 
-    async def _ask(self, model: Model, texts: list[str]) -> list[Answer]:
+    async def _classify(self, model: Model, texts: list[str]) -> list[Answer]:
         while True:
             try:
-                return await model.batcher.ask(texts)
-            except QueueFull as full:  # Nobody waits at the other end: a job has time.
+                return await model.batcher.classify(texts)
+            except QueueFull as full:  # No client is waiting, so the job can.
                 await asyncio.sleep(min(full.seconds, 1.0))
 
 

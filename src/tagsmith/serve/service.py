@@ -1,4 +1,4 @@
-"""The process: where it listens, which signals it obeys, how it leaves."""
+"""The server process: the address it listens on, the signals it handles, its graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,8 @@ from tagsmith.core.errors import SettingsError
 from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
 from tagsmith.serve.protocol import MAX_HEAD_BYTES, limited_protocol
-from tagsmith.serve.requests import DISCARDED
-from tagsmith.serve.traces import traces_by_environment
+from tagsmith.serve.requests import DISCARDED_BYTES
+from tagsmith.serve.traces import traces_from_environment
 
 log = logging.getLogger("tagsmith.serve")
 
@@ -25,53 +25,54 @@ KEYS = "TAGSMITH_API_KEYS"
 
 
 def serve(settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT; what is in flight is answered first. SIGHUP reloads all bundles.
+    """Serve until SIGTERM or SIGINT, then answer the requests in flight. SIGHUP reloads all bundles.
 
     Raises:
-        SettingsError: the address cannot be listened on, or would be open to others without a key; no traces.
-        TagsmithError: a bundle or the file of the jobs cannot be used.
+        SettingsError: the service cannot listen on the address, or would expose it without a key; or it cannot send
+            traces.
+        TagsmithError: a bundle or the job file cannot be used.
     """
     keys = api_keys(os.environ.get(KEYS, ""))
     if not keys and not is_loopback(settings.host):
         raise SettingsError(
-            f"serve.host={settings.host}: others can reach it, and {KEYS} holds no key; "
-            f"set it to one or more, separated by commas, or listen on 127.0.0.1."
+            f"serve.host={settings.host} is reachable from other machines, but {KEYS} holds no key; "
+            f"set it to one or more keys, separated by commas, or listen on 127.0.0.1."
         )
     listener = listen(settings.host, settings.port)
     with listener:
-        service = Service(settings, keys, traces_by_environment() if settings.traces else None)
+        service = Service(settings, keys, traces_from_environment() if settings.traces else None)
         log_as_json()
-        config = config_of(service)
+        config = server_config(service)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_run(_Server(config), service, listener))
-    log.info("left")
+    log.info("stopped")
 
 
-def config_of(service: Service) -> uvicorn.Config:
-    """How the server runs the app."""
+def server_config(service: Service) -> uvicorn.Config:
+    """The configuration of uvicorn for the app."""
     settings = service.settings
-    most = int(settings.max_body_mib * (1 << 20)) + DISCARDED + 2 * MAX_HEAD_BYTES
+    max_request_bytes = int(settings.max_body_mib * (1 << 20)) + DISCARDED_BYTES + 2 * MAX_HEAD_BYTES
     return uvicorn.Config(
         service.app,
-        http=limited_protocol(most, settings.max_seconds),
+        http=limited_protocol(max_request_bytes, settings.max_seconds),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        # Who asks is in no log, and links to jobs follow the Host header or serve.public_url.
+        # No log names the client, and links to jobs follow the Host header or serve.public_url.
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
     )
 
 
 def api_keys(text: str) -> list[str]:
-    """Keys of a list with commas; spaces around them do not count."""
+    """The keys of a list separated by commas, without surrounding spaces."""
     return [key for part in text.split(",") if (key := part.strip())]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
+    """Whether the address is reachable from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -79,7 +80,7 @@ def is_loopback(host: str) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises: SettingsError."""
+    """Open a listening socket. Raises: SettingsError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -87,20 +88,22 @@ def listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(2048)
     except OSError as error:
-        raise SettingsError(f"serve.host={host}, serve.port={port}: cannot listen there: {error.strerror}.") from error
+        raise SettingsError(
+            f"serve.host={host}, serve.port={port}: cannot listen on this address: {error.strerror}."
+        ) from error
     listener.setblocking(False)
     return listener
 
 
 class _Server(uvicorn.Server):
-    """One that leaves the signals to `_run`."""
+    """A server whose signals are handled by `_run`."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def leave(self, number: int) -> None:
-        """Answer what is in flight and leave; a person who asks again, by Ctrl-C, does not wait for that."""
+    def stop(self, number: int) -> None:
+        """Answer the requests in flight and exit; a second signal, if it is SIGINT, exits without waiting for them."""
         self.force_exit = self.should_exit and number == signal.SIGINT
         self.should_exit = True
 
@@ -115,7 +118,7 @@ async def _run(server: _Server, service: Service, listener: socket.socket) -> No
         task.add_done_callback(reloads.discard)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.leave, number)
+        loop.add_signal_handler(number, server.stop, number)
     loop.add_signal_handler(signal.SIGHUP, reload)
     host, port = listener.getsockname()[:2]
     print(f"serving: http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)

@@ -1,8 +1,8 @@
-"""Traces of requests, by OpenTelemetry (the extra `otel`): how long each waited, in how large a batch it travelled.
+"""OpenTelemetry traces of requests (extra `otel`): the time each waited, the size of its batch.
 
-A span holds the route's template and figures: no path, no header, no text. Where spans go, how many are kept and what
-the service is called stand in the variables that OpenTelemetry has for it: OTEL_EXPORTER_OTLP_ENDPOINT,
-OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and so on.
+A span holds the path template of the route and numbers: no path, no header, no text. The endpoint, the sampler and the
+name of the service are set by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER,
+OTEL_SERVICE_NAME and so on.
 """
 
 import os
@@ -16,19 +16,19 @@ from starlette.types import Scope
 
 from tagsmith.core.errors import SettingsError
 
-FACTS: ContextVar[dict[str, str | int | float] | None] = ContextVar("FACTS", default=None)
-"""Attributes of the span of the request in whose course this is read; None: it has none."""
+SPAN_ATTRIBUTES: ContextVar[dict[str, str | int | float] | None] = ContextVar("SPAN_ATTRIBUTES", default=None)
+"""Attributes of the span of the current request; None: it has no span."""
 
 PROTOCOL = "http/protobuf"
-"""Of OTLP; that over gRPC needs another package of 12 MB."""
+"""The transport of OTLP; gRPC would need another package of 12 MB."""
 
 
 class Traces:
-    """Makes a span of each request.
+    """Creates a span for each request.
 
     Args:
-        tracer: of OpenTelemetry.
-        close: sends what has not been sent; blocks.
+        tracer: OpenTelemetry's.
+        close: sends the remaining spans; blocks.
     """
 
     def __init__(self, tracer: Any, close: Callable[[], None] = lambda: None):
@@ -41,33 +41,33 @@ class Traces:
 
     @contextmanager
     def request(self, scope: Scope, method: str) -> Iterator[dict[str, str | int | float]]:
-        """A span around the block, a child of the one that the client's `traceparent` names.
+        """A span around the block, a child of the one in the client's `traceparent`.
 
         Yields:
-            Its attributes, to be filled: of `http.route` its name is made, of `http.response.status_code` its status.
+            Its attributes, to be filled: `http.route` becomes part of its name, `http.response.status_code` its status.
         """
         headers = Headers(scope=scope)
-        # Not `tracestate`: it is the client's to fill, and would travel on.
+        # Not `tracestate`: the client may put anything in it, and it would be forwarded.
         carrier = {"traceparent": headers["traceparent"]} if "traceparent" in headers else {}
         span = self._tracer.start_span(method, self._propagator.extract(carrier), self._kind)
-        facts: dict[str, str | int | float] = {"http.request.method": method}
-        token = FACTS.set(facts)
+        attributes: dict[str, str | int | float] = {"http.request.method": method}
+        token = SPAN_ATTRIBUTES.set(attributes)
         try:
-            yield facts
+            yield attributes
         finally:
-            FACTS.reset(token)
-            span.update_name(f"{method} {facts['http.route']}" if "http.route" in facts else method)
-            span.set_attributes(facts)
-            if int(facts.get("http.response.status_code", 500)) >= 500:
+            SPAN_ATTRIBUTES.reset(token)
+            span.update_name(f"{method} {attributes['http.route']}" if "http.route" in attributes else method)
+            span.set_attributes(attributes)
+            if int(attributes.get("http.response.status_code", 500)) >= 500:
                 span.set_status(self._error)
             span.end()
 
 
-def traces_by_environment() -> Traces:
-    """Traces that are sent in the background to where the environment says, else to a collector on this machine.
+def traces_from_environment() -> Traces:
+    """Traces sent in the background to the endpoint in the environment, by default a collector on this machine.
 
     Raises:
-        SettingsError: the packages are not installed, or the environment wants a protocol that they do not speak.
+        SettingsError: the packages are not installed, or the environment sets an unsupported protocol.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, as KServe's and Triton's clients speak it; a model is a deployment.
+"""The Open Inference Protocol, version 2, for the clients of KServe and Triton; a model is a deployment.
 
 Input `text` BYTES [documents]; outputs `label` BYTES [documents] (a class, or a JSON list of classes), `scores` FP32
 [documents, classes], `predicted` BOOL [documents, classes], `to_person` BOOL [documents].
@@ -16,31 +16,27 @@ from starlette.responses import Response
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployment, Deployments, Model
-from tagsmith.serve.openapi import ERRORS, body
-from tagsmith.serve.problems import Refused, as_json
-from tagsmith.serve.requests import answered, body_of, check_texts, parse
-from tagsmith.serve.tensors import Array, Infer, response, split, texts_of
+from tagsmith.serve.openapi import ERRORS, body, json_response
+from tagsmith.serve.problems import RequestError, as_json
+from tagsmith.serve.requests import check_texts, classify, find_deployment, parse_json, read_body
+from tagsmith.serve.tensors import Array, Infer, encode_response, split_body, texts_of
 
 INPUT = "text"
 JSON_HEADER = "Inference-Header-Content-Length"
-JSON: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/json": {"schema": {"type": "object"}}}, "description": "As asked for."}
-}
+JSON = json_response({"type": "object"})
 TENSORS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {}, "application/octet-stream": {}}, "description": "Tensors."}
 }
 
 
 def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
-    """The routes."""
+    """The routes of this wire."""
     router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
-    def find(name: str, wanted: str | None) -> Deployment:
-        deployment = deployments.by_name.get(name)
-        if deployment is None:
-            raise Refused(404, f"There is no such model; there are {', '.join(deployments.by_name)}.")
-        if wanted is not None and wanted != deployment.model.version:
-            raise Refused(404, f"{name}: there is no such version; there is {deployment.model.version}.")
+    def find(name: str, version: str | None = None) -> Deployment:
+        deployment = find_deployment(deployments, name, "model")
+        if version is not None and version != deployment.model.version:
+            raise RequestError(404, f"{name}: unknown version; expected {deployment.model.version}.")
         return deployment
 
     @router.get("", responses={**JSON, **ERRORS})
@@ -61,7 +57,7 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
 
     @router.get("/models/{name}", responses={**JSON, **ERRORS})
     async def metadata(name: str) -> Response:
-        return as_json(metadata_of(name, find(name, None).model))
+        return as_json(metadata_of(name, find(name).model))
 
     @router.get("/models/{name}/versions/{version}/ready", responses={**JSON, **ERRORS})
     async def version_ready(name: str, version: str) -> Response:
@@ -70,28 +66,28 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
 
     @router.get("/models/{name}/ready", responses={**JSON, **ERRORS})
     async def model_ready(name: str) -> Response:
-        find(name, None)
+        find(name)
         return as_json({"name": name, "ready": True})
 
     inference: dict[str, Any] = {"responses": {**TENSORS, **ERRORS}, "openapi_extra": body(Infer)}
 
     @router.post("/models/{name}/versions/{version}/infer", response_class=Response, **inference)
     async def version_infer(request: Request, name: str, version: str) -> Response:
-        return await answer(request, find(name, version))
+        return await respond(request, find(name, version))
 
     @router.post("/models/{name}/infer", response_class=Response, **inference)
     async def infer(request: Request, name: str) -> Response:
-        return await answer(request, find(name, None))
+        return await respond(request, find(name))
 
-    async def answer(request: Request, deployment: Deployment) -> Response:
-        header, binary = split(await body_of(request, settings), request.headers.get(JSON_HEADER))
-        asked = parse(header, Infer, 400)
-        texts = texts_of(asked, binary, INPUT)
+    async def respond(request: Request, deployment: Deployment) -> Response:
+        header, binary = split_body(await read_body(request, settings), request.headers.get(JSON_HEADER))
+        inference = parse_json(header, Infer, 400)
+        texts = texts_of(inference, binary, INPUT)
         check_texts(texts, settings)
-        with deployment.model.held() as model:
-            found = await answered(request, model, texts, settings)
-            about = {"model_name": deployment.name, "model_version": model.version}
-            content, header_length = response(asked, outputs_of(model, found), about)
+        with deployment.model.in_use() as model:
+            answers = await classify(request, deployment, model, texts, settings)
+            origin = {"model_name": deployment.name, "model_version": model.version}
+            content, header_length = encode_response(inference, outputs_of(model, answers), origin)
         if header_length is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={JSON_HEADER: str(header_length)}, media_type="application/octet-stream")
@@ -100,7 +96,7 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
 
 
 def metadata_of(name: str, model: Model) -> dict[str, Any]:
-    """What a model takes and gives."""
+    """The inputs and outputs of a model."""
     classes = model.classifier.classes
     outputs = {"label": ("BYTES", [-1]), "scores": ("FP32", [-1, len(classes)])}
     outputs |= {"predicted": ("BOOL", [-1, len(classes)]), "to_person": ("BOOL", [-1])}
@@ -114,17 +110,17 @@ def metadata_of(name: str, model: Model) -> dict[str, Any]:
     }
 
 
-def outputs_of(model: Model, found: list[Answer]) -> dict[str, Array]:
-    """The output tensors of some documents."""
+def outputs_of(model: Model, answers: list[Answer]) -> dict[str, Array]:
+    """The output tensors for the answers."""
     classes = model.classifier.classes
-    several = model.classifier.schema.multi_label
-    labels = np.empty(len(found), dtype=object)
-    for i, answer in enumerate(found):
-        one = next(iter(answer.chosen), "")
-        labels[i] = json.dumps(answer.chosen, ensure_ascii=False) if several else one
+    multi_label = model.classifier.schema.multi_label
+    labels = np.empty(len(answers), dtype=object)
+    for i, answer in enumerate(answers):
+        label = next(iter(answer.chosen), "")
+        labels[i] = json.dumps(answer.chosen, ensure_ascii=False) if multi_label else label
     return {
         "label": labels,
-        "scores": np.stack([answer.scores for answer in found]),
-        "predicted": np.array([[name in answer.chosen for name in classes] for answer in found]),
-        "to_person": np.array([answer.to_person for answer in found]),
+        "scores": np.stack([answer.scores for answer in answers]),
+        "predicted": np.array([[name in answer.chosen for name in classes] for answer in answers]),
+        "to_person": np.array([answer.to_person for answer in answers]),
     }

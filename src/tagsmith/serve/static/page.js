@@ -1,20 +1,20 @@
 "use strict";
 
-// Everything that comes from the service is put in as text, never as markup.
+// All content from the service is inserted as text, never as markup.
 const at = (id) => document.getElementById(id);
 
-async function ask(path, body) {
+async function request(path, body) {
   const headers = {};
   if (at("key").value) headers["Authorization"] = "Bearer " + at("key").value;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, {
+  const response = await fetch(path, {
     method: body === undefined ? "GET" : "POST",
     headers,
     body: body === undefined ? undefined : JSON.stringify(body),
   });
-  if (answer.status === 401) throw new Error("Enter a key of this service above.");
-  const content = await answer.json();
-  if (!answer.ok) throw new Error(content.error);
+  if (response.status === 401) throw new Error("Enter an API key of this service above.");
+  const content = await response.json();
+  if (!response.ok) throw new Error(content.error);
   return content;
 }
 
@@ -22,14 +22,14 @@ function options(select, names, chosen) {
   select.replaceChildren(...names.map((name) => new Option(name, name, false, name === chosen)));
 }
 
-async function list() {
+async function listDeployments() {
   try {
-    const known = await ask("/deployments");
-    options(at("project"), [known.project], known.project);
-    options(at("deployment"), known.deployments.map((one) => one.name), known.default);
-    at("told").textContent = "";
+    const found = await request("/deployments");
+    options(at("project"), [found.project], found.project);
+    options(at("deployment"), found.deployments.map((one) => one.name), found.default);
+    at("status").textContent = "";
   } catch (error) {
-    at("told").textContent = error.message;
+    at("status").textContent = error.message;
   }
 }
 
@@ -37,8 +37,8 @@ function show(answer) {
   const one = answer.documents[0];
   const chosen = "labels" in one ? one.labels : one.label === null ? [] : [one.label];
   const why = one.foreign ? "unlike all training documents" : "too uncertain";
-  at("decision").textContent = one.to_person ? `Left to a person: ${why}` : chosen.join(", ") || "No class";
-  const unread = one.unread ? `; ${one.unread} of them were not read` : "";
+  at("decision").textContent = one.to_person ? `Left for a person to decide: ${why}` : chosen.join(", ") || "No class";
+  const unread = one.unread ? `, of which ${one.unread} were not read` : "";
   at("about").textContent = `${answer.deployment}, version ${answer.version}; ${one.tokens} tokens${unread}`;
   const rows = Object.entries(one.scores).sort((a, b) => b[1] - a[1]).map(([name, score]) => {
     const row = document.createElement("tr");
@@ -59,14 +59,14 @@ function show(answer) {
 
 at("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  at("told").textContent = "…";
+  at("status").textContent = "…";
   at("answer").hidden = true;
   try {
-    show(await ask("/classify", { texts: [at("text").value], deployment: at("deployment").value || null }));
-    at("told").textContent = "";
+    show(await request("/classify", { texts: [at("text").value], deployment: at("deployment").value || null }));
+    at("status").textContent = "";
   } catch (error) {
-    at("told").textContent = error.message;
+    at("status").textContent = error.message;
   }
 });
-at("key").addEventListener("change", list);
-list();
+at("key").addEventListener("change", listDeployments);
+listDeployments();
