@@ -14,6 +14,7 @@ from tests.browser import CHROMIUM, DRIVER
 # Before anything is imported that looks at it: no test meets what a person has in a cache, or leaves something there.
 CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{CACHE.name}/hypothesis"
 
 # Before torch is there: tests run on all cores already, and threads that wait for each other cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
