@@ -1,4 +1,4 @@
-"""What to do next: tags of training documents that look wrong, and which documents of a pool to tag."""
+"""What to do next: which tags of training documents look wrong, and which documents of a pool to tag."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tagsmith.config.settings import ImproveRun
 
 @script("improve")
 def main(settings: ImproveRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    # Imported here, so that --help and settings errors do not wait for torch.
     from rich.console import Console
 
     from tagsmith.core.run import RunFolder
@@ -16,7 +16,7 @@ def main(settings: ImproveRun) -> None:
 
     run = RunFolder(Path(settings.run))
     found = improve_run(settings, run)
-    # Six columns do not fit the 80 characters that rich takes a file or a pipe to have.
+    # Six columns do not fit the 80 characters that rich assumes for a file or a pipe.
     console = Console(width=max(Console().width, 130))
     for table in tables(found.summary, found.queues):
         console.print(table)

@@ -1,4 +1,4 @@
-"""Queues to a running Label Studio (push), and what people have tagged there back (pull)."""
+"""Push queues to a running Label Studio, and pull the tags that annotators gave there."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import LabelStudioRun, PushPull
@@ -7,15 +7,15 @@ from tagsmith.config.settings import LabelStudioRun, PushPull
 @script("label_studio")
 def main(settings: LabelStudioRun) -> None:
     from tagsmith.core.errors import counted
-    from tagsmith.improve.annotation.annotate_run import told
+    from tagsmith.improve.annotation.annotate_run import describe
     from tagsmith.improve.annotation.label_studio_server import pull, push
 
     if settings.action is PushPull.push:
-        place, fresh, known = push(settings)
-        print(f"{counted(fresh, 'task')} made, {counted(known, 'document')} there already: {place}")
+        url, created, known = push(settings)
+        print(f"{counted(created, 'task')} created, {counted(known, 'document')} already in the project: {url}")
     else:
         path, counts = pull(settings)
-        print(f"{told(counts) or 'no answer yet'}\ntags: {path}")
+        print(f"{describe(counts) or 'no answers yet'}\ntags: {path}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_queue_out_tags_in_classes_changed_runs_compared(
         "data.split_from=first", "train.start_from=first", *tiny(),
     )  # fmt: skip
     assert second.returncode == 0, second.stderr
-    assert "1 training document added" in second.stderr
+    assert "added 1 training document" in second.stderr
     waiting = [json.loads(line) for line in (tmp_path / "second/split_classes.jsonl").read_text().splitlines()]
     assert {line["tag"] for line in waiting} == {None}
     assert waiting[0]["choices"] == ["sweet", "salty"]
@@ -42,8 +42,8 @@ def test_queue_out_tags_in_classes_changed_runs_compared(
     refused = script("compare", "runs=[first,second]")
     assert refused.returncode == 64
     assert "schema_changes=FILE" in refused.stderr
-    told = script("compare", "runs=[first,second]", "schema_changes=changes.yaml", "resamples=100")
-    assert told.returncode == 0, told.stderr
+    compared_all = script("compare", "runs=[first,second]", "schema_changes=changes.yaml", "resamples=100")
+    assert compared_all.returncode == 0, compared_all.stderr
     third = script("train", *data, "train=probe", "run=third", "data.split_from=first", "seed=3", *tiny())
     assert third.returncode == 0, third.stderr
     compared = script("compare", "runs=[first,third]", "resamples=100")

@@ -72,9 +72,7 @@ def test_planted_wrong_tags_stand_first(settings: Settings, tmp_path: Path, mult
     assert shown == queue[:7]
 
 
-def test_scores_of_fine_tuned_models_have_a_say_where_they_are_of_these_tags(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_stored_scores_of_fine_tuned_models_count_if_they_match_the_tags(settings: Settings, tmp_path: Path) -> None:
     run, _ = trained(settings, tmp_path, False, wrong=0.0)
     before = improve(run)["suspected_tags.jsonl"]
     part = load_documents(run.data)["train"]
@@ -141,7 +139,7 @@ def test_the_calibrated_model_scores_the_pool_where_there_is_a_decision(settings
     assert json.loads((run.improve / "summary.json").read_text())["pool"]["scores_by"] == "the model, calibrated"
 
 
-def test_what_cannot_be_is_told(settings: Settings, tmp_path: Path) -> None:
+def test_impossible_requests_are_reported(settings: Settings, tmp_path: Path) -> None:
     run, _ = trained(settings, tmp_path, False, wrong=0.0)
     with pytest.raises(InputMissing, match="pool="):
         improve(run, pool=str(tmp_path / "gone.jsonl"))
@@ -150,10 +148,10 @@ def test_what_cannot_be_is_told(settings: Settings, tmp_path: Path) -> None:
     known = write_jsonl(tmp_path / "known.jsonl", [{"text": load_documents(run.data)["train"]["text"][0]}])
     assert improve(run, pool=str(known))["tag_next.jsonl"] == []
     write_jsonl(tmp_path / "bad.jsonl", [{"text": ""}])
-    with pytest.raises(DataError, match="no document that can be used"):
+    with pytest.raises(DataError, match="no usable documents"):
         improve(run, pool=str(tmp_path / "bad.jsonl"))
     write_jsonl(run.improve / "tag_next.jsonl", [{"text": "x", "tag": "food"}])
-    with pytest.raises(SettingsError, match="A person has filled in tags"):
+    with pytest.raises(SettingsError, match="Manual tags would be overwritten"):
         improve(run)
     assert improve(run, overwrite=True)
 

@@ -147,16 +147,16 @@ def test_ids_that_another_pool_has_used(fake: tuple[Fake, str], run: RunFolder) 
 
 def test_what_a_server_refuses(fake: tuple[Fake, str], run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     state, url = fake
-    with pytest.raises(InputMissing, match="push makes it"):
+    with pytest.raises(InputMissing, match="push creates it"):
         pull(settings(run, url, PushPull.pull))
     state.projects += [{"id": i, "title": "tagsmith", "label_config": ""} for i in (1, 2)]
-    with pytest.raises(SettingsError, match="2 projects of this title"):
+    with pytest.raises(SettingsError, match="2 projects with this title"):
         push(settings(run, url))
     monkeypatch.setenv("LABEL_STUDIO_TOKEN", "bad")
-    with pytest.raises(SettingsError, match="refuses the token of LABEL_STUDIO_TOKEN"):
+    with pytest.raises(SettingsError, match="rejected the token in LABEL_STUDIO_TOKEN"):
         push(settings(run, url))
     monkeypatch.delenv("LABEL_STUDIO_TOKEN")
-    with pytest.raises(SettingsError, match="expected the token"):
+    with pytest.raises(SettingsError, match="set this environment variable to your access token"):
         push(settings(run, url))
 
 

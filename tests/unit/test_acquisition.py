@@ -11,7 +11,7 @@ from tagsmith.improve.acquisition import (
     Reason,
     centred_unit_rows,
     choose,
-    doubtful_decisions,
+    decision_uncertainty,
     rarity,
     representatives,
     uncertainty,
@@ -33,7 +33,7 @@ def queue(scores: np.ndarray, vectors: np.ndarray, budget: int, **changes: objec
 def test_single_label_doubt_is_the_margin_shared_by_the_best_two() -> None:
     scores = np.asarray([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]], dtype=np.float32)
     # 1 - (0.5 - 0.3) = 0.8, of which 0.5 / 0.8 falls to the first class.
-    assert np.allclose(doubtful_decisions(scores, False), [[0.5, 0.3, 0], [0, 0, 0]])
+    assert np.allclose(decision_uncertainty(scores, False), [[0.5, 0.3, 0], [0, 0, 0]])
     assert np.allclose(uncertainty(scores, False), [0.8, 0])
 
 
@@ -41,7 +41,7 @@ def test_multi_label_doubt_is_the_entropy_of_each_decision_in_bits() -> None:
     scores = np.asarray([[0.75, 0.0], [0.5, 0.5]], dtype=np.float32)
     # 3/4 log2(4/3) + 1/4 log2(4) = 2 - 3/4 log2(3).
     expected = 2 - 0.75 * np.log2(3)
-    assert np.allclose(doubtful_decisions(scores, True), [[expected, 0], [1, 1]], atol=1e-4)
+    assert np.allclose(decision_uncertainty(scores, True), [[expected, 0], [1, 1]], atol=1e-4)
     assert np.allclose(uncertainty(scores, True), [expected, 2], atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The way to tools in which people tag, and back: what they say, and what nobody has said."""
+"""To annotation tools and back: what annotators answered, and what counts as unanswered."""
 
 import json
 import shutil
@@ -16,8 +16,8 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
 from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.improve.annotation.annotate_run import give, take
-from tagsmith.improve.annotation.answers import Answer, Kind, said, settle
-from tagsmith.improve.annotation.queue import Question, same_document
+from tagsmith.improve.annotation.annotator_answers import Answer, Kind, interpret, settle
+from tagsmith.improve.annotation.questions import Question, same_document
 from tests.conftest import write_jsonl
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -73,7 +73,7 @@ def test_there_and_back(tmp_path: Path, tool: Tool, multi_label: bool) -> None:
         export.write_text(json.dumps(records))
     elif tool is Tool.doccano:
         rows = read(folder / "documents.jsonl")
-        assert all(row["label"] == [] for row in rows)  # A suggestion is no tag.
+        assert all(row["label"] == [] for row in rows)  # A suggestion is not a tag.
         write_jsonl(export, [{**rows[0], "id": 17, "label": names}, {**rows[1], "id": 18}])
     else:
         table = (folder / "documents.csv").read_text(encoding="utf-8-sig")
@@ -115,7 +115,7 @@ OTHER = [{"type": "choices", "value": {"choices": ["b"]}}]
         ({"lead_time": 4.0, "was_cancelled": True}, Kind.ignored),
     ],
 )
-def test_who_has_looked(annotation: dict[str, Any], kind: Kind) -> None:
+def test_which_annotations_were_reviewed(annotation: dict[str, Any], kind: Kind) -> None:
     result = [{"type": "choices", "value": {"choices": ["a"]}}]
     task = {"data": {"id": "x", "text": "t"}, "predictions": [{"result": result}],
             "annotations": [{"result": result, "completed_by": 1, **annotation}]}  # fmt: skip
@@ -168,8 +168,8 @@ def test_argilla_discards_and_drafts(response: dict[str, Any], status: str, kind
     assert [answer.kind for answer in found if isinstance(answer, Answer)] == kinds
 
 
-def test_argilla_says_who_has_submitted_in_flat_records_alone() -> None:
-    """The same three responses as 2.8 writes them with `to_list(flatten=True)` and with `to_json`."""
+def test_only_flat_records_of_argilla_say_who_submitted() -> None:
+    """The same three responses as version 2.8 writes them with `to_list(flatten=True)` and with `to_json`."""
     people = ["v", "u", "w"]
     flat = {"id": "x", "status": "completed", "_server_id": None, "text": "t", "class.responses": ["b", "a", "b"],
             "class.responses.users": people, "class.responses.status": ["discarded", "submitted", "draft"]}  # fmt: skip
@@ -232,17 +232,17 @@ def test_argilla_asks_for_a_choice_and_keeps_texts_apart() -> None:
     assert first["suggestions"]["class"]["value"] == ["none"]
 
 
-def test_words_that_are_no_class() -> None:
+def test_special_words_are_not_classes() -> None:
     assert doccano.labels(("a", "ignore"), True)[-1]["text"] == "none"
     assert [label["text"] for label in doccano.labels(("a", "none"), False)] == ["a", "none", "ignore"]
-    assert said(["none"], ("a",), True) == (Kind.tag, ())
-    assert said(["None"], ("None",), True) == (Kind.tag, ("None",))
-    assert said(["none"], ("a",), False) == (Kind.tag, ("none",))  # Which is no class, as it will be said.
-    assert said(["ignore"], ("a",), False) == (Kind.ignored, ())
-    assert said(["a", "none"], ("a",), True) == "'none' beside 'a'"
+    assert interpret(["none"], ("a",), True) == (Kind.tag, ())
+    assert interpret(["None"], ("None",), True) == (Kind.tag, ("None",))
+    assert interpret(["none"], ("a",), False) == (Kind.tag, ("none",))  # Not a class, which is reported later.
+    assert interpret(["ignore"], ("a",), False) == (Kind.ignored, ())
+    assert interpret(["a", "none"], ("a",), True) == "'none' cannot be combined with 'a'"
 
 
-def test_one_vote_a_person_and_a_person_before_a_suggestion() -> None:
+def test_an_annotator_has_one_vote_and_wins_over_a_suggestion() -> None:
     def by(person: str, label: str, at: str, kind: Kind = Kind.tag) -> Answer:
         return Answer("x", "t", kind, (label,), person, at=at)
 
@@ -260,7 +260,7 @@ def test_one_vote_a_person_and_a_person_before_a_suggestion() -> None:
     assert agreed(stamped, accept=True) == ("a",)
 
 
-def test_who_has_looked_in_what_label_studio_exported() -> None:
+def test_which_annotations_were_reviewed_in_what_label_studio_exported() -> None:
     """As 1.23.2 exported them: a draft, one submitted as suggested after 0.3 s, one skipped and then tagged by another,
     one accepted in bulk, one accepted in bulk and then tagged by another."""
     exported = json.loads((FIXTURES / "label_studio" / "looked_at_1_23.json").read_text(encoding="utf-8"))
@@ -292,8 +292,8 @@ def test_odd_classes_and_texts_went_through_label_studio(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("tool", list(Tool))
-def test_a_tag_never_goes_to_another_text_of_its_id(tmp_path: Path, tool: Tool) -> None:
-    """Documents without an id are named by their place, so that those of two pools have the same names."""
+def test_a_tag_is_never_given_to_another_text_with_its_id(tmp_path: Path, tool: Tool) -> None:
+    """Documents without an id have their file and row as id, so that ids of two pools may be equal."""
     run = made_run(tmp_path, multi_label=False)
     text, tag = "of an earlier pool", CLASSES[0]
     result = [{"type": "choices", "value": {"choices": [tag]}}]
@@ -305,30 +305,30 @@ def test_a_tag_never_goes_to_another_text_of_its_id(tmp_path: Path, tool: Tool) 
     }  # fmt: skip
     export = tmp_path / "export"
     export.write_text(json.dumps(exported[tool]) if tool in exported else f"id,text,tag\ntwo,{text},{tag}\n")
-    with pytest.raises(DataError, match="id 'two' is that of another text in the queue"):
+    with pytest.raises(DataError, match="id 'two' belongs to another text in the queue"):
         take(settings(run, tool, export))
     assert not (run.improve / f"from_{tool.value}.jsonl").exists()
 
 
-def test_texts_that_tools_have_touched() -> None:
+def test_texts_that_tools_changed() -> None:
     assert same_document(" a\r\n b", "a b ")
     assert not same_document("a b", "a")
-    assert same_document("word " * 9000, ("word " * 9000)[:32_767])  # As a spreadsheet cuts it.
+    assert same_document("word " * 9000, ("word " * 9000)[:32_767])  # Truncated by a spreadsheet.
 
 
-def test_an_interface_keeps_what_a_person_has_made_of_it() -> None:
+def test_an_interface_keeps_its_customisations() -> None:
     own = label_studio.config(CLASSES, True).replace("<View>", '<View><Header value="Read our rules"/>')
-    assert label_studio.widened(own, CLASSES, True) is None
-    wider = label_studio.widened(own, (*CLASSES, "<new>"), True)
+    assert label_studio.with_missing_classes(own, CLASSES, True) is None
+    wider = label_studio.with_missing_classes(own, (*CLASSES, "<new>"), True)
     assert wider is not None
     assert "Read our rules" in wider
     assert [node.get("value") for node in ElementTree.fromstring(wider).iter("Choice")] == [*CLASSES, "<new>"]
     for wrong, multi_label in ((own, False), ("<View/>", True), ("no xml", True)):
         with pytest.raises(SettingsError, match="has no Choices named 'class'"):
-            label_studio.widened(wrong, CLASSES, multi_label)
+            label_studio.with_missing_classes(wrong, CLASSES, multi_label)
 
 
-def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:
+def test_special_words_in_a_table(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("id,text,tag\n1,x,Ignore\n2,y,none\n3,z,\n4,w,a|b\n")
     found = [(a.kind, a.labels) for a in sheet.answers(path, ("a", "b;"), True) if isinstance(a, Answer)]
@@ -338,48 +338,52 @@ def test_words_in_a_table_that_are_no_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tool", "content", "told"),
+    ("tool", "content", "message"),
     [
         (Tool.label_studio, "{", "expected JSON"),
         (Tool.label_studio, '{"a": 1}', "expected a list of tasks"),
         (Tool.label_studio, '[{"text": "t", "class": "x"}]', "not JSON-MIN"),
-        (Tool.label_studio, '[{"data": {"id": 1}}]', "no data.text"),
+        (Tool.label_studio, '[{"data": {"id": 1}}]', "found no data.text"),
         (Tool.label_studio, '[{"data": {"text": "t"}, "annotations": [3]}]', "cannot be read"),
         (Tool.argilla, "[]x", "expected JSON"),
         (Tool.argilla, '["x"]', "a record with text"),
         (Tool.argilla, '[{"fields": {"text": "t"}, "responses": {"class": [{"status": "odd"}]}}]', "cannot be read"),
         (Tool.argilla, '{"text": "t"}\n{"', "export:2: not a JSON object"),
-        (Tool.doccano, '{"text": "t", "label": "x"}', "a list label"),
-        (Tool.doccano, '{"text": "t", "label": ["ignore", "=sum"]}', "export:1: 'ignore' beside '=sum'"),
+        (Tool.doccano, '{"text": "t", "label": "x"}', "a list in label"),
+        (
+            Tool.doccano,
+            '{"text": "t", "label": ["ignore", "=sum"]}',
+            "export:1: 'ignore' cannot be combined with '=sum'",
+        ),
         (Tool.doccano, "no json", "not a JSON object"),
         (Tool.csv, "id,tag\n1,2\n", "expected the columns"),
         (Tool.csv, "", "expected the columns"),
-        (Tool.csv, "id,text,tag\n1,t,unknown\n", "'unknown' is no class"),
+        (Tool.csv, "id,text,tag\n1,t,unknown\n", "unknown class 'unknown'"),
         (Tool.doccano, '{"text": "t", "label": ["a; b", "=sum"]}', "expected one class"),
     ],
 )
-def test_exports_that_cannot_be_used(tmp_path: Path, tool: Tool, content: str, told: str) -> None:
+def test_unusable_exports(tmp_path: Path, tool: Tool, content: str, message: str) -> None:
     run = made_run(tmp_path, multi_label=False)
     (tmp_path / "export").write_text(content)
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         take(settings(run, tool, tmp_path / "export"))
     assert not (run.improve / f"from_{tool.value}.jsonl").exists()
 
 
-def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     run = made_run(tmp_path, multi_label=False)
     give(settings(run, Tool.csv))
     with pytest.raises(SettingsError, match="overwrite=true"):
         give(settings(run, Tool.csv))
     give(settings(run, Tool.csv, overwrite=True))
-    with pytest.raises(InputMissing, match="no such file"):
+    with pytest.raises(InputMissing, match="does not exist"):
         take(settings(run, Tool.csv, tmp_path / "none.csv"))
     (run.improve / "tag_next.jsonl").unlink()
     with pytest.raises(InputMissing, match=r"scripts/improve\.py"):
         give(settings(run, Tool.doccano))
 
 
-def test_a_queue_that_is_damaged(tmp_path: Path) -> None:
+def test_a_damaged_queue(tmp_path: Path) -> None:
     run = made_run(tmp_path, False, [{"id": "1", "text": "t"}, {"id": 2, "text": "t"}, {"text": None}])
     with pytest.raises(DataError) as error:
         give(settings(run, Tool.csv))
@@ -387,7 +391,7 @@ def test_a_queue_that_is_damaged(tmp_path: Path) -> None:
     assert "tag_next.jsonl:3" in str(error.value)
 
 
-def test_accepting_what_nobody_has_looked_at(tmp_path: Path) -> None:
+def test_accepting_unreviewed_suggestions(tmp_path: Path) -> None:
     run = made_run(tmp_path, multi_label=False)
     folder, _ = give(settings(run, Tool.label_studio))
     tasks = json.loads((folder / "tasks.json").read_text())

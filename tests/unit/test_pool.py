@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tagsmith.config.settings import ImproveRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.improve.pool import Pool, read_pool
 
@@ -18,7 +19,8 @@ def write(path: Path, records: list[Any]) -> Path:
 def read(
     path: Path, most: int = 100, seed: int = 0, texts: set[str] | None = None, ids: set[str] | None = None
 ) -> Pool:
-    return read_pool(path, "text", None, "utf-8", most, seed, texts or set(), ids or set())
+    settings = ImproveRun(run="", pool=str(path), candidates=most, seed=seed)
+    return read_pool(settings, texts or set(), ids or set())
 
 
 def test_rows_are_named_by_their_id_or_their_place(tmp_path: Path) -> None:
@@ -70,11 +72,11 @@ def test_bad_rows_are_listed_and_the_others_used(tmp_path: Path) -> None:
     assert [each.text for each in pool.candidates] == ["good"]
     assert pool.bad == len(bad) == len(pool.problems)
     assert [problem.split(":")[1] for problem in pool.problems] == [str(i + 1) for i in range(len(bad))]
-    with pytest.raises(DataError, match="holds no document that can be used"):
+    with pytest.raises(DataError, match="holds no usable documents"):
         read(write(tmp_path / "bad.jsonl", bad))
 
 
-def test_a_pool_that_is_none_is_told(tmp_path: Path) -> None:
+def test_an_unusable_pool_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match=r"pool=.*gone"):
         read(tmp_path / "gone.jsonl")
     with pytest.raises(SettingsError, match=r"pool=.*expected a \.jsonl"):

@@ -9,18 +9,18 @@ from tagsmith.improve.suspicion import (
     NEAR_BONUS,
     Suspicion,
     count_wrong,
-    doubts,
     require_cleanlab,
     same_characters,
     suspicions,
     with_near_copies,
+    wrong_odds,
 )
 
 
 def test_single_label_odds_are_those_of_the_best_other_class() -> None:
     logits = np.log(np.asarray([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], dtype=np.float32))
     truth = np.asarray([[0, 1, 0], [0, 0, 1]], dtype=np.int8)
-    found = suspicions(doubts(logits, truth, False), truth, False)
+    found = suspicions(wrong_odds(logits, truth, False), truth, False)
     assert [one.suggested for one in found] == [(0,), (0,)]
     assert np.allclose([np.exp(one.odds) for one in found], [0.7 / 0.2, 0.1 / 0.8])
     assert np.allclose([one.score for one in found], [0.7 / 0.9, 0.1 / 0.9])  # Of the two, how likely the other is.
@@ -29,7 +29,7 @@ def test_single_label_odds_are_those_of_the_best_other_class() -> None:
 def test_multi_label_odds_of_a_missing_tag_count_how_many_could_lack_it() -> None:
     truth = np.asarray([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.int8)
     logits = np.asarray([[-1.5, 0.5], [2, -3], [2, -3], [-2, 1]], dtype=np.float32)
-    found = doubts(logits, truth, True)
+    found = wrong_odds(logits, truth, True)
     shares = np.asarray([3.5 / 5, 1.5 / 5])
     prior = np.log(shares / (1 - shares))
     assert np.allclose(found[0], [1.5, 0.5 - prior[1]])

@@ -1,4 +1,4 @@
-"""`data.tagged`: the tags of a person replace and add training documents, and nothing else changes."""
+"""`data.tagged`: manual tags replace and add training documents, and nothing else changes."""
 
 import json
 from pathlib import Path
@@ -50,11 +50,11 @@ def test_a_tag_replaces_and_a_new_text_is_added_and_no_other_document_moves(tmp_
     after = loaded(tmp_path, [file])
     assert by_id(after) == {**by_id(before), name: (text, other), "new-1": ("the cat of some cow", "animals")}
     assert by_id(after, "test") == by_id(before, "test")
-    assert "data.tagged: replaced 1 tag; added 1 tag with a new document." in after.notes
+    assert "data.tagged: replaced the tags of 1 training document; added 1 training document." in after.notes
     assert "data.tagged: 1 line not tagged yet." in after.notes
 
 
-def test_a_suggestion_is_no_tag(tmp_path: Path) -> None:
+def test_a_suggestion_is_not_a_tag(tmp_path: Path) -> None:
     before = loaded(tmp_path, None)
     lines = [{"id": f"n{i}", "text": f"unseen {i}", "suggested": "food", "tag": None} for i in range(5)]
     after = loaded(tmp_path, [tagged(tmp_path / "suggested.jsonl", lines)])
@@ -62,7 +62,7 @@ def test_a_suggestion_is_no_tag(tmp_path: Path) -> None:
     assert "data.tagged: no tags filled in." in after.notes
 
 
-def test_without_an_id_that_is_known_the_text_says_which_document_is_meant(tmp_path: Path) -> None:
+def test_without_a_known_id_the_text_identifies_the_document(tmp_path: Path) -> None:
     records = [{"text": f"cat number {i}", "label": "ab"[i % 2]} for i in range(20)] + [
         {"text": "a  twin", "label": "a"}
     ]
@@ -108,7 +108,7 @@ def test_multi_label_tags_are_lists_and_may_be_empty(tmp_path: Path) -> None:
     assert found["t.jsonl:3"] == ("a saw", ["tools"])
 
 
-def test_later_files_add_to_earlier_ones_and_the_same_tag_twice_is_none_too_many(tmp_path: Path) -> None:
+def test_later_files_add_to_earlier_ones_and_the_same_tag_twice_is_fine(tmp_path: Path) -> None:
     one = tagged(tmp_path / "1.jsonl", [{"id": "n", "text": "new cat", "tag": "animals"}])
     two = tagged(
         tmp_path / "2.jsonl", [{"id": "n", "text": "new cat", "tag": "animals"}, {"text": "new egg", "tag": "food"}]
@@ -141,12 +141,12 @@ BAD = [
 
 
 @pytest.mark.parametrize("line", BAD, ids=str)
-def test_every_bad_line_is_told_with_file_and_row(tmp_path: Path, line: Any) -> None:
+def test_every_bad_line_is_reported_with_file_and_row(tmp_path: Path, line: Any) -> None:
     with pytest.raises(DataError, match=r"1 problem.*\n.*t\.jsonl:2: "):
         loaded(tmp_path, [tagged(tmp_path / "t.jsonl", [{"text": "good", "tag": "food"}, line])])
 
 
-def test_all_that_is_wrong_is_told_at_once_or_left_out(tmp_path: Path) -> None:
+def test_all_problems_are_reported_together_or_left_out(tmp_path: Path) -> None:
     before = loaded(tmp_path, None)
     conflict = [{"text": "twice", "tag": "food"}, {"text": " twice ", "tag": "tools"}]
     same_id = [{"id": "z", "text": "one", "tag": "food"}, {"id": "z", "text": "two", "tag": "food"}]
@@ -154,17 +154,17 @@ def test_all_that_is_wrong_is_told_at_once_or_left_out(tmp_path: Path) -> None:
         tagged(tmp_path / "1.jsonl", [*BAD, conflict[0], same_id[0]]),
         tagged(tmp_path / "2.jsonl", [conflict[1], same_id[1], {"id": "fine", "text": "fine", "tag": "food"}]),
     ]
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         loaded(tmp_path, files)
-    assert f"{len(BAD) + 4} problems" in str(told.value)
-    assert "food here, tools at" in str(told.value)
-    assert "id 'z' is used for 2 different texts" in str(told.value)
+    assert f"{len(BAD) + 4} problems" in str(caught.value)
+    assert "food here, tools at" in str(caught.value)
+    assert "id 'z' is used for 2 different texts" in str(caught.value)
     kept = loaded(tmp_path, files, on_bad_row=OnBadRow.skip)
     assert by_id(kept) == {**by_id(before), "fine": ("fine", "food")}
     assert len(kept.rejected) == len(BAD) + 4
 
 
-def test_files_that_are_none_are_told(tmp_path: Path) -> None:
+def test_unusable_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match=r"data\.tagged: .*gone"):
         loaded(tmp_path, [str(tmp_path / "gone.jsonl")])
     table = tmp_path / "tags.csv"
@@ -176,7 +176,7 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
         loaded(tmp_path, [file, file])
 
 
-def test_files_with_tags_of_a_person_are_known(tmp_path: Path) -> None:
+def test_files_with_manual_tags_are_not_overwritten(tmp_path: Path) -> None:
     refuse_to_overwrite_tags(tmp_path / "none", "Move them.")
     tagged(tmp_path / "tag_next.jsonl", [{"id": "a", "tag": None}, {"id": "b"}, "no json"])
     refuse_to_overwrite_tags(tmp_path, "Move them.")
@@ -191,7 +191,7 @@ def test_a_declared_class_without_a_document_may_be_given(tmp_path: Path) -> Non
     assert by_id(data)["t.jsonl:1"] == ("a new kind", "plants")
 
 
-def test_a_person_settles_what_the_data_says_in_two_ways(tmp_path: Path) -> None:
+def test_a_manual_tag_settles_conflicting_labels(tmp_path: Path) -> None:
     records = [*make_documents(40, False), {"id": "x", "text": "both", "label": "food"}]
     write_jsonl(tmp_path / "train.jsonl", [*records, {"id": "y", "text": "both", "label": "tools"}])
     file = tagged(tmp_path / "t.jsonl", [{"id": "x", "text": "both", "tag": "food"}])

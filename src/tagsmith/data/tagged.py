@@ -214,11 +214,11 @@ def apply_tags(
 
 def _note(counts: dict[str, int]) -> str:
     parts = {
-        "replaced": "replaced {}",
-        "confirmed": "confirmed {}",
-        "added": "added {} with a new document",
-        "held_out": "ignored {} of held-out documents or their groups",
-        "left_out": "ignored {} of documents left out of training",
+        "replaced": f"replaced the tags of {counted(counts['replaced'], 'training document')}",
+        "confirmed": f"confirmed the tags of {counted(counts['confirmed'], 'training document')}",
+        "added": f"added {counted(counts['added'], 'training document')}",
+        "held_out": f"ignored {counted(counts['held_out'], 'tag')} of held-out documents or their groups",
+        "left_out": f"ignored {counted(counts['left_out'], 'tag')} of documents that are left out of training",
     }
-    said = [parts[name].format(counted(count, "tag")) for name, count in counts.items() if count]
-    return f"data.tagged: {'; '.join(said) or 'no tags filled in'}."
+    done = [parts[name] for name, count in counts.items() if count]
+    return f"data.tagged: {'; '.join(done) or 'no tags filled in'}."

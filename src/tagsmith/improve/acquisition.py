@@ -1,8 +1,8 @@
-"""Which untagged documents to tag next: uncertain ones that differ from each other, of rare classes first, an audit.
+"""Which untagged documents to tag next: uncertain and diverse ones, rare classes first, and a random audit.
 
-Uncertain documents alone are much alike. Clusters of the uncertain ones, each weighted by its uncertainty, give one
-document each: Zhdanov, Diverse mini-batch Active Learning, arXiv 1901.05954. `scripts/bench_improve.py` measures it
-beside other ways to choose.
+The most uncertain documents are much alike. They are clustered, weighted by their uncertainty, and each cluster
+contributes one document: Zhdanov, Diverse mini-batch Active Learning, arXiv 1901.05954. `scripts/bench_improve.py`
+compares this with other strategies.
 """
 
 import math
@@ -24,25 +24,19 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 MOST_UNCERTAIN = {False: 10, True: 2}
-"""Documents that are clustered, as a multiple of those that are chosen from them, by whether the task is multi-label.
-
-Documents that reach what random choice reaches with 2,000 of banking77, at 1 (no clusters), 5, 10: 1,031, 831, 731. The
-905 documents of nlupp_hotels are soon used up: with 400 of other splits of it, at 1, 3, 5: 288, 292, 309.
-"""
+"""Documents to cluster per document to choose, by whether the task is multi-label (README: Decisions and
+measurements)."""
 
 RARE_COUNTS = 0.25
-"""Power of how much rarer than the average class a class is, with which a doubtful decision on it counts more.
-
-nlupp_hotels from 100 to 320 documents, a tenth of them audit, mean micro / macro F1 of 8 draws at 0 (no clusters),
-0.25, 0.5: 0.668 / 0.380, 0.669 / 0.396, 0.662 / 0.397.
-"""
+"""Exponent of the weight of a rare class: (mean tagged documents per class / those of the class) to this power
+(README: Decisions and measurements)."""
 
 NEAR_COPY = 0.98
-"""Cosine of two centred vectors from which the second document is not chosen beside the first."""
+"""Cosine of two centred vectors from which two documents are near copies, of which one is chosen."""
 
 
 class Reason(Enum):
-    """Why a document is to be tagged."""
+    """Why a document was chosen."""
 
     uncertain = "uncertain"
     rare_class = "rare_class"
@@ -51,18 +45,18 @@ class Reason(Enum):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A document to tag: its position, why, and which rare class it may be of."""
+    """A document to tag: its position, the reason, and the rare class that it may belong to."""
 
     position: int
     reason: Reason
     rare_class: int | None = None
 
 
-def doubtful_decisions(scores: Floats, multi_label: bool) -> Floats:
-    """How unsure the decision on each class is, float32 [documents, classes].
+def decision_uncertainty(scores: Floats, multi_label: bool) -> Floats:
+    """How uncertain the decision on each class is, float32 [documents, classes].
 
-    Single-label: 1 less the margin between the best two classes, divided between them by their scores. Multi-label: the
-    entropy of each decision, in bits; it holds more against a score of 0.1 than how likely that is wrong does.
+    Single-label: 1 less the margin between the best two classes, shared between them in proportion to their scores.
+    Multi-label: the entropy of each decision, in bits, which weighs a score of 0.1 more than its error probability.
 
     Args:
         scores: float32 [documents, classes].
@@ -70,25 +64,25 @@ def doubtful_decisions(scores: Floats, multi_label: bool) -> Floats:
     if multi_label:
         likely = np.clip(scores, 1e-6, 1 - 1e-6)
         return np.asarray(-likely * np.log2(likely) - (1 - likely) * np.log2(1 - likely), dtype=np.float32)
-    doubtful = np.zeros_like(scores)
+    uncertain = np.zeros_like(scores)
     if scores.shape[1] > 1 and len(scores):
         best = np.argpartition(scores, -2, axis=1)[:, -2:]
         two = np.take_along_axis(scores, best, axis=1)
         unsure = 1 - np.abs(two[:, 1] - two[:, 0])
-        np.put_along_axis(doubtful, best, unsure[:, None] * two / two.sum(axis=1, keepdims=True), axis=1)
-    return doubtful
+        np.put_along_axis(uncertain, best, unsure[:, None] * two / two.sum(axis=1, keepdims=True), axis=1)
+    return uncertain
 
 
 def uncertainty(scores: Floats, multi_label: bool) -> Floats:
-    """How unsure a model is of each document, float32 [documents].
+    """How uncertain a model is about each document, float32 [documents].
 
     Single-label: 1 less the margin between the best two classes. Multi-label: the entropy of all decisions, in bits.
     """
-    return np.asarray(doubtful_decisions(scores, multi_label).sum(axis=1), dtype=np.float32)
+    return np.asarray(decision_uncertainty(scores, multi_label).sum(axis=1), dtype=np.float32)
 
 
 def rarity(tagged: Ints) -> Floats:
-    """What a decision on each class counts, float32 [classes]: the more, the fewer of its documents are tagged."""
+    """The weight of a decision on each class, float32 [classes]: higher for classes with fewer tagged documents."""
     return np.asarray(((tagged.mean() + 1) / (tagged + 1)) ** RARE_COUNTS, dtype=np.float32)
 
 
@@ -106,35 +100,35 @@ def choose(
     multi_label: bool,
     seed: int,
 ) -> list[Chosen]:
-    """Up to `budget` documents, best first; the reasons take turns, so that any beginning of the queue has its share.
+    """Up to `budget` documents, best first; the audit is spread evenly, so that any prefix of the queue has its share.
 
-    The audit is drawn at random from all documents: what a person tags there says how good the scores are where
-    nothing has chosen the documents. No two of the queue are near copies while others are left.
+    The audit is drawn at random from all documents, so that its tags measure the scores without selection bias. The
+    queue holds near copies only where no other documents are left.
 
     Args:
         scores: float32 [documents, classes].
         vectors: float32 [documents, hidden].
-        tagged: int64 [classes], documents of each class that are tagged already.
-        audit_share: of the budget.
+        tagged: int64 [classes], tagged documents of each class.
+        audit_share: share of the budget.
     """
     unit, budget = centred_unit_rows(vectors), min(budget, len(scores))
     random = np.random.default_rng(seed)
     picks = _Picks(unit)
     audits = picks.take_from(random.permutation(len(scores)), math.floor(audit_share * budget + 0.5))
-    doubtful = doubtful_decisions(scores, multi_label) * rarity(tagged)
-    worth = np.asarray(doubtful.sum(axis=1), dtype=np.float32)
+    unsure = decision_uncertainty(scores, multi_label) * rarity(tagged)
+    worth = np.asarray(unsure.sum(axis=1), dtype=np.float32)
     of = MOST_UNCERTAIN[multi_label]
     others = _uncertain(unit, worth, budget - len(audits), of, picks, int(random.integers(2**31)))
     rare = tagged < tagged.mean() / 2
     queue = []
     for i in others:
-        most = int(doubtful[i].argmax())
+        most = int(unsure[i].argmax())
         queue.append(Chosen(i, Reason.rare_class, most) if rare[most] else Chosen(i, Reason.uncertain))
-    return _take_turns(queue, [Chosen(i, Reason.audit) for i in audits])
+    return _interleaved(queue, [Chosen(i, Reason.audit) for i in audits])
 
 
 def representatives(vectors: Floats, weights: Floats, count: int, seed: int) -> list[Ints]:
-    """Positions in `count` clusters, the weightiest cluster first, in each the document nearest to its centre first.
+    """Positions in `count` clusters, heaviest cluster first; in each, the document nearest to its centre first.
 
     Args:
         vectors: float32 [documents, hidden].
@@ -143,12 +137,12 @@ def representatives(vectors: Floats, weights: Floats, count: int, seed: int) -> 
     count = min(count, len(vectors))
     if count == 0:
         return []
-    weights = np.maximum(weights, 1e-9)  # A cluster of documents without any weight has no centre.
+    weights = np.maximum(weights, 1e-9)  # A cluster without weight has no centre.
     with threadpool_limits(1, "openmp"), warnings.catch_warnings():
-        # In one thread: several add up the centres in whatever order they finish.
-        warnings.simplefilter("ignore", ConvergenceWarning)  # Fewer different documents than clusters.
+        # One thread: several would sum the centres in varying order.
+        warnings.simplefilter("ignore", ConvergenceWarning)  # Fewer distinct documents than clusters.
         clusters = KMeans(count, n_init=1, max_iter=30, random_state=seed).fit(vectors, sample_weight=weights)
-    # Of the distance to its own centre alone: all distances are [documents, clusters].
+    # Distances to the own centre only: all of them would be [documents, clusters].
     away = np.linalg.norm(vectors - clusters.cluster_centers_[clusters.labels_], axis=1)
     order = np.lexsort((away, clusters.labels_))
     members = np.split(order, np.flatnonzero(np.diff(clusters.labels_[order])) + 1)
@@ -156,7 +150,7 @@ def representatives(vectors: Floats, weights: Floats, count: int, seed: int) -> 
 
 
 class _Picks:
-    """What was chosen so far; refuses near copies of it."""
+    """The documents chosen so far; rejects near copies of them."""
 
     def __init__(self, unit: Floats):
         self.unit = unit
@@ -164,7 +158,7 @@ class _Picks:
         self.alike = np.zeros(len(unit), dtype=np.bool_)
 
     def take(self, position: int) -> bool:
-        """Whether the document is chosen now: neither it nor a near copy of it was before."""
+        """Choose the document unless it or a near copy was chosen before; returns whether it was."""
         if self.taken[position] or self.alike[position]:
             return False
         self.taken[position] = True
@@ -172,7 +166,7 @@ class _Picks:
         return True
 
     def take_from(self, order: Any, count: int) -> list[int]:
-        """The first `count` documents of `order` that can be chosen; near copies where nothing else is left."""
+        """Choose the first `count` documents of `order`; near copies only where nothing else is left."""
         found: list[int] = []
         for position in order:
             if len(found) == count:
@@ -189,13 +183,13 @@ def _uncertain(unit: Floats, worth: Floats, wanted: int, of: int, picks: _Picks,
     left = by_worth[~picks.taken[by_worth]]
     pool = left[: of * wanted]
     clusters = [pool[inside] for inside in representatives(unit[pool], worth[pool], wanted, seed)]
-    # One of each cluster, then the second of each, ...: after the first round only to make up for near copies.
+    # The first of each cluster, then the second of each, ...: the later rounds only replace near copies.
     nearest_first = [int(i) for layer in zip_longest(*clusters) for i in layer if i is not None]
     return picks.take_from([*nearest_first, *left[len(pool) :]], wanted)
 
 
-def _take_turns(*queues: list[Chosen]) -> list[Chosen]:
-    """One queue of several, each of them evenly spread over it."""
+def _interleaved(*queues: list[Chosen]) -> list[Chosen]:
+    """The queues as one, each evenly spread over it."""
     places = chain.from_iterable(
         (((i + 0.5) / len(queue), number, chosen) for i, chosen in enumerate(queue))
         for number, queue in enumerate(queues)

@@ -1,4 +1,4 @@
-"""Row documents, however many: those among which the next ones to tag are looked for."""
+"""The pool: untagged documents, however many, from which the next ones to tag are chosen."""
 
 import hashlib
 import heapq
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify.files.inputs import Row, open_input
+from tagsmith.config.settings import ImproveRun
 from tagsmith.core.errors import DataError, InputMissing, listing
 from tagsmith.core.progress import meter
 from tagsmith.data.check import same_text
 
-MOST_TOLD = 1000
-"""Bad rows that are kept to be told; the others are counted."""
+MOST_PROBLEMS = 1000
+"""Bad rows that are reported; further ones are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An untagged document: its id, or where it stands, and its text and group."""
+    """An untagged document; its id is that of its row, or else its file and row."""
 
     id: str
     text: str
@@ -30,11 +31,11 @@ class Pool:
     """What was read.
 
     Attributes:
-        candidates: drawn at random, in the order of the pool.
-        rows: all that were read.
+        candidates: documents drawn at random, in the order of the pool.
+        rows: number of rows read.
         known: rows with the text of a document of the run.
-        bad: rows that cannot be used; problems: what is wrong with the first of them.
-        renamed: candidates with the id of another document; they are named by their place.
+        bad: unusable rows; `problems` says what is wrong with the first of them.
+        renamed: candidates with the id of another document, which have their file and row as id.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -45,29 +46,27 @@ class Pool:
     renamed: int = 0
 
 
-def read_pool(
-    path: Path, text_field: str, delimiter: str | None, encoding: str, most: int, seed: int,
-    known_texts: Collection[str], known_ids: Collection[str],
-) -> Pool:  # fmt: skip
-    """Read a pool in memory that is bounded by `most`, the number of its documents that are drawn as candidates.
+def read_pool(settings: ImproveRun, known_texts: Collection[str], known_ids: Collection[str]) -> Pool:
+    """Read the pool and draw `candidates` of its documents, in memory that does not grow with the pool.
 
-    Texts of the run are passed over, and of equal texts one is drawn.
+    Texts of the run are skipped, and of equal texts one is drawn.
 
     Args:
-        known_texts: those of the run, in the form of `same_text`.
-        known_ids: those of the run.
+        known_texts: texts of the run, as `same_text` returns them.
+        known_ids: ids of the run.
 
     Raises:
-        InputMissing: there is no such file or folder.
-        SettingsError, DataError: see `inputs.open_input`; none of its rows can be used.
+        InputMissing: the file or folder does not exist.
+        SettingsError, DataError: see `inputs.open_input`; or no row is usable.
     """
+    path = Path(str(settings.pool))
     if not path.exists():
         raise InputMissing(f"pool={path}: does not exist (looked for it from {Path.cwd()}).")
     pool = Pool()
-    rows = open_input(path, text_field, delimiter, encoding, setting="pool").rows
-    drawn = _draw(_usable(rows, path.name, known_texts, pool), most, seed)
+    rows = open_input(path, settings.text_field, settings.delimiter, settings.encoding, setting="pool").rows
+    drawn = _draw(_usable(rows, path.name, known_texts, pool), settings.candidates, settings.seed)
     if not drawn and not pool.known:
-        raise DataError(listing(f"pool={path}: holds no document that can be used.", pool.problems))
+        raise DataError(listing(f"pool={path}: holds no usable documents.", pool.problems))
     taken = set(known_ids)
     for place, row in drawn:
         name = str(row.key.get("id", place)).strip()
@@ -80,33 +79,33 @@ def read_pool(
 
 
 def _usable(rows: Iterable[Row], source: str, known_texts: Collection[str], pool: Pool) -> Iterable[tuple[str, Row]]:
-    """Rows with where they stand (`pool.jsonl:17`, or the name of a file); the others are counted."""
+    """Usable rows with their place (`pool.jsonl:17`, or the name of a file); the others are counted."""
     with meter("reading the pool", None, "rows") as progress:
         for row in rows:
             pool.rows += 1
             progress.advance(1)
             place = row.key["file"] if "file" in row.key else f"{source}:{row.key['row']}"
-            wrong = row.error or _wrong_id(row.key.get("id"))
-            if wrong:
+            problem = row.error or _id_problem(row.key.get("id"))
+            if problem:
                 pool.bad += 1
-                if len(pool.problems) < MOST_TOLD:
-                    pool.problems.append(f"{place}: {wrong}")
+                if len(pool.problems) < MOST_PROBLEMS:
+                    pool.problems.append(f"{place}: {problem}")
             elif same_text(row.text) in known_texts:
                 pool.known += 1
             else:
                 yield place, row
 
 
-def _wrong_id(value: Any) -> str | None:
+def _id_problem(value: Any) -> str | None:
     usable = value is None or (isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip())
     return None if usable else f"expected text or a number as id, found {value!r}"[:100]
 
 
 def _draw(rows: Iterable[tuple[str, Row]], most: int, seed: int) -> list[tuple[str, Row]]:
-    """`most` rows at random, in their order; the same ones whatever that order is.
+    """`most` random rows, in their order; which ones does not depend on that order.
 
-    Those whose seeded digests of the text are the least: equal texts have equal digests, so that they count once, and
-    nothing but the rows drawn so far is remembered.
+    Draws the rows with the smallest seeded digests of their texts: equal texts have equal digests, so that they count
+    once, and only the rows drawn so far are in memory.
     """
     heap: list[tuple[int, int]] = []
     kept: dict[int, tuple[int, str, Row]] = {}

@@ -18,7 +18,7 @@ from tagsmith.core.errors import SettingsError, counted
 from tagsmith.core.schema import indicators
 from tagsmith.decision.intervals import overall
 from tagsmith.decision.metrics import decide, probabilities
-from tagsmith.improve.suspicion import PROBE_C, doubts, require_cleanlab, suspicions, with_near_copies
+from tagsmith.improve.suspicion import PROBE_C, require_cleanlab, suspicions, with_near_copies, wrong_odds
 from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.pretrained_vectors import folds_of, out_of_fold
 from tagsmith.model.probe import fit_head, probe_c
@@ -188,8 +188,8 @@ def find_turned(
 ) -> Found:
     """Turn tags, and look for them where `scripts/improve.py` would have a person look first."""
     wrong, turned = turn_tags(truth, share, multi_label, seed)
-    doubt = doubts(out_of_fold(vectors, wrong, folds, multi_label, PROBE_C), wrong, multi_label)
-    found = with_near_copies(suspicions(doubt, wrong, multi_label), vectors, texts, wrong)
+    odds = wrong_odds(out_of_fold(vectors, wrong, folds, multi_label, PROBE_C), wrong, multi_label)
+    found = with_near_copies(suspicions(odds, wrong, multi_label), vectors, texts, wrong)
     order = sorted(range(len(found)), key=lambda i: (-found[i].odds, i))[: round(1.2 * share * len(truth))]
     return Found(len(truth), len(turned), len(order), round(float(np.isin(turned, order).mean()), 4))
 

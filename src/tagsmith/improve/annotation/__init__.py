@@ -1,1 +1,1 @@
-"""Queues out to the tools in which people tag, and what people have said there in again."""
+"""Queues to annotation tools, and the answers of annotators back to tags."""

@@ -1,4 +1,4 @@
-"""From queues to a tool's files, and from what it exports to tags for `data.tagged`."""
+"""From queues to the files that an annotation tool imports, and from its export to tags for `data.tagged`."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,16 +13,16 @@ from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
-from tagsmith.improve.annotation.answers import Answer, Kind, settle
-from tagsmith.improve.annotation.queue import Question, read_questions, same_document, tag_lines
+from tagsmith.improve.annotation.annotator_answers import Answer, Kind, settle
+from tagsmith.improve.annotation.questions import Question, read_questions, same_document, tag_lines
 
 
 def give(settings: AnnotateRun) -> tuple[Path, int]:
-    """Write the files that a tool imports; returns their folder, and how many documents there are.
+    """Write the files that a tool imports; returns their folder and the number of documents.
 
     Raises:
-        InputMissing, DataError: no run or no queue, or one that cannot be used.
-        SettingsError: the folder is there already.
+        InputMissing, DataError: the run or its queues do not exist or are damaged.
+        SettingsError: the folder exists.
     """
     run, schema = _run(settings)
     questions = read_questions(queues(settings, run))
@@ -50,17 +50,17 @@ def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Sche
 
 
 def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
-    """Write the tags that an export holds; returns their file, and how many documents came to what.
+    """Write the tags of an export; returns their file and the number of documents per result, see `write_tags`.
 
     Raises:
-        InputMissing: no run, or no export.
-        DataError: answers cannot be read, or name classes that there are not; all of them are listed.
-        SettingsError: the file is there already.
+        InputMissing: the run or the export does not exist.
+        DataError: answers are unreadable or name unknown classes; all of them are listed.
+        SettingsError: the file exists.
     """
     run, schema = _run(settings)
     path = Path(str(settings.export))
     if not path.is_file():
-        raise InputMissing(f"export={path}: no such file.")
+        raise InputMissing(f"export={path}: does not exist.")
     answers: Iterable[Answer | str]
     if settings.tool is Tool.label_studio:
         answers = label_studio.answers(_json(path))
@@ -76,29 +76,30 @@ def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
 def write_tags(
     answers: Iterable[Answer | str], settings: AnswerSettings, run: RunFolder, schema: Schema, tool: str, source: str
 ) -> tuple[Path, dict[str, int]]:
-    """Settle answers and write a line a document; those without a tag stay questions.
+    """Settle the answers and write one line per document; documents without a tag stay in the queue.
 
     Returns:
-        The file, and how many documents are `tagged`, `ignored`, `unreviewed` and of `disagreement`.
+        The file, and the number of documents that are `tagged`, `ignored`, `unreviewed` or in `disagreement`.
 
     Raises: see `take`.
     """
     usable, problems = _usable(answers, schema)
     known = {one.id: one.text for one in read_questions(queues(settings, run), unanswered=False)}
     problems += [
-        f"{answer.place}: id {answer.id!r} is that of another text in the queue; name the queues= that were given out"
+        f"{answer.place}: id {answer.id!r} belongs to another text in the queue; set queues= to the queues "
+        "that were given to the tool"
         for answer in usable
         if answer.id in known and not same_document(known[answer.id], answer.text)
     ]
     if problems:
-        raise DataError(listing(f"{source}: answers that cannot be used:", problems))
-    # The queue's own text: tools change white space, and a spreadsheet more than that.
+        raise DataError(listing(f"{source}: these answers are unusable:", problems))
+    # The queue's own text: tools change white space, and spreadsheets more than that.
     usable = [replace(answer, text=known.get(answer.id or "", answer.text)) for answer in usable]
     accept = settings.unreviewed is Unreviewed.accept
     settled = settle(usable, schema.multi_label, settings.on_disagreement, accept)
     path = Path(settings.out) if settings.out is not None else run.improve / f"from_{tool}.jsonl"
     if path.suffix != ".jsonl":
-        raise SettingsError(f"out={path}: expected a name that ends in .jsonl.")
+        raise SettingsError(f"out={path}: expected a file name that ends in .jsonl.")
     _refuse(path, settings.overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_lines(path, tag_lines(settled, schema.multi_label))
@@ -114,9 +115,8 @@ def _usable(answers: Iterable[Answer | str], schema: Schema) -> tuple[list[Answe
             continue
         unknown = [name for name in answer.labels if name not in schema.classes]
         if answer.kind is not Kind.ignored and unknown:
-            problems.append(
-                f"{answer.place}: {', '.join(map(repr, unknown))} is no class of the run; its schema.json lists them"
-            )
+            names = ", ".join(map(repr, unknown))
+            problems.append(f"{answer.place}: unknown class {names}; the run's schema.json lists the classes")
         elif not schema.multi_label and len(answer.labels) > 1:
             problems.append(f"{answer.place}: expected one class, found {', '.join(answer.labels)}")
         elif not schema.multi_label and not answer.labels:
@@ -127,30 +127,29 @@ def _usable(answers: Iterable[Answer | str], schema: Schema) -> tuple[list[Answe
 
 
 def queues(settings: AnswerSettings, run: RunFolder) -> list[Path]:
-    """The queues that the settings name, or those that the run has.
+    """The queues that the settings name, or else those of the run.
 
     Raises:
-        InputMissing: it has none.
+        InputMissing: the run has none.
     """
     if settings.queues is not None:
         return [Path(name) for name in settings.queues]
-    places = [run.improve / "suspected_tags.jsonl", run.improve / "tag_next.jsonl", run.undivided]
-    if not (found := [path for path in places if path.is_file()]):
-        raise InputMissing(f"run={run.path}: no queue; scripts/improve.py run={run.path} writes them, or name queues=.")
+    candidates = [run.improve / "suspected_tags.jsonl", run.improve / "tag_next.jsonl", run.undivided]
+    if not (found := [path for path in candidates if path.is_file()]):
+        raise InputMissing(
+            f"run={run.path}: the run has no queues; run scripts/improve.py run={run.path} first, or set queues=."
+        )
     return found
 
 
 def model_name(run: RunFolder) -> str:
-    """By which a tool knows whose suggestion it is."""
+    """The name of the model under which a tool shows the suggestions."""
     return f"tagsmith {run.path.resolve().name}"
 
 
-def told(counts: dict[str, int]) -> str:
-    """What came of the documents, in a line."""
-    words = {
-        "tagged": "tagged", "ignored": "ignored", "unreviewed": "not looked at",
-        "disagreement": "without agreement",
-    }  # fmt: skip
+def describe(counts: dict[str, int]) -> str:
+    """The number of documents per result, in one line."""
+    words = {name: name for name in ("tagged", "ignored", "unreviewed")} | {"disagreement": "without agreement"}
     return ", ".join(f"{counted(counts[name], 'document')} {word}" for name, word in words.items() if name in counts)
 
 
@@ -162,7 +161,7 @@ def _run(settings: AnswerSettings) -> tuple[RunFolder, Schema]:
 
 def _refuse(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise SettingsError(f"out={path}: is there already; overwrite=true replaces it, or name another.")
+        raise SettingsError(f"out={path}: already exists; overwrite=true replaces it, or set out= to another path.")
 
 
 def _json(path: Path) -> Any:
@@ -170,7 +169,7 @@ def _json(path: Path) -> Any:
 
 
 def _json_or_lines(path: Path) -> Any:
-    """A list, or the objects of a file that has one a line."""
+    """The content of a JSON file, or the objects of a file with one per line."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         if file.read(1) != "{":
             return _json(path)

@@ -1,10 +1,10 @@
 """Argilla: a data set as `rg.Dataset.from_disk` reads it, and the records that its SDK writes.
 
-As version 2.8 does it: `records.to_json` and `Dataset.to_disk` leave out whether a response was submitted, discarded or
-is a draft; `records.to_list(flatten=True)` and `records.to_datasets()` say it. None of them has a response in which
-nothing was chosen. The server publishes no data set without a required question, so that no class is a choice too.
-Who imports a record whose id is there already replaces its text, and keeps what people have said of the old one. So the
-id of a record has a mark of its text.
+In version 2.8, `records.to_list(flatten=True)` and `records.to_datasets()` write whether a response was submitted,
+discarded or is a draft; `records.to_json` and `Dataset.to_disk` do not, and none of them writes responses without a
+choice. The server does not publish a data set without a required question, so that `none` is offered as a choice.
+Importing a record with an existing id replaces its text and keeps the responses to the old text; therefore the id of a
+record includes a digest of its text.
 """
 
 import hashlib
@@ -12,19 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tagsmith.data.check import same_text
-from tagsmith.improve.annotation.answers import NONE, Answer, Kind, said
-from tagsmith.improve.annotation.queue import Question
+from tagsmith.improve.annotation.annotator_answers import NONE, Answer, Kind, interpret
+from tagsmith.improve.annotation.questions import Question
 
 QUESTION, FIELD = "class", "text"
 
 
 def dataset(name: str) -> dict[str, Any]:
-    """`.argilla/dataset.json`."""
+    """The content of `.argilla/dataset.json`."""
     return {"name": name, "status": "draft", "guidelines": None, "allow_extra_metadata": False}
 
 
 def settings(classes: Sequence[str], multi_label: bool) -> dict[str, Any]:
-    """`.argilla/settings.json`: the text, why it is asked, and the question."""
+    """The content of `.argilla/settings.json`: the fields `text` and `why`, and the question."""
     options = [{"text": name, "value": name} for name in (*classes, *_none(classes, multi_label))]
     kind = "multi_label_selection" if multi_label else "label_selection"
     order = {"options_order": "natural"} if multi_label else {}
@@ -50,7 +50,7 @@ def settings(classes: Sequence[str], multi_label: bool) -> dict[str, Any]:
     }
 
 
-def _mark(text: str) -> str:
+def _digest(text: str) -> str:
     return f" #{hashlib.sha256(same_text(text).encode()).hexdigest()[:8]}"
 
 
@@ -61,13 +61,13 @@ def _none(classes: Sequence[str], multi_label: bool) -> list[str]:
 def records(
     questions: Sequence[Question], model: str, classes: Sequence[str], multi_label: bool
 ) -> list[dict[str, Any]]:
-    """A record a document, with the suggestion as a suggestion."""
+    """One record per document, with its suggestion."""
     suggested = [
         None if one.suggested is None else list(one.suggested) or _none(classes, multi_label) for one in questions
     ]
     return [
         {
-            "id": f"{one.id}{_mark(one.text)}",
+            "id": f"{one.id}{_digest(one.text)}",
             "status": "pending",
             "fields": {FIELD: one.text, **({"why": one.why} if one.why else {})},
             "metadata": {},
@@ -88,10 +88,10 @@ def records(
 
 
 def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
-    """What an export holds: submitted responses are tags, discarded ones ignored, drafts nothing yet.
+    """The answers in an export: submitted responses are tags, discarded ones are ignored, drafts do not count.
 
-    Of an export that leaves out the status of responses, the only one to a completed record must have been submitted;
-    others may be drafts or discarded, and count as not looked at.
+    In an export without the status of responses, the only response to a completed record must have been submitted;
+    others may be drafts or discarded, and count as unreviewed.
     """
     if not isinstance(exported, list):
         yield f"expected a list of records (records.to_list(flatten=True)), found {type(exported).__name__}"
@@ -102,7 +102,7 @@ def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterato
         if not isinstance(fields, Mapping) or not isinstance(fields.get(FIELD), str):
             yield f"{place}: expected a record with {FIELD}, flat or in fields, found {str(record)[:80]!r}"
             continue
-        identity = None if record.get("id") is None else str(record["id"]).removesuffix(_mark(fields[FIELD]))
+        identity = None if record.get("id") is None else str(record["id"]).removesuffix(_digest(fields[FIELD]))
         responses = _responses(record)
         if isinstance(responses, str):
             yield f"{place}: {responses}"
@@ -115,16 +115,16 @@ def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterato
             elif kind is not None:
                 value = response.get("value")
                 names = value if isinstance(value, list) else [] if value is None else [value]
-                meant = (kind, ()) if kind is Kind.ignored else said(list(map(str, names)), classes, multi_label)
+                meant = (kind, ()) if kind is Kind.ignored else interpret(list(map(str, names)), classes, multi_label)
                 if isinstance(meant, str):
                     yield f"{place}: {meant}"
                     continue
-                worth = kind if meant[0] is Kind.tag else meant[0]
-                yield Answer(identity, fields[FIELD], worth, meant[1], str(response.get("user_id") or ""), place)
+                counts_as = kind if meant[0] is Kind.tag else meant[0]
+                yield Answer(identity, fields[FIELD], counts_as, meant[1], str(response.get("user_id") or ""), place)
 
 
 def _responses(record: Mapping[str, Any]) -> list[Any] | str:
-    """The responses of a record, nested or flat, as {value, user_id, status}; a text: what is wrong with them."""
+    """The responses of a record, nested or flat, as {value, user_id, status}; a text says what is wrong with them."""
     if "fields" in record:
         return list((record.get("responses") or {}).get(QUESTION) or [])
     name = f"{QUESTION}.responses"
@@ -135,12 +135,13 @@ def _responses(record: Mapping[str, Any]) -> list[Any] | str:
 
 
 def _kind(response: Any, completed: bool) -> Kind | str | None:
-    """What a response is worth; None: a draft; a text: what is wrong with it.
+    """How a response counts; None for a draft; a text says what is wrong with it.
 
-    `completed`: one without a status was submitted.
+    Args:
+        completed: whether a response without a status must have been submitted.
     """
     if not isinstance(response, Mapping) or response.get("status", "draft") not in ("submitted", "discarded", "draft"):
-        return f"a response that cannot be read: {str(response)[:80]!r}"
+        return f"this response cannot be read: {str(response)[:80]!r}"
     if response.get("status") == "discarded" or ("status" not in response and response.get("value") is None):
         return Kind.ignored
     if response.get("status") == "draft":

@@ -1,7 +1,7 @@
-"""doccano's JSON Lines: for import without labels, as it keeps no difference between a suggestion and a person's.
+"""doccano's JSON Lines. Documents are imported without labels, as doccano does not mark labels as suggestions.
 
-As version 1.8.4 does it: an export says who has labelled what, but not what somebody has approved, so that a document
-that has no class looks as one that nobody has tagged. Two labels more let a person say it.
+In version 1.8.4, an export says who labelled what, but not which documents were approved, so that a document of no
+class looks like an untagged one. Two additional labels, `ignore` and `none`, express the difference.
 """
 
 import zipfile
@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tagsmith.core.rows import BadRow, json_lines
-from tagsmith.improve.annotation.answers import NONE, Answer, offered, said
-from tagsmith.improve.annotation.queue import Question
+from tagsmith.improve.annotation.annotator_answers import NONE, Answer, interpret, special_words
+from tagsmith.improve.annotation.questions import Question
 
 
 def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    """A line a document; what else it has is shown beside the text, the suggestion too."""
+    """One line per document; doccano shows its other fields, such as the suggestion, next to the text."""
     return [
         {
             "text": one.text,
@@ -30,19 +30,22 @@ def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:
 
 
 def labels(classes: Sequence[str], multi_label: bool) -> list[dict[str, Any]]:
-    """The labels of the project, for its import of labels: the classes, and words that are none."""
+    """The labels of the project, for its import of labels: the classes and the special words."""
     colours = ("#2a6fb0", "#b0562a", "#4f8f3a", "#8a3aa0", "#a08a2a", "#2aa093", "#a02a4f", "#5a5a5a")
     return [
         {"text": name, "background_color": colours[i % len(colours)], "text_color": "#ffffff"}
         for i, name in enumerate(classes)
     ] + [
-        {"text": word, "background_color": "#e0e0e0", "text_color": "#000000"} for word in offered(classes, multi_label)
+        {"text": word, "background_color": "#e0e0e0", "text_color": "#000000"}
+        for word in special_words(classes, multi_label)
     ]
 
 
 def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
-    """What an export holds, a .zip with a file of each annotator (of all together, where they share annotations), or
-    one such file: documents without a label are not tagged yet."""
+    """The answers in an export: a .zip with one file per annotator, or one file of all where they share annotations.
+
+    Documents without a label are not answered.
+    """
     if not zipfile.is_zipfile(path):
         yield from _answers(path, str(path), "", classes, multi_label)
         return
@@ -67,12 +70,12 @@ def _answers(
             continue
         text, found = record.get("text", record.get("data")), record.get("label", record.get("labels"))
         if not isinstance(text, str) or not isinstance(found, list | type(None)):
-            yield f"{place}: expected text and a list label, found {', '.join(record) or 'none'}"
+            yield f"{place}: expected text and a list in label, found {', '.join(record) or 'none'}"
             continue
         meta = record.get("meta") if isinstance(record.get("meta"), Mapping) else {}
         identity = record.get("tagsmith_id") or (meta or {}).get("tagsmith_id")
         if found:
-            meant = said([str(name) for name in found], classes, multi_label)
+            meant = interpret([str(name) for name in found], classes, multi_label)
             if isinstance(meant, str):
                 yield f"{place}: {meant}"
             else:

@@ -1,4 +1,4 @@
-"""Label Studio's API: a project by its title, its tasks page by page, new ones for documents that it has not."""
+"""Label Studio's API: find a project by its title, read its tasks page by page, create tasks for new documents."""
 
 import os
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.improve.annotation import label_studio
 from tagsmith.improve.annotation.annotate_run import model_name, queues, write_tags
-from tagsmith.improve.annotation.queue import read_questions, same_document
+from tagsmith.improve.annotation.questions import read_questions, same_document
 
 TOKEN = "LABEL_STUDIO_TOKEN"
 PAGE = 100
 """Tasks a request."""
 SECONDS = 60
-"""Longest wait for an answer."""
+"""Timeout of a request."""
 EXCHANGE = "/api/token/refresh"
 """Where a personal access token is exchanged."""
 
@@ -29,8 +29,8 @@ class Server:
     """A running Label Studio.
 
     Raises, from every call:
-        TryAgainLater: it does not answer.
-        SettingsError: it refuses, such as for a wrong token.
+        TryAgainLater: the server does not respond.
+        SettingsError: the server rejects the request, for example for a wrong token.
     """
 
     def __init__(self, url: str, token: str):
@@ -43,7 +43,7 @@ class Server:
             self.session.headers["Authorization"] = f"Token {token}"
 
     def _exchange(self) -> None:
-        """A personal access token is exchanged for one that lasts minutes; an old one is used as it is."""
+        """Exchange a personal access token for one that is valid for minutes; legacy tokens need no exchange."""
         self.session.headers.pop("Authorization", None)
         access = self.call("POST", EXCHANGE, json={"refresh": self.token})["access"]
         self.session.headers["Authorization"] = f"Bearer {access}"
@@ -52,35 +52,39 @@ class Server:
         try:
             return self.session.request(method, self.url + path, timeout=SECONDS, **given)
         except requests.RequestException as error:
-            raise TryAgainLater(f"url={self.url}: no answer: {type(error).__name__}; is the server running?") from error
+            raise TryAgainLater(
+                f"url={self.url}: no response ({type(error).__name__}); is the server running?"
+            ) from error
 
     def call(self, method: str, path: str, **given: Any) -> Any:
-        """The answer of the server, from JSON."""
+        """The JSON response of the server."""
         answer = self._send(method, path, given)
         if answer.status_code == 401 and self.personal and path != EXCHANGE:
-            self._exchange()  # Those minutes are over.
+            self._exchange()  # The token has expired.
             answer = self._send(method, path, given)
         if answer.status_code >= 500:
-            raise TryAgainLater(f"url={self.url}: status {answer.status_code} of {method} {path}; its log says why.")
+            raise TryAgainLater(
+                f"url={self.url}: status {answer.status_code} from {method} {path}; see the server's log."
+            )
         if answer.status_code in (401, 403):
             raise SettingsError(
-                f"url={self.url}: the server refuses the token of {TOKEN} (status {answer.status_code})."
+                f"url={self.url}: the server rejected the token in {TOKEN} (status {answer.status_code})."
             )
         try:
             content = answer.json()
         except ValueError as error:
             raise SettingsError(f"url={self.url}: expected Label Studio, found no JSON at {path}.") from error
         if answer.status_code >= 400:
-            # What else it says may repeat what it was sent: text of documents.
-            said = str(content.get("detail"))[:300] if isinstance(content, dict) else "no reason given"
-            raise SettingsError(f"url={self.url}: status {answer.status_code} of {method} {path}: {said}")
+            # Only `detail`: other fields may repeat the text of documents.
+            reason = str(content.get("detail"))[:300] if isinstance(content, dict) else "no reason given"
+            raise SettingsError(f"url={self.url}: status {answer.status_code} from {method} {path}: {reason}")
         return content
 
     def project(self, title: str) -> dict[str, Any] | None:
-        """The project of this title; None: there is none.
+        """The project with this title; None if there is none.
 
         Raises:
-            SettingsError: there are several.
+            SettingsError: several projects have the title.
         """
         found, page = [], 1
         while True:
@@ -91,7 +95,7 @@ class Server:
             page += 1
         if len(found) > 1:
             raise SettingsError(
-                f"project={title}: the server has {len(found)} projects of this title; rename all but one."
+                f"project={title}: the server has {len(found)} projects with this title; rename all but one."
             )
         return found[0] if found else None
 
@@ -108,14 +112,14 @@ class Server:
 
 
 def push(settings: LabelStudioRun) -> tuple[str, int, int]:
-    """Make tasks of the queues' documents; what the project has already stays as it is.
+    """Create tasks for the documents of the queues; existing tasks of the project do not change.
 
     Returns:
-        Where the project is, how many tasks were made, and how many documents had one.
+        The URL of the project, the number of tasks created, and the number of documents that had one.
 
     Raises:
-        SettingsError: the project's interface has no choices for the classes, or of the other kind.
-        DataError: the project has ids of the queues with other texts, such as of an earlier pool.
+        SettingsError: the project's interface has no choices for these classes.
+        DataError: the project has ids of the queues with other texts, for example from an earlier pool.
     """
     run = RunFolder(Path(settings.run))
     run.require()
@@ -130,33 +134,35 @@ def push(settings: LabelStudioRun) -> tuple[str, int, int]:
         str(task["data"].get("id")): str(task["data"].get(label_studio.TEXT)) for task in server.tasks(project["id"])
     }
     if other := [one.id for one in questions if one.id in known and not same_document(one.text, known[one.id])]:
-        what = f"project={settings.project}: has these ids with other texts; push to another project:"
+        what = f"project={settings.project}: the project has these ids with other texts; push to another project:"
         raise DataError(listing(what, other))
-    fresh = [one for one in questions if one.id not in known]
-    if fresh and (wider := label_studio.widened(project["label_config"], schema.classes, schema.multi_label)):
-        # New classes are offered from now on; tasks, annotations and what else the interface has stay.
+    missing = [one for one in questions if one.id not in known]
+    if missing and (
+        wider := label_studio.with_missing_classes(project["label_config"], schema.classes, schema.multi_label)
+    ):
+        # Adds choices; tasks, annotations and the rest of the interface do not change.
         server.call("PATCH", f"/api/projects/{project['id']}", json={"label_config": wider})
-    with meter("push", len(fresh), "tasks") as bar:
-        for start in range(0, len(fresh), PAGE):
-            batch = fresh[start : start + PAGE]
+    with meter("push", len(missing), "tasks") as bar:
+        for start in range(0, len(missing), PAGE):
+            batch = missing[start : start + PAGE]
             tasks = label_studio.tasks(batch, model_name(run))
             server.call("POST", f"/api/projects/{project['id']}/import", json=tasks)
             bar.advance(len(batch))
-    return f"{server.url}/projects/{project['id']}", len(fresh), len(questions) - len(fresh)
+    return f"{server.url}/projects/{project['id']}", len(missing), len(questions) - len(missing)
 
 
 def pull(settings: LabelStudioRun) -> tuple[Path, dict[str, int]]:
-    """Write the tags that people have given in the project; see `stage.write_tags`.
+    """Write the tags that annotators gave in the project; see `annotate_run.write_tags`.
 
     Raises:
-        InputMissing: the server has no such project.
+        InputMissing: the server has no project with this title.
     """
     run = RunFolder(Path(settings.run))
     run.require()
     server = Server(settings.url, _token())
     project = server.project(settings.project)
     if project is None:
-        raise InputMissing(f"project={settings.project}: no such project at {server.url}; push makes it.")
+        raise InputMissing(f"project={settings.project}: {server.url} has no project with this title; push creates it.")
     answers = label_studio.answers(list(server.tasks(project["id"])))
     return write_tags(
         answers, settings, run, Schema.load(run.schema), "label_studio", f"{server.url}, {settings.project}"
@@ -166,6 +172,6 @@ def pull(settings: LabelStudioRun) -> tuple[Path, dict[str, int]]:
 def _token() -> str:
     if not (token := os.environ.get(TOKEN, "").strip()):
         raise SettingsError(
-            f"{TOKEN}: expected the token of a person in the environment (Label Studio: Account & Settings)."
+            f"{TOKEN}: set this environment variable to your access token (Label Studio: Account & Settings)."
         )
     return token

@@ -1,4 +1,4 @@
-"""A table for a spreadsheet: a row a document, and an empty column for the tag."""
+"""A table for a spreadsheet: one row per document, with an empty column for the tag."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -6,21 +6,21 @@ from pathlib import Path
 
 from tagsmith.core.files import whole_file
 from tagsmith.core.rows import BadRow, delimited
-from tagsmith.improve.annotation.answers import Answer, said
-from tagsmith.improve.annotation.queue import Question
+from tagsmith.improve.annotation.annotator_answers import Answer, interpret
+from tagsmith.improve.annotation.questions import Question
 
 COLUMNS = ("id", "text", "suggested", "score", "why", "tag", "annotator")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet, which a document may not be."""
+"""A spreadsheet executes a cell that begins with one of these as a formula."""
 
 
 def separator(classes: Sequence[str]) -> str:
-    """What stands between several classes of a document: the first of ; | / and others that no class holds."""
+    """The separator of several classes: the first of ; | / ~ and line end that no class name contains."""
     return next(mark for mark in (";", "|", "/", "~", "\n") if not any(mark in name for name in classes))
 
 
 def write(path: Path, questions: Sequence[Question], classes: Sequence[str]) -> None:
-    """Write the table, in UTF-8 with the mark by which a spreadsheet knows it."""
+    """Write the table, in UTF-8 with the byte-order mark that spreadsheets expect."""
     mark = separator(classes)
     with whole_file(path) as file:
         file.write("\ufeff")
@@ -36,16 +36,13 @@ def _cell(text: str) -> str:
 
 
 def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
-    """What stands in the column `tag`: classes, or `ignore` or (multi-label) `none`, where no class has that name.
-
-    Empty: not tagged yet.
-    """
+    """The answers in the column `tag`: classes, or `ignore` or (multi-label) `none`; empty cells are not answered."""
     rows = delimited(path, ",")
     _, header = next(rows)
     names = set() if isinstance(header, BadRow) else set(header)
     if not {"id", "text", "tag"} <= names:
-        there = ", ".join(sorted(names)) or "none"
-        yield f"{path}: expected the columns id, text and tag, divided by commas, found {there}"
+        columns = ", ".join(sorted(names)) or "none"
+        yield f"{path}: expected the columns id, text and tag, separated by commas, found {columns}"
         return
     mark = separator(classes)
     for row, record in rows:
@@ -53,7 +50,7 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             yield f"{path}:{row}: {record.what}"
         elif tag := record["tag"].strip():
             given = [name.strip() for name in tag.split(mark)] if multi_label else [tag]
-            place, found = f"{path}:{row}", said([name for name in given if name], classes, multi_label)
+            place, found = f"{path}:{row}", interpret([name for name in given if name], classes, multi_label)
             if isinstance(found, str):
                 yield f"{place}: {found}"
                 continue
@@ -62,5 +59,5 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
 
 
 def _text(cell: str) -> str:
-    """What `_cell` was given."""
+    """The text that `_cell` was called with."""
     return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell

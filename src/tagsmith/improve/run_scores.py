@@ -1,20 +1,20 @@
-"""What the models of a run say of documents: of those they were trained on, and of new ones."""
+"""Scores by the models of a run: of its training documents out of fold, and of new documents."""
 
 import logging
 from dataclasses import dataclass
 from typing import Any
 
-import datasets
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from tagsmith.config.settings import CacheSettings
+from tagsmith.config.settings import ImproveRun
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import probabilities
 from tagsmith.decision.rule import DecisionRule
+from tagsmith.improve.training_documents import TrainingDocuments
 from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.score import score
@@ -26,12 +26,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Scored:
-    """New documents as a model sees them.
+    """Scores of new documents.
 
     Attributes:
         scores: float32 [documents, classes].
         thresholds: float32 [classes], the score from which a class is predicted (multi-label).
-        by: which model it is.
+        by: the model that computed them.
     """
 
     scores: Floats
@@ -40,37 +40,36 @@ class Scored:
 
 
 def by_model(
-    run: RunFolder, schema: Schema, rule: DecisionRule, texts: list[str], batch_tokens: int, cache: CacheSettings,
-    accelerator: Accelerator,
-) -> Scored:  # fmt: skip
-    """Texts by the trained model of the run, its scores calibrated by `rule`.
+    run: RunFolder, schema: Schema, rule: DecisionRule, texts: list[str], settings: ImproveRun, accelerator: Accelerator
+) -> Scored:
+    """Score texts with the trained model of the run, calibrated by `rule`.
 
     Raises:
         InputMissing: the run has no trained weights.
     """
     model = load_trained(run.model, schema)
     classifier = model.classifier.to(accelerator.device).eval()
-    encoded = model.encode_cached(cache, "the pool", texts)
-    logits = score(classifier, encoded, batch_tokens, accelerator, "scoring the pool")
+    encoded = model.encode_cached(settings.cache, "the pool", texts)
+    logits = score(classifier, encoded, settings.batch_tokens, accelerator, "scoring the pool")
     return Scored(rule.scores(logits), np.asarray(rule.thresholds, dtype=np.float32), "the model, calibrated")
 
 
-def by_regression(
-    vectors: Floats, train_vectors: Floats, truth: NDArray[np.int8], heat: float, threshold: float, multi_label: bool
-) -> Scored:
-    """Vectors [documents, hidden] by a regression on the training documents, its logits divided by `heat`."""
-    weights, bias = fit_head(train_vectors, truth, multi_label, probe_c(multi_label))
-    scores = probabilities(np.asarray(vectors @ weights.T + bias, dtype=np.float32) / heat, multi_label)
-    thresholds = np.full(truth.shape[1], threshold, dtype=np.float32)
+def by_regression(vectors: Floats, training: TrainingDocuments, temperature: float, rule: DecisionRule) -> Scored:
+    """Score vectors [documents, hidden] with a regression on the training documents, its logits over `temperature`."""
+    multi_label = training.schema.multi_label
+    weights, bias = fit_head(training.vectors, training.truth, multi_label, probe_c(multi_label))
+    scores = probabilities(np.asarray(vectors @ weights.T + bias, dtype=np.float32) / temperature, multi_label)
+    thresholds = np.full(training.truth.shape[1], rule.thresholds[0], dtype=np.float32)
     return Scored(scores, thresholds, "a regression, calibrated on training documents out of fold")
 
 
-def kept_out_of_fold(run: RunFolder, part: datasets.Dataset, schema: Schema) -> Floats | None:
-    """Logits float32 [documents, classes] of `out_of_fold.jsonl`; None where there is none, or it is of other tags."""
+def stored_out_of_fold(run: RunFolder, training: TrainingDocuments) -> Floats | None:
+    """Logits float32 [documents, classes] of `out_of_fold.jsonl`, if it exists and matches the documents and tags."""
     if not run.out_of_fold.is_file():
         return None
-    labels = part["labels"][:] if schema.multi_label else [[label] for label in part["labels"][:]]
-    wanted = dict(zip(part["id"][:], (sorted(schema.names(tags)) for tags in labels), strict=True))
+    schema = training.schema
+    tags = (sorted(schema.names(np.flatnonzero(row))) for row in training.truth)
+    wanted = dict(zip(training.ids, tags, strict=True))
     found: dict[str, Any] = {}
     for _, record in json_lines(run.out_of_fold):
         if isinstance(record, BadRow) or record.get("id") not in wanted:
@@ -81,6 +80,6 @@ def kept_out_of_fold(run: RunFolder, part: datasets.Dataset, schema: Schema) -> 
             break
         found[record["id"]] = record["logits"]
     if len(found) < len(wanted):
-        log.warning(f"{run.out_of_fold}: not of these training documents and tags; not used.")
+        log.warning(f"{run.out_of_fold}: ignored, because it does not match the training documents and their tags.")
         return None
     return np.asarray([found[name] for name in wanted], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The lines of a run's queues, as questions to a person, and the files of tags that come of them."""
+"""The lines of a run's queues as questions to annotators, and the lines of tags that result."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Any
 from tagsmith.core.errors import DataError, InputMissing, listing
 from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.data.check import same_text
-from tagsmith.improve.annotation.answers import Settled
+from tagsmith.improve.annotation.annotator_answers import Settled
 
 
 @dataclass(frozen=True)
 class Question:
-    """A document that a person is to tag; `suggested` is None where there is no suggestion."""
+    """A document to tag; `suggested` is None where there is no suggestion."""
 
     id: str
     text: str
@@ -23,33 +23,33 @@ class Question:
 
 
 CELL = 32_767
-"""Most characters that a spreadsheet keeps of a cell."""
+"""The most characters that a spreadsheet keeps in a cell."""
 
 
-def same_document(asked: str, found: str) -> bool:
+def same_document(sent: str, returned: str) -> bool:
     """Whether a text that an annotation tool returns is the one that it was sent.
 
     As `data.check.same_text`, but a spreadsheet may have cut the end of a long text.
     """
-    first, second = same_text(asked), same_text(found)
-    return first == second or (len(found) > CELL - 100 and first.startswith(second))
+    first, second = same_text(sent), same_text(returned)
+    return first == second or (len(returned) > CELL - 100 and first.startswith(second))
 
 
 def read_questions(paths: Sequence[Path], unanswered: bool = True) -> list[Question]:
-    """The documents of queues such as `scripts/improve.py` writes, each once, the first line of it.
+    """The documents of queues that `scripts/improve.py` wrote; of several lines of one document, the first counts.
 
     Args:
-        unanswered: only lines without a tag.
+        unanswered: whether to leave out lines with a tag.
 
     Raises:
-        InputMissing: a file is not there.
-        DataError: lines cannot be used; all of them are listed.
+        InputMissing: a file does not exist.
+        DataError: lines are unusable; all of them are listed.
     """
     found: dict[str, Question] = {}
     problems: list[str] = []
     for path in paths:
         if not path.is_file():
-            raise InputMissing(f"{path}: no such queue; scripts/improve.py writes one.")
+            raise InputMissing(f"{path}: the queue does not exist; scripts/improve.py writes queues.")
         for row, record in json_lines(path):
             if isinstance(record, BadRow):
                 problems.append(f"{path}:{row}: {record.what}")
@@ -58,7 +58,7 @@ def read_questions(paths: Sequence[Path], unanswered: bool = True) -> list[Quest
             elif record.get("suspected", True) and not (unanswered and record.get("tag") is not None):
                 found.setdefault(record["id"], _question(record))
     if problems:
-        raise DataError(listing("Lines of queues that cannot be used:", problems))
+        raise DataError(listing("These lines of queues are unusable:", problems))
     return list(found.values())
 
 
@@ -70,7 +70,7 @@ def _question(record: dict[str, Any]) -> Question:
 
 
 def tag_lines(settled: Iterable[Settled], multi_label: bool) -> list[dict[str, Any]]:
-    """Lines that `data.tagged` reads, a document each; `tag` is null where a person has to be asked again."""
+    """Lines that `data.tagged` reads, one per document; `tag` is null where the document still needs one."""
     return [
         {
             **({"id": one.id} if one.id is not None else {}),

@@ -1,4 +1,4 @@
-"""What people have said of documents, and what follows where they disagree; pure."""
+"""Answers of annotators, and the tag that follows from all answers to a document; pure functions."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,30 +9,31 @@ from tagsmith.config.settings import OnDisagreement
 
 
 class Kind(Enum):
-    """What an answer is worth."""
+    """How an answer counts."""
 
     tag = "tag"
     ignored = "ignored"
-    """Skipped, cancelled, discarded: the person has looked, and says nothing."""
+    """Skipped, cancelled or discarded: the annotator saw the document and gave no tag."""
     unreviewed = "unreviewed"
-    """A suggestion that was stored as a person's without anyone having looked at it."""
+    """A suggestion that was stored as an annotation without anybody reviewing it."""
 
 
 IGNORE, NONE = "ignore", "none"
-"""What a person says who skips a document, or (multi-label) finds that it has no class, where a tool has no other way
-to say it. A class of that name is that class."""
+"""What an annotator writes to skip a document, or (multi-label) to give it no class, where a tool has no other way. A
+class of that name takes precedence."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One person's answer to one document.
+    """The answer of one annotator to one document.
 
     Attributes:
-        id: of the document in the queue; None where the tool has lost it.
+        id: id of the document in the queue; None where the tool lost it.
+        kind: how the answer counts.
+        labels: the classes, where the answer is a tag.
+        annotator: name in the tool; "" if unknown.
         place: file and row, or task, for messages.
-        labels: the classes, of an answer that is a tag.
-        annotator: who, as the tool calls them; "": not known.
-        at: when, as text whose order is that of time; "": not known.
+        at: time, as text that sorts by time; "" if unknown.
     """
 
     id: str | None
@@ -46,12 +47,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Settled:
-    """What follows from all answers to a document.
+    """The result of all answers to a document.
 
     Attributes:
-        labels: the tag; None: a person has to be asked again.
-        why: in a word, where there is no tag: ignored, unreviewed, disagreement.
-        answers: how often each tag was given, by its classes.
+        labels: the tag; None where the document still needs one.
+        why: why there is no tag: ignored, unreviewed or disagreement.
+        answers: (tag, number of annotators who gave it), where they disagree.
     """
 
     id: str | None
@@ -61,19 +62,20 @@ class Settled:
     answers: tuple[tuple[tuple[str, ...], int], ...] = ()
 
 
-def said(names: Sequence[str], classes: Sequence[str], multi_label: bool) -> tuple[Kind, tuple[str, ...]] | str:
-    """What names that a person has chosen or written come to; a text: that they cannot be meant together."""
+def interpret(names: Sequence[str], classes: Sequence[str], multi_label: bool) -> tuple[Kind, tuple[str, ...]] | str:
+    """The kind and classes of an answer with these names; a text says which names contradict each other."""
     names = tuple(dict.fromkeys(names))
     words = [name for name in names if name not in classes and name.casefold() in _words(multi_label)]
     if not words:
         return Kind.tag, names
     if len(names) > 1:
-        return f"{words[0]!r} beside {', '.join(repr(name) for name in names if name != words[0])}"
+        others = ", ".join(repr(name) for name in names if name != words[0])
+        return f"{words[0]!r} cannot be combined with {others}"
     return (Kind.ignored if words[0].casefold() == IGNORE else Kind.tag), ()
 
 
-def offered(classes: Sequence[str], multi_label: bool) -> list[str]:
-    """The words that a tool can offer beside the classes."""
+def special_words(classes: Sequence[str], multi_label: bool) -> list[str]:
+    """The words that a tool offers in addition to the classes."""
     return [word for word in _words(multi_label) if word not in classes]
 
 
@@ -84,12 +86,12 @@ def _words(multi_label: bool) -> tuple[str, ...]:
 def settle(
     answers: Iterable[Answer], multi_label: bool, on_disagreement: OnDisagreement, accept_unreviewed: bool = False
 ) -> list[Settled]:
-    """One result a document, in the order in which the documents first come.
+    """One result per document, in the order in which the documents first occur.
 
-    A tag that more than half of those who gave one have given holds (multi-label: each class that more than half have
-    given, and no tag where a class has exactly half); with `ask`, only what all have given. Who ignored a document does
-    not count beside others who tagged it. Of several answers of one person, the latest counts. Where
-    `accept_unreviewed`, what nobody has looked at counts as a tag where no person has said anything.
+    The tag is the one that more than half of the annotators gave (multi-label: each class that more than half gave, and
+    no tag where a class has exactly half); with `ask`, all of them have to agree. Annotators who ignored a document do
+    not count if others tagged it. Of several answers of one annotator, the latest counts. With `accept_unreviewed`, an
+    unreviewed suggestion counts as a tag where no annotator answered.
     """
     together: dict[tuple[str | None, str], list[Answer]] = {}
     for answer in answers:
@@ -99,7 +101,7 @@ def settle(
 
 
 def _settled(answers: Sequence[Answer], multi_label: bool, on_disagreement: OnDisagreement, accept: bool) -> Settled:
-    first, answers = answers[0], _one_a_person(answers)
+    first, answers = answers[0], _latest(answers)
     ignored = any(answer.kind is Kind.ignored for answer in answers)
     counted = {Kind.tag} if ignored or not accept or any(answer.kind is Kind.tag for answer in answers) else set(Kind)
     tags = [tuple(sorted(answer.labels)) for answer in answers if answer.kind in counted]
@@ -114,8 +116,8 @@ def _settled(answers: Sequence[Answer], multi_label: bool, on_disagreement: OnDi
     )
 
 
-def _one_a_person(answers: Sequence[Answer]) -> list[Answer]:
-    """The latest answer of each person; what was looked at goes before what was not. Those of nobody known all stay."""
+def _latest(answers: Sequence[Answer]) -> list[Answer]:
+    """The latest answer of each annotator, reviewed ones first; all answers of unknown annotators."""
     last: dict[str, Answer] = {}
     for answer in answers:
         before = last.get(answer.annotator)

@@ -1,4 +1,4 @@
-"""The files in which a person tags: their lines, and what of them is shown on the terminal."""
+"""The names of the queues, and their first lines as tables for the terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ Line = dict[str, Any]
 
 
 def tag_of(classes: Sequence[str], multi_label: bool) -> Any:
-    """Classes as `tag` and `suggested` hold them: a list (multi-label), or one text."""
+    """Classes in the form of `tag` and `suggested`: a list (multi-label), or one name."""
     return list(classes) if multi_label else classes[0]
 
 
 def queue_table(title: str, lines: Sequence[Line], columns: Sequence[str], most: int = 10) -> Table:
-    """The first lines of a queue, a row each; of a text its beginning."""
+    """The first lines of a queue, one row each, with the beginning of the text."""
     table = Table(title=title, title_justify="left", title_style="bold", min_width=min(len(title), 100))
     for name in (*columns, "text"):
         table.add_column(name, overflow="ellipsis" if name == "text" else "fold", no_wrap=name == "text")
@@ -35,7 +35,7 @@ def _shown(value: Any) -> str:
 
 
 def tables(summary: dict[str, Any], queues: dict[str, list[Line]]) -> list[Table]:
-    """What a person reads on the terminal: the beginning of each queue, and above it what the summary says of it."""
+    """A table per queue: its first lines, with figures of the summary as title."""
     shown = []
     if SUSPECTED in queues:
         gain = summary["gain"]
