@@ -117,7 +117,7 @@ def test_absent_from_test(calm: Case) -> None:
     line = calm.line("absent_from_test")
     assert line["severity"] == "problem"
     assert line["classes"] == ["b"]
-    assert line["title"] == "1 class without a document in test: b."
+    assert line["title"] == "1 class has no documents in test: b."
 
 
 def test_imbalance(calm: Case) -> None:
@@ -198,7 +198,7 @@ def test_no_collision_one_way_or_by_chance() -> None:
 
 def test_classes_that_attract_errors_by_their_size_alone() -> None:
     truth, predicted = (indicators_of_names([[name] for name in names], "abc") for names in ("aabbc", "babac"))
-    assert confusions(truth, predicted, False).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    assert confusions(truth, predicted).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     even = by_chance(truth, predicted, np.array([99, 99, 99]), False)
     assert even[0, 1] == pytest.approx(0.5)
     large = by_chance(truth, predicted, np.array([99, 899, 99]), False)
@@ -215,7 +215,7 @@ def test_many_collisions_do_not_drown_a_person() -> None:
             pairs[(k + 1) * 40 + i] = (names[k + 1], names[k])
     lines = Case(pairs, names).lines("collision")
     assert len(lines) == 6
-    assert lines[-1]["title"] == "3 further pairs of classes collide: 10 / 11, 12 / 13 and 14 / 15."
+    assert lines[-1]["title"] == "3 further pairs of classes are confused: 10 / 11, 12 / 13 and 14 / 15."
     assert lines[-1]["figure"]["documents"] == 18
 
 
@@ -225,7 +225,7 @@ def test_multi_label_collisions_are_missed_and_invented_pairs() -> None:
     case = Case(pairs, ["a", "b", "c"], multi_label=True)
     line = case.line("collision")
     assert line["classes"] == ["a", "b"]
-    assert line["title"] == "a and b are predicted in each other's place: 7 documents."
+    assert line["title"] == "a and b are predicted in place of each other: 7 documents."
     assert line["figure"]["accuracy_merged"] == 1
     truth, predicted = (indicators_of_names([row[key] for row in case.rows], "abc") for key in ("labels", "predicted"))
     # 4 documents lack a, and 4 of the 184 without b have b invented; and the other way round.
@@ -255,7 +255,7 @@ def test_near_duplicates(calm: Case) -> None:
     assert calm.line("near_duplicates")["severity"] == "problem"
     assert "group" in calm.line("near_duplicates")["remedy"]
     found["without"] = None
-    assert "Nothing of test is left" in calm.line("near_duplicates")["reason"]
+    assert "No document of test is left" in calm.line("near_duplicates")["reason"]
     found["across_documents"] = {"validation": 4}
     assert not calm.lines("near_duplicates")
 
@@ -339,7 +339,7 @@ def test_behind_baseline(calm: Case) -> None:
     line = calm.line("behind_baseline")
     assert line["severity"] == "problem"
     assert line["figure"]["difference"] == -0.1
-    assert "0.8000 against 0.9000" in line["reason"]
+    assert "0.8000, compared with 0.9000" in line["reason"]
     assert "train=probe" in line["remedy"]
     calm.facts = Facts("runs/mine", "probe", RULE, ["a", "b", "c"], False)
     assert not calm.lines("behind_baseline")  # It is the probe.
@@ -355,16 +355,16 @@ def test_learning_curve(calm: Case) -> None:
     line = calm.line("learning_curve")
     assert line["severity"] == "advice"
     assert line["classes"] == ["c", "b"]
-    assert "450 in the same mix, bring +0.030 (95 %: +0.010 to +0.050)" in line["reason"]
+    assert "(450 in the same mix) bring +0.030 (95% interval +0.010 to +0.050)" in line["reason"]
     assert line["figure"]["by_class"]["c"]["gain"] == 0.05
     assert (line["figure"]["macro_f1"], line["figure"]["gain"]) == (0.8, 0.03)
-    assert "is called too often" in line["remedy"]
+    assert "is predicted too often" in line["remedy"]
     assert "scripts/improve.py run=runs/mine" in line["remedy"]
     gain["low"] = -0.01
     assert calm.line("learning_curve")["severity"] == "note"
-    assert calm.line("learning_curve")["reason"].endswith("not sure.")
+    assert calm.line("learning_curve")["reason"].endswith("not certain.")
     calm.facts = replace(calm.facts, multi_label=True)
-    assert "is called too often" not in calm.line("learning_curve")["remedy"]
+    assert "is predicted too often" not in calm.line("learning_curve")["remedy"]
     gain["macro_f1"] = 0.001
     assert "less than 0.01 of macro F1" in calm.line("learning_curve")["title"]
     calm.analysis["learning_curve"] = {"points": points, "gain": None, "classes": gains}

@@ -1,4 +1,4 @@
-"""What to do next: lines of plain words, each with its reason, figure, remedy and examples.
+"""What to do next: findings in plain words, each with its reason, figure, remedy and examples.
 
-`guidance.guidance` is a pure function of what an evaluation and its analysis have found.
+`guidance.guidance` is a pure function of the results of an evaluation and its analysis.
 """

@@ -1,4 +1,4 @@
-"""Lines about the tagged documents: how many, in which split, how long, how alike."""
+"""Guidance about the tagged documents: how many there are, in which split, how long, how alike."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,55 +6,58 @@ from typing import Any
 from tagsmith.core.errors import counted
 from tagsmith.decision.significance import LEVEL, holm, proportions_differ
 from tagsmith.evaluate.class_limits import FEW, RECOMMENDED, is_imbalanced, largest_class
-from tagsmith.evaluate.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named
+from tagsmith.evaluate.guidance.lines import SHOWN_EXAMPLES, Facts, Line, Severity, named, verb
 
 OTHER_SHARE = 1.25
-"""How many times larger one share is than the other, below which a difference does not matter, however sure."""
+"""Ratio of two shares below which a difference does not matter, however significant."""
 
 MUCH_CUT = 0.05
-"""Share of documents that are cut, from which it is more than a note."""
+"""Share of documents cut above which the line is advice rather than a note."""
 
 MANY = 0.01
-"""Loss of accuracy without near-duplicates, and share of documents tagged differently, from which it is a problem."""
+"""Loss of accuracy without near-duplicates, or share of documents tagged differently, above which it is a problem."""
 
 
 def few_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
     """Classes with too few training documents, those with the fewest first."""
-    trained = {name: analysis["data"]["classes"][name].get("train", 0) for name in facts.classes}
+    trained = _training_documents(analysis, facts)
     for severity, low, high in ((Severity.problem, 0, FEW), (Severity.advice, FEW, RECOMMENDED)):
         few = sorted((name for name, count in trained.items() if low <= count < high), key=lambda n: trained[n])
         if not few:
             continue
-        wanted = sum(high - trained[name] for name in few)
-        why = (
-            "With so few a class is seldom learned" if severity is Severity.problem else "With more, figures still rise"
-        )
-        few_are = f"fewer than {high}" if severity is Severity.problem else f"{low} to {high - 1}"
+        missing = sum(high - trained[name] for name in few)
+        if severity is Severity.problem:
+            count = f"fewer than {high}"
+            why = f"A class with fewer than {FEW} training documents is seldom learned; {RECOMMENDED} are recommended"
+        else:
+            count = f"{low} to {high - 1}"
+            why = f"Figures still rise with more training documents; {RECOMMENDED} per class are recommended"
         yield Line(
             "few_documents",
             severity,
-            f"{counted(len(few), 'class')} with {few_are} training documents: {named(few)}.",
-            f"{why}: {FEW} are the least, {RECOMMENDED} are recommended; {few[0]} has {trained[few[0]]}.",
-            f"Tag {counted(wanted, 'more document')} of {'this class' if len(few) == 1 else 'these classes'}, or merge "
-            "classes that need not be told apart.",
+            f"{counted(len(few), 'class')} {verb(few, 'has', 'have')} {count} training documents: {named(few)}.",
+            f"{why}. {few[0]} has {trained[few[0]]}.",
+            f"Tag {counted(missing, 'more document')} of {verb(few, 'this class', 'these classes')}, or merge classes "
+            "that you do not need to distinguish.",
             few,
-            {"wanted": high, "missing": wanted, "by_class": {name: trained[name] for name in few}},
+            {"wanted": high, "missing": missing, "by_class": {name: trained[name] for name in few}},
             size=len(few),
         )
 
 
 def absent_from_test(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Classes of which no document was evaluated."""
+    """Classes without an evaluated document."""
     split = analysis["split"]
     absent = [name for name in facts.classes if not analysis["data"]["classes"][name].get(split, 0)]
     if absent:
         yield Line(
             "absent_from_test",
             Severity.problem,
-            f"{counted(len(absent), 'class')} without a document in {split}: {named(absent)}.",
-            "Nothing is known of how well they are found, and no average holds them.",
-            f"Tag documents of them for {split}; a test split that is drawn (data.test_share=) has its share of every "
-            "class that has enough of them.",
+            f"{counted(len(absent), 'class')} {verb(absent, 'has', 'have')} no documents in {split}: {named(absent)}.",
+            f"No figure shows how well {verb(absent, 'it is', 'they are')} found, and no average includes "
+            f"{verb(absent, 'it', 'them')}.",
+            f"Tag documents of {verb(absent, 'this class', 'these classes')} for {split}. A test split that is drawn "
+            "(data.test_share=) gets its share of every class that has enough documents.",
             absent,
             {"classes": len(absent)},
         )
@@ -62,7 +65,7 @@ def absent_from_test(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line
 
 def imbalance(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
     """Classes that are far smaller than the largest one."""
-    trained = {name: analysis["data"]["classes"][name].get("train", 0) for name in facts.classes}
+    trained = _training_documents(analysis, facts)
     largest = largest_class(trained)
     small = sorted(
         (name for name, count in trained.items() if is_imbalanced(count, trained[largest])), key=lambda n: trained[n]
@@ -72,23 +75,26 @@ def imbalance(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts:
         yield Line(
             "imbalance",
             Severity.advice,
-            f"{counted(len(small), 'class')} with at most a tenth of the documents of {largest}: {named(small)}.",
-            f"{trained[largest]:,} training documents of {largest}, {trained[small[0]]} of {small[0]}. Small "
-            f"classes are easily missed; the mean F1 of these is {sum(f1) / len(f1):.2f}, of all classes "
-            f"{evaluation['macro']['f1']:.2f}.",
-            "Tag more documents as they come until the small classes have enough, and try train.class_weights=root: a "
-            "class that is commoner in training than elsewhere is called too often.",
+            f"{counted(len(small), 'class')} {verb(small, 'has', 'have')} at most a tenth of the training documents of "
+            f"{largest}: {named(small)}.",
+            f"{largest} has {counted(trained[largest], 'training document')}, {small[0]} has {trained[small[0]]}. "
+            f"Small classes are easily missed: mean F1 is {sum(f1) / len(f1):.2f} over these, "
+            f"{evaluation['macro']['f1']:.2f} over all classes.",
+            "Keep tagging documents as they come in until the small classes have enough, and try "
+            "train.class_weights=root. Do not tag the small classes alone: a class that is more common in training "
+            "than in practice is predicted too often.",
             small,
             {
-                "largest": trained[largest], "smallest": trained[small[0]],
+                "largest": trained[largest],
+                "smallest": trained[small[0]],
                 "by_class": {name: trained[name] for name in small},
             },
             size=len(small),
-        )  # fmt: skip
+        )
 
 
 def other_mix(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Classes whose share in the evaluated split is another one than in training."""
+    """Classes whose share differs between the evaluated split and training."""
     split, data = analysis["split"], analysis["data"]
     if split == "train":
         return
@@ -108,52 +114,56 @@ def other_mix(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
         yield Line(
             "other_mix",
             Severity.advice,
-            f"{counted(len(names), 'class')} with another share in {split} than in train: {named(names)}.",
-            f"{names[0]} has {first['train']:.1%} of the training documents and {first[split]:.1%} of "
-            f"{split}; by chance this would not be (a test of proportions a class, corrected by Holm for "
-            f"{counted(len(counts), 'class')}). Accuracy and precision hold for this mix alone.",
-            f"If {split} has the mix that the model will meet, all is well. If not, take its documents at random from "
-            "what comes in, and read recall a class rather than accuracy.",
+            f"{counted(len(names), 'class')} {verb(names, 'has', 'have')} a different share in {split} than in train: "
+            f"{named(names)}.",
+            f"{names[0]} has {first['train']:.1%} of the training documents and {first[split]:.1%} of {split}, which "
+            f"chance does not explain (test of proportions per class, Holm-corrected for "
+            f"{counted(len(counts), 'class')}). Accuracy and precision hold for this mix only.",
+            f"If {split} has the mix that the model will meet, nothing is wrong. Otherwise draw its documents at "
+            "random from what comes in, and judge by the recall of each class rather than by accuracy.",
             names,
             {"classes": len(names), "by_class": differing},
         )
 
 
 def near_duplicates(analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Iterator[Line]:
-    """Evaluated documents that the model has nearly seen, with the figures without them."""
-    found, split = analysis["near_duplicates"], analysis["split"]
+    """Evaluated documents that the model has nearly seen in training, and the figures without them."""
+    split, found = analysis["split"], analysis["near_duplicates"]
     count = found["across_documents"].get(split, 0)
     if not count:
         return
-    without = found["without"]
-    share = count / evaluation["documents"]
+    share, without = count / evaluation["documents"], found["without"]
     if without:
         drop = max(evaluation["accuracy"] - without["accuracy"], evaluation["macro"]["f1"] - without["macro_f1"])
-        told = (
-            f"Without them accuracy is {without['accuracy']:.4f} instead of {evaluation['accuracy']:.4f}, macro F1 "
+        effect = (
+            f"Without them, accuracy is {without['accuracy']:.4f} instead of {evaluation['accuracy']:.4f} and macro F1 "
             f"{without['macro_f1']:.4f} instead of {evaluation['macro']['f1']:.4f}."
         )
         figure = {f"{name}_without": without[name] for name in ("accuracy", "micro_f1", "macro_f1")}
     else:
-        drop, told, figure = 1.0, f"Nothing of {split} is left without them.", {}
+        drop, effect, figure = 1.0, f"No document of {split} is left without them.", {}
     lines = [line for line in found["across"] if line["split"] == split][: SHOWN_EXAMPLES // 2]
     yield Line(
         "near_duplicates",
         Severity.problem if drop > MANY else Severity.note,
-        f"{counted(count, 'document')} of {split} nearly the same as one that was trained on.",
-        f"{share:.1%} of {split} can be known by heart. {told}",
-        "Divide the documents anew so that what belongs together stays together: give them a group field, and let the "
-        "test split be drawn." if drop > MANY else f"Little: without them neither falls by more than {MANY}.",
+        f"{counted(count, 'document')} of {split} nearly {'repeats' if count == 1 else 'repeat'} a training document.",
+        f"The model may have memorized {share:.1%} of {split}. {effect}",
+        "Split the documents again so that near-duplicates stay together: give them a common group field and let the "
+        "test split be drawn."
+        if drop > MANY
+        else f"None needed: without them, neither figure falls by more than {MANY}.",
         (),
         {
-            "documents": count, "share": share, "accuracy": evaluation["accuracy"],
-            "micro_f1": evaluation["micro"]["f1"], "macro_f1": evaluation["macro"]["f1"], **figure,
+            "documents": count,
+            "share": share,
+            "accuracy": evaluation["accuracy"],
+            "micro_f1": evaluation["micro"]["f1"],
+            "macro_f1": evaluation["macro"]["f1"],
+            **figure,
         },
-        [
-            _side(line, other) for line in lines for other in ("", "other_")
-        ],
+        [_side(line, other) for line in lines for other in ("", "other_")],
         count,
-    )  # fmt: skip
+    )
 
 
 def differently_tagged(analysis: Mapping[str, Any]) -> Iterator[Line]:
@@ -163,35 +173,29 @@ def differently_tagged(analysis: Mapping[str, Any]) -> Iterator[Line]:
     if not count:
         return
     total = sum(found["compared"].values())
-    concerned: dict[str, int] = {}
+    by_class: dict[str, int] = {}
     for pair in pairs:
         for name in set(pair["labels"]) ^ set(pair["other_labels"]):
-            concerned[name] = concerned.get(name, 0) + 1
-    names = sorted(concerned, key=lambda name: (-concerned[name], name))
+            by_class[name] = by_class.get(name, 0) + 1
+    names = sorted(by_class, key=lambda name: (-by_class[name], name))
     yield Line(
         "differently_tagged",
         Severity.problem if count > MANY * total else Severity.advice,
-        f"Nearly the same but tagged differently: {counted(count, 'pair')} of documents, of {named(names)}.",
-        "One of each pair is probably tagged wrongly. Among training documents, what it teaches the model the other "
-        "one takes back; among evaluated ones it makes a right answer look wrong.",
-        "Read the pairs (analysis.json, near_duplicates.differently_tagged) and tag both documents alike where "
-        "they come from (data.tagged changes training documents alone), unless the few characters between them decide.",
+        f"{counted(count, 'pair')} of documents {'is' if count == 1 else 'are'} nearly the same but tagged differently"
+        f": {named(names)}.",
+        "One document of each pair is probably tagged wrongly. In training, the two contradict each other; in the "
+        "evaluation, a right answer counts as wrong.",
+        "Read the pairs (near_duplicates.differently_tagged in analysis.json) and give both documents the same tags at "
+        "their source (data.tagged changes training documents only), unless the few characters that differ decide.",
         names,
-        {"pairs": count, "documents": total, "by_class": {name: concerned[name] for name in names}},
-        [
-            _side(pair, other) for pair in pairs[: SHOWN_EXAMPLES // 2] for other in ("", "other_")
-        ],
+        {"pairs": count, "documents": total, "by_class": {name: by_class[name] for name in names}},
+        [_side(pair, other) for pair in pairs[: SHOWN_EXAMPLES // 2] for other in ("", "other_")],
         count,
-    )  # fmt: skip
-
-
-def _side(pair: Mapping[str, Any], other: str) -> dict[str, Any]:
-    """One of two documents as an example; `other`: "" for the first, "other_" for the second."""
-    return {name: pair[f"{other}{name}"] for name in ("id", "text", "labels", "split")}
+    )
 
 
 def documents_cut(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Documents of which the model reads a part."""
+    """Documents of which the model reads only a part."""
     tokens, documents = analysis["data"]["tokens"], analysis["data"]["documents"]
     cut = {split: found["cut"] for split, found in tokens.items() if found["cut"]}
     if not cut:
@@ -201,17 +205,27 @@ def documents_cut(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
     other = {
         "head": "data.long_documents=head_tail or data.long_documents=windows",
         "head_tail": "data.long_documents=windows",
-        "windows": f"a number above data.max_windows={facts.rule['max_windows']}",
+        "windows": f"more than data.max_windows={facts.rule['max_windows']}",
     }[kind]
     longest = max(found["max"] for found in tokens.values())
     yield Line(
         "documents_cut",
         Severity.advice if total > MUCH_CUT * of else Severity.note,
-        f"{counted(total, 'document')} ({total / of:.1%}) are longer than what is read.",
-        f"A window has {most} tokens and data.long_documents={kind}; the longest document has {longest:,} tokens. "
-        "What stands in the rest has no say.",
-        f"Train with {other}, or with a larger data.max_tokens= where the encoder reads more, and compare.",
+        f"{counted(total, 'document')} ({total / of:.1%}) {'is' if total == 1 else 'are'} longer than what the model "
+        "reads.",
+        f"With data.long_documents={kind}, a window has {most} tokens; the longest document has {longest:,}. The model "
+        "ignores the rest.",
+        f"Train with {other}, or with a larger data.max_tokens= if the encoder accepts more, and compare.",
         (),
         {"documents": total, "share": total / of, "max_tokens": most, "longest": longest, "by_split": cut},
         size=total,
-    )  # fmt: skip
+    )
+
+
+def _training_documents(analysis: Mapping[str, Any], facts: Facts) -> dict[str, int]:
+    return {name: analysis["data"]["classes"][name].get("train", 0) for name in facts.classes}
+
+
+def _side(pair: Mapping[str, Any], other: str) -> dict[str, Any]:
+    """One document of a pair as an example; `other`: "" for the first, "other_" for the second."""
+    return {name: pair[f"{other}{name}"] for name in ("id", "text", "labels", "split")}

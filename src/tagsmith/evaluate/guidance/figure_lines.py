@@ -1,4 +1,4 @@
-"""Lines about the figures: how sure they are, what they are to be compared with, what would raise them."""
+"""Guidance about the figures: how certain they are, how they compare with baselines, what would raise them."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,36 +9,36 @@ from tagsmith.evaluate.class_limits import WIDE, is_uncertain
 from tagsmith.evaluate.guidance.lines import Facts, Line, Severity, named
 
 WORTH_IT = 0.01
-"""Gain of F1 by half as many documents again that is worth naming."""
+"""Gain of F1 from 50% more documents that is worth a mention."""
 
 MOST_CLASSES = 10
 
 IN_THE_MIX = (
-    "Tag them in the mix in which they come, and of a single class at most half as many again: one that is commoner in "
-    "training than elsewhere is called too often. "
+    "Tag them in the mix in which they come in, and at most half as many again of any single class: a class that is "
+    "more common in training than in practice is predicted too often. "
 )
 
 
 def trained_on(analysis: Mapping[str, Any]) -> Iterator[Line]:
-    """Figures of documents that the model was trained on."""
+    """Figures on documents that the model was trained on."""
     if analysis["split"] == "train":
         yield Line(
             "trained_on",
             Severity.problem,
-            "These figures are of documents that the model was trained on.",
-            "It may know them by heart: figures of new documents are lower, and no baseline can stand beside these.",
-            "Evaluate a split that was held out (split=test); where there is none, train with data.test_share=0.2.",
+            "These figures are on documents that the model was trained on.",
+            "The model may have memorized them: figures on new documents are lower, and no baseline can be compared.",
+            "Evaluate a held-out split (split=test); if there is none, train with data.test_share=0.2.",
         )
 
 
 def wide_interval(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Classes whose F1 is not known well enough, and how many documents would settle it."""
+    """Classes whose F1 is too uncertain, and how many documents would settle it."""
     wide = {}
     for name in facts.classes:
         support, f1 = evaluation["classes"][name]["support"], analysis["intervals"]["classes"][name]["f1"]
         if not is_uncertain(support, f1):
             continue
-        # The width of an interval goes with one over the root of the number of documents.
+        # The width of an interval is proportional to one over the root of the number of documents.
         needed = math.ceil(support * ((f1[1] - f1[0]) / WIDE) ** 2)
         wide[name] = {"low": f1[0], "high": f1[1], "support": support, "needed": needed}
     if wide:
@@ -48,9 +48,9 @@ def wide_interval(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], fa
         yield Line(
             "wide_interval",
             Severity.advice,
-            f"The F1 of {counted(len(names), 'class')} is not known to within {WIDE}: {named(names)}.",
-            f"{names[0]}: between {worst['low']:.2f} and {worst['high']:.2f} (95 %), by "
-            f"{counted(worst['support'], 'document')} in {split}. Two models are not told apart by such a figure.",
+            f"The F1 of {counted(len(names), 'class')} is uncertain (95% interval wider than {WIDE}): {named(names)}.",
+            f"{names[0]}: {worst['low']:.2f} to {worst['high']:.2f}, from {counted(worst['support'], 'document')} in "
+            f"{split}. Such a figure cannot tell two models apart.",
             f"Tag about {counted(more, 'more document')} for {split} ({names[0]}: "
             f"{worst['needed'] - worst['support']:,}), or do not judge by single classes.",
             names,
@@ -60,14 +60,14 @@ def wide_interval(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], fa
 
 
 def behind_baseline(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Simpler ways that reach as much."""
+    """Simpler classifiers that reach as much."""
     about = {
         "probe": ("the probe (a regression on the encoder before training)", "train=probe"),
         "tfidf": ("TF-IDF with a linear support vector machine", None),
     }
     for name, (what, recipe) in about.items():
         found = analysis["baselines"].get(name)
-        # A run of the probe is what it would be compared with.
+        # A run of the probe would be compared with itself.
         if found is None or (name == "probe" and facts.recipe == "probe"):
             continue
         leads = [found["lead"][figure] for figure in ("macro_f1", "micro_f1")]
@@ -77,41 +77,45 @@ def behind_baseline(analysis: Mapping[str, Any], evaluation: Mapping[str, Any], 
         low, high = lead["interval"]
         behind = all(lead["found"] <= 0 for lead in leads)
         simpler = (
-            f"Until then {recipe} is as good, and trains in a fraction of the time."
+            f"Until then, {recipe} is as good and trains in a fraction of the time."
             if recipe
-            else "A larger encoder may know more."
+            else "A larger encoder may do better."
         )
         yield Line(
             "behind_baseline",
             Severity.problem if behind else Severity.advice,
-            f"The model is {'no better than' if behind else 'not surely better than'} {what}.",
-            f"Macro F1 {f1 + lead['found']:.4f} against {f1:.4f}, a difference of {lead['found']:+.4f} (95 %: "
-            f"{low:+.4f} to {high:+.4f}, by a bootstrap of both on the same documents).",
-            f"Look at the tags first, then try train=auto, which compares recipes by cross-validation. {simpler}",
+            f"The model is {'no better than' if behind else 'not clearly better than'} {what}.",
+            f"Macro F1 is {f1 + lead['found']:.4f}, compared with {f1:.4f}: a difference of {lead['found']:+.4f} (95% "
+            f"interval {low:+.4f} to {high:+.4f}, paired bootstrap on the same documents).",
+            f"Check the tags first, then try train=auto, which compares recipes by cross-validation. {simpler}",
             (),
             {
-                "macro_f1": f1 + lead["found"], "baseline_macro_f1": f1, "difference": lead["found"], "low": low,
-                "high": high, "baseline_accuracy": found["accuracy"],
+                "macro_f1": f1 + lead["found"],
+                "baseline_macro_f1": f1,
+                "difference": lead["found"],
+                "low": low,
+                "high": high,
+                "baseline_accuracy": found["accuracy"],
             },
             size=-lead["found"],
-        )  # fmt: skip
+        )
 
 
 def not_calibrated(evaluation: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """Scores that do not say how often they are right."""
+    """Scores that are not probabilities of being right."""
     if not (evaluation.get("scores") or {}).get("calibrated"):
         yield Line(
             "not_calibrated",
             Severity.note,
             "The scores are not calibrated.",
-            "A score of 0.9 need not mean that 9 of 10 such documents are right, so no share of documents can be left "
-            "to the model by its score.",
+            "A score of 0.9 need not mean that 9 of 10 such documents are right, so scores cannot decide which "
+            "documents the model may handle alone.",
             f"python scripts/calibrate.py run={facts.run}",
         )
 
 
 def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
-    """What more documents are likely to bring, and in which classes most."""
+    """How much more documents are likely to help, and which classes most."""
     curve = analysis["learning_curve"]
     if not curve or not curve["gain"]:
         return
@@ -119,8 +123,8 @@ def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
     likely = [name for name in gains if gains[name]["gain"] >= WORTH_IT]
     names = sorted(likely, key=lambda name: (-gains[name]["gain"], name))[:MOST_CLASSES]
     reason = (
-        f"Macro F1 of the probe: {_points(points)}. By its learning curve half as many again, {gain['documents']:,} in "
-        f"the same mix, bring {gain['macro_f1']:+.3f} (95 %: {gain['low']:+.3f} to {gain['high']:+.3f})."
+        f"Macro F1 of the probe: {_points(points)}. By this learning curve, half as many again ({gain['documents']:,} "
+        f"in the same mix) bring {gain['macro_f1']:+.3f} (95% interval {gain['low']:+.3f} to {gain['high']:+.3f})."
     )
     more = {"more_documents": gain["documents"], "gain": gain["macro_f1"], "low": gain["low"], "high": gain["high"]}
     figure = {"macro_f1": points[-1]["macro_f1"], **more}
@@ -130,18 +134,18 @@ def more_documents(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
             Severity.note,
             f"Half as many documents again are likely to bring less than {WORTH_IT} of macro F1.",
             reason,
-            "Mend tags and classes instead (see the lines on collisions and on documents tagged differently).",
+            "Correct tags and classes instead (see the lines on confused classes and on documents tagged differently).",
             figure=figure,
         )
         return
-    sure = gain["low"] > 0
+    certain = gain["low"] > 0
     yield Line(
         "learning_curve",
-        Severity.advice if sure else Severity.note,
+        Severity.advice if certain else Severity.note,
         f"More documents are likely to help{f', most in {named(names)}' if names else ''}.",
-        f"{reason}{'' if sure else ' That they bring anything is not sure.'}",
+        f"{reason}{'' if certain else ' That they help is not certain.'}",
         f"{'' if facts.multi_label else IN_THE_MIX}"
-        f"python scripts/improve.py run={facts.run} pool=untagged.jsonl puts untagged documents in the order in which "
+        f"python scripts/improve.py run={facts.run} pool=untagged.jsonl ranks untagged documents by how much "
         "they help.",
         names,
         {**figure, "by_class": {name: {key: gains[name][key] for key in ("gain", "low", "high")} for name in names}},

@@ -1,4 +1,4 @@
-"""All lines of guidance for an evaluated run, the most important first."""
+"""All guidance for an evaluated run, the most important line first."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +16,8 @@ def guidance(
     """What to do next, ready for JSON.
 
     Args:
-        evaluation, analysis: as of `evaluation.json` and `analysis.json`.
-        rows: as of `predictions.jsonl`.
+        evaluation, analysis: the content of `evaluation.json` and `analysis.json`.
+        rows: the lines of `predictions.jsonl`.
     """
     lines = [
         *figure_lines.trained_on(analysis),

@@ -1,4 +1,4 @@
-"""A line of guidance, and in which order lines are told."""
+"""A line of guidance, and the order of lines."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -6,13 +6,13 @@ from enum import Enum
 from typing import Any
 
 SHOWN_NAMES = 3
-"""Classes that a title names; the line lists all of them."""
+"""Classes that a title names; `classes` lists all of them."""
 
 SHOWN_EXAMPLES = 6
 
 
 class Severity(Enum):
-    """Whether figures cannot be relied on, something would make them better, or it is good to know."""
+    """problem: the figures cannot be trusted; advice: something would improve them; note: good to know."""
 
     problem = "problem"
     advice = "advice"
@@ -34,19 +34,19 @@ KINDS = (
     "other_mix",
     "not_calibrated",
 )
-"""Of lines of one severity, those of an earlier kind come first: what makes figures wrong, then what makes them low."""
+"""The order among lines of one severity: first what makes figures wrong, then what makes them low."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the lines need to know of a run beside its figures.
+    """What guidance needs to know about a run besides its figures.
 
     Attributes:
-        run: its folder, as a person named it.
-        recipe: `train.recipe`; None where the run does not say.
+        run: its folder, as the user gave it.
+        recipe: `train.recipe`; None: not recorded.
         rule: the fields of its `windows.WindowRule`.
         classes: in the order of the schema.
-        multi_label: whether a document has any number of classes.
+        multi_label: whether a document may have any number of classes.
     """
 
     run: str
@@ -58,14 +58,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that a person should know, and what to do about it.
+    """One finding, and what to do about it.
 
     Attributes:
         kind: one of `KINDS`.
-        classes: those that it is about, the most concerned first.
-        figure: numbers, and `by_class` with numbers of each class.
-        examples: documents, with id, text, labels, split, and predicted where they were evaluated.
-        size: how much it matters among lines of its kind; not written.
+        classes: the classes concerned, the most affected first.
+        figure: numbers, and `by_class` with the numbers of each class.
+        examples: documents, with id, text, labels, split, and predicted if they were evaluated.
+        size: how much it matters among lines of its kind; not saved.
     """
 
     kind: str
@@ -85,7 +85,7 @@ class Line:
 
 
 def in_order(lines: Iterable[Line]) -> list[Line]:
-    """The most important first; the same lines always in the same order."""
+    """Lines by importance, the most important first; deterministic."""
     severities = list(Severity)
     return sorted(
         lines, key=lambda line: (severities.index(line.severity), KINDS.index(line.kind), -line.size, line.title)
@@ -97,6 +97,11 @@ def named(names: Sequence[str], most: int = SHOWN_NAMES) -> str:
     if len(names) <= most + 1:
         return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def verb(names: Sequence[str], one: str, several: str) -> str:
+    """The word that agrees with the number of names: `has` or `have`."""
+    return one if len(names) == 1 else several
 
 
 def example(row: Mapping[str, Any], split: str) -> dict[str, Any]:
