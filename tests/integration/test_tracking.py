@@ -335,7 +335,7 @@ from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, Tra
 from tagsmith.train.train_run import train
 run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=JsonlSettings(train={str(single_label_file)!r}),
                model=ModelSettings(path={str(encoder)!r}), train=TrainSettings(cpu=True, epochs=1)))
-tagsmith.export.add_bundle(run, run.path)
+tagsmith.export.export_run.add_bundle(run, run.path)
 print(sorted(name for name in sys.modules if name.split(".")[0] in ("mlflow", "sqlalchemy", "alembic")))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -140,8 +140,8 @@ def _line(evaluated: _Evaluated, a: int, b: int, p: float) -> Line:
         f"{one} and {other} are {confused}: {counted(total, 'document')}.",
         reason,
         "Read the examples side by side. If a person cannot tell the classes apart either, merge them; if some "
-        "examples are tagged wrongly, correct the tags; otherwise write down what separates the two and tag more documents near "
-        "that boundary.",
+        "examples are tagged wrongly, correct the tags; otherwise write down what separates the two and tag more "
+        "documents near that boundary.",
         (one, other),
         figure,
         [*_examples(evaluated, a, b), *_examples(evaluated, b, a)],
