@@ -39,13 +39,13 @@ def test_export_in_all_formats_and_verify(script: Script, tiny: Callable[..., li
 
     done = verify("verify", "b")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "onnx/model.onnx: fits the schema of 3 classes; 17 answers as expected" in done.stdout
+    assert "onnx/model.onnx: matches the schema of 3 classes; 17 answers as expected" in done.stdout
     assert done.stdout.endswith("verified: b\n")
     with (tmp_path / "b/README.md").open("a") as file:
         file.write("x")
     for words, status, told in (
         (["verify", "b"], 65, "README.md: changed"),
-        (["verify", "r"], 66, "no bundle here"),
+        (["verify", "r"], 66, "is not a bundle"),
         (["look", "b"], 64, "usage: python -m tagsmith.bundle"),
     ):
         done = verify(*words)

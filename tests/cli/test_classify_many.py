@@ -75,7 +75,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
         assert not any(map(alive, workers))
     without = script("classify", *[word for word in words if word != "resume=true"])
     assert without.returncode == 64
-    assert "resume=true goes on with that" in without.stderr
+    assert "resume=true resumes from it" in without.stderr
     assert 0 < done_before < 2994
     ended = script("classify", *words)
     assert ended.returncode == 0, ended.stderr
@@ -84,10 +84,10 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.jsonl", "whole.jsonl"]
     again = script("classify", *words)
     assert (again.returncode, again.stdout) == (0, ended.stdout)
-    assert "nothing is classified" in again.stderr
+    assert "nothing was classified" in again.stderr
     other = script("classify", BUNDLE.replace("single", "multi"), *words[1:])
     assert other.returncode == 64
-    assert "says other things of row 1, id 0-0 than this bundle" in other.stderr
+    assert "predicts something else for row 1, id 0-0;" in other.stderr
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -100,9 +100,9 @@ def test_sigterm_says_how_to_go_on(
     while process.poll() is None and not (tmp_path / ".out.jsonl.partial.json").exists():
         time.sleep(0.005)
     process.terminate()
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 75, told
-    assert "output=out.jsonl resume=true goes on" in told
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 75, message
+    assert "run the same command with output=out.jsonl resume=true" in message
     done = script("classify", *command[2:], "resume=true")
     assert done.returncode == 0, done.stderr
     assert "2,994 rows classified" in done.stdout
@@ -149,7 +149,7 @@ def test_an_input_without_a_row_that_can_be_classified_is_wrong(script: Script, 
     (tmp_path / "new.jsonl").write_text(content)
     done = script("classify", BUNDLE, "input=new.jsonl", "output=out.jsonl")
     assert done.returncode == 65
-    assert ("none of" if content else "holds no row") in done.stderr
+    assert ("none of" if content else "there are no rows") in done.stderr
     assert ("row 1: no field text; found body" in done.stderr) == bool(content)
     assert "Traceback" not in done.stderr
     assert os.listdir(tmp_path) == ["new.jsonl"]  # noqa: PTH208

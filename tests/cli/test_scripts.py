@@ -111,7 +111,7 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_
         (["evaluate", "run=nowhere"], 66, "no run here"),
         (["evaluate"], 64, "run: expected a value"),
         (["export", "run=nowhere", "bundle=b"], 66, "no run here"),
-        (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.jsonl"], 66, "no bundle here"),
+        (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.jsonl"], 66, "is not a bundle"),
         (["classify", "bundle=nowhere", "input=nowhere", "output=o.jsonl"], 66, "input=nowhere"),
         (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.csv"], 64, "output"),
     ],

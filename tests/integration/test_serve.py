@@ -149,9 +149,9 @@ def test_without_keys_other_names_of_this_machine_are_refused(bundles: dict[str,
 def test_what_is_wrong_is_told_in_the_envelope(served: Served, place: str, body: bytes, status: int) -> None:
     answer = served.post(place, data=body)
     assert answer.status_code == status
-    told = answer.json()
-    assert isinstance(told["error"], str)
-    assert told["error_type"]
+    content = answer.json()
+    assert isinstance(content["error"], str)
+    assert content["error_type"]
     assert answer.headers["content-type"] == "application/json"
 
 
@@ -368,7 +368,7 @@ def test_a_broken_new_bundle_leaves_the_old_one_serving_and_says_so(
 def test_bundles_that_cannot_be_served_are_all_named(tmp_path: Path) -> None:
     broken = make_bundle(tmp_path / "broken")
     (broken / "schema.json").write_text("{}")
-    with pytest.raises(InputMissing, match="no bundle"), serving({"production": tmp_path / "nowhere"}):
+    with pytest.raises(InputMissing, match="is not a bundle"), serving({"production": tmp_path / "nowhere"}):
         pass
     with pytest.raises(DataError) as refused, serving({"a": broken, "b": tmp_path / "nowhere"}):
         pass

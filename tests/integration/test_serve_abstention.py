@@ -73,8 +73,8 @@ def test_v2_has_a_tensor_for_it(served: Served) -> None:
 def test_azure_warns(served: Served, version: str) -> None:
     client = TextAnalyticsClient(served.url, AzureKeyCredential(KEY), api_version=version)
     found = list(client.begin_single_label_classify(TEXTS, "news", "production").result())
-    told = [[(warning.code, warning.message) for warning in one.warnings] for one in found]
-    assert told == [[], [("LeftToPerson", UNCERTAIN)], [("LeftToPerson", UNLIKE)]]
+    warnings = [[(warning.code, warning.message) for warning in one.warnings] for one in found]
+    assert warnings == [[], [("LeftToPerson", UNCERTAIN)], [("LeftToPerson", UNLIKE)]]
     assert [len(one.classifications) for one in found] == [1, 1, 1]  # A client of Azure expects one.
     several = list(client.begin_multi_label_classify(TEXTS, "news", "tags").result())
     assert [[warning.message for warning in one.warnings] for one in several] == [[], [], [UNLIKE]]

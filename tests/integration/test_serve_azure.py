@@ -139,11 +139,11 @@ def test_what_the_client_raises(served: Served, client: TextAnalyticsClient) -> 
     stranger = TextAnalyticsClient(served.url, AzureKeyCredential("wrong"))
     with pytest.raises(ClientAuthenticationError, match="no valid key"):
         stranger.begin_single_label_classify(TEXTS, "news", "production")
-    for project, deployment, told in (
+    for project, deployment, message in (
         ("news", "nowhere", "Unknown deployment; expected one of production, tags."),
         ("other", "production", "Unknown project; expected news."),
     ):
-        with pytest.raises(ResourceNotFoundError, match=told):
+        with pytest.raises(ResourceNotFoundError, match=message):
             client.begin_single_label_classify(TEXTS, project, deployment)
     with pytest.raises(HttpResponseError, match="is of the kind CustomMultiLabelClassification"):
         client.begin_single_label_classify(TEXTS, "news", "tags")

@@ -1,4 +1,4 @@
-"""A loaded bundle under the hands of services: threads, processes, streams."""
+"""A loaded bundle in services: threads, processes, streams."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def same(found: list[Prediction], expected: list[Prediction]) -> None:
     np.testing.assert_allclose([p.score for p in found], [p.score for p in expected], atol=1e-6)
 
 
-def test_a_stream_gives_what_a_list_does_in_its_order(classifier: Classifier) -> None:
+def test_a_stream_returns_what_a_list_does_in_order(classifier: Classifier) -> None:
     given = texts(50)
     expected = classifier.predict(given)
     for window in (1, 7, 50, 1000):
@@ -66,7 +66,7 @@ def test_a_stream_holds_one_window(classifier: Classifier) -> None:
         assert read == 8 * (i // 8 + 1)
 
 
-def test_a_stream_refuses_what_is_no_stream_of_strings(classifier: Classifier) -> None:
+def test_a_stream_refuses_other_types(classifier: Classifier) -> None:
     with pytest.raises(TypeError, match="one string"):
         classifier.classify_stream("a cat")
     with pytest.raises(TypeError, match="list of strings"):
@@ -94,31 +94,31 @@ def test_a_pickled_classifier_is_the_same(classifier: Classifier) -> None:
     same(again.predict(given), classifier.predict(given))
 
 
-def test_another_bundle_in_the_folder_is_not_taken_for_the_pickled_one(tmp_path: Path) -> None:
+def test_unpickling_refuses_another_bundle_in_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(BUNDLES / "single", folder)
     raw = pickle.dumps(Classifier.load(folder, threads=1))
     shutil.rmtree(folder)
     shutil.copytree(BUNDLES / "multi", folder)
-    with pytest.raises(DataError, match="another bundle"):
+    with pytest.raises(DataError, match="a different bundle"):
         pickle.loads(raw)
 
 
-def test_a_provider_that_is_not_there_is_told() -> None:
-    with pytest.raises(SettingsError, match="found NoSuchProvider") as told:
+def test_an_unavailable_provider_is_refused() -> None:
+    with pytest.raises(SettingsError, match="found NoSuchProvider") as refused:
         Classifier.load(BUNDLES / "single", providers=["NoSuchProvider"])
-    assert "CPUExecutionProvider" in str(told.value)
+    assert "CPUExecutionProvider" in str(refused.value)
     one = Classifier.load(BUNDLES / "single", threads=1, providers=["CPUExecutionProvider"])
     assert len(one.predict(["a cat"])) == 1
 
 
 @pytest.mark.parametrize("threads", [0, -2])
-def test_no_thread_at_all_is_told(threads: int) -> None:
-    with pytest.raises(SettingsError, match=f"threads: expected at least 1, or None for one a core, found {threads}"):
+def test_zero_threads_are_refused(threads: int) -> None:
+    with pytest.raises(SettingsError, match=f"threads: expected at least 1, or None for one per core, found {threads}"):
         Classifier.load(BUNDLES / "single", threads=threads)
 
 
-def test_what_is_no_number_is_no_answer(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_that_are_not_finite_are_refused(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = np.zeros((2, len(classifier.classes)), dtype=np.float32)
     vectors = np.zeros((2, 1), dtype=np.float32)
     logits[1, 0] = np.inf
@@ -129,7 +129,7 @@ def test_what_is_no_number_is_no_answer(classifier: Classifier, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["single", "multi"])
-def test_calls_are_every_document_once_and_their_answers_those_of_predict(name: str) -> None:
+def test_calls_cover_every_document_once_with_the_answers_of_predict(name: str) -> None:
     classifier = Classifier.load(BUNDLES / name)
     texts = [text * (1 + i % 7) for i, text in enumerate(["a cat", "the dog and the cat", "a", "dogs " * 200] * 20)]
     found = calls(classifier, texts)
@@ -143,7 +143,7 @@ def test_calls_are_every_document_once_and_their_answers_those_of_predict(name: 
             assert answer.scores.dtype == answer.logits.dtype == np.float32
 
 
-def test_counts_of_tokens_and_decisions_of_what_was_encoded(classifier: Classifier) -> None:
+def test_token_counts_and_decisions_of_encoded_documents(classifier: Classifier) -> None:
     given = ["a cat", " ".join(["cat"] * 100)]
     encoded = classifier.encoded(given)
     assert encoded.tokens.tolist() == [4, 102]
@@ -163,11 +163,11 @@ def test_the_package_is_imported_without_what_it_needs_later() -> None:
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(1, (1, 1)), (2, (2, 1)), (4, (2, 2)), (6, (3, 2)), (16, (4, 4))])
-def test_calls_at_once_use_the_threads_that_there_are(threads: int, expected: tuple[int, int]) -> None:
+def test_concurrent_calls_share_the_threads(threads: int, expected: tuple[int, int]) -> None:
     assert shares(threads) == expected
 
 
-def test_calls_at_once_give_what_one_after_the_other_gives(classifier: Classifier) -> None:
+def test_concurrent_calls_give_the_same_scores_as_sequential_ones(classifier: Classifier) -> None:
     given = texts(200)
     graph = BUNDLES / ("multi" if classifier.schema.multi_label else "single")
     for threads in (2, 3, 4):
@@ -175,7 +175,7 @@ def test_calls_at_once_give_what_one_after_the_other_gives(classifier: Classifie
         np.testing.assert_allclose(several.predict_proba(given, 64), classifier.predict_proba(given, 64), atol=1e-6)
 
 
-def test_calls_are_made_at_once_and_an_error_of_one_is_told() -> None:
+def test_calls_run_concurrently_and_an_error_is_raised() -> None:
     graph = Graph(BUNDLES / "single" / "onnx" / "model.onnx", 2, [CPU])
     meeting = threading.Barrier(2, timeout=20)
     made = []
@@ -184,7 +184,7 @@ def test_calls_are_made_at_once_and_an_error_of_one_is_told() -> None:
         meeting.wait()  # Passed by two together, or never.
         made.append(batch)
 
-    graph.each(call, range(6))
+    graph.run_all(call, range(6))
     assert sorted(made) == list(range(6))
 
     def fail(batch: int) -> None:
@@ -192,10 +192,10 @@ def test_calls_are_made_at_once_and_an_error_of_one_is_told() -> None:
             raise ValueError("no memory")
 
     with pytest.raises(ValueError, match="no memory"):
-        graph.each(fail, range(6))
+        graph.run_all(fail, range(6))
 
 
-def test_of_calls_that_have_not_begun_none_does_after_an_error_or_ctrl_c() -> None:
+def test_no_call_starts_after_an_error_or_ctrl_c() -> None:
     code = """
 import os, signal, sys, time
 from pathlib import Path
@@ -220,26 +220,26 @@ for wrong in (MemoryError, StopIteration, KeyboardInterrupt):
 
     under_way = set()
     try:
-        graph.each(call, range(100_000))
+        graph.run_all(call, range(100_000))
     except wrong:
         assert len(made) < 1000, len(made)
-        assert not under_way, under_way  # A call that goes on while Python ends aborts the process.
+        assert not under_way, under_way  # A call that still runs while Python exits aborts the process.
     else:
         raise AssertionError(f"{wrong}: not raised")
-    graph.each(made.append, range(6))  # Nothing is left taken.
+    graph.run_all(made.append, range(6))  # All slots are free.
 """
     run_alone(code)
 
 
 def run_alone(code: str) -> str:
-    """What a process of its own prints, which ends well within a minute."""
+    """The output of a separate process, which must end within a minute."""
     command = [sys.executable, "-W", "ignore", "-c", code, str(BUNDLES / "single" / "onnx" / "model.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_who_is_still_at_work_when_the_main_thread_has_ended_goes_on() -> None:
+def test_classifying_works_after_the_main_thread_has_ended() -> None:
     code = """
 import atexit, sys, threading
 from pathlib import Path
@@ -262,7 +262,7 @@ threading.Thread(target=work).start()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_that_is_forked_while_others_compute_has_room() -> None:
+def test_a_fork_during_calls_leaves_no_slot_taken() -> None:
     code = """
 import os, sys, threading
 from pathlib import Path
@@ -275,13 +275,13 @@ def call(batch):
     inside.wait()
     leave.wait()
 
-computing = threading.Thread(target=graph.each, args=(call, range(2)))
+computing = threading.Thread(target=graph.run_all, args=(call, range(2)))
 computing.start()
 inside.wait()
 child = os.fork()
 made = []
 if not child:
-    graph.each(made.append, range(4))
+    graph.run_all(made.append, range(4))
     os._exit(len(made))
 status = os.waitpid(child, 0)[1]
 leave.set()
@@ -291,7 +291,7 @@ assert os.waitstatus_to_exitcode(status) == 4
     run_alone(code)
 
 
-def test_threads_beyond_those_of_the_graph_wait_for_each_other_and_no_call_is_lost() -> None:
+def test_more_threads_than_slots_wait_and_no_call_is_lost() -> None:
     graph = Graph(BUNDLES / "single" / "onnx" / "model.onnx", 4, [CPU])
     inside, most, lock = 0, 0, threading.Lock()
 
@@ -310,7 +310,7 @@ def test_threads_beyond_those_of_the_graph_wait_for_each_other_and_no_call_is_lo
             made.append(batch)
 
         try:
-            graph.each(call, range(count))
+            graph.run_all(call, range(count))
         except ValueError:
             return None
         return sorted(made)
@@ -321,7 +321,7 @@ def test_threads_beyond_those_of_the_graph_wait_for_each_other_and_no_call_is_lo
     assert most == shares(4)[0]
 
 
-def test_no_document_one_and_those_of_many_windows_in_their_order(tmp_path: Path) -> None:
+def test_zero_one_and_many_windows_in_order(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "bundle", max_tokens=10)
     decision = json.loads((folder / "decision.json").read_text())
     decision["window_rule"] |= {"long_documents": "windows", "overlap": 2, "max_windows": 8}
@@ -332,7 +332,7 @@ def test_no_document_one_and_those_of_many_windows_in_their_order(tmp_path: Path
     assert several.predict_proba([]).shape == (0, len(several.classes))
     given = texts(120)
     alone = np.concatenate([one.logits([text]) for text in given])
-    assert len(np.unique(alone, axis=0)) > 20  # They can be told apart.
+    assert len(np.unique(alone, axis=0)) > 20  # They differ.
     for budget in (None, 1, 40, 100_000):
         np.testing.assert_allclose(several.logits(given, budget), alone, atol=1e-5)
         np.testing.assert_allclose(several.logits(given[::-1], budget), alone[::-1], atol=1e-5)
@@ -347,7 +347,7 @@ def seal(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_classifier_that_was_used_goes_through_a_fork_and_a_spawn() -> None:
+def test_a_used_classifier_survives_fork_and_spawn() -> None:
     code = """
 import multiprocessing, pickle, sys
 from concurrent.futures import ProcessPoolExecutor

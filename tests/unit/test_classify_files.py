@@ -35,7 +35,7 @@ def write(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def interrupt(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """A command to which SIGINT comes when so many rows were read."""
+    """Run a command that receives SIGINT after reading `after` rows."""
 
     def interrupted(*words: Any) -> Input:
         given = open_input(*words)
@@ -49,7 +49,7 @@ def interrupt(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, after: int
         return replace(given, rows=rows())
 
     monkeypatch.setattr(module, "open_input", interrupted)
-    with pytest.raises(Interrupted, match="resume=true goes on"):
+    with pytest.raises(Interrupted, match="to resume, run the same command"):
         classify_files(settings)
     monkeypatch.setattr(module, "open_input", open_input)
     assert not Path(settings.output).exists()
@@ -84,15 +84,15 @@ def test_other_rows_are_not_gone_on_with(settings: ClassifyRun, monkeypatch: pyt
     interrupt(settings, monkeypatch, 100)
     lines = Path(settings.input).read_text().splitlines(keepends=True)
     Path(settings.input).write_text("".join(['{"text": "another"}\n', *lines[1:]]))
-    with pytest.raises(DataError, match="its first 96 rows are not those that were classified before"):
+    with pytest.raises(DataError, match="the first 96 rows differ from those classified before"):
         classify_files(replace(settings, resume=True))
-    with pytest.raises(SettingsError, match="resume=true goes on with that"):
+    with pytest.raises(SettingsError, match="resume=true resumes from it"):
         classify_files(settings)
     assert classify_files(replace(settings, overwrite=True)).classified == 200
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("text_field", "body", r"text_field=body \(was text\)"),
         ("batch_documents", 17, r"batch_documents=17 \(was 16\)"),
@@ -100,10 +100,10 @@ def test_other_rows_are_not_gone_on_with(settings: ClassifyRun, monkeypatch: pyt
     ],
 )
 def test_other_settings_are_not_gone_on_with(
-    settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, told: str
+    settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, message: str
 ) -> None:
     interrupt(settings, monkeypatch, 100)
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         classify_files(replace(settings, resume=True, **{name: value}))
 
 
@@ -113,7 +113,7 @@ def test_the_output_of_another_input_is_not_taken_for_its_own(
 ) -> None:
     classify_files(settings)
     write(tmp_path / "other.jsonl", records)
-    with pytest.raises(SettingsError, match="is not of this input"):
+    with pytest.raises(SettingsError, match="belongs to another input"):
         classify_files(replace(settings, input=str(tmp_path / "other.jsonl"), resume=True))
 
 

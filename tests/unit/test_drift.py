@@ -130,13 +130,13 @@ def test_chance_is_not_told_as_drift() -> None:
     scores = draw.uniform(0.3, 1, (5000, 77)).astype(np.float32)
     tokens = draw.geometric(0.05, 5000) + 2
     drift = Drift(reference_of("test", names, predicted, scores, tokens), documents=3000)
-    told = []
+    indices = []
     for batch in range(30):
         rows = draw.integers(0, 5000, 100)
         drift.add(
             [Answer(scores[i], scores[i], (names[int(predicted[i].argmax())],), False, int(tokens[i]), 0) for i in rows]
         )
-        told.append(drift.indices())
-        assert all(index < 0.1 for index in told[-1].values())
-        assert ("class" in told[-1]) == (100 * (batch + 1) >= 2534)
-        assert ("score" in told[-1]) == (100 * (batch + 1) >= 300)
+        indices.append(drift.indices())
+        assert all(index < 0.1 for index in indices[-1].values())
+        assert ("class" in indices[-1]) == (100 * (batch + 1) >= 2534)
+        assert ("score" in indices[-1]) == (100 * (batch + 1) >= 300)

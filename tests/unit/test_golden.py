@@ -72,7 +72,7 @@ def test_other_scores_are_refused(written: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"thresholds": (0.99, 0.99, 0.99)}, "expected labels"),
         ({"abstain_below": 0.99}, "expected to_person"),
@@ -80,9 +80,9 @@ def test_other_scores_are_refused(written: Path) -> None:
         ({"set_from": None}, "expected set"),
     ],
 )
-def test_another_rule_is_refused(written: Path, change: dict[str, object], told: str) -> None:
+def test_another_rule_is_refused(written: Path, change: dict[str, object], message: str) -> None:
     rule = replace(RULE, **change)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         golden.check(written, SCHEMA, rule, model(rule))
 
 

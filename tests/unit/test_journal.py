@@ -21,7 +21,7 @@ def work(path: Path) -> None:
     """Write the pieces, every other time making certain what is written."""
     with Journal(path) as journal:
         if journal.interrupted:
-            journal.go_on(ABOUT)
+            journal.resume(ABOUT)
         else:
             journal.begin()
         written = journal.state.get("written", 0)
@@ -87,7 +87,7 @@ def test_what_is_not_certain_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     interrupted(path)
     with Journal(path) as journal:
-        journal.go_on(ABOUT)
+        journal.resume(ABOUT)
         assert journal.state == {"rows": 1}
         journal.append(b"next\n")
         journal.finish({"rows": 2}, ABOUT)
@@ -107,15 +107,15 @@ def test_a_damaged_part_is_not_gone_on_with(tmp_path: Path, damage: bytes) -> No
     path = tmp_path / "out.jsonl"
     interrupted(path)
     Journal(path).partial.write_bytes(damage)
-    with Journal(path) as journal, pytest.raises(DataError, match="is not what was written"):
-        journal.go_on(ABOUT)
+    with Journal(path) as journal, pytest.raises(DataError, match="was changed after the interruption"):
+        journal.resume(ABOUT)
 
 
 def test_other_settings_are_told(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     interrupted(path)
     with Journal(path) as journal, pytest.raises(SettingsError, match=r"found bundle=b \(was a\)"):
-        journal.go_on({"bundle": "b"})
+        journal.resume({"bundle": "b"})
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Text in, classes and scores out, from a bundle: onnxruntime, tokenizers and numpy, and nothing else."""
+"""The Classifier: text in, classes and scores out, with onnxruntime, tokenizers and numpy alone."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -24,20 +24,20 @@ from tagsmith.tokens.windows import EncodedDocuments, Ints, encode, without_limi
 
 
 class Classifier:
-    """A loaded bundle; `Classifier.load(folder)` makes one.
+    """A loaded bundle; `Classifier.load(folder)` returns one.
 
-    Several threads may share it. Pickled, for processes or other machines, it is its folder and how it was loaded.
+    Several threads may share it. A pickled Classifier holds only the folder of the bundle and the arguments of `load`.
     """
 
     def __init__(self, graph: Graph, tokenizer: Tokenizer, schema: Schema, decision: layout.Decision):
         self.schema = schema
         self.decision = decision
         self._graph = graph
-        # Now, and never again: a change would meet the calls of other threads.
+        # Once: a later change would affect concurrent calls in other threads.
         self._tokenizer = without_limits(tokenizer)
         self._to_ids = ids_as_read(tokenizer, decision.window_rule)
         self._widths = {output.name: output.shape[-1] for output in graph.session.get_outputs()}
-        self._loaded: tuple[Any, ...] | None = None
+        self._loaded: tuple[Path, str, dict[str, Any]] | None = None
 
     @classmethod
     def load(
@@ -50,52 +50,56 @@ class Classifier:
         providers: Sequence[str] | None = None,
         public_key: str | Path | None = None,
     ) -> "Classifier":
-        """Check a bundle against its manifest, load it, and check short ones of its golden answers.
+        """Check a bundle against its manifest, load it, and check the short inputs among its golden answers.
 
         Args:
-            bundle: its folder.
-            quantized: take the graph in whole numbers of 8 bits.
-            threads: to compute with; None: one a core.
-            out_of_scope: whether documents of none of the classes are looked for, where the bundle knows how.
-            providers: what onnxruntime computes on, the first first: ["CUDAExecutionProvider"] with onnxruntime-gpu in
-                the place of onnxruntime; what that cannot compute, the CPU does. None: the CPU.
-            public_key: whose signature the bundle must bear, in PEM; needs the extra `sign`. None: nobody's.
+            bundle: the folder.
+            quantized: use the graph in 8-bit integers.
+            threads: number of threads to compute with; None: one per core.
+            out_of_scope: whether to detect documents that belong to none of the classes, if the bundle supports it.
+            providers: execution providers of onnxruntime in order of preference: ["CUDAExecutionProvider"] with
+                onnxruntime-gpu instead of onnxruntime. The CPU computes what they cannot. None: the CPU.
+            public_key: PEM file of the key with which the bundle must be signed; needs the extra `sign`. None: do not
+                check the signature.
 
         Raises:
             InputMissing: there is no bundle, no quantized graph in it, or no key.
-            DataError: a file of it is changed, missing or foreign, its signature does not hold, its parts do not fit
-                each other, or it gives other answers than when it was exported.
-            SettingsError: onnxruntime has no such provider, or it or the key cannot be used on this machine.
+            DataError: a file is changed, missing or not in the manifest, the signature is not valid, the parts of the
+                bundle do not match, or its answers differ from those at export.
+            SettingsError: onnxruntime lacks a provider, or a provider or the key cannot be used on this machine.
         """
         folder = Path(bundle)
         manifest = layout.check(folder)
         if public_key is not None:
             verify_signature(folder, Path(public_key))
         if quantized and layout.QUANTIZED not in manifest["files"]:
-            raise InputMissing(f"{folder}: has no {layout.QUANTIZED}; export the run with export.quantize=true.")
+            raise InputMissing(f"{folder}: there is no {layout.QUANTIZED}; export the run with export.quantize=true.")
         loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads, providers=providers)
         if layout.GOLDEN in manifest["files"]:
             rule = loaded.decision.rule
-            # A GPU multiplies with fewer digits (TF32).
+            # GPUs multiply with reduced precision (TF32).
             tolerance = golden.TOLERANCE[True] if providers else None
             path = folder / layout.GOLDEN
             golden.check(path, loaded.schema, rule, loaded.decide, quantized, thorough=False, tolerance=tolerance)
         if not out_of_scope:
             loaded.decision = replace(loaded.decision, rule=replace(loaded.decision.rule, scope=None))
-        digest_of_manifest = digest(folder / layout.MANIFEST)
-        settings = (quantized, threads, out_of_scope, tuple(providers or [CPU]))
-        loaded._loaded = (folder.resolve(), digest_of_manifest, *settings)
+        arguments = {"quantized": quantized, "threads": threads, "out_of_scope": out_of_scope, "providers": providers}
+        loaded._loaded = (folder.resolve(), digest(folder / layout.MANIFEST), arguments)
         return loaded
 
     @classmethod
     def open_unchecked(
-        cls, folder: Path, *, quantized: bool = False, threads: int | None = None,
+        cls,
+        folder: Path,
+        *,
+        quantized: bool = False,
+        threads: int | None = None,
         providers: Sequence[str] | None = None,
-    ) -> "Classifier":  # fmt: skip
-        """Load a bundle without its manifest, as `load` does after the check; arguments as of `load`.
+    ) -> "Classifier":
+        """Load a bundle without checking its manifest; arguments as for `load`.
 
         Raises:
-            DataError: its parts cannot be read or do not fit each other.
+            DataError: its parts cannot be read or do not match.
         """
         schema = Schema.load(folder / layout.SCHEMA)
         decision = layout.Decision.load(folder, schema)
@@ -108,23 +112,23 @@ class Classifier:
         widths = found._widths
         if widths.get("logits") != len(schema.classes):
             known = counted(len(schema.classes), "class")
-            raise DataError(f"{folder}: the schema has {known}, the graph {widths.get('logits')}.")
+            raise DataError(f"{folder}: the schema has {known}, but the graph {widths.get('logits')}.")
         made_for = graph.session.get_modelmeta().custom_metadata_map.get(layout.SCHEMA_HASH, schema.hash)
         if made_for != schema.hash:
-            raise DataError(f"{folder}: the graph was made for another schema, of the hash {made_for}.")
+            raise DataError(f"{folder}: the graph was exported for another schema, with the hash {made_for}.")
         if (scope := decision.rule.scope) is not None and widths.get(layout.EMBEDDING) != scope.references.shape[1]:
-            raise DataError(f"{folder}: {layout.SCOPE} does not fit the graph, whose outputs are {widths}.")
+            raise DataError(f"{folder}: {layout.SCOPE} does not match the outputs of the graph, {widths}.")
         return found
 
     @property
     def bundle_sha256(self) -> str | None:
-        """SHA-256 of the manifest, which holds those of all files: what tells bundles apart. None: not from `load`."""
-        return None if self._loaded is None else str(self._loaded[1])
+        """SHA-256 of the manifest, which identifies the bundle. None: the Classifier is not from `load`."""
+        return None if self._loaded is None else self._loaded[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._loaded is None:
-            raise TypeError("a Classifier that was not made by Classifier.load cannot be pickled")
-        return _load_again, (type(self), *self._loaded)
+            raise TypeError("only a Classifier from Classifier.load can be pickled")
+        return _unpickle, (type(self), *self._loaded)
 
     @property
     def classes(self) -> list[str]:
@@ -132,22 +136,23 @@ class Classifier:
         return list(self.schema.classes)
 
     def logits(self, texts: Sequence[str], batch_tokens: int | None = None) -> Floats:
-        """Logits, float32 [documents, classes], in the order of the texts; arguments and Raises as of `predict`."""
-        return self._run(self._as_read(texts), batch_tokens, ["logits"])[0]
+        """Logits, float32 [documents, classes], in the order of the texts; arguments and Raises as for `predict`."""
+        return self._run(self._encoded_as_read(texts), batch_tokens, ["logits"])[0]
 
     def predict_proba(self, texts: Sequence[str], batch_tokens: int | None = None) -> Floats:
-        """Scores from 0 to 1, float32 [documents, classes]: calibrated, where the bundle is; as of `predict`."""
+        """Scores from 0 to 1, float32 [documents, classes], calibrated if the bundle is; as for `predict`."""
         return self.decision.rule.scores(self.logits(texts, batch_tokens))
 
     def predict(self, texts: Sequence[str], batch_tokens: int | None = None) -> list[Prediction]:
-        """What is decided about each document, in the order of the texts.
+        """The prediction for each document, in the order of the texts.
 
         Args:
-            texts: documents of any length; how long ones are read is part of the bundle.
-            batch_tokens: most in one call of the encoder, padding included; None: what is fast on this machine.
+            texts: documents of any length; the bundle determines how long documents are read.
+            batch_tokens: limit on the tokens in one call of the encoder, padding included; None: a number that is fast
+                on this machine.
 
         Raises:
-            TypeError: `texts` is one string, or one of them is no string.
+            TypeError: `texts` is one string, or one of them is not a string.
         """
         scores, decisions = self.decide(texts, batch_tokens)
         return self.predictions(scores, decisions)
@@ -155,12 +160,13 @@ class Classifier:
     def classify_stream(
         self, texts: Iterable[str], *, batch_tokens: int | None = None, window: int = 1024
     ) -> Iterator[Prediction]:
-        """`predict` over documents without end, in their order: `window` of them are in memory, sorted by length.
+        """`predict` for a stream of documents, in their order; `window` of them are in memory, sorted by length.
 
-        The first prediction of a window comes when all of it is read; a smaller one answers sooner and pads more.
+        The first prediction of a window is returned after all of it is read; a smaller window has less latency and more
+        padding.
         """
         if isinstance(texts, str):
-            raise TypeError("expected strings, found one string")
+            raise TypeError("expected an iterable of strings, found one string")
         if window < 1:
             raise ValueError(f"window: expected at least 1, found {window}")
         rest = iter(texts)
@@ -168,72 +174,72 @@ class Classifier:
         return (found for chunk in chunks for found in self.predict(chunk, batch_tokens))
 
     def decide(self, texts: Sequence[str], batch_tokens: int | None = None) -> tuple[Floats, Decisions]:
-        """Scores float32 [documents, classes] and decisions as arrays; arguments and Raises as of `predict`."""
-        return self.decide_encoded(self._as_read(texts), batch_tokens)
+        """Scores float32 [documents, classes] and decisions as arrays; arguments and Raises as for `predict`."""
+        return self.decide_encoded(self._encoded_as_read(texts), batch_tokens)
 
     def encoded(self, texts: Sequence[str]) -> EncodedDocuments:
-        """The texts as the encoder reads them, and how many tokens they have and how many of these are not read.
+        """The texts as the encoder reads them, with the numbers of their tokens and of those that are not read.
 
         Raises:
-            TypeError: as of `predict`.
+            TypeError: as for `predict`.
         """
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
 
     @property
     def calls_at_once(self) -> int:
-        """How many threads keep this machine busy with `outputs_of_call`."""
+        """How many concurrent calls of `outputs_of_call` keep this machine busy."""
         return self._graph.at_once
 
     def calls(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> list[Ints]:
-        """Which documents (positions) go through the encoder in one call each, the longest first."""
+        """The documents (positions) of each call of the encoder, longest first."""
         return scoring_batches(encoded.lengths, encoded.windows, batch_tokens or self._graph.call_tokens)
 
     def outputs_of_call(self, encoded: EncodedDocuments, documents: Ints) -> tuple[Floats, Floats | None]:
-        """Logits [n, classes] and the encoder's vectors [n, hidden] of n documents (positions), float32, by one call.
+        """Logits [n, classes] and the encoder's vectors [n, hidden] of n documents (positions), float32, in one call.
 
-        It waits until a thread is free. None for the vectors where documents of none of the classes are not looked for.
+        Waits until a thread is free. The vectors are None if out-of-scope documents are not detected.
         """
-        with self._graph.room():
-            logits, *vectors = self._call(encoded, documents, self._wanted())
+        with self._graph.slots():
+            logits, *vectors = self._call(encoded, documents, self._output_names())
         return logits, next(iter(vectors), None)
 
     def decide_encoded(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> tuple[Floats, Decisions]:
-        """`decide`, of what `encoded` gave."""
-        logits, *vectors = self._run(encoded, batch_tokens, self._wanted())
+        """`decide` for documents from `encoded`."""
+        logits, *vectors = self._run(encoded, batch_tokens, self._output_names())
         scores = self.decision.rule.scores(logits)
         return scores, self.decision.rule.decide(scores, next(iter(vectors), None))
 
     def predictions(self, scores: Floats, decisions: Decisions) -> list[Prediction]:
-        """What `decide` gave, a `Prediction` a document."""
+        """A `Prediction` for each document, from the results of `decide`."""
         return predictions(self.schema, scores, decisions)
 
-    def _as_read(self, texts: Sequence[str]) -> EncodedDocuments:
-        """As `encoded`, but that tokens which are not read are not all counted."""
+    def _encoded_as_read(self, texts: Sequence[str]) -> EncodedDocuments:
+        """As `encoded`, but not all tokens that are not read are counted, which is faster."""
         _check_strings(texts)
         return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id, self._to_ids)
 
-    def _wanted(self) -> list[str]:
+    def _output_names(self) -> list[str]:
         return ["logits"] if self.decision.rule.scope is None else ["logits", layout.EMBEDDING]
 
-    def _run(self, encoded: EncodedDocuments, batch_tokens: int | None, wanted: list[str]) -> list[Floats]:
-        """These outputs of the graph, float32 [documents, n] each."""
-        found = [np.empty((len(encoded), self._widths[name]), dtype=np.float32) for name in wanted]
+    def _run(self, encoded: EncodedDocuments, batch_tokens: int | None, names: list[str]) -> list[Floats]:
+        """The outputs of the graph with these names, float32 [documents, n] each."""
+        found = [np.empty((len(encoded), self._widths[name]), dtype=np.float32) for name in names]
 
         def call(documents: Ints) -> None:
-            for values, part in zip(found, self._call(encoded, documents, wanted), strict=True):
+            for values, part in zip(found, self._call(encoded, documents, names), strict=True):
                 values[documents] = part
 
-        self._graph.each(call, self.calls(encoded, batch_tokens))
+        self._graph.run_all(call, self.calls(encoded, batch_tokens))
         return found
 
-    def _call(self, encoded: EncodedDocuments, documents: Ints, wanted: list[str]) -> list[Floats]:
-        """The same of some documents, by one call: the mean over a document's windows."""
+    def _call(self, encoded: EncodedDocuments, documents: Ints, names: list[str]) -> list[Floats]:
+        """These outputs for some documents, in one call; each is the mean over the windows of a document."""
         batch = encoded.batch(documents)
         inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
         first = np.cumsum(batch.windows) - batch.windows
         counts = batch.windows[:, None].astype(np.float32)
-        outputs: list[Floats] = self._graph.session.run(wanted, inputs)
+        outputs: list[Floats] = self._graph.session.run(names, inputs)
         return [np.divide(np.add.reduceat(part, first, axis=0), counts, dtype=np.float32) for part in outputs]
 
 
@@ -242,16 +248,13 @@ def _check_strings(texts: Sequence[str]) -> None:
         raise TypeError("expected a list of strings")
 
 
-def _load_again(
-    kind: type[Classifier], folder: Path, manifest: str, quantized: bool, threads: int | None, out_of_scope: bool,
-    providers: tuple[str, ...],
-) -> Classifier:  # fmt: skip
-    """What a pickled Classifier becomes; the digest of a manifest that was signed stands for the signature.
+def _unpickle(kind: type[Classifier], folder: Path, manifest_sha256: str, arguments: dict[str, Any]) -> Classifier:
+    """Load a pickled Classifier again. The signature is not checked again: the manifest is the one that was signed.
 
     Raises:
-        DataError: the folder holds another bundle by now; and what `Classifier.load` raises.
+        DataError: the folder now holds another bundle; and the exceptions of `Classifier.load`.
     """
-    found = kind.load(folder, quantized=quantized, threads=threads, out_of_scope=out_of_scope, providers=providers)
-    if found.bundle_sha256 != manifest:
-        raise DataError(f"{folder}: holds another bundle than when the Classifier was pickled.")
+    found = kind.load(folder, **arguments)
+    if found.bundle_sha256 != manifest_sha256:
+        raise DataError(f"{folder}: holds a different bundle than when the Classifier was pickled.")
     return found

@@ -1,4 +1,4 @@
-"""What is decided about a batch of documents, as columns: for engines that spread work over machines."""
+"""Predictions for a batch of documents as columns, for engines that distribute work over machines."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from tagsmith.core.rows import text_problem
 
 
 def decided_columns(classifier: Classifier, texts: Sequence[Any]) -> dict[str, list[Any]]:
-    """A value a document in each column; None where the document cannot be classified, and `error` says why.
+    """One value per document in each column; None if the document cannot be classified, in which case `error` says why.
 
-    Columns are `label` (single-label) or `labels`, `score`, `to_person`, `error`; and `set` and `out_of_scope` where
-    the bundle knows them (`classify.Prediction` says what they mean). The same bundle always gives the same columns.
+    The columns are `label` (single-label) or `labels`, `score`, `to_person` and `error`, and `set` and `out_of_scope`
+    if the bundle supports them; see `Prediction`. A bundle always has the same columns.
     """
     errors = [text_problem(text, "text") for text in texts]
     good = [i for i, error in enumerate(errors) if error is None]

@@ -1,4 +1,4 @@
-"""What is decided about a document, by names."""
+"""Predictions with the names of classes."""
 
 from dataclasses import dataclass
 
@@ -11,20 +11,22 @@ from tagsmith.decision.rule import Decisions
 Floats = NDArray[np.float32]
 
 RUNNERS_UP = 3
-"""Classes beside the predicted ones that a prediction names."""
+"""Number of further classes that a prediction names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What is decided about a document.
+    """The prediction for a document.
 
     Attributes:
-        label: its class (single-label); None: multi-label.
-        labels: its classes; of single-label the one.
-        score: how likely the decision is right: the score of the class; multi-label: of all classes together.
+        label: the predicted class (single-label); None: multi-label.
+        labels: the predicted classes; exactly one if single-label.
+        score: probability that the prediction is right: the score of the class; multi-label: for all classes together.
         runners_up: the most likely of the other classes with their scores, best first.
-        to_person: the decision is too uncertain, or the document belongs to none of the classes: a person decides.
-        set: the classes that may be, best first; they hold the right ones as often as was wanted. None: not calibrated.
+        to_person: whether a person should decide, because the prediction is too uncertain or the document is out of
+            scope.
+        set: the classes that are possible, best first; calibrated to include the right ones with the chosen coverage.
+            None: not calibrated.
         out_of_scope: distance to the nearest training document, 0 to 2; None: not measured.
     """
 
@@ -38,9 +40,9 @@ class Prediction:
 
 
 def predictions(schema: Schema, scores: Floats, decisions: Decisions) -> list[Prediction]:
-    """Scores [documents, classes] and what was decided by them, a `Prediction` a document."""
+    """A `Prediction` for each document, from scores [documents, classes] and decisions."""
     names, multi_label = schema.classes, schema.multi_label
-    # Predicted classes first, then the others, the best first.
+    # Predicted classes first, then the others, each best first.
     order = np.argsort(-scores - 2 * decisions.predicted, axis=1, kind="stable")
     sorted_scores = np.take_along_axis(scores, order, axis=1).tolist()
     counts = decisions.predicted.sum(axis=1).tolist()
@@ -66,7 +68,7 @@ def predictions(schema: Schema, scores: Floats, decisions: Decisions) -> list[Pr
 
 
 def _sets(schema: Schema, scores: Floats, sets: NDArray[np.bool_]) -> list[tuple[str, ...]]:
-    """The names of the classes in each set, the best first."""
+    """The names of the classes in each set, best first."""
     document, place = np.nonzero(np.take_along_axis(sets, order := np.argsort(-scores, axis=1), axis=1))
     names = [schema.classes[j] for j in order[document, place].tolist()]
     ends = np.cumsum(sets.sum(axis=1)).tolist()

@@ -1,4 +1,4 @@
-"""Documents beyond one machine: Parquet in, Parquet out, by Ray Data, with one loaded Classifier an actor."""
+"""Classify Parquet files on a Ray cluster with Ray Data; each actor loads one Classifier."""
 
 import shutil
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREFIX = "predicted_"
-"""Before the names of the columns that are added, so that they never meet one of the input."""
+"""Prefix of the added columns, so that their names never collide with those of the input."""
 
 
 class ClassifyBatch:
-    """What an actor of `ray.data.Dataset.map_batches` does with `batch_format="pyarrow"`."""
+    """The callable class for `ray.data.Dataset.map_batches` with `batch_format="pyarrow"`."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ClassifyBatch:
         self.text_field = text_field
 
     def __call__(self, batch: "pa.Table") -> "pa.Table":
-        """The batch with the columns of `columns.decided_columns`, each with `PREFIX` before its name."""
+        """The batch with the columns of `columns.decided_columns`, their names prefixed with `PREFIX`."""
         import pyarrow as pa
 
         kinds = {
@@ -43,7 +43,7 @@ class ClassifyBatch:
             "error": pa.string(),
         }
         for name, values in decided_columns(self.classifier, batch.column(self.text_field).to_pylist()).items():
-            # Typed: a batch in which a column has no value at all would have another type than its neighbours.
+            # With explicit types: a column without any value would otherwise get another type than in other batches.
             batch = batch.append_column(PREFIX + name, pa.array(values, kinds[name]))
         return batch
 
@@ -60,42 +60,44 @@ def classify_parquet(
     providers: Sequence[str] | None = None,
     batch_documents: int = 1024,
 ) -> None:
-    """Classify the rows of Parquet files on the Ray cluster that this process is connected to (`ray.init`).
+    """Classify the rows of Parquet files on the Ray cluster to which this process is connected (`ray.init`).
 
     Args:
-        bundle: its folder, under the same path on every node.
-        source, target: folder or address, as `ray.data.read_parquet` and `write_parquet` take them; every column of the
-            input stays. A local target takes its name when all of it is written.
-        actors: how many, or the fewest and the most.
-        threads: cores of an actor.
-        gpus: of an actor; with `providers=["CUDAExecutionProvider"]`.
-        batch_documents: rows that are sorted by length together.
+        bundle: the folder, at the same path on every node.
+        source, target: paths or URIs for `ray.data.read_parquet` and `write_parquet`; all columns of the input are
+            kept. A local target is renamed into place once it is complete.
+        actors: their number, or the minimum and the maximum.
+        threads: cores per actor.
+        gpus: GPUs per actor, for `providers=["CUDAExecutionProvider"]`.
+        batch_documents: number of rows that are sorted by length together.
 
     Raises:
         SettingsError: ray is not installed, or the target exists.
-        InputMissing, DataError: no bundle, or one that is not whole; no column of that name.
+        InputMissing, DataError: the bundle is missing or damaged, or the text column is missing.
     """
     try:
         import ray.data
     except ImportError as error:
-        raise SettingsError("tagsmith.classify.ray needs Ray; pip install -e '.[ray]'") from error
+        raise SettingsError("tagsmith.ray needs Ray: pip install -e '.[ray]'") from error
     remote = "://" in target
     if not remote and Path(target).exists():
-        raise SettingsError(f"target={target}: exists; expected the name of a new folder.")
+        raise SettingsError(f"target={target}: already exists; expected the name of a new folder.")
     if "://" not in source and not Path(source).exists():
         raise InputMissing(f"source={source}: does not exist.")
-    Classifier.load(bundle, threads=1)  # What is wrong with it is told here, and not by an actor far away.
+    Classifier.load(bundle, threads=1)  # Reports a damaged bundle here rather than in a remote actor.
     rows = ray.data.read_parquet(source)
     names = rows.schema().names
     if text_field not in names:
         raise DataError(f"source={source}: expected the column {text_field}, found {', '.join(names)}.")
     if taken := [name for name in names if name.startswith(PREFIX)]:
-        raise DataError(f"source={source}: expected no column whose name begins with {PREFIX}, found {taken}.")
+        raise DataError(
+            f"source={source}: expected no column whose name begins with {PREFIX}, found {', '.join(taken)}."
+        )
     fewest, most = (actors, actors) if isinstance(actors, int) else actors
-    words: dict[str, Any] = {"bundle": str(bundle), "text_field": text_field, "threads": threads}
+    arguments: dict[str, Any] = {"bundle": str(bundle), "text_field": text_field, "threads": threads}
     found = rows.map_batches(
         ClassifyBatch,
-        fn_constructor_kwargs={**words, "providers": providers},
+        fn_constructor_kwargs={**arguments, "providers": providers},
         batch_format="pyarrow",
         batch_size=batch_documents,
         compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=most),
@@ -106,10 +108,10 @@ def classify_parquet(
         found.write_parquet(target)
         return
     path = Path(target).resolve()
-    beside = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        found.write_parquet(str(beside))
-        beside.rename(path)
+        found.write_parquet(str(partial))
+        partial.rename(path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""onnxruntime on this machine: which cores, which providers, and how many calls of a graph at once."""
+"""onnxruntime sessions: cores, execution providers, and concurrent calls of a graph."""
 
 import math
 import os
@@ -18,84 +18,79 @@ T = TypeVar("T")
 
 CPU = "CPUExecutionProvider"
 
-TOKENS_A_THREAD = 64
-"""Of a call: enough for the arithmetic, few enough for a core's cache, for little padding, and for equal shares.
+TOKENS_PER_THREAD = 64
+"""Tokens in a call, per thread: larger calls gain nothing and pad more (measured, see the README)."""
 
-Documents a second on two cores of an Intel Xeon (Sapphire Rapids), MiniLM, four fifths short questions and a fifth
-abstracts: two calls at once, of a thread each and of 64, 128, 256, 512 and 2,048 tokens, 149, 150, 148, 136, 106; one
-after the other, of two threads each and of 128, 256, 512 and 2,048 tokens, 108, 111, 114, 95.
-"""
-
-TOKENS_OF_A_GPU = 16_384
-"""Of a call: a GPU wants many at once."""
+GPU_TOKENS = 16_384
+"""Tokens in a call on a GPU, which needs many to be busy."""
 
 
 def shares(threads: int) -> tuple[int, int]:
-    """How many calls at once, and the threads of each: (2, 1) of 2, (2, 2) of 4, (4, 2) of 8, (4, 4) of 16.
+    """Concurrent calls, and threads per call: (2, 1) for 2 threads, (2, 2) for 4, (4, 2) for 8, (4, 4) for 16.
 
-    Calls that share nothing wait for nothing, threads that share a call do at every product; but one document alone
-    is one call.
+    Separate calls never wait for each other, whereas the threads of one call synchronise at every matrix product; but a
+    single document is a single call.
     """
     each = math.isqrt(threads)
     return threads // each, each
 
 
 class Graph:
-    """The graph of a bundle, ready to compute; several threads may share it.
+    """The loaded graph of a bundle; several threads may share it.
 
     Args:
-        path: of the ONNX file.
-        threads: to compute with on the CPU; None: one a core.
-        providers: of onnxruntime, the first first; the CPU does what they cannot.
+        path: the ONNX file.
+        threads: number of threads on the CPU; None: one per core.
+        providers: execution providers of onnxruntime, in order of preference; the CPU computes what they cannot.
 
     Attributes:
-        session: what runs one call.
-        at_once: how many calls at once are fast.
-        call_tokens: with how many tokens, padding included, a call is fast.
+        session: the onnxruntime session.
+        at_once: the best number of concurrent calls.
+        call_tokens: the best number of tokens in a call, padding included.
 
     Raises:
-        SettingsError: onnxruntime has no such provider, or it cannot be used on this machine; no thread.
-        DataError: the file holds no graph.
+        SettingsError: onnxruntime lacks a provider, or it cannot be used on this machine; or `threads` is below 1.
+        DataError: the file is not a graph.
     """
 
     def __init__(self, path: Path, threads: int | None, providers: Sequence[str]):
         if threads is not None and threads < 1:
-            raise SettingsError(f"threads: expected at least 1, or None for one a core, found {threads}.")
+            raise SettingsError(f"threads: expected at least 1, or None for one per core, found {threads}.")
         self.at_once, each = shares(threads or cores())
-        self.call_tokens = TOKENS_A_THREAD * each
+        self.call_tokens = TOKENS_PER_THREAD * each
         if list(providers) != [CPU]:
-            self.at_once, each, self.call_tokens = 1, threads or cores(), TOKENS_OF_A_GPU
-        # Of all threads that share the graph: more calls than that would only wait for each other.
-        self._room, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
+            self.at_once, each, self.call_tokens = 1, threads or cores(), GPU_TOKENS
+        # Shared by all threads that use the graph: more calls would only compete for the cores.
+        self._slots, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
         self.session = _open(path, each, list(providers))
 
-    def room(self) -> threading.BoundedSemaphore:
-        """What a call holds while it runs, whoever makes it."""
+    def slots(self) -> threading.BoundedSemaphore:
+        """The semaphore that every call of the graph holds while it runs."""
         if os.getpid() != self._process:
-            # Forked: the threads whose calls had taken the room are not here to give it back.
-            self._room, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
-        return self._room
+            # After a fork, the threads that held the semaphore do not exist in this process and never release it.
+            self._slots, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
+        return self._slots
 
-    def each(self, call: Callable[[T], None], batches: Sequence[T]) -> None:
-        """Make the call for every batch, as many at once as there are threads for.
+    def run_all(self, call: Callable[[T], None], batches: Sequence[T]) -> None:
+        """Make the call for every batch, `at_once` of them concurrently.
 
-        An error of a call is raised when those that have begun have ended; no other begins then.
+        If a call raises, no further call starts, and the error is raised after the running calls have ended.
         """
-        room, todo = self.room(), deque(batches)
+        slots, remaining = self.slots(), deque(batches)
         errors: list[BaseException] = []
 
         def work() -> None:
             while True:
                 try:
-                    batch = todo.popleft()
+                    batch = remaining.popleft()
                 except IndexError:
                     return
                 try:
-                    with room:
+                    with slots:
                         if errors:
                             return
                         call(batch)
-                except BaseException as error:  # Raised below, in the thread that waits.
+                except BaseException as error:  # Raised below, in the calling thread.
                     errors.append(error)
 
         at_once = min(self.at_once, len(batches))
@@ -131,17 +126,19 @@ def _open(graph: Path, threads: int, providers: list[str]) -> onnxruntime.Infere
     if missing := [name for name in providers if name not in available]:
         raise SettingsError(
             f"providers: expected some of {', '.join(available)}, found {', '.join(missing)}; "
-            "those of a GPU come with onnxruntime-gpu in the place of onnxruntime."
+            "GPU providers need onnxruntime-gpu instead of onnxruntime."
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Idle threads that spin take the cores from the tokenizer and from everything else on the machine.
+    # Spinning idle threads would take the cores from the tokenizer and from other processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=list(dict.fromkeys([*providers, CPU])))
     except Exception as error:  # onnxruntime raises nothing narrower.
-        raise DataError(f"{graph}: expected a graph that onnxruntime loads: {error}") from error
-    # onnxruntime goes on without a provider that does not start, such as one whose driver is missing.
+        raise DataError(f"{graph}: expected a graph that onnxruntime can load: {error}") from error
+    # onnxruntime silently skips a provider that fails to start, for example because its driver is missing.
     if unused := [name for name in providers if name not in session.get_providers()]:
-        raise SettingsError(f"providers: {', '.join(unused)} cannot be used on this machine; onnxruntime says why.")
+        raise SettingsError(
+            f"providers: {', '.join(unused)} cannot be used on this machine; see the output of onnxruntime."
+        )
     return session

@@ -1,4 +1,4 @@
-"""All checks of a bundle: what loading checks and every golden answer, line by line."""
+"""All checks of a bundle: those at loading, and every golden answer."""
 
 from pathlib import Path
 
@@ -10,40 +10,40 @@ from tagsmith.core.errors import counted
 
 
 def verify(folder: Path, public_key: Path | None = None) -> list[str]:
-    """What was found right about a bundle, a line each.
+    """Check a bundle; returns one line for each check that passed.
 
     Args:
-        public_key: whose signature it must bear; None: nobody's.
+        public_key: the key with which the bundle must be signed; None: do not check the signature.
 
     Raises:
         InputMissing: there is no bundle, or no key.
         SettingsError: the key cannot be used.
-        DataError: something about it is wrong.
+        DataError: a check failed.
     """
     manifest = layout.check(folder)
     if public_key is not None:
         verify_signature(folder, public_key)
     size = sum(entry["bytes"] for entry in manifest["files"].values())
-    told = [
+    passed = [
         f"format {manifest['format']}, {counted(len(manifest['files']), 'file')}, {size / 2**20:,.1f} MiB: "
-        "each with the SHA-256 of the manifest"
+        "SHA-256 sums match the manifest"
     ]
     if public_key is not None:
-        told.append(f"{layout.SIGNATURE}: signed with the key that belongs to {public_key}")
+        passed.append(f"{layout.SIGNATURE}: signed with the private key of {public_key}")
     for quantized, graph in ((False, layout.GRAPH), (True, layout.QUANTIZED)):
         if graph not in manifest["files"]:
             continue
         classifier = Classifier.open_unchecked(folder, quantized=quantized)
-        told.append(f"{graph}: fits the schema of {counted(len(classifier.classes), 'class')}")
+        passed.append(f"{graph}: matches the schema of {counted(len(classifier.classes), 'class')}")
         path = folder / layout.GOLDEN
         if path.is_file():
             rule = classifier.decision.rule
             count = golden.check(path, classifier.schema, rule, classifier.decide, quantized)
-            told[-1] += f"; {golden.describe(count, quantized)}"
+            passed[-1] += f"; {golden.describe(count, quantized)}"
     for name, found in manifest.get("parity", {}).items():
-        told.append(
-            f"parity of {name} over {counted(found['documents'], found['split'] + ' document')}, when it was exported: "
+        passed.append(
+            f"parity of {name} at export, over {counted(found['documents'], found['split'] + ' document')}: "
             f"largest score difference {found['largest_score_difference']:.1e}, "
-            f"labels that differ {found['labels_differ']:,}"
+            f"differing labels {found['labels_differ']:,}"
         )
-    return told
+    return passed

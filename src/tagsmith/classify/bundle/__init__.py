@@ -1,1 +1,1 @@
-"""The exported folder: what it holds (`contents`), and answers to check it by (`golden`)."""
+"""The exported folder: its contents, and the golden answers that check it."""

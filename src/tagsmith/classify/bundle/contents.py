@@ -1,22 +1,22 @@
-"""The exported folder: what is in it, its manifest, how it is checked.
+"""The exported folder: its files, its manifest, and the check of both.
 
 onnx/model.onnx             encoder, pooling and head: input_ids and attention_mask [windows, tokens] -> logits
-                            [windows, classes], the scores' scale and shift among them, and, beside scope.npy,
-                            sentence_embedding [windows, hidden]
-onnx/model_quantized.onnx   the same in whole numbers of 8 bits; optional
+                            [windows, classes], scaled and shifted for calibrated scores, and, if there is
+                            scope.npy, sentence_embedding [windows, hidden]
+onnx/model_quantized.onnx   the same in 8-bit integers; optional
 tokenizer.json              text -> token ids
-schema.json                 the classes in order, the task
-decision.json               which tokens are read, how windows are pooled, how logits become scores and decisions
-scope.npy                   vectors of training documents, to tell documents of none of the classes; optional
-reference.json              what the test documents looked like, for a service to compare; optional
-golden.jsonl                inputs with the answers that are expected
-config.json                 and tokenizer_config.json: what transformers.js has to know; not where windows are read
-transformers/               the same as a stock classifier, for transformers.pipeline; optional
+schema.json                 the classes in order, and the task
+decision.json               which tokens are read, and how logits become scores and decisions
+scope.npy                   vectors of training documents, to detect out-of-scope documents; optional
+reference.json              distributions of the test documents, for a service to detect drift; optional
+golden.jsonl                inputs with the expected answers
+config.json                 and tokenizer_config.json: for transformers.js; not if documents are read in windows
+transformers/               the model as a stock classifier, for transformers.pipeline; optional
 README.md                   the model card
-manifest.json               SHA-256 and size of each file, certificates of parity; written last
-model.sig                   the signature of all files, the manifest among them; optional
+manifest.json               SHA-256 and size of each file, parity certificates; written last
+model.sig                   the signature of all files, including the manifest; optional
 
-`python -m tagsmith.bundle verify FOLDER` checks one.
+`python -m tagsmith.bundle verify FOLDER` checks a bundle.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ from tagsmith.decision.rule import DecisionRule
 from tagsmith.tokens.windows import WindowRule
 
 FORMAT = 2
-"""Version of the layout; earlier ones are read (1: thresholds alone), a bundle of a later one is refused."""
+"""Version of the layout; earlier ones can be read (1: thresholds alone), later ones are refused."""
 
 GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CONFIG, STOCK, REFERENCE, SIGNATURE = (
     "onnx/model.onnx",
@@ -50,23 +50,23 @@ GRAPH, QUANTIZED, TOKENIZER, SCHEMA, DECISION, SCOPE, GOLDEN, CARD, MANIFEST, CO
     "model.sig",
 )
 EMBEDDING = "sentence_embedding"
-"""What others call that output, too; encoders have inner values of the name `embedding`."""
+"""The conventional name of this output; encoders have inner values named `embedding`."""
 
 FILES = (GRAPH, TOKENIZER, SCHEMA, DECISION, CARD)
-"""What a bundle of every format has; `GOLDEN` came with format 2."""
+"""Files of every format; `GOLDEN` was added in format 2."""
 
 SCHEMA_HASH = "tagsmith.schema_hash"
-"""The graph's metadata that says which schema it was made for."""
+"""Key of the graph's metadata that holds the hash of its schema."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How documents become input of the graph, and logits become classes.
+    """How documents become inputs of the graph, and logits become classes.
 
     Attributes:
-        window_rule: which tokens are read; a document's logits and vector are the mean over its windows.
+        window_rule: which tokens are read; the logits and the vector of a document are means over its windows.
         pad_id: id of the padding token.
-        rule: how logits become scores, and scores decisions.
+        rule: how logits become scores and decisions.
     """
 
     window_rule: WindowRule
@@ -74,18 +74,18 @@ class Decision:
     rule: DecisionRule
 
     def save(self, folder: Path) -> None:
-        """Write `decision.json` and, where the rule knows a scope, `scope.npy`."""
-        reading = {"window_rule": self.window_rule.as_dict(), "pad_id": self.pad_id, "window_pooling": "mean_logits"}
-        write_json(folder / DECISION, reading | self.rule.as_dict())
+        """Write `decision.json` and, if the rule has a scope, `scope.npy`."""
+        encoding = {"window_rule": self.window_rule.as_dict(), "pad_id": self.pad_id, "window_pooling": "mean_logits"}
+        write_json(folder / DECISION, encoding | self.rule.as_dict())
         if self.rule.scope is not None:
             self.rule.scope.save(folder / SCOPE)
 
     @classmethod
     def load(cls, folder: Path, schema: Schema) -> "Decision":
-        """Read what `save` wrote, in this format or in an earlier one.
+        """Read the files of `save`, in this format or an earlier one.
 
         Raises:
-            DataError: it is no decision file, or it does not fit the schema.
+            DataError: a file is not valid, or does not match the schema.
         """
         path = folder / DECISION
         content, window_rule, pad_id = read_json(
@@ -98,7 +98,7 @@ class Decision:
 
 
 def write_manifest(folder: Path, about: dict[str, Any]) -> None:
-    """Write `manifest.json` over the files that lie in the folder; `about` says where the bundle comes from."""
+    """Write `manifest.json` for the files in the folder; `about` holds further fields."""
     names = sorted(_present(folder))
     files = {
         name: {"sha256": found, "bytes": (folder / name).stat().st_size}
@@ -109,36 +109,34 @@ def write_manifest(folder: Path, about: dict[str, Any]) -> None:
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """The manifest of a bundle whose files are those that were exported.
+    """Check that the files of a bundle are those that were exported; returns the manifest.
 
     Raises:
         InputMissing: there is no bundle.
-        DataError: a file is changed, missing or foreign (all are listed), the schema is another one, or the format is
-            a later one.
+        DataError: files are changed, missing or not in the manifest (all are listed), the schema differs, or the format
+            is not supported.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputMissing(f"{folder}: no bundle here (looked for {path}); scripts/export.py writes one.")
+        raise InputMissing(f"{folder}: is not a bundle (there is no {path}); scripts/export.py writes one.")
     manifest, stated, version = read_json(path, _parse_manifest, "a manifest", "export the run again")
     schema_hash = manifest.get("schema_hash")
     if version > FORMAT:
-        raise DataError(f"{path}: format {version}; this version of tagsmith reads up to {FORMAT}; upgrade it.")
+        raise DataError(f"{path}: expected format {FORMAT} or earlier, found {version}; upgrade tagsmith.")
     if version < 1:
-        raise DataError(f"{path}: format {version}; the first was 1; export the run again.")
+        raise DataError(f"{path}: expected format 1 or later, found {version}; export the run again.")
     present = _present(folder)
     expected = {*FILES, *([GOLDEN] if version > 1 else [])}
     problems = [f"{name}: missing" for name in sorted((stated.keys() | expected) - present)]
-    problems += [f"{name}: foreign, not in the manifest" for name in sorted(present - stated.keys())]
+    problems += [f"{name}: not in the manifest" for name in sorted(present - stated.keys())]
     both = sorted(stated.keys() & present)
     found = dict(zip(both, _digests(folder, both), strict=True))
     changed = [name for name in both if found[name] != stated[name]]
-    problems += [f"{name}: changed, its SHA-256 is not the manifest's" for name in changed]
+    problems += [f"{name}: changed, its SHA-256 differs from the manifest" for name in changed]
     if not problems and (hash_found := Schema.load(folder / SCHEMA).hash) != schema_hash:
-        problems.append(f"{SCHEMA}: another one, its hash is {hash_found}, in the manifest {schema_hash}")
+        problems.append(f"{SCHEMA}: expected the hash {schema_hash}, as in the manifest, found {hash_found}")
     if problems:
-        raise DataError(
-            listing(f"{folder}: not the bundle that was exported; copy it again, or export it anew:", problems)
-        )
+        raise DataError(listing(f"{folder}: the bundle is not as it was exported; copy or export it again:", problems))
     return manifest
 
 
@@ -149,17 +147,17 @@ def _parse_manifest(content: Any) -> tuple[dict[str, Any], dict[str, str], int]:
 
 
 def hidden(name: Path) -> bool:
-    """Whether a path inside a bundle is of a hidden file or folder: what a file browser or a download leaves there."""
+    """Whether a path inside a bundle is hidden, such as the files that file browsers and downloads leave."""
     return any(part.startswith(".") for part in name.parts)
 
 
 def _present(folder: Path) -> set[str]:
-    """The files below the folder but the manifest, the signature and hidden ones, by their names from there."""
+    """The relative paths of all files in the folder except the manifest, the signature and hidden files."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {name.as_posix() for name in names if not hidden(name)} - {MANIFEST, SIGNATURE}
 
 
 def _digests(folder: Path, names: Sequence[str]) -> list[str]:
-    """SHA-256 of these files; hashing leaves other threads the interpreter."""
+    """SHA-256 of these files, in threads, since hashing releases the interpreter lock."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(digest, (folder / name for name in names)))

@@ -1,7 +1,7 @@
-"""Inputs with the answers that are expected: whether a bundle still says, on this machine, what was exported.
+"""Golden answers: inputs with expected answers, to check that a bundle answers on this machine as at export.
 
-golden.jsonl, an input a line: `text`; `scores` by class; `labels`, `to_person`, `set` and `out_of_scope` as of
-`classify.Prediction`; and under `quantized` the same of the quantized graph, where there is one.
+golden.jsonl has one input per line: `text`; `scores` by class; `labels`, `to_person`, `set` and `out_of_scope` as in
+`Prediction`; and under `quantized` the same for the quantized graph, if there is one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,22 +21,22 @@ EXPECTED = "texts with their scores and decisions"
 
 Floats = NDArray[np.float32]
 Decide = Callable[[list[str], int], tuple[Floats, Decisions]]
-"""From texts, and the most tokens that are read at once, to scores [texts, classes] and decisions."""
+"""From texts, and the limit on tokens in one call, to scores [texts, classes] and decisions."""
 BATCH_TOKENS = {False: 2048, True: 1}
-"""By whether the graph is quantized: it rounds all values of a batch by the largest of them, so that a score depends on
-what is read beside its text (of 200 documents of banking77 one by 0.24, while 2 labels differed). Texts alone have one
-answer."""
+"""Limit on tokens in one call, by whether the graph is quantized: it rounds all values of a batch by the largest of
+them, so that a score depends on the other texts in its batch (of 200 documents of banking77 one by 0.24, while 2 labels
+differed). A text alone in its batch has one answer."""
 
 TOLERANCE = {False: 1e-3, True: 0.03}
 """Largest difference of a score or a distance, by whether the graph is quantized.
 
-Other processors add in another order: some 1e-6. Whole numbers of 8 bits are rounded from these sums, and one rounding
-that falls on the other side moves a score by some 1e-3.
+Other processors add in another order, which changes scores by about 1e-6. 8-bit integers are rounded from these sums,
+and one value that is rounded differently changes a score by about 1e-3.
 """
 SHORT = 200
-"""Characters up to which an input is short enough to be checked at each loading."""
+"""Maximum characters of an input that is checked at each loading."""
 CLASSES = 10
-"""Most class names among the inputs."""
+"""Maximum number of class names among the inputs."""
 
 WRITINGS = (
     "?",
@@ -47,15 +47,15 @@ WRITINGS = (
     "\u8bf7\u95ee\u6211\u7684\u8ba2\u5355\u5728\u54ea\u91cc",
     "\u0623\u064a\u0646 \u0637\u0644\u0628\u064a\u061f  \U0001f937 <b>&amp;</b>\t\n0xFF",
 )
-"""Next to nothing, accents, three writings, marks: where tokenizers differ from each other."""
+"""Minimal texts, accents, three scripts, markup: inputs on which tokenizers differ."""
 
 
 def inputs(schema: Schema, max_tokens: int, documents: Sequence[str] | None) -> list[str]:
-    """Some 16 texts: in several writings, one beyond any window, and documents or, of no person's data, class names.
+    """About 16 texts: several scripts, one longer than any window, and documents or class names.
 
     Args:
-        max_tokens: of a window.
-        documents: to take the shortest ones of; None: class names stand in their place.
+        max_tokens: length of a window.
+        documents: the shortest of these are used; None: class names, so that the bundle holds no documents.
     """
     if documents is not None:
         own = sorted({text for text in documents if text.strip()}, key=lambda text: (len(text), text))[:CLASSES]
@@ -68,7 +68,7 @@ def inputs(schema: Schema, max_tokens: int, documents: Sequence[str] | None) -> 
 
 
 def write(path: Path, texts: list[str], schema: Schema, model: Decide, quantized: Decide | None = None) -> None:
-    """Write `golden.jsonl` of what the graphs of a bundle say."""
+    """Write `golden.jsonl` with the answers of the graphs of a bundle."""
     answers = _answers(*model(texts, BATCH_TOKENS[False]), schema)
     others = _answers(*quantized(texts, BATCH_TOKENS[True]), schema) if quantized else None
     write_lines(
@@ -78,14 +78,19 @@ def write(path: Path, texts: list[str], schema: Schema, model: Decide, quantized
 
 
 def check(
-    path: Path, schema: Schema, rule: DecisionRule, decide: Decide, quantized: bool = False, thorough: bool = True,
+    path: Path,
+    schema: Schema,
+    rule: DecisionRule,
+    decide: Decide,
+    quantized: bool = False,
+    thorough: bool = True,
     tolerance: float | None = None,
-) -> int:  # fmt: skip
-    """Compare what a loaded bundle says with what it should; returns the number of inputs.
+) -> int:
+    """Compare the answers of a loaded bundle with the golden ones; returns the number of inputs.
 
     Args:
-        thorough: all inputs; else the short ones.
-        tolerance: largest difference of a score or a distance; None: see `TOLERANCE`.
+        thorough: whether to check all inputs, or only the short ones.
+        tolerance: largest difference of a score or a distance; None: `TOLERANCE`.
 
     Raises:
         DataError: an answer differs (all are listed), or the file cannot be read.
@@ -100,13 +105,13 @@ def check(
         scores = np.array([[one["scores"][name] for name in schema.classes] for one in expected], dtype=np.float32)
         distances = [one["out_of_scope"] for one in expected]
         found, decisions = decide([line["text"] for line in lines], BATCH_TOKENS[quantized])
-        # The decision is compared on the expected scores: the found ones may stand on the other side of an edge.
+        # Decisions are compared on the expected scores, since the found ones may cross a threshold.
         again = _answers(scores, rule.decide(scores), schema)
         for i, (one, other) in enumerate(zip(expected, again, strict=True)):
             if rule.scope is not None and distances[i] is not None:
                 other["to_person"] |= distances[i] > rule.scope.limit
             problems += [
-                f"line {i + 1}: expected {name} {one[name]}, the rule in decision.json gives {other[name]}"
+                f"line {i + 1}: expected {name} {one[name]}, but the rule in decision.json yields {other[name]}"
                 for name in ("labels", "to_person", "set")
                 if one[name] != other[name]
             ]
@@ -125,22 +130,22 @@ def check(
             if distance is None or not abs(distance - measured) <= tolerance
         ]
     if problems:
-        raise DataError(listing(f"{path}: the bundle does not answer as it did when it was exported:", problems))
+        raise DataError(listing(f"{path}: the answers of the bundle differ from those at export:", problems))
     return len(lines)
 
 
 def describe(count: int, quantized: bool) -> str:
-    """What was checked, for a person."""
+    """The result of the check, as a phrase."""
     return f"{counted(count, 'answer')} as expected, within {TOLERANCE[quantized]:g}"
 
 
 def _answers(scores: Floats, decisions: Decisions, schema: Schema) -> list[dict[str, Any]]:
-    """Ready for JSON, an answer a row."""
+    """One answer per row, ready for JSON."""
     sets, distances = decisions.sets, decisions.distances
     found: list[dict[str, Any]] = []
     for i, row in enumerate(scores):
         answer: Mapping[str, Any] = {
-            # The shortest figures that are the same number in single precision.
+            # The shortest decimals that are the same number in single precision.
             "scores": {name: float(str(score)) for name, score in zip(schema.classes, row, strict=True)},
             "labels": schema.names(np.flatnonzero(decisions.predicted[i])),
             "to_person": bool(decisions.to_person[i]),

@@ -1,15 +1,15 @@
-"""What the documents looked like that a bundle was tested on: what a service compares with what it sees.
+"""Distributions of the documents on which a bundle was tested, with which a service compares those that it serves.
 
-reference.json, shares that sum to 1 each:
+reference.json, with shares that sum to 1:
 
     {"split": "test", "documents": 3080,
      "classes": {NAME: share of all predicted classes, "": share of documents without one},
-     "other_classes": share of all classes that are not named,
+     "other_classes": share of all classes that are not listed,
      "score": {"edges": [0.61, 0.87, ...], "shares": [...]},     the highest score of a document
      "tokens": {"edges": [8, 11, ...], "shares": [...]}}         tokens of a document
 
 Bin i holds values from edges[i-1] (inclusive) to edges[i] (exclusive); the first and the last bin are open, so there is
-one share more than edges.
+one more share than edges.
 """
 
 import bisect
@@ -25,17 +25,17 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.files import read_json, write_json
 
 BINS = 10
-"""Most bins of a figure: deciles, as is usual for the index that compares them."""
+"""Maximum number of bins: deciles, as usual for the population stability index."""
 DOCUMENTS = 50
-"""Documents a bin, on average, so that chance in the reference adds no more than 1/50 to the index; fewer in all are no
-reference."""
+"""Documents per bin on average, so that chance in the reference adds at most 1/50 to the index; a split with fewer
+documents has no reference."""
 SCORE_STEP = 1e-4
-"""Edges of scores are multiples of it: the sixth decimal differs between machines."""
+"""Edges of scores are multiples of this, since the sixth decimal differs between machines."""
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares [bins] of a figure between edges [bins - 1], see the module."""
+    """Shares [bins] between edges [bins - 1], see the module."""
 
     edges: tuple[float, ...]
     shares: tuple[float, ...]
@@ -50,11 +50,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Reference:
-    """The documents of one split, as the module describes them.
+    """The distributions of one split, see the module.
 
     Attributes:
-        classes: share of each class that has a bin of its own; "" stands for documents without one.
-        other_classes: share of all others together.
+        classes: share of each class with a bin of its own; "" is for documents without a class.
+        other_classes: share of all other classes together.
     """
 
     split: str
@@ -72,17 +72,17 @@ class Reference:
 
     @classmethod
     def load(cls, path: Path) -> "Reference | None":
-        """What `save` wrote; None where there is no such file: bundles had none at first.
+        """Read `reference.json`; None if there is none, as in early bundles.
 
         Raises:
-            DataError: it is not what the module describes.
+            DataError: it is not as the module describes.
         """
         if not path.is_file():
             return None
         expected = "documents, classes, score and tokens with edges and shares"
         found = read_json(path, cls._parse, expected, "export the run again")
         problems = [
-            f"{name}: expected rising edges and one share more than edges"
+            f"{name}: expected ascending edges and one more share than edges"
             for name, bins in (("score", found.score), ("tokens", found.tokens))
             if len(bins.shares) != len(bins.edges) + 1 or list(bins.edges) != sorted(bins.edges)
         ]
@@ -117,10 +117,10 @@ def reference_of(
     scores: NDArray[np.float32],
     tokens: NDArray[np.int64],
 ) -> Reference:
-    """The reference of the documents of a split, at least `DOCUMENTS`.
+    """The reference of a split with at least `DOCUMENTS` documents.
 
     Args:
-        names: of the classes.
+        names: names of the classes.
         predicted, scores: [documents, classes].
         tokens: [documents], special tokens included.
     """
@@ -130,7 +130,7 @@ def reference_of(
     counts[""] = int((predicted.sum(axis=1) == 0).sum())
     total = sum(counts.values())
     common = sorted((name for name in counts if counts[name]), key=lambda name: -counts[name])
-    # The last bin is that of all classes that have none: the rare ones, and those that were never predicted.
+    # The last bin is for all other classes: the rare ones, and those that were never predicted.
     own = common if len(common) <= bins else common[: bins - 1]
     return Reference(
         split,
@@ -143,7 +143,7 @@ def reference_of(
 
 
 def _histogram(values: NDArray[np.float64], bins: int, step: float) -> Histogram:
-    """About equally full bins of values [documents], none of them empty; edges are multiples of `step`."""
+    """Bins with about equal numbers of values [documents], none of them empty; edges are multiples of `step`."""
     drawn = np.quantile(values, np.arange(1, bins) / bins, method="inverted_cdf")
     edges = np.unique((np.floor(drawn / step) * step).round(9))
     edges = edges[(edges > values.min()) & (edges <= values.max())]

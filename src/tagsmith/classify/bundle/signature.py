@@ -1,7 +1,7 @@
-"""Who exported a bundle: the OpenSSF model signature of all its files, its manifest among them, in `model.sig`.
+"""Signatures of bundles: `model.sig` is an OpenSSF model signature of all files, including the manifest.
 
-Signed and verified by the package `model-signing` (the extra `sign`), with an elliptic key and without a network. The
-manifest tells what has changed by accident; only a signature tells what somebody has changed who can write a manifest.
+The package `model-signing` (extra `sign`) signs and verifies with an elliptic-curve key and without a network. The
+manifest detects accidental changes; only a signature detects changes by someone who can also write a manifest.
 """
 
 import os
@@ -15,15 +15,15 @@ from tagsmith.classify.bundle.contents import SIGNATURE, hidden
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
 from tagsmith.core.files import written_beside
 
-KEYS = "expected an elliptic key (P-256, P-384 or P-521) in PEM"
+KEYS = "expected an elliptic-curve key (P-256, P-384 or P-521) in PEM"
 CHANGED = re.compile(r"Hash mismatch for \W*([^'\"\\]+)")
-"""How the package names a file, between marks and backslashes that depend on the bytes of the digests after it."""
+"""The package's message about a file; quotes and backslashes around the name depend on the digests after it."""
 PASSWORD = "TAGSMITH_KEY_PASSWORD"
-"""The variable of the environment that holds the password of a private key, where it has one."""
+"""The environment variable with the password of the private key, if it has one."""
 
 
 def signer(private_key: Path) -> Callable[[Path], None]:
-    """What signs the bundle in a folder, with a key that can be used: known before hours are spent on a bundle.
+    """A function that signs the bundle in a folder. The key is checked now, before a long export.
 
     Raises:
         SettingsError: the package is not installed, or the key or its password is wrong.
@@ -32,32 +32,32 @@ def signer(private_key: Path) -> Callable[[Path], None]:
     _require(private_key)
     from model_signing import hashing, signing
 
-    # The package takes a text and hands it to one that takes bytes.
+    # The package declares a string, but passes it on to a function that takes bytes.
     password: Any = os.environ.get(PASSWORD, "").encode() or None
     config = _with_key(
         private_key, lambda: signing.Config().use_elliptic_key_signer(private_key=private_key, password=password)
     )
 
     def sign(folder: Path) -> None:
-        """Raises: DataError, there are links in the folder."""
+        """Raises: DataError, there are symbolic links in the folder."""
         _refuse(_links(folder), folder)
         ignored = [path.relative_to(folder) for path in folder.rglob(".*")]
         config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[SIGNATURE, *ignored]))
-        with written_beside(folder / SIGNATURE) as beside:
-            config.sign(folder, beside)
+        with written_beside(folder / SIGNATURE) as temporary:
+            config.sign(folder, temporary)
 
     return sign
 
 
 def verify_signature(folder: Path, public_key: Path) -> None:
-    """Whether the owner of a key has signed the files of a bundle, its manifest among them, as they now are.
+    """Verify that the files of a bundle, including its manifest, were signed with the private key of this public key.
 
-    Files that are not signed are for `contents.check` to tell, which knows them from the manifest.
+    Files that are not signed are reported by `contents.check`, which finds them by the manifest.
 
     Raises:
         SettingsError: the package is not installed, or the key cannot be used.
         InputMissing: there is no key.
-        DataError: the bundle is not signed, or by another key, or a file has changed since, and which.
+        DataError: the bundle is not signed, or with another key, or files have changed since (they are listed).
     """
     _require(public_key)
     from model_signing import verifying
@@ -66,15 +66,17 @@ def verify_signature(folder: Path, public_key: Path) -> None:
     config.set_ignore_unsigned_files(True)
     path = folder / SIGNATURE
     if not path.is_file():
-        raise DataError(f"{folder}: is not signed (looked for {path}), and a signature is asked for.")
+        raise DataError(f"{folder}: a signature is required, but the bundle is not signed (there is no {path}).")
     _refuse([name for name in _links(folder) if not hidden(name)], folder)
     try:
         config.verify(folder, path)
-    except Exception as error:  # The package's own, protobuf's, cryptography's: whatever a file can have wrong.
-        told = str(error).strip().rstrip(".") or type(error).__name__
-        if changed := CHANGED.findall(told):
-            told = f"changed since it was signed: {', '.join(sorted(changed))}"
-        raise DataError(f"{path}: does not hold for this bundle and the key {public_key}: {told}.") from error
+    except Exception as error:  # Of the package, of protobuf, of cryptography, depending on the defect of the file.
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        if changed := CHANGED.findall(reason):
+            reason = f"changed since it was signed: {', '.join(sorted(changed))}"
+        raise DataError(
+            f"{path}: is not a valid signature of this bundle by the key {public_key}: {reason}."
+        ) from error
 
 
 def _links(folder: Path) -> list[Path]:
@@ -83,22 +85,22 @@ def _links(folder: Path) -> list[Path]:
 
 
 def _refuse(links: list[Path], folder: Path) -> None:
-    """Raises: DataError, there are some; what they lead to may be another file at any time."""
+    """Raises: DataError, there are symbolic links; their targets may change at any time."""
     if links:
-        names = [f"{name}: a link" for name in links]
-        raise DataError(listing(f"{folder}: what is signed are files; cp -rL copies what these lead to:", names))
+        names = [f"{name}: a symbolic link" for name in links]
+        raise DataError(listing(f"{folder}: expected only files; cp -rL replaces symbolic links by copies:", names))
 
 
 def _require(key: Path) -> None:
     if any(find_spec(name) is None for name in ("model_signing", "OpenSSL")):
         raise SettingsError("Signatures need the package model-signing: pip install -e '.[sign]'.")
     if not key.is_file():
-        raise InputMissing(f"{key}: there is no key here; {KEYS}.")
+        raise InputMissing(f"{key}: there is no such file; {KEYS}.")
 
 
 def _with_key(key: Path, use: Callable[[], Any]) -> Any:
     try:
         return use()
-    except Exception as error:  # There is an exception for each way in which a key can be wrong.
-        told = str(error).strip().rstrip(".") or type(error).__name__
-        raise SettingsError(f"{key}: {KEYS}, and its password, if it has one, in {PASSWORD}: {told}.") from error
+    except Exception as error:  # The package raises many types, depending on the defect of the key.
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise SettingsError(f"{key}: {KEYS}, and its password, if it has one, in {PASSWORD}: {reason}.") from error

@@ -1,7 +1,7 @@
-"""Classify a file or a folder, row by row, in bounded memory: what cannot be classified becomes a row with an error.
+"""Classify a file or a folder in bounded memory; a row that cannot be classified becomes a line with an error.
 
-Rows are read and sorted by length in chunks that are the same however often the work is interrupted, as the scores of a
-document may differ in their last digits with its company in a batch.
+Rows are read and sorted by length in chunks that do not depend on interruptions, because the last digits of the scores
+of a document may depend on the other documents in its batch.
 """
 
 import hashlib
@@ -35,19 +35,19 @@ from tagsmith.core.progress import meter
 
 log = logging.getLogger("tagsmith")
 
-LOOKED_AT = 32
-"""Rows of a whole output that are classified again."""
+VERIFIED_ROWS = 32
+"""Rows of a complete output that are classified again."""
 
-ALIKE = 1e-3
-"""Difference of two scores of one document, which may differ with its company in a batch."""
+TOLERANCE = 1e-3
+"""Allowed difference of the scores of a document, which may depend on the other documents in its batch."""
 
 SHOWN = 5
-"""Errors that are told where no row could be classified."""
+"""Errors that are shown if no row can be classified."""
 
 
 @dataclass
 class Counts:
-    """Rows written."""
+    """Numbers of written rows."""
 
     classified: int = 0
     errors: int = 0
@@ -58,54 +58,55 @@ class Counts:
 
 
 def classify_files(settings: ClassifyRun) -> Counts:
-    """Write one JSON line for each input row, in the order of the input.
+    """Write one line of JSON for each input row, in the order of the input.
 
-    A line has `row` (the number of the line on which the row ends) or `file`, the row's `id` where it has one, and
-    `label` (single-label) or `labels`, `to_person`, `set` and `out_of_scope` where the bundle knows them, and `scores`;
+    A line has `row` (the number of the line on which the row ends) or `file`, the `id` of the row if it has one, and
+    `label` (single-label) or `labels`, `to_person`, `set` and `out_of_scope` if the bundle supports them, and `scores`;
     or `error`.
 
     Raises:
-        InputMissing: no input or no bundle.
-        SettingsError: the output exists or cannot be written, or the input is of an unknown kind.
+        InputMissing: the input or the bundle is missing.
+        SettingsError: the output exists or cannot be written, or the input has an unknown format.
         TryAgainLater: the disk is full, another process writes the output, or one of several processes was killed.
-        Interrupted: SIGTERM or SIGINT has come; `resume=true` goes on.
-        DataError: the bundle is not whole, no row can be classified, or what an interrupted command has left is not
-            what it wrote or not of these rows.
+        Interrupted: SIGTERM or SIGINT was received; `resume=true` resumes.
+        DataError: the bundle is damaged, no row can be classified, or the partial output of an interrupted command was
+            changed or belongs to other rows.
     """
     source, output = Path(settings.input), Path(settings.output)
     if not source.exists():
-        raise InputMissing(f"input={source}: does not exist (looked for it from {Path.cwd()}).")
+        raise InputMissing(f"input={source}: does not exist (relative to {Path.cwd()}).")
     if not output.parent.is_dir():
         raise InputMissing(f"output={output}: the folder {output.parent} does not exist.")
     if output.is_dir() or output.resolve() == source.resolve():
-        raise SettingsError(f"output={output}: expected a file of its own, found the input or a folder.")
+        raise SettingsError(f"output={output}: expected the name of a new file, found the input or a folder.")
     if output.exists() and not settings.overwrite and not settings.resume:
-        raise SettingsError(f"output={output}: exists; overwrite=true replaces it.")
+        raise SettingsError(f"output={output}: already exists; overwrite=true replaces it.")
     threads = cores_each(settings.processes)
     classifier = Classifier.load(
-        settings.bundle, threads=threads, out_of_scope=settings.out_of_scope, providers=settings.providers,
+        settings.bundle,
+        threads=threads,
+        out_of_scope=settings.out_of_scope,
+        providers=settings.providers,
         public_key=settings.public_key,
-    )  # fmt: skip
+    )
     bundle = classifier.bundle_sha256
-    # Where others classify, the one that was loaded here has done its work: the bundle is whole.
+    # With several processes, loading it here only verified the bundle.
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
     del classifier
-    given = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
+    source_rows = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
     try:
         with Journal(output) as journal:
-            return _classify(settings, journal, bundle, work, given)
+            return _classify(settings, journal, bundle, work, source_rows)
     except KeyboardInterrupt:
-        raise Interrupted(f"the same command with output={output} resume=true goes on.") from None
+        raise Interrupted(f"to resume, run the same command with output={output} resume=true.") from None
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise TryAgainLater(
-                f"output={output}: {error.strerror}; make room, then go on with resume=true."
-            ) from error
+            raise TryAgainLater(f"output={output}: {error.strerror}; free disk space, then use resume=true.") from error
         raise SettingsError(f"output={output}: cannot be written: {error.strerror}.") from error
 
 
-def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work: Work, given: Input) -> Counts:
-    about = {
+def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work: Work, source: Input) -> Counts:
+    conditions = {
         "bundle": bundle,
         "text_field": settings.text_field,
         "delimiter": settings.delimiter,
@@ -114,68 +115,68 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
         "batch_documents": settings.batch_documents,
         "batch_tokens": settings.batch_tokens,
     }
-    counts, seen, place = Counts(), hashlib.sha256(), 0
+    counts, rows_digest, place = Counts(), hashlib.sha256(), 0
     if settings.resume and journal.interrupted:
-        journal.go_on(about)
+        journal.resume(conditions)
         counts = Counts(journal.state["classified"], journal.state["errors"])
         if journal.done:
-            journal.finish(journal.state, about)
+            journal.finish(journal.state, conditions)
             return counts
-        for row in islice(given.rows, counts.rows):
-            seen.update(_mark(row))
+        for row in islice(source.rows, counts.rows):
+            rows_digest.update(_row_bytes(row))
             place = row.place
-        if seen.hexdigest() != journal.state["rows_sha256"]:
+        if rows_digest.hexdigest() != journal.state["rows_sha256"]:
             raise DataError(
-                f"input={settings.input}: its first {counted(counts.rows, 'row')} are not those that were classified "
-                "before the interruption; overwrite=true begins anew."
+                f"input={settings.input}: the first {counted(counts.rows, 'row')} differ from those classified before "
+                "the interruption; overwrite=true starts again."
             )
     elif settings.resume and journal.path.exists():
-        return _of_these_rows(journal.path, given.rows, work)
+        return _verify_complete(journal.path, source.rows, work)
     elif journal.interrupted and not settings.overwrite:
         raise SettingsError(
-            f"output={journal.path}: an interrupted command has left a part of it; resume=true goes on with that, "
-            "overwrite=true begins anew."
+            f"output={journal.path}: there is partial output of an interrupted command; resume=true resumes from it, "
+            "overwrite=true starts again."
         )
     else:
         journal.begin()
     committed = time.monotonic()
 
     def state() -> dict[str, Any]:
-        return {**asdict(counts), "rows_sha256": seen.hexdigest()}
+        return {**asdict(counts), "rows_sha256": rows_digest.hexdigest()}
 
-    chunks = iter(lambda: list(islice(given.rows, settings.batch_documents)), [])
-    # Closed: who is interrupted while it writes does not wait for the processes either.
+    chunks = iter(lambda: list(islice(source.rows, settings.batch_documents)), [])
+    # Closed, so that an interruption during a write does not wait for the processes.
     with (
-        meter("classifying", given.places, "rows", done=place) as progress,
-        closing(in_processes(work, chunks, settings.processes)) as done,
+        meter("classifying", source.places, "rows", done=place) as progress,
+        closing(in_processes(work, chunks, settings.processes)) as results,
     ):
-        for rows, made in done:
-            journal.append(made.content)
-            counts.classified += made.classified
-            counts.errors += made.errors
+        for rows, result in results:
+            journal.append(result.content)
+            counts.classified += result.classified
+            counts.errors += result.errors
             for row in rows:
-                seen.update(_mark(row))
-            # A chunk that is not full is the last one, unless the input grows: then it would be cut elsewhere.
+                rows_digest.update(_row_bytes(row))
+            # Not after an incomplete chunk, which is the last one: if the input grows, its boundary would change.
             if time.monotonic() - committed >= settings.checkpoint_seconds and len(rows) == settings.batch_documents:
-                journal.commit(state(), about)
+                journal.commit(state(), conditions)
                 committed = time.monotonic()
             progress.advance(rows[-1].place - place)
             place = rows[-1].place
     if not counts.rows:
         journal.discard()
-        raise DataError(f"input={settings.input}: holds no row.")
+        raise DataError(f"input={settings.input}: there are no rows.")
     if not counts.classified:
-        found = _first_errors(journal)
+        errors = _first_errors(journal)
         journal.discard()
         raise DataError(
-            listing(f"input={settings.input}: none of {counted(counts.rows, 'row')} can be classified.", found)
+            listing(f"input={settings.input}: none of {counted(counts.rows, 'row')} can be classified.", errors)
         )
-    journal.finish(state(), about)
+    journal.finish(state(), conditions)
     return counts
 
 
-def _mark(row: Row) -> bytes:
-    """What tells a row from another one in its place."""
+def _row_bytes(row: Row) -> bytes:
+    """The content of a row, for a digest of all rows."""
     return json.dumps([row.key, row.text, row.error], default=str).encode() + b"\n"
 
 
@@ -184,42 +185,46 @@ def _first_errors(journal: Journal) -> list[str]:
     return [f"{line.get('file') or 'row ' + str(line.get('row'))}: {line['error']}" for line in lines]
 
 
-def _of_these_rows(output: Path, rows: Iterator[Row], work: Work) -> Counts:
-    """Count a whole output, which a command left that ended well.
+def _verify_complete(output: Path, rows: Iterator[Row], work: Work) -> Counts:
+    """Count the rows of the complete output of an earlier command.
 
     Raises:
-        SettingsError: it has not a line for each of these rows, or its first lines do not say what would be said now.
+        SettingsError: the lines do not match the rows, or the predictions of the first rows differ from those now.
     """
     counts, first = Counts(), list[tuple[Row, dict[str, Any]]]()
     with output.open(encoding="utf-8") as file:
         for line, row in zip_longest(file, rows):
             found = _parsed(line) if line is not None else {}
-            told = None if row is None else {**row.key, "error": row.error} if row.error is not None else row.key
-            key = json.loads(json.dumps(told, default=str))
-            # Of a row that was classified, its key and no error; of another one, the error that it has now.
+            fields = None if row is None else {**row.key, "error": row.error} if row.error is not None else row.key
+            key = json.loads(json.dumps(fields, default=str))
+            # A row that can be classified must have its key and no error, any other row its error.
             if (
                 key is None
                 or any(found.get(name) != key[name] for name in key)
                 or ("error" in found) > ("error" in key)
             ):
                 raise SettingsError(
-                    f"resume=true: output={output} exists, and is not of this input; overwrite=true replaces it."
+                    f"resume=true: output={output} exists and belongs to another input; overwrite=true replaces it."
                 )
             counts.errors += "error" in found
             counts.classified += "error" not in found
-            if row is not None and "error" not in found and len(first) < LOOKED_AT:
+            if row is not None and "error" not in found and len(first) < VERIFIED_ROWS:
                 first.append((row, found))
     classifier = work.classifier if isinstance(work.classifier, Classifier) else pickle.loads(work.classifier)
     now = lines(classifier, [row for row, _ in first], work.batch_tokens).content.splitlines()
     for (row, found), line in zip(first, map(json.loads, now), strict=True):
-        was, said = found.get("scores", {}), line["scores"]
-        if found.keys() != line.keys() or was.keys() != said.keys() or any(abs(was[c] - said[c]) > ALIKE for c in said):
+        old, new = found.get("scores", {}), line["scores"]
+        if (
+            found.keys() != line.keys()
+            or old.keys() != new.keys()
+            or any(abs(old[c] - new[c]) > TOLERANCE for c in new)
+        ):
             where = ", ".join(f"{name} {value}" for name, value in row.key.items())
             raise SettingsError(
-                f"resume=true: output={output} exists, and says other things of {where} than this bundle with these "
-                "settings; overwrite=true replaces it."
+                f"resume=true: output={output} exists, but this bundle with these settings predicts something else for "
+                f"{where}; overwrite=true replaces it."
             )
-    log.warning(f"output={output} was whole before: nothing is classified")
+    log.warning(f"output={output} is already complete; nothing was classified")
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Untagged documents, from a file or a folder, one after the other: with what tells them apart, or what is wrong."""
+"""Untagged documents from a file or a folder, as a stream of rows with a key and a text or an error."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ KINDS = "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One input: what tells it apart (its row, its id, its file name) and its text, or what is wrong with it.
+    """One input: its key (row number, id, file name), and its text or an error.
 
-    `place` counts the lines, rows or files up to this one; `group` is the field of that name, where there is one.
+    `place` counts the lines, rows or files up to this one; `group` is the field of that name, if there is one.
     """
 
     place: int
@@ -27,24 +27,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Input:
-    """Rows in their order, and the place of the last one, where that is cheap to know (about, with empty lines)."""
+    """Rows in order, and the place of the last one (empty lines make it approximate)."""
 
     rows: Iterator[Row]
     places: int
 
 
 def open_input(source: Path, text_field: str, delimiter: str | None, encoding: str, setting: str = "input") -> Input:
-    """The rows of a file or of a folder; `setting` is the name under which a person gave it.
+    """The rows of a file or of a folder; `setting` is the name of the setting, for errors.
 
     Raises:
-        SettingsError: it is of an unknown kind, or pyarrow is missing.
-        DataError: it has no column of this name, holds no file, or is no Parquet.
+        SettingsError: the format is unknown, or pyarrow is not installed.
+        DataError: the text column is missing, there are no files, or the file is not valid Parquet.
     """
     kind = source.suffix.lower()
     if source.is_dir():
         paths = sorted(source.rglob("*.txt"))
         if not paths:
-            raise DataError(f"{setting}={source}: holds no .txt file.")
+            raise DataError(f"{setting}={source}: there are no .txt files.")
         return Input(_text_files(source, paths, encoding), len(paths))
     if kind == ".parquet":
         return _parquet(source, text_field, setting)
@@ -61,7 +61,7 @@ def open_input(source: Path, text_field: str, delimiter: str | None, encoding: s
 
 
 def _lines(path: Path) -> int:
-    """Lines of a file, in a fraction of the time that reading its rows takes."""
+    """The number of lines of a file; counting is much faster than reading rows."""
     count, last = 0, b"\n"
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -103,9 +103,9 @@ def _parquet(path: Path, text_field: str, setting: str) -> Input:
         import pyarrow as pa
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise SettingsError(f"{setting}={path}: Parquet needs pyarrow; pip install -e '.[parquet]'") from error
+        raise SettingsError(f"{setting}={path}: Parquet needs pyarrow: pip install -e '.[parquet]'") from error
     try:
-        # Pages are read as they are needed: a row group may be larger than the memory.
+        # Without buffering whole row groups, which may be larger than the memory.
         file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
@@ -130,7 +130,7 @@ def _parquet(path: Path, text_field: str, setting: str) -> Input:
 
 
 def _values(column: Any) -> list[Any]:
-    """The values of a column; strings that are not in UTF-8 keep their bytes as lone surrogates."""
+    """The values of a column; in strings that are not UTF-8, invalid bytes become lone surrogates."""
     import pyarrow as pa
 
     try:

@@ -1,9 +1,9 @@
-"""A file that takes hours to write: appended to beside its name, gone on with after a kill, and whole when it has it.
+"""A file that takes hours to write: written under a temporary name, resumable after a kill, renamed when complete.
 
-.NAME.partial        what is written so far
-.NAME.partial.json   how much of that is certain, its SHA-256, and where the work stands; renamed into place each time
+.NAME.partial        the content so far
+.NAME.partial.json   the committed size, its SHA-256 and the state of the work; replaced atomically
 
-What a kill leaves beyond the certain part is cut off, and the work that it came from is done again.
+After a kill, content beyond the committed size is truncated, and the work for it is repeated.
 """
 
 import glob
@@ -20,11 +20,11 @@ from tagsmith.core.files import read_json, sync, write_json
 
 
 class Journal:
-    """Bytes on the way to the file `path`; used as a context manager, it is held by one process at a time.
+    """The journal of the file `path`; as a context manager, it is locked by one process at a time.
 
     Attributes:
-        state: what the last `commit` said of the work; {}: nothing is certain yet.
-        done: the work is done, and all that is left to do is `finish`.
+        state: the state of the work at the last `commit`; {}: nothing is committed yet.
+        done: the work is complete; only `finish` remains.
     """
 
     def __init__(self, path: Path):
@@ -38,15 +38,15 @@ class Journal:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> "Journal":
-        """Raises: TryAgainLater, another process writes this file; OSError, no file can be made there."""
+        """Raises: TryAgainLater, another process writes this file; OSError, the folder is not writable."""
         try:
             self._lock.acquire()
         except Timeout:
-            # A folder in which no file can be made looks the same to the lock; this tells the two apart.
+            # The lock reports a folder that is not writable in the same way; this raises OSError there.
             Path(self._lock.lock_file).open("ab").close()
-            raise TryAgainLater(f"output={self.path}: another process is writing it.") from None
-        for left in self.path.parent.glob(f".{glob.escape(self.progress.name)}.*.tmp"):
-            left.unlink()
+            raise TryAgainLater(f"output={self.path}: locked by another process that is writing it.") from None
+        for leftover in self.path.parent.glob(f".{glob.escape(self.progress.name)}.*.tmp"):
+            leftover.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,32 +59,36 @@ class Journal:
 
     @property
     def interrupted(self) -> bool:
-        """Whether an earlier process has left something certain."""
+        """Whether an interrupted process has left committed content."""
         return self.progress.exists()
 
     def begin(self) -> None:
-        """Write from the beginning; what was left goes."""
+        """Start from scratch; partial output is removed."""
         self.discard()
         self._file = self.partial.open("wb")
 
-    def go_on(self, about: dict[str, Any]) -> None:
-        """Cut off what is not certain, and write on from there.
+    def resume(self, conditions: dict[str, Any]) -> None:
+        """Truncate content that is not committed, and append from there.
 
         Args:
-            about: what the bytes depend on; it must be what the first `commit` was given.
+            conditions: what the content depends on; it must equal that of the first `commit`.
 
         Raises:
-            SettingsError: it is not.
-            DataError: the certain part is not what was written.
+            SettingsError: it differs.
+            DataError: the committed content was changed.
         """
-        again = "overwrite=true begins anew"
+        again = "overwrite=true starts again"
         names = ("bytes", "sha256", "about", "state", "done")
         size, sha256, before, self.state, self.done = read_json(
             self.progress, lambda content: [content[name] for name in names], "the progress of a command", again
         )
-        if different := [name for name in sorted(before.keys() | about.keys()) if before.get(name) != about.get(name)]:
-            found = ", ".join(f"{name}={about.get(name)} (was {before.get(name)})" for name in different)
-            raise SettingsError(f"resume=true: expected what the interrupted command had, found {found}; {again}.")
+        if different := [
+            name for name in sorted(before.keys() | conditions.keys()) if before.get(name) != conditions.get(name)
+        ]:
+            found = ", ".join(f"{name}={conditions.get(name)} (was {before.get(name)})" for name in different)
+            raise SettingsError(
+                f"resume=true: expected the settings of the interrupted command, found {found}; {again}."
+            )
         # The kill may have come after the last rename.
         whole = self.path if self.done and not self.partial.exists() else self.partial
         left = size
@@ -94,38 +98,38 @@ class Journal:
                     self._digest.update(chunk)
                     left -= len(chunk)
         if left or self._digest.hexdigest() != sha256:
-            raise DataError(f"{whole}: is not what was written before the interruption; {again}.")
+            raise DataError(f"{whole}: was changed after the interruption; {again}.")
         if whole is self.partial:
             os.truncate(self.partial, size)
             self._file = self.partial.open("ab")
 
     def append(self, content: bytes) -> None:
-        """Write on; certain only by the next `commit`."""
-        assert self._file is not None, "begin or go_on comes first"
+        """Append content; it is durable after the next `commit`."""
+        assert self._file is not None, "call begin or resume first"
         self._file.write(content)
         self._digest.update(content)
 
     def head(self, count: int) -> list[str]:
-        """The first lines, at most so many."""
+        """The first lines, at most `count`."""
         if self._file is not None:
             self._file.flush()
         with self.partial.open(encoding="utf-8") as file:
             return list(islice(file, count))
 
-    def commit(self, state: dict[str, Any], about: dict[str, Any], done: bool = False) -> None:
-        """Make certain what was appended, and where the work stands (ready for JSON)."""
-        assert self._file is not None, "begin or go_on comes first"
+    def commit(self, state: dict[str, Any], conditions: dict[str, Any], done: bool = False) -> None:
+        """Make the appended content durable, with the state of the work (ready for JSON)."""
+        assert self._file is not None, "call begin or resume first"
         self.state = state
         self._file.flush()
         os.fsync(self._file.fileno())
         size, sha256 = self._file.tell(), self._digest.hexdigest()
-        content = {"bytes": size, "sha256": sha256, "done": done, "about": about, "state": state}
+        content = {"bytes": size, "sha256": sha256, "done": done, "about": conditions, "state": state}
         write_json(self.progress, content)
 
-    def finish(self, state: dict[str, Any], about: dict[str, Any]) -> None:
-        """Give the file its name; nothing is left beside it."""
+    def finish(self, state: dict[str, Any], conditions: dict[str, Any]) -> None:
+        """Rename the file to its final name, and remove everything else."""
         if self._file is not None:
-            self.commit(state, about, done=True)
+            self.commit(state, conditions, done=True)
             self._file.close()
             self._file = None
             self.partial.replace(self.path)
@@ -133,10 +137,10 @@ class Journal:
         self.progress.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Remove all that is not the file itself."""
+        """Remove the partial output."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        # The certain part first: without it, the rest is nothing to go on with.
+        # The state first, since the rest cannot be resumed without it.
         self.progress.unlink(missing_ok=True)
         self.partial.unlink(missing_ok=True)

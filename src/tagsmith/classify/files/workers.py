@@ -1,4 +1,4 @@
-"""Rows to lines of output, chunk by chunk and in their order, in this process or in several."""
+"""Classify chunks of rows, in order, in this process or in several; the results are lines of JSON."""
 
 import json
 import multiprocessing
@@ -21,13 +21,13 @@ from tagsmith.core.cores import cores
 from tagsmith.core.errors import TryAgainLater
 from tagsmith.core.signals import leave_with_parent
 
-AHEAD = 2
-"""Chunks that wait beside those that are worked on, so that no process waits for rows."""
+WAITING_CHUNKS = 2
+"""Chunks that are queued in addition to those in progress, so that no process waits for rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What came of a chunk: its rows as lines of JSON in UTF-8, counted."""
+    """The result of a chunk: its rows as lines of JSON in UTF-8, and counts."""
 
     content: bytes
     classified: int
@@ -36,14 +36,14 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a chunk goes through: a Classifier, pickled where others load it, and `batch_tokens` of `decide`."""
+    """How to classify a chunk: the Classifier, pickled if other processes load it, and `batch_tokens` for `decide`."""
 
     classifier: Classifier | bytes
     batch_tokens: int | None
 
 
 def lines(classifier: Classifier, rows: list[Row], batch_tokens: int | None) -> Lines:
-    """A line a row: its key with the decision and the scores, or with what is wrong with it."""
+    """A line for each row: its key with the prediction and the scores, or with its error."""
     good = [i for i, row in enumerate(rows) if row.error is None]
     scores, decisions = classifier.decide([rows[i].text for i in good], batch_tokens)
     predictions = classifier.predictions(scores, decisions)
@@ -51,14 +51,14 @@ def lines(classifier: Classifier, rows: list[Row], batch_tokens: int | None) -> 
     names = classifier.classes
     rounded = np.round(scores.astype(np.float64), 6).tolist()
     for i, prediction, values in zip(good, predictions, rounded, strict=True):
-        found[i] = {**rows[i].key, **_decided(prediction), "scores": dict(zip(names, values, strict=True))}
-    # A key may hold what Parquet has and JSON has not, such as a date, or half of a surrogate pair.
+        found[i] = {**rows[i].key, **_fields(prediction), "scores": dict(zip(names, values, strict=True))}
+    # A key from Parquet may hold values that JSON lacks, such as dates, or a lone surrogate.
     text = "".join(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in found)
     return Lines(text.encode("utf-8", "backslashreplace"), len(good), len(rows) - len(good))
 
 
-def _decided(prediction: Prediction) -> dict[str, Any]:
-    """What a line says of a prediction; nothing of what the bundle does not know."""
+def _fields(prediction: Prediction) -> dict[str, Any]:
+    """The fields of a prediction, without those that the bundle does not support."""
     single = prediction.label is not None
     line: dict[str, Any] = {"label": prediction.label} if single else {"labels": list(prediction.labels)}
     line["to_person"] = prediction.to_person
@@ -72,7 +72,7 @@ def _decided(prediction: Prediction) -> dict[str, Any]:
 def in_processes(
     work: Work, chunks: Iterable[list[Row]], processes: int
 ) -> Generator[tuple[list[Row], Lines], None, None]:
-    """Each chunk with its lines, in the order of the chunks; few of them are in memory.
+    """Each chunk with its lines, in order; only a few chunks are in memory.
 
     Raises:
         TryAgainLater: a process was killed.
@@ -81,7 +81,7 @@ def in_processes(
         for chunk in chunks:
             yield chunk, lines(work.classifier, chunk, work.batch_tokens)
         return
-    # Not forked: threads of onnxruntime and of the tokenizer do not live through that.
+    # Not forked: the threads of onnxruntime and of the tokenizer do not survive a fork.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(processes, context, _start, (work.classifier, cores_each(processes)))
@@ -89,7 +89,7 @@ def in_processes(
     try:
         for chunk in chunks:
             waiting.append((chunk, pool.submit(_lines, chunk, work.batch_tokens)))
-            if len(waiting) >= processes + AHEAD:
+            if len(waiting) >= processes + WAITING_CHUNKS:
                 rows, future = waiting.popleft()
                 yield rows, future.result()
         while waiting:
@@ -97,19 +97,19 @@ def in_processes(
             yield rows, future.result()
     except BrokenProcessPool as error:
         raise TryAgainLater(
-            "a process was killed, most likely for want of memory; resume=true goes on, with fewer processes= where "
-            "there is no more memory."
+            "a process was killed, most likely because the memory ran out; resume with resume=true, and fewer "
+            "processes= if memory is short."
         ) from error
     finally:
-        if waiting:  # Who was interrupted does not wait for chunks that nobody will write, as Python would at its end.
+        if waiting:  # After an interruption, do not wait for chunks that will never be written, as Python does at exit.
             for process in set(multiprocessing.active_children()) - others:
                 process.kill()
-        # Waited for: an interpreter that ends before the pool may stop the thread that tells the processes so.
+        # Wait for the pool: at interpreter exit, the thread that stops the processes may end first.
         pool.shutdown(cancel_futures=True)
 
 
 def cores_each(processes: int) -> int:
-    """Cores of this process for each of so many."""
+    """Cores of this process for each of several worker processes."""
     return max(1, cores() // processes)
 
 
@@ -117,16 +117,16 @@ _classifier: Classifier | None = None
 
 
 def _start(classifier: bytes, threads: int) -> None:
-    """Make a process ready."""
+    """Initialise a worker process."""
     global _classifier
     _classifier = pickle.loads(classifier)
-    # The tokenizer takes all cores otherwise, in every process; it reads this at its first text.
+    # Otherwise the tokenizer of every process uses all cores. It reads this at its first text.
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
-    # Ctrl-C reaches all processes of a terminal; the first one tells the others.
+    # Ctrl-C reaches all processes of a terminal; the parent stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_with_parent()
 
 
 def _lines(rows: list[Row], batch_tokens: int | None) -> Lines:
-    assert _classifier is not None, "_start comes first"
+    assert _classifier is not None, "_start runs first"
     return lines(_classifier, rows, batch_tokens)
