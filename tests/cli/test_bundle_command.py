@@ -6,8 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Script
 from tests.conftest import make_documents, write_jsonl
+
+pytestmark = pytest.mark.slow
 
 BARE = """
 import runpy, sys

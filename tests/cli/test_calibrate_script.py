@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Script
 from tests.conftest import make_documents, write_jsonl
+
+pytestmark = pytest.mark.slow
 
 
 def test_from_training_to_decisions(script: Script, tiny: Callable[..., list[str]], tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import pytest
 from tests.cli.conftest import ROOT, Script
 from tests.conftest import make_documents
 
+pytestmark = pytest.mark.slow
+
 BUNDLE = f"bundle={ROOT / 'tests' / 'fixtures' / 'format_1' / 'single'}"
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.cli.conftest import ROOT
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
           "--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1",
           "--main_process_port=0"]  # fmt: skip

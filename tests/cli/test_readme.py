@@ -13,6 +13,8 @@ from datasets import ClassLabel, Dataset, Features, Value
 from tests.cli.conftest import ROOT, Script
 from tests.conftest import make_documents, make_encoder, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL = [README, *(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("[!.]*/**/README.md")))]
 COMMANDS = [command for text in ALL for command in re.findall(r"^python scripts/(.+)$", text, flags=re.MULTILINE)]

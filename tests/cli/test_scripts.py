@@ -15,6 +15,8 @@ from tests.cli.conftest import ROOT, Script
 from tests.conftest import make_documents, write_jsonl
 from tests.made_runs import make_run
 
+pytestmark = pytest.mark.slow
+
 Tiny = Callable[..., list[str]]
 
 

@@ -18,6 +18,8 @@ import requests
 from tests.bundles import make_bundle
 from tests.cli.conftest import ROOT, Script
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

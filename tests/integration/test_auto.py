@@ -19,6 +19,8 @@ from tagsmith.train import auto
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 
 

@@ -18,6 +18,8 @@ from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 BUNDLE = Path(__file__).parents[1] / "fixtures" / "format_1" / "single"
 
 

@@ -10,6 +10,8 @@ from tagsmith.config.settings import BenchTrainRun, EvaluateSettings, JsonlSetti
 from tagsmith.core.errors import SettingsError
 from tests.conftest import TOPICS, make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

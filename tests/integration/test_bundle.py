@@ -31,6 +31,8 @@ from tagsmith.model.score import score
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 ALL = ExportSettings(formats=["onnx", "transformers"], quantize=True, golden=GoldenFrom.documents)
 
 

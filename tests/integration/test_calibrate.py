@@ -33,6 +33,8 @@ from tagsmith.train.calibration.calibrate_run import calibrate_run
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 
 LEARNS = {"epochs": 4, "learning_rate": 2e-3}

@@ -20,6 +20,8 @@ from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
 from tests.integration.conftest import settings_in
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 Made = tuple[RunFolder, dict[str, Any], Path]
 

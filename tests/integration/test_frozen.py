@@ -57,6 +57,7 @@ def test_the_two_parts_make_what_the_whole_makes(kind: str, pooling: Pooling, tm
     assert (expected - found).abs().max() < 1e-2
 
 
+@pytest.mark.slow
 def test_kept_and_computed_states_give_the_same_weights(
     settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -82,6 +83,7 @@ def test_frozen_layers_stay_as_they_are(settings: Make, single_label_file: Path,
     assert all(name.startswith("encoder.encoder.layer.1.") for name in changed)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_with_frozen_layers_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_planted_wrong_tags_stand_first(settings: Settings, tmp_path: Path, multi_label: bool) -> None:
     run, turned = trained(settings, tmp_path, multi_label, wrong=0.1)
@@ -92,6 +93,7 @@ def test_stored_scores_of_fine_tuned_models_count_if_they_match_the_tags(setting
     assert improve(run)["suspected_tags.jsonl"] == before
 
 
+@pytest.mark.slow
 def test_the_queue_for_a_pool(settings: Settings, tmp_path: Path) -> None:
     run, _ = trained(settings, tmp_path, False, wrong=0.0)
     known = load_documents(run.data)["train"]
@@ -122,6 +124,7 @@ def test_the_queue_for_a_pool(settings: Settings, tmp_path: Path) -> None:
     assert few["suggested_tags.jsonl"] == []
 
 
+@pytest.mark.slow
 def test_the_calibrated_model_scores_the_pool_where_there_is_a_decision(settings: Settings, tmp_path: Path) -> None:
     run, _ = trained(settings, tmp_path, True, wrong=0.0)
     path = write_jsonl(tmp_path / "pool.jsonl", make_documents(30, True, seed=7))

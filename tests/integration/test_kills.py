@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tagsmith.bench.kills import check_kills
 from tagsmith.config.settings import CheckKills, TrainRun
+
+pytestmark = pytest.mark.slow
 
 Make = Callable[..., TrainRun]
 

@@ -238,6 +238,7 @@ def largest_difference(a: RunFolder, b: RunFolder) -> float:
     return max((first[name] - second[name]).abs().max().item() for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("about", [{}, {"frozen_layers": 1}, {"compile": True}], ids=["plain", "frozen", "compiled"])
 def test_training_on_packed_windows_ends_where_training_on_padded_ones_does(
     about: dict[str, Any], settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
@@ -268,6 +269,7 @@ def test_training_on_packed_windows_ends_where_training_on_padded_ones_does(
     assert "log_loss" in " ".join(lines[1][-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PACKED)
 def test_one_compilation_serves_rows_of_any_length(kind: str, tmp_path: Path) -> None:
     trained, encoded = classifier(tmp_path, kind, Pooling.mean)

@@ -22,6 +22,8 @@ from tests.conftest import make_encoder
 from tests.integration.test_train import same_weights
 from tests.unit.test_checkpoint import files_no_longer_than
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 STEPS = {"epochs": 4, "checkpoint_every": 4, "validate_every": 5, "log_every": 3}
 

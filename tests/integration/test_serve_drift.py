@@ -15,6 +15,8 @@ from tagsmith.train.train_run import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
 from tests.serving import Served, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def bundle(settings: Callable[..., TrainRun], tmp_path: Path) -> Path:

@@ -10,6 +10,8 @@ from tests.bundles import make_bundle
 from tests.integration.hostile import hostile
 from tests.serving import KEY, Served, serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:

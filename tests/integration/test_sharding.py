@@ -16,6 +16,8 @@ from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.train.train_run import train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",

@@ -228,6 +228,7 @@ def test_the_command_line(bundle: Path, keys: tuple[Path, Path], capsys: pytest.
     assert main(["verify", str(bundle), "--key"]) == 64
 
 
+@pytest.mark.slow
 def test_other_tools_agree(bundle: Path, keys: tuple[Path, Path]) -> None:
     """The command line of model-signing verifies what was signed here, and the other way round."""
 
@@ -252,6 +253,7 @@ def test_without_the_package(bundle: Path, keys: tuple[Path, Path], monkeypatch:
     Classifier.load(bundle)
 
 
+@pytest.mark.slow
 def test_export_signs(
     settings: Callable[..., TrainRun], single_label_file: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:

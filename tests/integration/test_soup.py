@@ -20,6 +20,8 @@ from tests.conftest import make_documents, write_jsonl
 from tests.integration.test_saving import Killed, figures, kill
 from tests.integration.test_train import same_weights
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 
 

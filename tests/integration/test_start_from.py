@@ -24,6 +24,8 @@ from tagsmith.train.earlier import head_rows, rows_of
 from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 
 

@@ -17,6 +17,8 @@ from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.train import loop
 from tagsmith.train.train_run import train
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 
 

@@ -25,6 +25,8 @@ from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.integration.test_saving import call_at_step
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 
 needs_mlflow = pytest.mark.skipif(

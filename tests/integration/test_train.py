@@ -53,6 +53,7 @@ def test_a_run_holds_what_it_promises(settings: Make, single_label_file: Path) -
     assert recorded["versions"]["torch"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_what_a_random_encoder_does_not_know(settings: Make, tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "many.jsonl", make_documents(600, multi_label=False))
     _, probed = train(settings(data, "probe", recipe=Recipe.probe))
@@ -61,6 +62,7 @@ def test_fine_tuning_learns_what_a_random_encoder_does_not_know(settings: Make, 
     assert tuned["accuracy"] >= 0.9
 
 
+@pytest.mark.slow
 def test_multi_label_documents_may_have_no_class(settings: Make, multi_label_file: Path) -> None:
     run, evaluation = train(settings(multi_label_file, epochs=12))
     lines = [json.loads(line) for line in run.predictions.read_text().splitlines()]
@@ -69,6 +71,7 @@ def test_multi_label_documents_may_have_no_class(settings: Make, multi_label_fil
     assert evaluation["micro"]["f1"] > 0.6
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(settings: Make, single_label_file: Path) -> None:
     first, _ = train(settings(single_label_file, "first"))
     second, _ = train(settings(single_label_file, "second"))
@@ -81,6 +84,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("saves", "max_steps"), [(1, None), (3, None), (1, 8), (2, 8)])
 def test_stopped_and_resumed_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, saves: int, max_steps: int | None
@@ -133,6 +137,7 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Make, single_
         train(settings(single_label_file, recipe=Recipe.probe, seed=7, resume=True))
 
 
+@pytest.mark.slow
 def test_a_run_made_before_there_was_a_setting_goes_on_with_its_default(
     settings: Make, single_label_file: Path
 ) -> None:
@@ -185,6 +190,7 @@ def test_a_run_that_another_process_trains_is_left_alone(
         train(settings(single_label_file))
 
 
+@pytest.mark.slow
 def test_training_ends_after_max_steps_and_its_rates_with_it(settings: Make, single_label_file: Path) -> None:
     run, _ = train(settings(single_label_file, epochs=50, max_steps=7, probe_documents=30))
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
@@ -199,6 +205,7 @@ def test_training_ends_after_max_steps_and_its_rates_with_it(settings: Make, sin
     assert same_weights(whole, unbounded)
 
 
+@pytest.mark.slow
 def test_a_second_run_finds_its_tokens(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -216,6 +223,7 @@ def test_early_stopping_needs_a_validation_split(settings: Make, single_label_fi
         train(settings(single_label_file, validation_share=0.0, early_stopping_patience=1))
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_weights(settings: Make, single_label_file: Path) -> None:
     # At such a rate the first validations are the best ones, and training ends long before its 50 epochs.
     run, _ = train(settings(single_label_file, epochs=50, learning_rate=0.05, early_stopping_patience=2))
@@ -227,6 +235,7 @@ def test_early_stopping_keeps_the_best_weights(settings: Make, single_label_file
     assert evaluation["macro"]["f1"] == pytest.approx(max(validated))
 
 
+@pytest.mark.slow
 def test_gradient_accumulation_does_not_change_the_result(settings: Make, single_label_file: Path) -> None:
     about = {"hidden_dropout": 0.0, "mixed_precision": Precision.fp32}
     whole, _ = train(settings(single_label_file, "whole", **about))
@@ -235,6 +244,7 @@ def test_gradient_accumulation_does_not_change_the_result(settings: Make, single
     assert max((first[name] - second[name]).abs().max().item() for name in first) < 1e-4
 
 
+@pytest.mark.slow
 def test_embeddings_stay_as_they_are_unless_told(settings: Make, single_label_file: Path, encoder: Path) -> None:
     name = "embeddings.word_embeddings.weight"
     before = load_file(encoder / "model.safetensors")[name]
@@ -272,6 +282,7 @@ def test_skipped_rows_are_written_to_the_run(settings: Make, single_label_file: 
     assert sorted(line["row"] for line in rejected) == [151, 152]
 
 
+@pytest.mark.slow
 def test_the_test_documents_of_an_earlier_run_are_used_again(
     settings: Make, single_label_file: Path, tmp_path: Path
 ) -> None:
@@ -333,6 +344,7 @@ def test_a_class_name_is_no_markup(settings: Make, tmp_path: Path) -> None:
     assert "[/animals]" in console.export_text()
 
 
+@pytest.mark.slow
 def test_trainings_of_one_process_have_a_precision_of_their_own(settings: Make, single_label_file: Path) -> None:
     short = {"epochs": 1, "validation_share": 0.0}
     first, _ = train(settings(single_label_file, "first", mixed_precision=Precision.fp32, **short))
@@ -342,6 +354,7 @@ def test_trainings_of_one_process_have_a_precision_of_their_own(settings: Make, 
     assert not same_weights(first, other)
 
 
+@pytest.mark.slow
 def test_what_was_trained_in_bf16_is_evaluated_in_fp32_by_the_same_process(
     settings: Make, single_label_file: Path
 ) -> None:

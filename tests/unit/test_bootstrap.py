@@ -97,6 +97,7 @@ def test_of_few_documents_a_class_percentiles_miss_the_macro_f1_and_the_correcti
     assert plain / runs < 0.95 - 3 * (0.95 * 0.05 / runs) ** 0.5
 
 
+@pytest.mark.slow
 def test_differences_of_few_documents_a_class_need_no_correction() -> None:
     runs, covered = 120, 0
     for seed in range(runs):
@@ -110,6 +111,7 @@ def test_differences_of_few_documents_a_class_need_no_correction() -> None:
     assert covered / runs >= 0.95 - 3 * (0.95 * 0.05 / runs) ** 0.5
 
 
+@pytest.mark.slow
 def test_a_smaller_draw_covers_the_difference_on_other_documents_and_a_whole_one_does_not() -> None:
     random = np.random.default_rng(0)
 

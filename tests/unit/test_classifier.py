@@ -75,6 +75,7 @@ def test_a_stream_refuses_other_types(classifier: Classifier) -> None:
         classifier.classify_stream(["a cat"], window=0)
 
 
+@pytest.mark.slow
 def test_threads_share_a_classifier(classifier: Classifier) -> None:
     parts = [texts(20, seed) for seed in range(24)]
     expected = [classifier.predict_proba(part) for part in parts]

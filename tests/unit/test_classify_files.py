@@ -117,6 +117,7 @@ def test_the_output_of_another_input_is_not_taken_for_its_own(
         classify_files(replace(settings, input=str(tmp_path / "other.jsonl"), resume=True))
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_changes_nothing(settings: ClassifyRun, tmp_path: Path) -> None:
     classify_files(settings)
     classify_files(replace(settings, output=str(tmp_path / "two.jsonl"), processes=2))

@@ -142,6 +142,7 @@ def few_exchanges() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_true_difference_as_often_as_it_says(few_exchanges: None) -> None:
     held = np.zeros(2)
     for seed in range(200):
@@ -152,6 +153,7 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says(few_exchange
     assert (held <= 198).all()
 
 
+@pytest.mark.slow
 def test_of_equal_runs_one_in_twenty_is_called_better(few_exchanges: None) -> None:
     chances = [compare_answers(*simulated(120, (0.8, 0.8), seed), 100, seed).overall.chance for seed in range(300)]
     for figure in (MACRO, ACCURACY):
@@ -410,6 +412,7 @@ def test_changes_that_do_not_lead_to_the_second_run(tmp_path: Path) -> None:
         pair(first, second, changes=SchemaChanges({"b": "c"}))
 
 
+@pytest.mark.slow
 def test_where_comparisons_go(tmp_path: Path) -> None:
     lines = {"x": FIRST, "y": SECOND, "z": FIRST}
     runs = [str(write_run(tmp_path / name, lines[name]).path) for name in lines]

@@ -1,4 +1,5 @@
 import errno
+import functools
 import os
 import subprocess
 import sys
@@ -27,8 +28,11 @@ SOURCES = {
 }
 
 
+register_once = functools.cache(register)
+
+
 def composed(stage: str, *overrides: str) -> DictConfig:
-    register()
+    register_once()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return compose(stage, [*overrides, *(["name=x"] if stage == "train" else [])])
 
@@ -185,6 +189,7 @@ def test_a_place_that_cannot_be_written_is_no_bug(
     assert "Traceback" not in told
 
 
+@pytest.mark.slow
 def test_another_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def stage(_: object) -> None:
         raise OSError(errno.EBADF, "Bad file descriptor")
@@ -196,6 +201,7 @@ def test_another_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, caps
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_package_of_an_extra_that_is_missing_is_no_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

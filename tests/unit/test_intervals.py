@@ -54,6 +54,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert all(low < overall(truth, predicted)[name] < high for name, (low, high) in first.items())
 
 
+@pytest.mark.slow
 def test_class_intervals_cover_as_often_as_they_claim() -> None:
     random = np.random.default_rng(0)
     for share in (0.5, 0.8, 0.95):

@@ -54,6 +54,7 @@ def run(path: Path, operation: int) -> int | None:
     return process.exitcode
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
 def test_a_kill_before_any_operation_loses_nothing(tmp_path: Path) -> None:
     operation, kills = 1, 0

@@ -76,6 +76,7 @@ def test_nothing_in_common() -> None:
     assert found["across"] == found["differently_tagged"] == []
 
 
+@pytest.mark.slow
 def test_thousands_from_one_template_are_not_compared_each_with_each() -> None:
     documents = [Side("train", str(i), f"{sentence(0)} number {i}", ("a",)) for i in range(400)]
     assert near_duplicates(documents, 0.8)["within"] == {"train": 400}

@@ -23,6 +23,7 @@ print(torch.distributed.is_initialized())
 """
 
 
+@pytest.mark.slow
 def test_the_group_is_left_before_python_ends(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ENDS_IN_A_GROUP, str(tmp_path / "meeting")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)

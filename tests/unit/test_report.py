@@ -236,6 +236,7 @@ class Elements(HTMLParser):
             self.text += data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_what_documents_and_classes_hold_is_text(tmp_path: Path, multi_label: bool) -> None:
     run = RunFolder(make_run(tmp_path, classes=6, documents=120, multi_label=multi_label, hostile=True))
@@ -262,6 +263,7 @@ def test_what_documents_and_classes_hold_is_text(tmp_path: Path, multi_label: bo
     assert all(after - before <= 1 for before, after in zip(found.headings, found.headings[1:], strict=False))
 
 
+@pytest.mark.slow
 def test_the_same_files_give_the_same_page_of_bounded_size(tmp_path: Path) -> None:
     run = RunFolder(make_run(tmp_path, classes=77, documents=1000))
     write_page(run)
@@ -307,6 +309,7 @@ def test_an_analysis_of_another_split_is_not_shown(tmp_path: Path) -> None:
     assert "points above" not in text
 
 
+@pytest.mark.slow
 def test_what_analysis_found_nothing_for_is_told(tmp_path: Path) -> None:
     run = RunFolder(make_run(tmp_path, documents=60))
     analysis = json.loads(run.analysis.read_text()) | {

@@ -27,12 +27,14 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     return call
 
 
+@pytest.mark.slow
 def test_every_job_of_a_sweep_runs_with_its_own_settings(sweep: Callable[..., int]) -> None:
     seen: list[tuple[int, str]] = []
     assert sweep(lambda settings: seen.append((settings.seed, settings.name)), "seed=0,1", "train=probe,finetune") == 0
     assert seen == [(seed, f"bbc_news_minilm_{recipe}") for seed in (0, 1) for recipe in ("probe", "finetune")]
 
 
+@pytest.mark.slow
 def test_a_mistake_in_one_job_leaves_the_others_to_run_and_is_the_exit_status(
     sweep: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +55,7 @@ def test_a_mistake_in_one_job_leaves_the_others_to_run_and_is_the_exit_status(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("raised", "status"), [(ZeroDivisionError, 70), (KeyboardInterrupt, 75)])
 def test_a_bug_and_an_interruption_end_a_sweep(
     sweep: Callable[..., int], raised: type[BaseException], status: int
@@ -67,6 +70,7 @@ def test_a_bug_and_an_interruption_end_a_sweep(
     assert seen == [0]
 
 
+@pytest.mark.slow
 def test_wrong_settings_of_a_job_are_a_mistake_like_any_other(sweep: Callable[..., int]) -> None:
     seen: list[int] = []
     assert sweep(lambda settings: seen.append(settings.seed), "seed=-1,0") == 64
@@ -75,6 +79,7 @@ def test_wrong_settings_of_a_job_are_a_mistake_like_any_other(sweep: Callable[..
     assert seen == [0]
 
 
+@pytest.mark.slow
 def test_jobs_have_folders_of_their_own_and_end_in_a_table(
     sweep: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

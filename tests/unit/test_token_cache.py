@@ -163,6 +163,7 @@ def test_killed_half_way_leaves_no_entry(
     assert same(cached(cache, tokenizer), encode(tokenizer, TEXTS, RULE, 0))
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_one_entry(tmp_path: Path, cache: CacheSettings, tokenizer: Tokenizer) -> None:
     texts = tmp_path / "texts.json"
     texts.write_text(json.dumps(TEXTS))
