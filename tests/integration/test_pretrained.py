@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
-from tagsmith.config.settings import CacheSettings, TrainRun
+from tagsmith.config.settings import CacheSettings, EvaluateRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
+from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.train.train_run import train
@@ -46,6 +48,27 @@ def test_vectors_are_those_before_training(
     log.removeHandler(caplog.handler)
     assert np.array_equal(again, found)
     assert "made anew" in caplog.text
+
+
+@pytest.mark.parametrize("recipe", [Recipe.probe, Recipe.finetune])
+def test_training_and_analysis_compute_the_vectors_of_a_document_once(
+    settings: Callable[..., TrainRun], single_label_file: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(settings(single_label_file, recipe=recipe))[0]
+    saved = np.load(run.vectors / "train.npy")
+    part = load_documents(run.data, Schema.load(run.schema))["train"]
+    assert np.array_equal(saved, pretrained(run).vectors("train", part["text"]).astype(np.float16))
+    computed: list[str] = []
+    vectors = PretrainedEncoder.vectors
+
+    def counted(self: PretrainedEncoder, what: str, texts: list[str]) -> NDArray[np.float32]:
+        computed.append(what)
+        return vectors(self, what, texts)
+
+    monkeypatch.setattr(PretrainedEncoder, "vectors", counted)
+    for _ in range(2):
+        evaluate_run(EvaluateRun(run=str(run.path), cpu=True, cache=CacheSettings(folder=None)), run)
+    assert computed == ["test"]
 
 
 def test_an_encoder_that_has_gone_is_told(run: RunFolder) -> None:

@@ -83,6 +83,7 @@ def test_a_new_class_gets_a_row_of_the_regression(settings: Make, single_label_f
             single_label_file, "second", split_from=str(first.path), start_from=str(first.path), validation_share=0.0
         )
     )
+    assert not second.vectors.exists()  # The encoder of an earlier run is not the pretrained one.
     schema = Schema.load(second.schema)
     predictions = read_predictions(second.predictions, schema)
     assert predictions.predicted.sum() == len(predictions)

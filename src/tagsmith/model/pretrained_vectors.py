@@ -64,11 +64,16 @@ class PretrainedEncoder:
                     return np.asarray(kept, dtype=np.float32)
             except (OSError, ValueError):
                 log.warning(f"{path}: cannot be read; made anew.")
-        found = self.vectors(name, part["text"]).astype(np.float16)
-        path.parent.mkdir(exist_ok=True)
-        with written_beside(path) as beside, beside.open("wb") as file:
-            np.save(file, found)
-        return found.astype(np.float32)
+        found = self.vectors(name, part["text"])
+        save_vectors(self._run, name, found)
+        return found.astype(np.float16).astype(np.float32)
+
+
+def save_vectors(run: RunFolder, name: str, vectors: Floats) -> None:
+    """Save the pretrained encoder's vectors of a split in the run, in half precision, for `vectors_of_split`."""
+    run.vectors.mkdir(exist_ok=True)
+    with written_beside(run.vectors / f"{name}.npy") as beside, beside.open("wb") as file:
+        np.save(file, vectors.astype(np.float16))
 
 
 def _model_settings(run: RunFolder) -> ModelSettings:

@@ -20,6 +20,7 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.model.attention import quicken_attention
 from tagsmith.model.packed import why_padded
+from tagsmith.model.pretrained_vectors import save_vectors
 from tagsmith.model.probe import draw_documents, fit_head
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import Encoded, score
@@ -79,6 +80,10 @@ def fit_recipe(
         drawn = draw_documents(train.labels, most, settings.seed)
         exact = recipe is Recipe.probe
         features = embed(trained, train.encoded, settings.evaluate.batch_tokens, accelerator, drawn, exact)
+        # The analysis wants the same vectors: of all training documents, by the pretrained encoder.
+        pretrained = trained is model and settings.train.start_from is None
+        if pretrained and documents is None and len(drawn) == len(train.labels) and accelerator.is_main_process:
+            save_vectors(run, "train", features)
         set_head(trained, features, train.truth(schema)[drawn], schema, settings.train, accelerator, rows)
     if recipe is Recipe.probe:
         return trained, everything.encoded
