@@ -18,7 +18,8 @@ from tests.cli.test_serve_script import running
 from tests.conftest import make_documents, make_encoder, write_jsonl
 
 README = ROOT / "README.md"
-READMES = [README, *sorted(path for path in ROOT.glob("[!.]*/**/README.md") if "fixtures" not in path.parts)]
+ROOMS = [path for place in ("configs", "scripts", "src", "tests") for path in ROOT.glob(f"{place}/**/README.md")]
+READMES = [README, *sorted(path for path in ROOMS if "fixtures" not in path.parts)]
 PAPERS = [*READMES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 START = "## From your CSV"
 """The section of README.md that has a test of its own."""
