@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tagsmith.core.schema import Schema, Task
 from tagsmith.decision.intervals import overall
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.evaluate.analysis.baselines import chosen_as, decided, tfidf_predictions
+from tagsmith.evaluate.analysis.baselines import predict_with_rule, rule_for_baseline, tfidf_predictions
 from tagsmith.evaluate.tfidf import fit_and_predict, margins
 
 SCHEMA = Schema(("rare", "common"), Task.multi_label)
@@ -25,15 +25,15 @@ def drawn(documents: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.in
 
 def test_thresholds_of_a_baseline_are_chosen_for_what_the_runs_were() -> None:
     (unseen, tags), (logits, truth) = drawn(2000, 0), drawn(2000, 1)
-    best = overall(truth, decided(chosen_as(PLAIN, unseen, tags, SCHEMA), logits))
-    assert best["macro_f1"] > overall(truth, decided(PLAIN, logits))["macro_f1"] + 0.2
+    best = overall(truth, predict_with_rule(rule_for_baseline(PLAIN, unseen, tags, SCHEMA), logits))
+    assert best["macro_f1"] > overall(truth, predict_with_rule(PLAIN, logits))["macro_f1"] + 0.2
     for name, figure in (("target_precision", 0), ("target_recall", 1)):
         run = replace(PLAIN, about={"settings": {name: 0.9}})
-        predicted = decided(chosen_as(run, unseen, tags, SCHEMA), logits)
+        predicted = predict_with_rule(rule_for_baseline(run, unseen, tags, SCHEMA), logits)
         right = (predicted & truth).sum(axis=0)
         of = (predicted.sum(axis=0), truth.sum(axis=0))[figure]
         assert right / of == pytest.approx([0.9, 0.9], abs=0.1)
-    costs = chosen_as(replace(PLAIN, costs={"rare>": 9.0}), unseen, tags, SCHEMA)
+    costs = rule_for_baseline(replace(PLAIN, costs={"rare>": 9.0}), unseen, tags, SCHEMA)
     assert costs.thresholds == pytest.approx((0.1, 0.5))
 
 

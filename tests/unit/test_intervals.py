@@ -10,7 +10,7 @@ from tagsmith.decision.intervals import (
     overall_intervals,
     proportion,
 )
-from tagsmith.evaluate.analysis.baselines import beside
+from tagsmith.evaluate.analysis.baselines import compare_with_baseline
 
 ONE_HOT = np.eye(4, dtype=np.int8)
 
@@ -68,9 +68,14 @@ def test_a_lead_is_the_difference_of_two_figures_with_its_interval() -> None:
     truth, predicted = draw(400, 0.7, 0)
     better = predicted.copy()
     better[:20] = truth[:20]
-    found = beside(truth, better, predicted, 50, 500, seed=0)
+    found = compare_with_baseline(truth, better, predicted, 50, 500, seed=0)
     lead = found["lead"]["accuracy"]
     assert lead["found"] == pytest.approx(overall(truth, better)["accuracy"] - found["accuracy"])
     assert 0 < lead["interval"][0] < lead["found"] < lead["interval"][1] < 0.05
-    assert beside(truth, better, better, 50, 100, seed=0)["lead"]["macro_f1"] == {"found": 0, "interval": [0, 0]}
-    assert beside(truth[:1], better[:1], predicted[:1], 50, 100, seed=0)["lead"]["macro_f1"]["interval"] == [-1, 1]
+    assert compare_with_baseline(truth, better, better, 50, 100, seed=0)["lead"]["macro_f1"] == {
+        "found": 0,
+        "interval": [0, 0],
+    }
+    assert compare_with_baseline(truth[:1], better[:1], predicted[:1], 50, 100, seed=0)["lead"]["macro_f1"][
+        "interval"
+    ] == [-1, 1]

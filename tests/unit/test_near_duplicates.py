@@ -10,7 +10,7 @@ from tagsmith.data.check import folded_text
 from tagsmith.evaluate.analysis import near_duplicates as module
 from tagsmith.evaluate.analysis.near_duplicates import (
     Side,
-    compared,
+    documents_to_compare,
     near_duplicates,
     similar_pairs,
     similarity,
@@ -111,7 +111,7 @@ def test_long_documents_take_a_bounded_amount_of_memory(monkeypatch: pytest.Monk
 
 def test_evaluated_documents_are_compared_first() -> None:
     sizes = {"train": 100, "validation": 50, "test": 30}
-    found = compared(sizes, "test", 90, seed=0)
+    found = documents_to_compare(sizes, "test", 90, seed=0)
     assert {name: len(places) for name, places in found.items()} == {"test": 30, "train": 60, "validation": 0}
     assert list(found["train"]) == sorted(set(found["train"]))
-    assert {name: len(places) for name, places in compared(sizes, "test", 1000, 0).items()} == sizes
+    assert {name: len(places) for name, places in documents_to_compare(sizes, "test", 1000, 0).items()} == sizes

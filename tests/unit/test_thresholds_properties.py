@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from tagsmith.decision.thresholds import BORROWED, GRID, abstention, class_thresholds, coverage_curve, lower_bound
+from tagsmith.decision.thresholds import (
+    GRID,
+    POOLED_POSITIVES,
+    abstention,
+    class_thresholds,
+    coverage_curve,
+    lower_bound,
+)
 from tests.properties import repeatable
 
 # Few different values, so that documents share scores and scores fall on the grid; and any others.
@@ -38,7 +45,7 @@ def counts(scores: Any, truth: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray
     To each class's own come its share of those of all classes.
     """
     predicted = scores >= GRID.astype(np.float32)[:, None, None]
-    borrowed = BORROWED / max(float(truth.sum()), 1.0)
+    borrowed = POOLED_POSITIVES / max(float(truth.sum()), 1.0)
     found = [(predicted & (truth == 1)).sum(axis=1), predicted.sum(axis=1), truth.sum(axis=0, dtype=int)]
     return tuple(own + borrowed * own.sum(axis=-1, keepdims=True) for own in found)  # type: ignore[return-value]
 

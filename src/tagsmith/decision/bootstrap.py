@@ -1,7 +1,7 @@
-"""The figures of classifiers from sums over documents, and how sure they are: a bootstrap over the documents.
+"""Figures of classifiers from sums over documents, and their uncertainty: a bootstrap over the documents.
 
-Documents are drawn, and all classifiers are judged on the same ones (Efron and Tibshirani, An Introduction to the
-Bootstrap, 1993).
+Documents are resampled, and all classifiers are compared on the same resamples (Efron and Tibshirani, An Introduction
+to the Bootstrap, 1993).
 """
 
 import warnings
@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 Indicators = NDArray[np.int8]
 
 OVERALL = ("accuracy", "micro_f1", "macro_f1", "log_loss", "coverage", "precision")
-"""The figures of all documents; coverage and precision are those of what is handled without a person."""
+"""The figures over all documents; coverage and precision concern documents that do not go to a person."""
 
 OF_A_CLASS = ("precision", "recall", "f1")
 
@@ -26,16 +26,16 @@ CONFIDENCE = 0.95
 EDGES = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 
 AT_ONCE = 5_000_000
-"""Numbers of a batch of draws: 40 MB."""
+"""Numbers in a batch of resamples: 40 MB."""
 
 
-def addends(
+def contributions(
     truth: Indicators, predicted: Indicators, loss: Floats | None = None, handled: NDArray[np.bool_] | None = None
 ) -> sparse.csr_array:
-    """What each document adds to the sums that figures are made of, float64 [documents, 3 * classes + 5].
+    """The terms that each document adds to the sums behind the figures, float64 [documents, 3 * classes + 5].
 
-    By class: truth, predicted, both; of all: 1, whether exactly the right classes are predicted, the loss, whether it
-    is handled without a person, and whether it is so and right. Sparse, as most documents are of few classes.
+    Per class: truth, predicted, both; overall: 1, whether exactly the right classes are predicted, the loss, whether
+    the model handles it alone, and whether it does and is right. Sparse, as most documents have few classes.
 
     Args:
         truth, predicted: int8 [documents, classes].
@@ -50,13 +50,13 @@ def addends(
 
 
 def figures(sums: Floats) -> Floats:
-    """The figures of `OVERALL`, then those of `OF_A_CLASS` class by class, float64 [..., 6 + 3 * classes].
+    """The figures of `OVERALL`, then those of `OF_A_CLASS` for each class, float64 [..., 6 + 3 * classes].
 
-    As `metrics.figures` has them: macro over the classes that occur in the truth or in the predictions. NaN where a
+    Defined as in `metrics.figures`: macro over the classes that occur in the truth or in the predictions. NaN where a
     figure has no denominator.
 
     Args:
-        sums: [..., 3 * classes + 5], of `addends`.
+        sums: [..., 3 * classes + 5], of `contributions`.
     """
     outer = sums.shape[:-1]
     truth, predicted, both = np.moveaxis(sums[..., :-5].reshape(*outer, 3, -1), -2, 0)
@@ -74,14 +74,14 @@ def _share(found: Floats, of: Floats, otherwise: float = np.nan) -> Floats:
     return np.divide(found, of, out=np.full_like(found, otherwise), where=of > 0)
 
 
-def redrawn(
+def bootstrap_sums(
     parts: Sequence[sparse.csr_array], resamples: int, random: np.random.Generator, size: int | None = None
 ) -> list[Floats]:
-    """Sums, float64 [resamples, 3 * classes + 5], of each of several classifiers over the same draws of documents.
+    """Sums, float64 [resamples, 3 * classes + 5], of each of several classifiers over the same resamples of documents.
 
     Args:
-        parts: `addends` of each.
-        size: documents of a draw; None: as many as there are.
+        parts: `contributions` of each.
+        size: documents of a resample; None: as many as there are.
     """
     documents = parts[0].shape[0]
     batch = max(1, AT_ONCE // max(parts[0].shape))
@@ -96,47 +96,50 @@ def redrawn(
 
 
 def difference(
-    first: sparse.csr_array, second: sparse.csr_array, resamples: int, random: np.random.Generator,
+    first: sparse.csr_array,
+    second: sparse.csr_array,
+    resamples: int,
+    random: np.random.Generator,
     size: int | None = None,
-) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """The ends of the intervals of the second's figures less the first's, and their standard errors, [figures] each.
+) -> tuple[Floats, Floats, Floats]:
+    """Interval ends (low, high) of the second's figures minus the first's, and their standard errors, [figures] each.
 
-    What they share does not widen them. NaN where a figure has no denominator in either.
+    Paired: errors that both share do not widen it. NaN where a figure has no denominator in either.
 
     Args:
-        first, second: `addends` of the two.
-        size: documents of a draw. What is seen on n documents and what will be seen on m others differ by the chance
-            of both, whose variance is that of a sample of n m / (n + m).
+        first, second: `contributions` of the two.
+        size: documents of a resample. A figure on n documents and one on m others differ by the noise of both, whose
+            variance is that of a sample of n m / (n + m).
     """
-    before, after = redrawn((first, second), resamples, random, size)
+    before, after = bootstrap_sums((first, second), resamples, random, size)
     drawn = figures(after) - figures(before)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # A figure that no draw has.
+        warnings.simplefilter("ignore", RuntimeWarning)  # A figure that no resample has.
         low, high = np.nanquantile(drawn, EDGES, axis=0)
         error = np.nanstd(drawn, axis=0)
-    # What one of the two has not has no difference, whatever some draws say.
+    # A figure that one of the two lacks has no difference, even if some resamples have one.
     unknown = np.isnan(figures(second.sum(axis=0)) - figures(first.sum(axis=0)))
     low[unknown] = high[unknown] = error[unknown] = np.nan
     return low, high, error
 
 
 def corrected_interval(part: sparse.csr_array, resamples: int, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """The ends of the intervals of a classifier's overall figures, [6] each, corrected for bias and skew.
+    """Interval ends (low, high) of a classifier's overall figures, [6] each, corrected for bias and skew (BCa).
 
-    Efron, Better Bootstrap Confidence Intervals, 1987: the macro F1 of a draw is lower than that of all documents, as
-    classes of few documents lose their rare successes. NaN where a figure does not vary.
+    Efron, Better Bootstrap Confidence Intervals, 1987: the macro F1 of a resample is lower than that of all documents,
+    as small classes lose their few right answers. NaN where a figure does not vary.
 
     Args:
-        part: its `addends`.
+        part: its `contributions`.
     """
     totals = part.sum(axis=0)
     overall = len(OVERALL)
-    found, drawn = figures(totals)[:overall], figures(redrawn((part,), resamples, random)[0])[:, :overall]
+    found, drawn = figures(totals)[:overall], figures(bootstrap_sums((part,), resamples, random)[0])[:, :overall]
     batch = max(1, AT_ONCE // part.shape[1])
     starts = range(0, part.shape[0], batch)
     with np.errstate(invalid="ignore", divide="ignore"):
         without = np.concatenate([figures(totals - part[at : at + batch].toarray())[:, :overall] for at in starts])
-        # Sums in another order differ in their last digits.
+        # Sums in a different order differ in their last digits.
         below, upto = ((drawn < found + by).mean(axis=0) for by in (-1e-12, 1e-12))
         bias = ndtri((below + upto) / 2)
         moved = without.mean(axis=0) - without

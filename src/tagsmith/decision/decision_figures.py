@@ -1,4 +1,4 @@
-"""Whether a decision rule keeps its promises on documents that it was not made from: the figures of an evaluation."""
+"""Whether a decision rule keeps its promises on documents that it was not chosen on: the figures of an evaluation."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 
 def quality(scores: Floats, truth: NDArray[np.int8], multi_label: bool) -> dict[str, float]:
-    """Calibration error (`ece`) and log loss of scores against truth, both [documents, classes]."""
+    """Calibration error (`ece`) and log loss of scores and truth, both [documents, classes]."""
     error = calibration_error(*certainty(scores, truth, multi_label))
     return {"ece": error, "log_loss": mean_log_loss(scores, truth, multi_label)}
 
@@ -30,20 +30,24 @@ def before_and_after(before: Floats, after: Floats, truth: NDArray[np.int8], mul
 
 
 def decision_figures(
-    rule: DecisionRule, logits: Floats, decisions: Decisions, foreign: Floats | None, truth: NDArray[np.int8],
+    rule: DecisionRule,
+    logits: Floats,
+    decisions: Decisions,
+    foreign: Floats | None,
+    truth: NDArray[np.int8],
     schema: Schema,
-) -> dict[str, Any]:  # fmt: skip
-    """What a rule makes of documents, ready for JSON.
+) -> dict[str, Any]:
+    """The figures of a rule on documents, ready for JSON.
 
     Args:
         logits: float32 [documents, classes].
-        decisions: of the rule about these documents.
-        foreign: float32 [texts], distances of texts of none of the classes; None: there are none.
+        decisions: of the rule on these documents.
+        foreign: float32 [texts], distances of texts that belong to none of the classes; None: there are none.
         truth: int8 [documents, classes].
 
     Returns:
         scores, thresholds (multi-label), coverage, operating_point, conformal, out_of_scope; None where the rule
-        says nothing of it.
+        does not decide it.
     """
     after = rule.scores(logits)
     right = (decisions.predicted == truth).all(axis=1)
@@ -53,12 +57,10 @@ def decision_figures(
             "calibrated": rule.calibrated,
             "from": about.get("from"),
             "temperature": _temperature(rule, schema),
-            **before_and_after(
-                DecisionRule.plain(schema, 0.5).scores(logits), after, truth, schema.multi_label
-            ),
+            **before_and_after(DecisionRule.plain(schema, 0.5).scores(logits), after, truth, schema.multi_label),
             "reliability": reliability(*certainty(after, truth, schema.multi_label)),
         }
-    }  # fmt: skip
+    }
     if schema.multi_label:
         found["thresholds"] = dict(zip(schema.classes, rule.thresholds, strict=True))
         found["scores"]["shift"] = dict(zip(schema.classes, rule.shift, strict=True))

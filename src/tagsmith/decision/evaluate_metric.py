@@ -1,6 +1,6 @@
-"""The figures of `metrics` for code that computes with the `evaluate` library, whose import takes seconds.
+"""The figures of `metrics` as a metric of the `evaluate` library, whose import takes seconds.
 
-`evaluate.load("src/tagsmith/decision/evaluate_metric.py", "single_label")` loads it with no network.
+`evaluate.load("src/tagsmith/decision/evaluate_metric.py", "single_label")` loads it without a network.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ class ClassificationFigures(evaluate.Metric):  # type: ignore[misc]
             description="Per-class, micro, macro and weighted figures of a text classifier, from its scores.",
             citation="",
             inputs_description=(
-                "predictions: scores, a list of one float a class for each document; "
+                "predictions: scores, a list of one float per class for each document; "
                 "references: the class id (single_label) or the list of class ids (multi_label) of each document."
             ),
             features=datasets.Features(

@@ -1,44 +1,43 @@
-"""How sure figures are: intervals that hold the figure of all such documents in 95 of 100 cases."""
+"""How certain figures are: 95% confidence intervals."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from tagsmith.decision.bootstrap import CONFIDENCE, OVERALL, addends, corrected_interval, figures
+from tagsmith.decision.bootstrap import CONFIDENCE, OVERALL, contributions, corrected_interval, figures
 
 Indicators = NDArray[np.int8]
 
 FIGURES = OVERALL[:3]
-"""Those of what is predicted, and not of the scores."""
+"""The figures of predictions, which need no scores."""
 
 
 def overall(truth: Indicators, predicted: Indicators) -> dict[str, float]:
-    """Accuracy, micro and macro F1 of predictions int8 [documents, classes]."""
-    found = figures(addends(truth, predicted).sum(axis=0))
+    """Accuracy, micro F1 and macro F1 of predictions int8 [documents, classes]."""
+    found = figures(contributions(truth, predicted).sum(axis=0))
     return {name: float(found[i]) for i, name in enumerate(FIGURES)}
 
 
 def overall_intervals(truth: Indicators, predicted: Indicators, resamples: int, seed: int) -> dict[str, list[float]]:
-    """Intervals [low, high] of accuracy, micro and macro F1 by a bootstrap over documents.
+    """Intervals [low, high] of accuracy, micro F1 and macro F1 from a bootstrap over documents.
 
-    Where all documents are alike, all right for one, no resample shows an error, and Wilson's interval of the accuracy
-    stands in.
+    If all documents are right, no resample contains an error, and Wilson's interval of the accuracy is used instead.
     """
-    low, high = corrected_interval(addends(truth, predicted), resamples, np.random.default_rng(seed))
-    stand_in = proportion(int((truth == predicted).all(axis=1).sum()), len(truth))
+    low, high = corrected_interval(contributions(truth, predicted), resamples, np.random.default_rng(seed))
+    wilson = proportion(int((truth == predicted).all(axis=1).sum()), len(truth))
     result = {}
     for i, name in enumerate(FIGURES):
-        sure = low[i] < high[i]
-        result[name] = [float(low[i]), float(high[i])] if sure or stand_in is None else stand_in
+        varies = low[i] < high[i]
+        result[name] = [float(low[i]), float(high[i])] if varies or wilson is None else wilson
     return result
 
 
 def class_intervals(tp: int, fp: int, fn: int) -> dict[str, list[float] | None]:
     """Intervals [low, high] of precision, recall and F1 of a class; None where the figure has no denominator.
 
-    Wilson's, as a bootstrap of a class with a handful of documents, all right, would say that it is surely perfect. F1
-    is a function of tp / (tp + fp + fn), a proportion, and has the interval of that one: the indirect method of Lam,
-    Gopal and Qian, Confidence Intervals for the F1 Score, arXiv 2309.14621.
+    Wilson's interval, as a bootstrap of a class with a handful of documents, all right, would have no width. F1 is a
+    function of the proportion tp / (tp + fp + fn) and gets the interval of that: the indirect method of Lam, Gopal and
+    Qian, Confidence Intervals for the F1 Score, arXiv 2309.14621.
     """
     share = proportion(tp, tp + fp + fn)
     return {
@@ -49,7 +48,7 @@ def class_intervals(tp: int, fp: int, fn: int) -> dict[str, list[float] | None]:
 
 
 def proportion(found: int, of: int) -> list[float] | None:
-    """Wilson's interval [low, high] of a proportion; None of nothing."""
+    """Wilson's interval [low, high] of a proportion; None if `of` is 0."""
     if not of:
         return None
     interval = binomtest(found, of).proportion_ci(CONFIDENCE, method="wilson")

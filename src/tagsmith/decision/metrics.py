@@ -1,4 +1,4 @@
-"""Scores in, figures out: pure functions; scikit-learn does the arithmetic."""
+"""Figures of scores: pure functions; scikit-learn does the arithmetic."""
 
 from typing import Any
 
@@ -32,19 +32,23 @@ def decide(scores: Floats, multi_label: bool, threshold: float) -> NDArray[np.in
 
 
 def figures(
-    scores: Floats, truth: NDArray[np.int8], classes: list[str], multi_label: bool, threshold: float,
+    scores: Floats,
+    truth: NDArray[np.int8],
+    classes: list[str],
+    multi_label: bool,
+    threshold: float,
     predicted: NDArray[np.int8] | None = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """All figures of one split, ready for JSON.
 
-    Where a denominator is 0, the figure is 0. Macro is the mean over the classes that occur in the truth or in
-    the predictions: one with neither has no figure that could be averaged. The average precision of a class
-    without a document is None.
+    A figure whose denominator is 0 is 0. Macro is the mean over the classes that occur in the truth or in the
+    predictions: any other class has no figure to average. The average precision of a class without documents is None.
+    `bootstrap.figures` computes the same from sums, for thousands of resamples; a test compares the two.
 
     Args:
         scores: float32 [documents, classes].
         truth: int8 [documents, classes].
-        predicted: int8 [documents, classes]; None: what `decide` makes of the scores.
+        predicted: int8 [documents, classes]; None: the result of `decide`.
 
     Returns:
         documents, accuracy (multi-label: exact match), hamming_loss, log_loss; micro, macro and weighted, each
@@ -55,7 +59,7 @@ def figures(
     hamming_loss = float((truth != predicted).mean())
     loss = mean_log_loss(scores, truth, multi_label)
     if len(classes) == 1:
-        # scikit-learn takes a single column for two classes; an empty second one changes no figure.
+        # scikit-learn reads a single column as two classes; an empty second column changes no figure.
         truth, predicted = (np.hstack([matrix, np.zeros_like(matrix)]) for matrix in (truth, predicted))
     per_class = precision_recall_fscore_support(truth, predicted, average=None, zero_division=0)
     tables = multilabel_confusion_matrix(truth, predicted)
@@ -98,15 +102,15 @@ def figures(
 
 
 def mean_log_loss(scores: Floats, truth: NDArray[np.int8], multi_label: bool) -> float:
-    """Log loss of scores against truth, both [documents, classes], in nats.
+    """Log loss of scores given the truth, both [documents, classes], in nats.
 
     The mean over the documents; multi-label: over documents and classes.
     """
     if not multi_label:
         shares = scores.astype(np.float64)
-        shares /= shares.sum(axis=1, keepdims=True)  # They sum to 1 within float32, which is not close enough.
+        shares /= shares.sum(axis=1, keepdims=True)  # Their sum is 1 within float32, which is not close enough.
         return float(log_loss(truth.argmax(axis=1), shares, labels=range(truth.shape[1])))
-    # A score that float32 rounds to 0 or 1 must cost much, not infinitely much.
+    # A score that float32 rounds to 0 or 1 must have a high loss, not an infinite one.
     edge = np.finfo(np.float32).eps
     likely = np.clip(np.where(truth == 1, scores, 1 - scores.astype(np.float64)), edge, 1)
     return float(-np.log(likely).mean())

@@ -1,4 +1,4 @@
-"""From logits to decisions: calibrated scores, thresholds, what goes to a person. The same in a run and in a bundle."""
+"""From logits to decisions: calibrated scores, thresholds, abstention. The same code in a run and in a bundle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,19 +14,19 @@ from tagsmith.decision.scope import Scope
 
 Floats = NDArray[np.float32]
 
-RESTORE_RULE = "restore it from a copy, or make it anew with scripts/calibrate.py"
+RESTORE_RULE = "restore it from a copy, or create it again with scripts/calibrate.py"
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What is decided about documents.
+    """The decisions on documents.
 
     Attributes:
         predicted: int8 [documents, classes], 1 for a predicted class.
         confidence: float32 [documents]: the score of the predicted class; multi-label: of all decisions together,
             the product over the classes of the score, or of 1 - score where a class is not predicted.
-        to_person: bool [documents], too little confidence or out of scope.
-        sets: bool [documents, classes], the classes that may be; None: the rule has no sets.
+        to_person: bool [documents], whether confidence is too low or the document is out of scope.
+        sets: bool [documents, classes], see `conformal`; None: the rule has no sets.
         distances: float32 [documents], see `Scope.distances`; None: not measured.
     """
 
@@ -39,17 +39,17 @@ class Decisions:
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """How logits become scores and scores decisions.
+    """How logits become scores, and scores become decisions.
 
     Attributes:
-        multi_label: sigmoid and thresholds; else softmax and the best class.
-        scale, shift: a class's logit is multiplied by the one, then the other is added; [classes].
+        multi_label: sigmoid and thresholds; otherwise softmax and the best class.
+        scale, shift: the logit of a class is multiplied by its scale, then its shift is added; [classes].
         thresholds: score from which a class is predicted (multi-label), [classes].
-        abstain_below: confidence below which a document goes to a person; None: none does for that.
-        set_from: score from which a class is in the set of those that may be, [classes]; None: no sets.
-        costs: "TRUE>PREDICTED" -> what that error costs (see `cost_matrix`); empty: all the same.
-        scope: which documents belong to none of the classes; None: not asked.
-        about: where all that comes from, ready for JSON.
+        abstain_below: confidence below which a document goes to a person; None: no limit.
+        set_from: score from which a class is in the conformal set, [classes]; None: no sets.
+        costs: "TRUE>PREDICTED" -> cost of that error (see `cost_matrix`); empty: all errors cost the same.
+        scope: detects documents that belong to none of the classes; None: not detected.
+        about: how the rule was chosen, ready for JSON.
     """
 
     multi_label: bool
@@ -65,7 +65,7 @@ class DecisionRule:
 
     @classmethod
     def plain(cls, schema: Schema, threshold: float) -> "DecisionRule":
-        """Scores as the model gives them, one threshold for all classes, nothing for a person."""
+        """The scores of the model as they are, one threshold for all classes, no abstention."""
         count = len(schema.classes)
         return cls(schema.multi_label, (1.0,) * count, (0.0,) * count, (threshold,) * count)
 
@@ -74,20 +74,20 @@ class DecisionRule:
         return bool(self.about)
 
     def with_threshold(self, threshold: float) -> "DecisionRule":
-        """The same with one threshold for all classes."""
+        """A copy with one threshold for all classes."""
         return replace(self, thresholds=(threshold,) * len(self.thresholds))
 
     def scores(self, logits: Floats) -> Floats:
-        """Scores from 0 to 1, float32 [documents, classes], of logits of that shape."""
+        """Scores from 0 to 1, float32 [documents, classes], from logits of that shape."""
         scaled = logits * np.asarray(self.scale, np.float32) + np.asarray(self.shift, np.float32)
         return sigmoid(scaled) if self.multi_label else softmax(scaled)
 
     def decide(self, scores: Floats, vectors: Floats | None = None) -> Decisions:
-        """Decide about documents.
+        """Decide on documents.
 
         Args:
-            scores: float32 [documents, classes], of `scores`.
-            vectors: float32 [documents, hidden], the encoder's; None: nothing is said about the scope.
+            scores: float32 [documents, classes], from `scores`.
+            vectors: float32 [documents, hidden], from the encoder; None: the scope is not checked.
         """
         predicted = self._predicted(scores)
         if self.multi_label:
@@ -114,7 +114,7 @@ class DecisionRule:
         return predicted
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON; the references of the scope are a file of their own."""
+        """Ready for JSON; the references of the scope have their own file."""
         return {
             "scale": self.scale,
             "shift": self.shift,
@@ -128,14 +128,14 @@ class DecisionRule:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], schema: Schema, path: Path, references: Path) -> "DecisionRule":
-        """What `as_dict` gave; a file of format 1 has thresholds alone.
+        """The inverse of `as_dict`; a file of format 1 has thresholds only.
 
         Args:
-            path: the file that it was read from, for messages.
-            references: the file of `Scope.save`.
+            path: the file that `content` was read from, for messages.
+            references: the file that `Scope.save` wrote.
 
         Raises:
-            DataError: it is not that, or it does not fit the schema.
+            DataError: the content is invalid or does not match the schema.
         """
         count = len(schema.classes)
         try:
@@ -151,7 +151,7 @@ class DecisionRule:
             about = dict(content.get("about", {}))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path}: expected scale, shift and thresholds of each class: {error!r}; {RESTORE_RULE}."
+                f"{path}: expected scale, shift and thresholds of each class, found {error!r}; {RESTORE_RULE}."
             ) from error
         for name, values in (("thresholds", thresholds), *lists.items()):
             if values is not None and len(values) != count:
@@ -160,16 +160,24 @@ class DecisionRule:
         scope = None if limit is None else Scope.load(references, limit)
         matrix = cost_matrix(costs, schema) if costs and not schema.multi_label else None
         return cls(
-            schema.multi_label, lists["scale"] or (), lists["shift"] or (), thresholds, abstain_below,
-            lists["set_from"], costs, matrix, scope, about,
-        )  # fmt: skip
+            multi_label=schema.multi_label,
+            scale=lists["scale"] or (),
+            shift=lists["shift"] or (),
+            thresholds=thresholds,
+            abstain_below=abstain_below,
+            set_from=lists["set_from"],
+            costs=costs,
+            matrix=matrix,
+            scope=scope,
+            about=about,
+        )
 
 
 def cost_matrix(costs: Mapping[str, float], schema: Schema) -> Floats:
-    """What each error costs, float32 [true, predicted]: 1 where `costs` ("TRUE>PREDICTED") says nothing, 0 if right.
+    """The cost of each error, float32 [true, predicted]: 1 unless `costs` ("TRUE>PREDICTED") names it, 0 if right.
 
     Raises:
-        SettingsError: a name is no class.
+        SettingsError: a name is not a class.
     """
     matrix = 1 - np.eye(len(schema.classes), dtype=np.float32)
     for pair, cost in costs.items():
@@ -179,10 +187,10 @@ def cost_matrix(costs: Mapping[str, float], schema: Schema) -> Floats:
 
 
 def split_pair(pair: str, schema: Schema) -> tuple[str, str]:
-    """The two classes of "TRUE>PREDICTED", whose own names may hold a `>`; of multi-label data one of them is empty.
+    """The two classes of "TRUE>PREDICTED"; names may contain `>`, and in a multi-label schema one of them is empty.
 
     Raises:
-        SettingsError: they are no two classes.
+        SettingsError: `pair` does not name two classes.
     """
     names = {*schema.classes, ""} if schema.multi_label else set(schema.classes)
     for place in (i for i, character in enumerate(pair) if character == ">"):
@@ -195,7 +203,7 @@ def split_pair(pair: str, schema: Schema) -> tuple[str, str]:
         ):
             return true, predicted
     wanted = '"CLASS>" (missed) or ">CLASS" (invented)' if schema.multi_label else '"TRUE>PREDICTED"'
-    raise SettingsError(f"costs: expected {wanted} of the classes {', '.join(schema.classes)}; found {pair!r}.")
+    raise SettingsError(f"costs: expected {wanted} with the classes {', '.join(schema.classes)}; found {pair!r}.")
 
 
 def sigmoid(logits: Floats) -> Floats:

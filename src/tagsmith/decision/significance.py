@@ -1,4 +1,4 @@
-"""Whether what was found could be chance."""
+"""Tests of significance."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ import numpy as np
 from scipy.stats import chi2_contingency, fisher_exact, poisson
 
 LEVEL = 0.05
-"""Chance of one false alarm or more among all classes, or pairs, that are looked at together."""
+"""Probability of a false alarm among all classes, or pairs of classes, that are tested together."""
 
 FEW = 5
-"""Expected documents below which a chi-squared test is not to be trusted."""
+"""Expected documents below which a chi-squared test is unreliable."""
 
 
 def holm(values: Sequence[float], tests: int | None = None) -> list[float]:
-    """p-values corrected for how many they are (Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979).
+    """p-values corrected for the number of tests (Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979).
 
     Args:
-        tests: how many were looked at, where those that are not among `values` have a p-value of 1.
+        tests: how many there were, if more than `values`; the others have a p-value of 1.
     """
     order = np.argsort(values, kind="stable")
     count = tests or len(values)
@@ -29,7 +29,7 @@ def holm(values: Sequence[float], tests: int | None = None) -> list[float]:
 
 
 def proportions_differ(found: int, of: int, other_found: int, other_of: int) -> float:
-    """p-value of two proportions being the same: chi-squared, or Fisher's exact test where few are expected."""
+    """p-value of two proportions being equal: chi-squared, or Fisher's exact test for few expected documents."""
     table = np.array([[found, of - found], [other_found, other_of - other_found]])
     if not table.sum(axis=0).all() or not table.sum(axis=1).all():
         return 1.0
@@ -40,5 +40,5 @@ def proportions_differ(found: int, of: int, other_found: int, other_of: int) -> 
 
 
 def more_than(found: int, expected: float) -> float:
-    """p-value of so many documents or more, where `expected` come by chance (Poisson, wider than a binomial)."""
+    """p-value of `found` documents or more if chance brings `expected` (Poisson, wider than a binomial)."""
     return float(poisson.sf(found - 1, expected))

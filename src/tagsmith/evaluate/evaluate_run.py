@@ -1,4 +1,4 @@
-"""Score a split and write its figures and predictions into the run."""
+"""Score a split of a run; write its figures and predictions into the run."""
 
 import logging
 from typing import Any
@@ -39,7 +39,7 @@ def figures_of(logits: Floats, labels: Any, schema: Schema, threshold: float) ->
 
 
 def summary(found: dict[str, Any]) -> dict[str, float]:
-    """The figures by which one classifier is better than another, by the names of `BestMetric`."""
+    """The figures by which classifiers are compared, by the names of `BestMetric`."""
     return {
         "macro_f1": found["macro"]["f1"],
         "micro_f1": found["micro"]["f1"],
@@ -48,8 +48,8 @@ def summary(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def judged(found: dict[str, float], metric: BestMetric) -> float:
-    """What `summary` has found as one number, of which higher is better."""
+def objective_value(found: dict[str, float], metric: BestMetric) -> float:
+    """One figure of `summary` as an objective: higher is better."""
     return found[metric.value] * (-1 if metric is BestMetric.log_loss else 1)
 
 
@@ -66,7 +66,7 @@ def evaluate_split(
 
     Args:
         model: on its device.
-        rule: what makes scores and decisions of logits, see `rule_of_run`.
+        rule: from logits to scores and decisions, see `rule_of_run`.
 
     Raises:
         InputMissing: the run has no such split.
@@ -97,7 +97,7 @@ def evaluate_split(
 def evaluation_of(
     rule: DecisionRule, logits: Floats, decisions: Decisions, foreign: Floats | None, labels: Any, schema: Schema
 ) -> dict[str, Any]:
-    """All figures of documents about which a rule has decided; arguments as of `decision_figures`.
+    """All figures of a rule on documents; arguments as of `decision_figures`.
 
     Args:
         labels: ids, or lists of ids.
@@ -113,10 +113,10 @@ def evaluation_of(
 
 
 def rule_of_run(run: RunFolder, schema: Schema, threshold: float) -> DecisionRule:
-    """The rule that a run keeps; where it keeps none, the plain one.
+    """The decision rule of a run; the plain one if it is not calibrated.
 
     Raises:
-        DataError: it cannot be read or does not fit the schema.
+        DataError: it cannot be read or does not match the schema.
     """
     if not run.decision.is_file():
         return DecisionRule.plain(schema, threshold)
@@ -127,7 +127,7 @@ def rule_of_run(run: RunFolder, schema: Schema, threshold: float) -> DecisionRul
 def _foreign_distances(
     run: RunFolder, scope: Scope, model: LoadedModel, batch_tokens: int, accelerator: Accelerator
 ) -> Floats | None:
-    """Distances float32 [texts] of the texts of none of the classes that the run was given; None: it was given none."""
+    """Distances float32 [texts] of the texts that belong to no class (data.out_of_scope); None: the run has none."""
     if not run.out_of_scope.is_file():
         return None
     texts = [row["text"] for row in read_json_lines(run.out_of_scope, "restore it from a copy of the run")]
@@ -157,7 +157,7 @@ def _write_predictions(
 
 
 def default_split(splits: datasets.DatasetDict) -> str:
-    """The split that says most about new documents: test, else validation, else train."""
+    """The split most like new documents: test, else validation, else train."""
     return next(name for name in ("test", "validation", "train") if name in splits)
 
 
@@ -180,20 +180,13 @@ def evaluate_run(settings: EvaluateRun, run: RunFolder) -> dict[str, Any]:
         log.setLevel(logging.ERROR)
     if accelerator.is_main_process:
         for path in (run.analysis, run.guidance):
-            path.unlink(missing_ok=True)  # They are about an earlier evaluation.
+            path.unlink(missing_ok=True)  # They belong to an earlier evaluation.
     model.classifier.to(accelerator.device)
     evaluation = evaluate_split(run, split, model, settings.batch_tokens, rule, settings.cache, accelerator)
     if settings.analyse:
-        # Imported here: training, which evaluates too, does without it.
+        # Imported here: training evaluates too, without an analysis.
         from tagsmith.evaluate.analysis.analyse_run import analyse_run
 
-        analyse_run(
-            settings.analysis,
-            run,
-            rule if rule.calibrated and settings.threshold is None else None,
-            model,
-            settings.batch_tokens,
-            settings.cache,
-            accelerator,
-        )
+        chosen = rule if rule.calibrated and settings.threshold is None else None
+        analyse_run(settings, run, chosen, model, accelerator)
     return evaluation

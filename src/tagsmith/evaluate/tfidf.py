@@ -1,4 +1,4 @@
-"""Weighted words and word pairs, and a linear support vector machine a class: a classifier without an encoder."""
+"""TF-IDF of words and word pairs with a linear support vector machine per class: a classifier without an encoder."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def fit_and_predict(
         truth: int8 [training documents, classes].
 
     Raises:
-        ValueError: there is nothing to learn: no word, or a single class.
+        ValueError: there is nothing to learn: no words, or a single class.
     """
     if multi_label:
         return (margins(texts, truth, new_texts, seed) > 0).astype(np.int8)
@@ -31,14 +31,14 @@ def fit_and_predict(
 
 
 def margins(texts: Sequence[str], truth: NDArray[np.int8], new_texts: Sequence[str], seed: int) -> NDArray[np.float32]:
-    """How far inside the border of each class `new_texts` are, float32 [documents, classes] (multi-label).
+    """The distance of `new_texts` to the decision boundary of each class, float32 [documents, classes] (multi-label).
 
-    Arguments as of `fit_and_predict`; it raises as that does.
+    Arguments and exceptions as of `fit_and_predict`.
     """
     machines = OneVsRestClassifier(LinearSVC(random_state=seed))
     found = _pipeline(machines).fit(texts, truth).decision_function(new_texts)
     distances = np.asarray(found, dtype=np.float32).reshape(len(new_texts), truth.shape[1])
-    # scikit-learn says 0 of a class of which it has seen nothing else, or nothing.
+    # scikit-learn returns 0 for a class that all training documents have, or none.
     distances[:, truth.all(axis=0)], distances[:, ~truth.any(axis=0)] = 1, -1
     return distances
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.decision.bootstrap import OVERALL, addends, difference, figures
+from tagsmith.decision.bootstrap import OVERALL, contributions, difference, figures
 from tagsmith.decision.metrics import decide, probabilities
 from tagsmith.model.pretrained_vectors import out_of_fold
 from tagsmith.model.probe import probe_c
@@ -105,7 +105,7 @@ def gain_of_repair(repair: Repair, c: float, test_documents: int, seed: int) -> 
     """
     kept = ~repair.suspected
     before, after = (
-        addends(repair.given[kept], repair.predicted(tags, c)[kept]) for tags in (repair.given, repair.repaired)
+        contributions(repair.given[kept], repair.predicted(tags, c)[kept]) for tags in (repair.given, repair.repaired)
     )
     n, m = int(kept.sum()), test_documents
     size = max(1, round(n * m / (n + m)))  # See `bootstrap.difference`.

@@ -15,7 +15,7 @@ from tagsmith.core.errors import Interrupted, SettingsError, counted
 from tagsmith.core.files import read_json, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
-from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
+from tagsmith.evaluate.evaluate_run import figures_of, objective_value, summary
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import score
 from tagsmith.model.text_classifier import TextClassifier
@@ -146,7 +146,7 @@ def _judge(
     logits: NDArray[np.float32], train: TaggedSplit, held_out: Ints, schema: Schema, settings: TrainRun
 ) -> float:
     figures = figures_of(logits, _of(train.labels, held_out), schema, settings.evaluate.threshold)
-    return judged(summary(figures), settings.train.best_metric)
+    return objective_value(summary(figures), settings.train.best_metric)
 
 
 def chosen(run: RunFolder, given: TrainSettings) -> TrainSettings:

@@ -18,7 +18,7 @@ from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.core.signals import noted
-from tagsmith.evaluate.evaluate_run import figures_of, judged, summary
+from tagsmith.evaluate.evaluate_run import figures_of, objective_value, summary
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import Encoded, Part, score
 from tagsmith.model.text_classifier import TextClassifier
@@ -166,7 +166,7 @@ def _validate(
         found = summary(figures_of(logits, validation.labels, schema, threshold=0.5))
         training_log.write({f"validation/{name}": value for name, value in found.items()}, progress)
     found = from_main(found, accelerator)
-    value = judged(found, settings.best_metric)
+    value = objective_value(found, settings.best_metric)
     if progress.best is None or value > progress.best:
         progress.best, progress.since_best = value, 0
         checkpoints.keep_best()

@@ -13,9 +13,9 @@ from tagsmith.bench.tagging.simulation import Vectors, embed
 from tagsmith.config.settings import AnalysisSettings, BenchCurveRun
 from tagsmith.core.errors import SettingsError
 from tagsmith.data.split import draw_folds
-from tagsmith.decision.bootstrap import OVERALL, addends, figures
+from tagsmith.decision.bootstrap import OVERALL, contributions, figures
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.evaluate.analysis.baselines import decided, probe_logits
+from tagsmith.evaluate.analysis.baselines import predict_with_rule, probe_logits
 from tagsmith.evaluate.analysis.learning_curve import GROWTH, LEAST, learning_curve, predictions_by_share
 
 MOST_CLASSES = 10
@@ -84,10 +84,10 @@ def _cases(
     known, rest = np.sort(order[:size]), order[size:]
 
     def predicted(rows: NDArray[np.int64]) -> NDArray[np.int8]:
-        return decided(rule, probe_logits(of.train[rows], of.truth[rows], of.test, multi_label))
+        return predict_with_rule(rule, probe_logits(of.train[rows], of.truth[rows], of.test, multi_label))
 
     def judged(answers: NDArray[np.int8]) -> NDArray[np.float64]:
-        return figures(addends(of.test_truth, answers).sum(axis=0))
+        return figures(contributions(of.test_truth, answers).sum(axis=0))
 
     folds = draw_folds([of.texts[i] for i in known], [None] * size, of.truth[known], 4, seed)
     whole = predicted(known)

@@ -1,4 +1,4 @@
-"""Behind the figures of an evaluation: how sure they are, what simpler ways reach, what is wrong in the data.
+"""Behind the figures of an evaluation: how certain they are, what baselines reach, what is wrong in the data.
 
-`analyse.analyse_run` writes all of it into the run; the other modules each find one part.
+`analyse_run.analyse_run` writes all of it into the run; each other module computes one part.
 """

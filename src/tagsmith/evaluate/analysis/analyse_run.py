@@ -1,4 +1,4 @@
-"""From an evaluated run to `analysis.json` and `guidance.json`: each part of the analysis, once, in its turn."""
+"""From an evaluated run to `analysis.json` and `guidance.json`: the parts of the analysis, one after the other."""
 
 import logging
 import time
@@ -9,20 +9,32 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from tagsmith.config.settings import AnalysisSettings, CacheSettings
+from tagsmith.config.settings import EvaluateRun
 from tagsmith.core.errors import InputMissing, counted
 from tagsmith.core.files import json_object, read_json, write_json
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema, indicators
+from tagsmith.core.schema import indicators
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.split import draw_folds
 from tagsmith.decision.intervals import class_intervals, overall, overall_intervals
 from tagsmith.decision.metrics import probabilities
 from tagsmith.decision.rule import DecisionRule
-from tagsmith.evaluate.analysis.baselines import beside, chosen_as, decided, probe_logits, tfidf_predictions
+from tagsmith.evaluate.analysis.baselines import (
+    compare_with_baseline,
+    predict_with_rule,
+    probe_logits,
+    rule_for_baseline,
+    tfidf_predictions,
+)
 from tagsmith.evaluate.analysis.learning_curve import learning_curve, predictions_by_share
 from tagsmith.evaluate.analysis.lengths import class_counts, lengths
-from tagsmith.evaluate.analysis.near_duplicates import HELD_OUT_FIRST, MOST_LISTED, Side, compared, near_duplicates
+from tagsmith.evaluate.analysis.near_duplicates import (
+    HELD_OUT_FIRST,
+    MOST_LISTED,
+    Side,
+    documents_to_compare,
+    near_duplicates,
+)
 from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
 from tagsmith.evaluate.analysis.predictions import Predictions, read_predictions
 from tagsmith.evaluate.guidance.guidance import Facts, guidance
@@ -39,39 +51,46 @@ Ints = NDArray[np.int64]
 
 
 class Analysis:
-    """The parts of the analysis of an evaluated run; what scores documents must be called by all processes."""
+    """The parts of the analysis of an evaluated run; all processes must call the parts that score documents."""
 
     def __init__(
-        self, settings: AnalysisSettings, run: RunFolder, evaluation: dict[str, Any], rule: DecisionRule | None,
-        schema: Schema, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator,
-    ):  # fmt: skip
-        """Read what the evaluation wrote.
+        self,
+        settings: EvaluateRun,
+        run: RunFolder,
+        evaluation: dict[str, Any],
+        rule: DecisionRule | None,
+        model: LoadedModel,
+        accelerator: Accelerator,
+    ):
+        """Read the files of the evaluation.
 
         Raises:
             DataError: a file of the run is damaged.
         """
-        self.settings, self.run, self.schema = settings, run, schema
-        self.batch_tokens, self.cache, self.accelerator = batch_tokens, cache, accelerator
+        schema = model.schema
+        self.settings, self.batch_tokens, self.cache = settings.analysis, settings.batch_tokens, settings.cache
+        self.run, self.model, self.schema, self.accelerator = run, model, schema, accelerator
         self.evaluation, self.rule, self.split = evaluation, rule, evaluation["split"]
         self.splits = load_documents(run.data, schema)
         self.predictions: Predictions = read_predictions(run.predictions, schema)
         self.truths = {name: indicators(part["labels"][:], len(schema.classes)) for name, part in self.splits.items()}
 
     def intervals(self) -> dict[str, Any]:
-        """How sure the figures are."""
-        known, said = self.predictions.truth, self.predictions.predicted
-        tp, fp, fn = ((a & b).sum(axis=0, dtype=int) for a, b in ((known, said), (1 - known, said), (known, 1 - said)))
-        found: dict[str, Any] = dict(overall_intervals(known, said, self.settings.resamples, self.settings.seed))
+        """The confidence intervals of the figures."""
+        truth, predicted = self.predictions.truth, self.predictions.predicted
+        pairs = ((truth, predicted), (1 - truth, predicted), (truth, 1 - predicted))
+        tp, fp, fn = ((a & b).sum(axis=0, dtype=int) for a, b in pairs)
+        found: dict[str, Any] = dict(overall_intervals(truth, predicted, self.settings.resamples, self.settings.seed))
         found["classes"] = {
             name: class_intervals(int(tp[i]), int(fp[i]), int(fn[i])) for i, name in enumerate(self.schema.classes)
         }
         return found
 
-    def data(self, model: LoadedModel) -> dict[str, Any]:
-        """How many documents there are, and how long."""
+    def data(self) -> dict[str, Any]:
+        """The number of documents and their lengths."""
         tokens = {}
         for name, part in self.splits.items():
-            encoded = model.encode_cached(self.cache, name, part["text"])
+            encoded = self.model.encode_cached(self.cache, name, part["text"])
             tokens[name] = lengths(encoded.tokens, encoded.unread)
         return {
             "classes": class_counts(self.truths, self.schema.classes),
@@ -80,18 +99,18 @@ class Analysis:
         }
 
     def drawn(self) -> dict[str, Ints]:
-        """Positions of the documents, by split, that the baselines and the learning curve are made with."""
+        """Positions, by split, of the documents for the baselines and the learning curve."""
         return {
             name: draw_documents(self.splits[name]["labels"][:], self.settings.most_documents, self.settings.seed)
             for name in {"train": 0, self.split: 0}
         }
 
     def vectors(self, drawn: dict[str, Ints]) -> dict[str, Floats] | None:
-        """Vectors before training of the documents drawn; None where the encoder is no longer there."""
+        """Vectors of the drawn documents before training; None if the pretrained encoder is gone."""
         try:
             encoder = PretrainedEncoder(self.run, self.batch_tokens, self.cache, self.accelerator)
         except InputMissing as error:
-            log.warning(f"analysis: no probe and no learning curve: {error}")
+            log.warning(f"analysis: no probe and no learning curve ({error})")
             return None
         found = {}
         for name, places in drawn.items():
@@ -100,50 +119,50 @@ class Analysis:
             vectors = (
                 encoder.vectors_of_split(name, part) if whole else encoder.vectors(name, part.select(places)["text"])
             )
-            # As they are kept for the next command, which is to find the same.
+            # In the precision in which they are stored, so that the next command gets the same.
             found[name] = vectors.astype(np.float16).astype(np.float32)
         return found
 
     def baselines_and_curve(self, drawn: dict[str, Ints], vectors: dict[str, Floats] | None) -> dict[str, Any]:
-        """`baselines` and `learning_curve`; of training documents a fifth is held out for the curve.
+        """`baselines` and `learning_curve`; if the split is `train`, a fifth of it is held out for the curve.
 
-        Where thresholds were chosen for the run, they are for a baseline.
+        If the thresholds of the run were chosen, those of a baseline are chosen too.
         """
         settings, multi_label, split = self.settings, self.schema.multi_label, self.split
         part = self.splits["train"].select(drawn["train"])
-        known = self.truths["train"][drawn["train"]]
+        all_tags = self.truths["train"][drawn["train"]]
         groups = part["group"][:] if "group" in part.column_names else [None] * len(part)
         held_out = split == "train"
-        folds = draw_folds(part["text"][:], groups, known, 5 if held_out else 4, settings.seed)
+        folds = draw_folds(part["text"][:], groups, all_tags, 5 if held_out else 4, settings.seed)
         chosen = self.rule if multi_label and len(np.unique(folds)) >= 4 else None
         baselines: dict[str, Any] = {"probe": None, "tfidf": None}
         if held_out:
             inside = folds < 4
-            truth, places = known[~inside], None
+            truth, places = all_tags[~inside], None
         else:
-            inside = np.ones(len(known), dtype=bool)
+            inside = np.ones(len(all_tags), dtype=bool)
             places = drawn[split]
             truth = self.predictions.truth[places]
 
         def compare(predicted: NDArray[np.int8]) -> dict[str, Any]:
             ours = self.predictions.predicted[places]
-            return beside(truth, ours, predicted, len(known), settings.resamples, settings.seed)
+            return compare_with_baseline(truth, ours, predicted, len(all_tags), settings.resamples, settings.seed)
 
         if places is not None:
             texts = [self.predictions.rows[i]["text"] for i in places]
-            found = tfidf_predictions(part["text"][:], known, texts, self.schema, chosen, folds, settings.seed)
+            found = tfidf_predictions(part["text"][:], all_tags, texts, self.schema, chosen, folds, settings.seed)
             baselines["tfidf"] = compare(found) if found is not None else None
         if vectors is None or not inside.any() or not len(truth):
             return {"baselines": baselines, "learning_curve": None}
-        given, tags = vectors["train"][inside], known[inside]
+        given, tags = vectors["train"][inside], all_tags[inside]
         new = vectors["train"][~inside] if held_out else vectors[split]
 
         rule = DecisionRule.plain(self.schema, self.evaluation["threshold"] or 0.5)
         if chosen is not None:
-            rule = chosen_as(chosen, out_of_fold(given, tags, folds[inside], multi_label), tags, self.schema)
+            rule = rule_for_baseline(chosen, out_of_fold(given, tags, folds[inside], multi_label), tags, self.schema)
 
         def predict(chosen: NDArray[np.bool_]) -> NDArray[np.int8]:
-            return decided(rule, probe_logits(given[chosen], tags[chosen], new, multi_label))
+            return predict_with_rule(rule, probe_logits(given[chosen], tags[chosen], new, multi_label))
 
         whole = predict(np.ones(len(given), dtype=bool))
         if not held_out:
@@ -161,12 +180,12 @@ class Analysis:
         return {"baselines": baselines, "learning_curve": curve}
 
     def near_duplicates(self) -> dict[str, Any]:
-        """What documents have in common, and the figures without those that the model has nearly seen."""
+        """Near-duplicates, and the figures without evaluated documents that nearly repeat a training document."""
         sizes = {name: len(part) for name, part in self.splits.items()}
-        chosen = compared(sizes, self.split, self.settings.compared_documents, self.settings.seed)
+        chosen = documents_to_compare(sizes, self.split, self.settings.compared_documents, self.settings.seed)
         if (count := sum(map(len, chosen.values()))) < sum(sizes.values()):
             total = counted(sum(sizes.values()), "document")
-            log.info(f"analysis: near-duplicates are looked for among {count:,} of {total}")
+            log.info(f"analysis: near-duplicates are searched among {count:,} of {total}")
         sides = [
             Side(name, record["id"], record["text"], tuple(self._names(record["labels"])))
             for name in sorted(chosen, key=HELD_OUT_FIRST.index)
@@ -185,68 +204,62 @@ class Analysis:
     def _names(self, labels: Any) -> list[str]:
         return self.schema.names(labels if self.schema.multi_label else [labels])
 
-    def explanations(self, model: LoadedModel) -> dict[str, Any]:
-        """The words that weighed most in mistakes."""
-        settings, rows = self.settings, self.predictions.rows
-        asked = mistakes(self.predictions.truth, self.predictions.predicted, self.predictions.scores)
-        asked = asked[: settings.explained_documents]
-        texts = [rows[i]["text"] for i, _ in asked]
+    def explanations(self) -> dict[str, Any]:
+        """The words that weigh most in mistakes."""
+        settings, rows, model = self.settings, self.predictions.rows, self.model
+        explained = mistakes(self.predictions.truth, self.predictions.predicted, self.predictions.scores)
+        explained = explained[: settings.explained_documents]
+        texts = [rows[i]["text"] for i, _ in explained]
         tokens = np.minimum(model.encode(texts).tokens, model.encoding.rule.max_tokens).tolist()
         parts = [len(words(model.tokenizer, text, settings.explained_words)) for text in texts]
-        asked = asked[: affordable(tokens, parts, settings.explained_tokens)]
+        explained = explained[: affordable(tokens, parts, settings.explained_tokens)]
 
         def scores(variants: list[str]) -> Floats:
             encoded = model.encode(variants)
             logits = score(model.classifier.eval(), encoded, self.batch_tokens, self.accelerator, "explaining mistakes")
             return probabilities(logits, self.schema.multi_label)
 
-        questions = [Question(rows[i]["text"], label) for i, label in asked]
+        questions = [Question(rows[i]["text"], label) for i, label in explained]
         found = explain(questions, model.tokenizer, scores, settings.explained_words)
-        ids = [rows[i]["id"] for i, _ in asked]
+        ids = [rows[i]["id"] for i, _ in explained]
         return {
             "by": "occlusion",
             "mistakes": int(self.predictions.wrong.sum()),
-            "classes": {name: self.schema.classes[label] for name, (_, label) in zip(ids, asked, strict=True)},
+            "classes": {name: self.schema.classes[label] for name, (_, label) in zip(ids, explained, strict=True)},
             "documents": dict(zip(ids, found, strict=True)),
         }
 
 
 def analyse_run(
-    settings: AnalysisSettings,
-    run: RunFolder,
-    rule: DecisionRule | None,
-    model: LoadedModel,
-    batch_tokens: int,
-    cache: CacheSettings,
-    accelerator: Accelerator,
-) -> list[dict[str, Any]]:
-    """Write `analysis.json` and `guidance.json` beside an evaluation; return the latter, on the main process.
+    settings: EvaluateRun, run: RunFolder, rule: DecisionRule | None, model: LoadedModel, accelerator: Accelerator
+) -> None:
+    """Write `analysis.json` and `guidance.json` next to the evaluation of a run.
 
     Args:
-        rule: what chose the thresholds of the run; None: nothing did.
+        rule: of the run, if its thresholds were chosen; otherwise None.
         model: on its device.
 
     Raises:
         DataError: a file of the run is damaged.
     """
     started = time.monotonic()
-    accelerator.wait_for_everyone()  # The main process has written the predictions that all now read.
+    accelerator.wait_for_everyone()  # All processes read the predictions that the main process has written.
     evaluation = read_json(run.evaluation, json_object, "the figures of an evaluation", "evaluate the run again")
-    parts = Analysis(settings, run, evaluation, rule, model.schema, batch_tokens, cache, accelerator)
-    took: dict[str, float] = {}
+    parts = Analysis(settings, run, evaluation, rule, model, accelerator)
+    seconds: dict[str, float] = {}
 
     def timed(name: str, part: Callable[[], Any]) -> Any:
-        begun = time.monotonic()
+        before = time.monotonic()
         found = part()
-        took[name] = time.monotonic() - begun
+        seconds[name] = time.monotonic() - before
         return found
 
-    data = timed("lengths", lambda: parts.data(model))
+    data = timed("lengths", parts.data)
     drawn = parts.drawn()
     vectors = timed("vectors", lambda: parts.vectors(drawn))
-    explanations = timed("explanations", lambda: parts.explanations(model))
+    explanations = timed("explanations", parts.explanations)
 
-    def arithmetic() -> list[dict[str, Any]]:
+    def write() -> None:
         analysis: dict[str, Any] = {"split": parts.split, "intervals": timed("intervals", parts.intervals)}
         analysis |= timed("baselines and learning curve", lambda: parts.baselines_and_curve(drawn, vectors))
         analysis |= {"data": data, "near_duplicates": timed("near-duplicates", parts.near_duplicates)}
@@ -258,9 +271,7 @@ def analyse_run(
         lines = guidance(evaluation, analysis, parts.predictions.rows, facts)
         write_json(run.analysis, analysis)
         write_json(run.guidance, lines)
-        return lines
 
-    lines = on_main(accelerator, arithmetic) or []
-    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in took.items())
-    log.info(f"analysis: {time.monotonic() - started:.0f} s ({told})")
-    return lines
+    on_main(accelerator, write)
+    parts_took = ", ".join(f"{name} {took:.1f}" for name, took in seconds.items())
+    log.info(f"analysis: {time.monotonic() - started:.0f} s ({parts_took})")

@@ -1,10 +1,10 @@
-"""How figures grow with the number of documents, and what half as many again are likely to bring: power laws.
+"""How figures grow with the number of training documents, extrapolated by power laws to half as many again.
 
 Errors fall as a power of the number of documents: Hestness et al., Deep Learning Scaling is Predictable, Empirically,
-arXiv 1712.00409. A class has few test documents and so a slope that is mostly noise; slopes are therefore drawn towards
-that of all classes, as far as they do not differ by more than their noise (DerSimonian and Laird, 1986). On top of what
-the law expects, a figure jumps from one training to the next; how far, the curve itself shows between a half and three
-quarters of the documents, which is as large a step as the one that is asked about.
+arXiv 1712.00409. A class has few test documents, so its slope is mostly noise; slopes are therefore shrunk towards that
+of all classes, unless they differ by more than their noise (DerSimonian and Laird, 1986). Around the law, a figure
+jumps from one training to the next; the curve shows by how much between a half and three quarters of the documents, a
+step as large as the extrapolated one.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagsmith.core.progress import meter
-from tagsmith.decision.bootstrap import OVERALL, addends, figures, redrawn
+from tagsmith.decision.bootstrap import OVERALL, bootstrap_sums, contributions, figures
 
 Floats = NDArray[np.floating[Any]]
 Indicators = NDArray[np.int8]
@@ -26,24 +26,24 @@ QUARTERS: dict[float, list[tuple[int, ...]]] = {
     0.75: [(0, 1, 2), (1, 2, 3), (0, 2, 3), (0, 1, 3)],
     1.0: [(0, 1, 2, 3)],
 }
-"""Which of four folds make a draw of each share; a draw of three quarters holds that of a half in the same place."""
+"""Which of four folds form a draw of each share; a draw of three quarters contains the draw of a half at its place."""
 
 GROWTH = 1.5
-"""How many times as many documents are asked about, in the mix that they have."""
+"""Factor of the extrapolation, in documents of the same mix."""
 
 LEAST = 8
-"""Training documents of a class below which a quarter of them says nothing."""
+"""Training documents of a class below which a quarter of them is too few for a figure."""
 
 NO_NOISE = 1e-9
-"""Variance of a slope below which nothing has varied."""
+"""Variance of a slope below which it has not varied."""
 
 LEAST_BETWEEN = 0.1**2
-"""Variance of the classes' true slopes, which differ by so much even where noise hides it."""
+"""Least variance of the true slopes of classes, even if noise hides it."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was predicted after training on one draw of the training documents.
+    """The predictions after training on one draw of the training documents.
 
     Attributes:
         share: of the training documents.
@@ -60,12 +60,12 @@ def predictions_by_share(
     whole: Indicators,
     draws: int,
 ) -> list[Drawn]:
-    """What is predicted after training on a quarter, a half, three quarters (`draws` times each) and all.
+    """The predictions after training on a quarter, a half, three quarters (`draws` times each) and all documents.
 
     Args:
-        folds: int64 [training documents], which of four parts, alike in their classes, each is in.
-        fit_and_predict: from those that are trained on, bool [training documents], to int8 [documents, classes].
-        whole: what it gives for all of them.
+        folds: int64 [training documents], which of four stratified parts each is in.
+        fit_and_predict: from those to train on, bool [training documents], to int8 [documents, classes].
+        whole: its result for all of them.
     """
     parts = [(share, chosen) for share, choices in QUARTERS.items() if share < 1 for chosen in choices[:draws]]
     found = []
@@ -86,26 +86,26 @@ def learning_curve(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Macro F1 by share of the training documents, and what half as many of them again are likely to bring.
+    """Macro F1 by share of the training documents, and the likely gain from half as many again.
 
     Args:
         drawn: each share of `QUARTERS`, all but the whole equally often, in the order of its draws.
-        truth: int8 [documents, classes], of the documents that were predicted.
-        documents: those that a share of 1 trains on, and all that there are, where only some were drawn for training.
-        trained, tagged: the same of each class.
-        resamples: of documents and draws, behind each interval.
+        truth: int8 [documents, classes], of the predicted documents.
+        documents: how many a share of 1 trains on, and how many there are in all.
+        trained, tagged: the same two numbers for each class.
+        resamples: of documents and draws, for each interval.
 
     Returns:
-        points: share, documents (of the training), macro_f1, low, high. gain: documents, of all classes in the mix that
-        they have, macro_f1, low, high; None where half of the classes with a test document or more have fewer than
-        `LEAST` training documents. classes: of those with as many and a test document, name -> documents and f1, one
-        for each share, and gain with low and high, of the class's F1 by the same documents. What is gained on these
-        test documents lies between low and high in 95 of 100 cases or more.
+        points: share, documents (for training), macro_f1, low, high. gain: documents (more, in the same mix),
+        macro_f1, low, high; None if half or more of the classes with a test document have fewer than `LEAST` training
+        documents. classes: for each other class with a test document, name -> documents and f1, one per share, and gain
+        with low and high, of the class's F1 from the same documents. The gain on these test documents is between low
+        and high in at least 95 of 100 cases.
     """
     places = {share: [i for i, one in enumerate(drawn) if one.share == share] for share in QUARTERS}
-    parts = [addends(truth, one.predicted) for one in drawn]
-    # Position 0 is the truth as it is; the others are resamples of documents, and of draws.
-    redraws = redrawn(parts, resamples, np.random.default_rng([seed, 0]))
+    parts = [contributions(truth, one.predicted) for one in drawn]
+    # Position 0 is the data itself; the others are resamples of documents and of draws.
+    redraws = bootstrap_sums(parts, resamples, np.random.default_rng([seed, 0]))
     sums = np.stack([np.vstack([part.sum(axis=0), more]) for part, more in zip(parts, redraws, strict=True)])
     found = figures(sums)  # [draws, 1 + resamples, figures]
     macro, f1 = found[..., OVERALL.index("macro_f1")], np.nan_to_num(found[..., len(OVERALL) + 2 :: 3])
@@ -136,8 +136,9 @@ def learning_curve(
     half, more_than_half = places[0.5], places[0.75]
 
     def gains(values: Floats, errors: Floats, size: Floats, now: Floats) -> Floats:
-        # Over a quarter the law bends: of banking77, 3,000 documents, half as many again bring 0.0099 of macro F1; it
-        # says 0.0146 with the quarter and 0.0135 without; of Reuters R8, 3,500 documents, 0.0028, 0.0073 and 0.0050.
+        # The first quarter does not follow the law. Half as many again bring 0.0099 of macro F1 on 3,000 documents of
+        # banking77, where it predicts 0.0146 with the quarter and 0.0135 without; on 3,500 of Reuters R8 0.0028, 0.0073
+        # and 0.0050.
         line = by_share(errors)[1:]
         expected = expected_gains(np.asarray(list(QUARTERS))[1:], line, now, GROWTH * now, seed)
         steps = values[more_than_half] - values[half]
@@ -165,15 +166,15 @@ def learning_curve(
 
 
 def jump(steps: Floats, errors: Floats, now: Floats, size: Floats) -> Floats:
-    """Standard deviation of what further documents do to each figure beyond what is expected of them, [figures].
+    """Standard deviation of the jump of each figure around its expected gain, [figures].
 
-    A figure of `size` decisions, of which a share is wrong, varies like a proportion: by so many times its variance as
-    all figures together do from a half to three quarters of the documents. One that did not move there, being of few
-    documents, may move all the same.
+    A figure of `size` decisions varies like a proportion: by its variance times a factor, which all figures together
+    show from a half to three quarters of the documents. So a figure of few documents that did not move there may still
+    move.
 
     Args:
-        steps: [draws, 1 + resamples, figures], of three quarters less those of the half among them.
-        errors: [draws, figures], there.
+        steps: [draws, 1 + resamples, figures], figures at three quarters minus those at the half inside.
+        errors: [draws, figures], at the same shares.
         now: [figures], errors with all documents.
         size: [figures].
     """
@@ -184,12 +185,12 @@ def jump(steps: Floats, errors: Floats, now: Floats, size: Floats) -> Floats:
 
 
 def expected_gains(shares: Floats, errors: Floats, now: Floats, then: Floats, seed: int) -> Floats:
-    """How much F1 rises from some documents to others, float [1 + resamples, classes].
+    """The expected rise of F1 from `now` to `then`, float [1 + resamples, classes].
 
     Args:
-        shares: float [shares], of the training documents, rising to 1.
-        errors: float [shares, 1 + resamples, classes], 1 - F1, above 0; the first as found, then resamples.
-        now, then: float [classes], documents of each class, as shares like the others.
+        shares: float [shares], of the training documents, ascending to 1.
+        errors: float [shares, 1 + resamples, classes], 1 - F1, above 0; first the data, then resamples.
+        now, then: float [classes], documents of each class, as shares.
     """
     x = np.log(shares)
     y = np.log(errors)
@@ -200,17 +201,17 @@ def expected_gains(shares: Floats, errors: Floats, now: Floats, then: Floats, se
 
 
 def _slopes(x: Floats, y: Floats) -> Floats:
-    """Of the least-squares lines through y [points, ...] at x [points], float [...]."""
+    """Slopes of the least-squares lines through y [points, ...] at x [points], float [...]."""
     centred = (x - x.mean()).reshape(-1, *[1] * (y.ndim - 1))
     slopes: Floats = (centred * (y - y.mean(axis=0))).sum(axis=0) / (centred**2).sum()
     return slopes
 
 
 def shrunk(slopes: Floats, common: Floats, seed: int) -> Floats:
-    """Slopes [1 + resamples, classes] drawn towards that of all classes [1 + resamples, 1], as far as they are noise.
+    """Slopes [1 + resamples, classes] shrunk towards the common one [1 + resamples, 1], as far as they are noise.
 
-    The resamples are spread as what is then known: of the common slope, and of what a class has of its own. A class
-    that is never wrong, or always, has a slope without noise and without meaning: it takes the common one.
+    The resamples spread by the remaining uncertainty of the common slope and of the class's own. A class that is never
+    wrong, or always, has a slope without noise and without meaning: it takes the common one.
     """
     noise = slopes[1:].var(axis=0, ddof=1)
     weights = np.divide(1, noise, out=np.zeros_like(noise), where=noise > NO_NOISE)
@@ -225,9 +226,9 @@ def shrunk(slopes: Floats, common: Floats, seed: int) -> Floats:
 
 
 def _errors(sums: Floats, kept: Sequence[int]) -> tuple[Floats, Floats]:
-    """1 - F1 of classes, [draws, 1 + resamples, classes], and of how many decisions it is, [classes].
+    """1 - F1 of classes, [draws, 1 + resamples, classes], and the number of decisions behind it, [classes].
 
-    With half an error among them, as a class without one has no logarithm.
+    Half an error is added, as a class without errors has no logarithm.
     """
     truth, predicted, both = np.moveaxis(sums[..., :-5].reshape(*sums.shape[:-1], 3, -1), -2, 0)[..., kept]
     whole = truth + predicted + 1

@@ -1,4 +1,4 @@
-"""How many documents of each class there are, and how long they are."""
+"""The number of documents of each class, and the lengths of documents."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ def lengths(tokens: Ints, unread: Ints) -> dict[str, Any]:
     """The lengths of documents, in tokens.
 
     Args:
-        tokens, unread: int64 [documents], as of `windows.Tokens`.
+        tokens, unread: int64 [documents], see `EncodedDocuments`.
 
     Returns:
-        p50, p95 and max; `cut`: documents of which tokens are not read; and a histogram: `edges`, at most `BINS` even
+        p50, p95 and max; `cut`: documents with unread tokens; and a histogram: `edges`, at most `BINS` equal
         steps up to the 99th percentile and one to the longest, and `counts` between them.
     """
     p50, p95, p99 = (int(value) for value in np.quantile(tokens, [0.5, 0.95, 0.99], method="inverted_cdf"))
@@ -34,6 +34,10 @@ def lengths(tokens: Ints, unread: Ints) -> dict[str, Any]:
         edges.append(longest + 1)
     counts, _ = np.histogram(tokens, bins=edges)
     return {
-        "p50": p50, "p95": p95, "max": longest, "cut": int((unread > 0).sum()), "edges": edges,
+        "p50": p50,
+        "p95": p95,
+        "max": longest,
+        "cut": int((unread > 0).sum()),
+        "edges": edges,
         "counts": [int(count) for count in counts],
-    }  # fmt: skip
+    }

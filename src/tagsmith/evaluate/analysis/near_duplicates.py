@@ -126,16 +126,16 @@ def _kept_ngrams(texts: Sequence[str]) -> Callable[[int], NDArray[np.uint64]]:
 
 
 def near_duplicates(documents: Sequence[Side], least: float) -> dict[str, Any]:
-    """What the documents have in common.
+    """Find near-duplicates.
 
     Args:
-        documents: each once; the order decides which of two is named first.
-        least: similarity from which two are nearly the same.
+        documents: each once; of a pair, the earlier one is named first.
+        least: similarity from which two documents are near-duplicates.
 
     Returns:
-        within: split -> documents with a near-duplicate in it; across: for each document of test and validation with
-        one in a split that is less held out, the most similar one; differently_tagged: pairs with different labels; the
-        most similar first. `across_documents` and `differently_tagged_pairs` count them.
+        within: split -> documents with a near-duplicate in the same split; across: for each document of test and
+        validation with near-duplicates in a less held-out split, the most similar one; differently_tagged: pairs with
+        different labels; the most similar pairs first. `across_documents` and `differently_tagged_pairs` count them.
     """
     groups: dict[str, list[Side]] = {}
     for document in documents:
@@ -168,36 +168,42 @@ def near_duplicates(documents: Sequence[Side], least: float) -> dict[str, Any]:
 
 
 def _less_held_out(side: Side, near: list[tuple[int, float]], members: list[list[Side]]) -> dict[str, Any] | None:
-    """The document most like this one in a split that is less held out than its own, train before validation."""
+    """The most similar document in a split that is less held out than the document's own, train before validation."""
     lower = HELD_OUT_FIRST[HELD_OUT_FIRST.index(side.split) + 1 :]
     found = [(lower.index(other.split), s, other) for j, s in near for other in members[j] if other.split in lower]
     if not found:
         return None
     _, share, other = max(found, key=lambda one: (one[0], one[1]))
-    return {
-        "id": side.id, "split": side.split, "other_id": other.id, "other_split": other.split,
-        "similarity": round(share, 4), "text": side.text, "other_text": other.text, "labels": list(side.labels),
-        "other_labels": list(other.labels),
-    }  # fmt: skip
+    return _pair(side, other, share)
 
 
 def _differently_tagged(group: list[Side], others: list[Side], share: float) -> dict[str, Any] | None:
-    """The first two documents of two groups of equal texts, or of one, that have different labels."""
+    """The first pair with different labels, from two groups of equal texts or within one."""
     for side in group:
         for other in others:
             if set(side.labels) != set(other.labels):
-                return {
-                    "id": side.id, "other_id": other.id, "split": side.split, "other_split": other.split,
-                    "labels": list(side.labels), "other_labels": list(other.labels), "text": side.text,
-                    "other_text": other.text, "similarity": round(share, 4),
-                }  # fmt: skip
+                return _pair(side, other, share)
     return None
 
 
-def compared(sizes: dict[str, int], first: str, most: int, seed: int) -> dict[str, NDArray[np.int64]]:
-    """Positions of the documents of each split that are compared: of `first` before the others, `most` in all.
+def _pair(side: Side, other: Side, share: float) -> dict[str, Any]:
+    return {
+        "id": side.id,
+        "other_id": other.id,
+        "split": side.split,
+        "other_split": other.split,
+        "similarity": round(share, 4),
+        "text": side.text,
+        "other_text": other.text,
+        "labels": list(side.labels),
+        "other_labels": list(other.labels),
+    }
 
-    Of a split that does not fit, so many as there is room for are drawn.
+
+def documents_to_compare(sizes: dict[str, int], first: str, most: int, seed: int) -> dict[str, NDArray[np.int64]]:
+    """Positions of the documents of each split to compare, at most `most` in all, those of split `first` first.
+
+    From a split that does not fit, as many as there is room for are drawn at random.
     """
     random = np.random.default_rng(seed)
     room, chosen = most, {}

@@ -1,4 +1,4 @@
-"""Which words of a document weighed most: the drop of a class's score when they are hidden.
+"""Which words of a document weigh most: the drop of a class's score without them (occlusion).
 
 Li, Monroe and Jurafsky, Understanding Neural Networks through Representation Erasure, arXiv 1612.08220.
 """
@@ -16,14 +16,15 @@ from tagsmith.tokens.windows import without_limits
 Floats = NDArray[np.float32]
 
 MOST_SHOWN = 8
-"""Words of a document that are told."""
+"""Most words of a document that are reported."""
 
 LEAST_WEIGHT = 0.0005
+"""Drop of a score below which a word is not reported."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a document: which words speak for a class.
+    """Which words of a document speak for a class?
 
     Attributes:
         text: of the document.
@@ -35,10 +36,10 @@ class Question:
 
 
 def mistakes(truth: NDArray[np.int8], predicted: NDArray[np.int8], scores: Floats) -> list[tuple[int, int]]:
-    """Documents with a wrong class and that class, the surest mistakes first.
+    """Positions of wrong documents, each with one wrong class, the most confident mistakes first.
 
-    Of several classes that a document should not have, the surest one. Of a document that only lacks classes, the one
-    that the model holds least likely: it comes after those.
+    Of several wrongly predicted classes, the one with the highest score. Documents that only miss classes come last,
+    each with the missed class that has the lowest score.
     """
     invented = np.where((predicted == 1) & (truth == 0), scores, -1.0)
     missed = np.where((predicted == 0) & (truth == 1), 1 - scores, -1.0)
@@ -50,9 +51,9 @@ def mistakes(truth: NDArray[np.int8], predicted: NDArray[np.int8], scores: Float
 
 
 def words(tokenizer: Tokenizer, text: str, most: int) -> list[tuple[int, int]]:
-    """Where the words of a text stand, as (start, end) of its characters; beyond `most`, neighbours are one part.
+    """The words of a text as (start, end) of its characters; beyond `most` words, neighbours form one part.
 
-    What a word is, the tokenizer says, so that it holds for writing without spaces too.
+    The tokenizer defines a word, so this works for scripts without spaces too.
     """
     encoding = without_limits(tokenizer).encode(text, add_special_tokens=False)
     spans: dict[Any, tuple[int, int]] = {}
@@ -67,7 +68,7 @@ def words(tokenizer: Tokenizer, text: str, most: int) -> list[tuple[int, int]]:
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space that some tokenizers count among a word."""
+    """The span without the white space that some tokenizers include in a word."""
     part = text[start:end]
     return start + len(part) - len(part.lstrip()), end - (len(part) - len(part.rstrip()))
 
@@ -78,15 +79,15 @@ def explain(
     score: Callable[[list[str]], Floats],
     most_words: int,
 ) -> list[list[dict[str, Any]]]:
-    """The weightiest words for each question, the weightiest first, as start, end and weight.
+    """The words that weigh most for each question, in descending order, as start, end and weight.
 
     Args:
-        score: from texts to scores float32 [texts, classes].
-        most_words: parts of a document that are hidden in turn.
+        score: from texts to scores, float32 [texts, classes].
+        most_words: most parts of a document; each is hidden once.
 
     Returns:
-        Of each question at most `MOST_SHOWN` parts; a weight is the drop of the class's score without the part.
-        Parts that do not speak for the class are not among them.
+        At most `MOST_SHOWN` parts per question; the weight is the drop of the class's score without the part. Parts
+        that do not speak for the class are left out.
     """
     if not questions:
         return []
@@ -110,6 +111,6 @@ def explain(
 
 
 def affordable(tokens: Sequence[int], parts: Sequence[int], budget: int) -> int:
-    """How many of the first documents `budget` tokens suffice for: each is read once a part and once whole."""
+    """How many of the first documents fit in `budget` tokens: each is read once per part and once as a whole."""
     spent = np.cumsum([length * (1 + count) for length, count in zip(tokens, parts, strict=True)])
     return int((spent <= budget).sum())

@@ -1,4 +1,4 @@
-"""What an evaluation wrote a line a document, as arrays."""
+"""The lines of `predictions.jsonl`, one per document, as arrays."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Predictions:
     """The lines of a `predictions.jsonl`.
 
     Attributes:
-        rows: the lines as they stand.
+        rows: the lines as they are.
         truth, predicted: int8 [documents, classes].
         scores: float32 [documents, classes].
     """
@@ -36,7 +36,7 @@ class Predictions:
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
-        """bool [documents], where not exactly the classes of the document are predicted."""
+        """bool [documents], whether the predicted classes are not exactly those of the document."""
         different: NDArray[np.bool_] = (self.truth != self.predicted).any(axis=1)
         return different
 
@@ -45,7 +45,7 @@ EXPECTED, REMEDY = "a line a document", "evaluate the run again"
 
 
 def read_predictions(path: Path, schema: Schema) -> Predictions:
-    """Read what an evaluation wrote.
+    """Read the predictions of an evaluation.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -57,7 +57,7 @@ def as_predictions(rows: list[dict[str, Any]], schema: Schema, path: Path) -> Pr
     """Lines of a `predictions.jsonl`, read from `path`, as arrays with the classes in the schema's order.
 
     Raises:
-        DataError: a line is not what an evaluation writes.
+        DataError: a line is not a prediction.
     """
     try:
         truth, predicted = (

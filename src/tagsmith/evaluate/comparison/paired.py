@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import binomtest, norm
 
-from tagsmith.decision.bootstrap import AT_ONCE, CONFIDENCE, OVERALL, Floats, Indicators, addends, difference, figures
+from tagsmith.decision.bootstrap import (
+    AT_ONCE,
+    CONFIDENCE,
+    OVERALL,
+    Floats,
+    Indicators,
+    contributions,
+    difference,
+    figures,
+)
 from tagsmith.decision.significance import LEVEL, holm
 
 POWER = 0.8
@@ -116,7 +125,7 @@ def compare_answers(truth: Indicators, first: Decided, second: Decided, resample
     """
     if not len(truth):
         raise ValueError("expected a document or more, found none")
-    parts = [addends(truth, one.predicted, one.loss, one.handled) for one in (first, second)]
+    parts = [contributions(truth, one.predicted, one.loss, one.handled) for one in (first, second)]
     overall, classes = _differences(parts[0], parts[1], resamples, np.random.default_rng(seed))
     right = [(one.predicted == truth).all(axis=1) for one in (first, second)]
     only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
@@ -150,7 +159,7 @@ def documents_needed(error: float, documents: int, smallest: float) -> int:
 def _differences(
     first: sparse.csr_array, second: sparse.csr_array, resamples: int, random: np.random.Generator
 ) -> tuple[Differences, Differences]:
-    """Overall, and by class; of the runs' `addends`."""
+    """Overall, and by class; of the runs' `contributions`."""
     figures_of = [figures(one.sum(axis=0)) for one in (first, second)]
     interval = difference(first, second, resamples, random)
     parts = (*figures_of, *interval, _chance(first, second, random))

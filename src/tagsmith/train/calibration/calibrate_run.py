@@ -19,7 +19,7 @@ from tagsmith.core.files import write_json, written_beside
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.decision.chosen import chosen_rule
+from tagsmith.decision.choose_rule import Goal, choose_rule
 from tagsmith.decision.conformal import set_thresholds
 from tagsmith.decision.decision_figures import before_and_after
 from tagsmith.decision.rule import DecisionRule, split_pair
@@ -158,18 +158,16 @@ def rule_of(
         references: see `held_out.references_of`.
         threshold: of every class, as long as none is chosen (single-label).
     """
-    target_precision, target_recall = settings.target_precision, settings.target_recall
-    rule, scores, failed = chosen_rule(
-        held.logits, held.truth, schema, threshold, settings.named_costs(), target_precision, target_recall
-    )
+    goal = Goal(settings.named_costs(), settings.target_precision, settings.target_recall)
+    rule, scores, failed = choose_rule(held.logits, held.truth, schema, threshold, goal)
     if set(rule.scale) == {1.0} and not any(rule.shift):
         documents = counted(len(held.truth), "held-out document")
         log.info(f"scores stay as the model gives them: on {documents} calibrated ones are no better")
     if failed:
         names = ", ".join(schema.names(failed))
-        done = "is predicted by a score of 1 alone" if target_precision else "gets the lowest threshold"
+        done = "is predicted by a score of 1 alone" if goal.target_precision else "gets the lowest threshold"
         log.warning(
-            f"{target_precision or target_recall:.0%} is not reached by any threshold of "
+            f"{goal.target_precision or goal.target_recall:.0%} is not reached by any threshold of "
             f"{counted(len(failed), 'class')}: {names}; each {done}"
         )
     rule = replace(rule, scope=_scope(held.distances, references, settings.false_alarms))
