@@ -120,7 +120,7 @@ def test_export_refuses_what_it_should(made: Made, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "a").write_text("mine")
-    with pytest.raises(SettingsError, match="holds no bundle"):
+    with pytest.raises(SettingsError, match="exists but is not a bundle"):
         export(ExportRun(run=str(run.path), bundle=str(other), overwrite=True))
     run.weights.unlink()
     with pytest.raises(InputMissing, match="has not finished"):

@@ -74,6 +74,6 @@ def test_too_few_documents_are_no_reference(settings: Callable[..., TrainRun], t
     run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.3, validation_share=0.0))
     bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
     assert not (bundle / "reference.json").exists()
-    reason = "30 test documents are too few, 50 are needed"
+    reason = "30 test documents are fewer than the 50 needed"
     assert json.loads((bundle / "manifest.json").read_text())["left_out"]["reference.json"] == reason
-    assert f"Not there: reference.json, because: {reason}." in (bundle / "README.md").read_text()
+    assert f"Left out: reference.json, because {reason}." in (bundle / "README.md").read_text()

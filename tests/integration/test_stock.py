@@ -108,7 +108,7 @@ def test_half_precision_keeps_the_labels(tmp_path: Path) -> None:
         ("deberta-v2", Pooling.mean, "head", "model.pooling=cls"),
         ("bert", Pooling.mean, "windows", "data.long_documents=head"),
         ("modernbert", Pooling.mean, "head_tail", "data.long_documents=head"),
-        ("longformer", Pooling.cls, "head", "kind longformer"),
+        ("longformer", Pooling.cls, "head", "type longformer"),
     ],
 )
 def test_what_cannot_be_expressed_is_said(

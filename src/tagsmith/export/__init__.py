@@ -1,1 +1,1 @@
-"""From a run to a bundle, with the proof that both say the same."""
+"""Exports a run as a bundle, and verifies that both return the same scores."""

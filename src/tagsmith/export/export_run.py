@@ -1,4 +1,4 @@
-"""From a run to a bundle, with a proof for each format that it gives the scores of the trained model."""
+"""Export a run as a bundle, and verify that each format returns the scores of the trained model."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluation_of, rule_of_run
 from tagsmith.evaluate.tracking import add_bundle
 from tagsmith.export import quantize, stock
-from tagsmith.export.graph import stamp, write_graph
+from tagsmith.export.graph import write_graph, write_schema_hash
 from tagsmith.export.model_card import Facts, encoder_of, model_card
 from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
 from tagsmith.model.loaded_model import LoadedModel, load_trained
@@ -37,14 +37,15 @@ log = logging.getLogger("tagsmith")
 
 
 @dataclass(frozen=True)
-class Exam:
-    """What every format has to answer, and what the trained model answers.
+class ParityTest:
+    """The documents that every format must classify as the trained model does.
 
     Attributes:
-        split: its name.
-        texts: of its documents.
+        split: name of their split.
+        texts: their texts.
         truth: int8 [documents, classes].
-        rule: of the bundle, for logits that are scaled and shifted already.
+        rule: the rule of the bundle, for logits that are already scaled and shifted.
+        model: the answers of the trained model.
     """
 
     split: str
@@ -62,15 +63,15 @@ def export(settings: ExportRun) -> Path:
     """Write the bundle of a trained run; returns its folder.
 
     Raises:
-        InputMissing: no run, or it has no trained weights; no key.
-        SettingsError: the folder of the bundle is taken, the encoder cannot be expressed in a format, or nothing can be
-            signed with the key.
-        DataError: a file of the run is damaged; or a format gives other scores or labels than the trained model, and
+        InputMissing: there is no run, no trained weights in it, or no key.
+        SettingsError: the folder of the bundle exists, a format does not support the encoder, or the key cannot be
+            used.
+        DataError: a file of the run is damaged, or a format returns other scores or labels than the trained model;
             nothing is written.
     """
     run, bundle = RunFolder(Path(settings.run)), Path(settings.bundle)
     record = run.read_record()
-    _require_room(bundle, settings.overwrite)
+    _check_target(bundle, settings.overwrite)
     key = settings.export.signing_key
     sign = signer(Path(key)) if key is not None else None
     schema = Schema.load(run.schema)
@@ -91,17 +92,17 @@ def export(settings: ExportRun) -> Path:
     evaluation = {"split": split} | evaluation_of(rule, logits, decisions, None, part["labels"][:], schema)
     truth = indicators(part["labels"][:], len(schema.classes))
     folded = fold(model.classifier, rule)
-    exam = Exam(split, list(part["text"]), truth, schema, folded, Answers(scores, decisions))
+    test = ParityTest(split, list(part["text"]), truth, schema, folded, Answers(scores, decisions))
 
     def write(folder: Path) -> None:
         (folder / layout.GRAPH).parent.mkdir()
         write_graph(folder / layout.GRAPH, model.classifier, embedding=rule.scope is not None)
-        stamp(folder / layout.GRAPH, schema)
+        write_schema_hash(folder / layout.GRAPH, schema)
         model.tokenizer.save(str(folder / layout.TOKENIZER))
         schema.save(folder / layout.SCHEMA)
         layout.Decision(model.encoding.rule, model.encoding.pad_id, folded).save(folder)
-        parity, left_out = _formats(folder, model, exam, settings.export)
-        _write_golden(folder, model, exam, settings.export.golden)
+        parity, left_out = _formats(folder, model, test, settings.export)
+        _write_golden(folder, model, test, settings.export.golden)
         if (reason := _no_reference(split, len(part))) is None:
             found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens)
             found.save(folder / layout.REFERENCE)
@@ -122,26 +123,26 @@ def export(settings: ExportRun) -> Path:
     return bundle
 
 
-def _require_room(bundle: Path, overwrite: bool) -> None:
-    """Raises: SettingsError where the bundle cannot be written to this folder."""
+def _check_target(bundle: Path, overwrite: bool) -> None:
+    """Raises: SettingsError, the bundle cannot be written to this folder."""
     if not bundle.name:
-        raise SettingsError(f"bundle={bundle}: expected the name of a folder of its own.")
+        raise SettingsError(f"bundle={bundle}: expected the name of a new folder.")
     try:
         bundle.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"bundle={bundle}: cannot be written: {error.strerror}.") from error
     taken = bundle.exists() and (not bundle.is_dir() or any(bundle.iterdir()))
     if taken and not (bundle / layout.MANIFEST).is_file():
-        raise SettingsError(f"bundle={bundle}: is there already and holds no bundle; name another folder.")
+        raise SettingsError(f"bundle={bundle}: exists but is not a bundle; use another folder.")
     if taken and not overwrite:
-        raise SettingsError(f"bundle={bundle}: already holds a bundle; overwrite=true replaces it.")
+        raise SettingsError(f"bundle={bundle}: already exists; overwrite=true replaces it.")
 
 
 def fold(model: TextClassifier, rule: DecisionRule) -> DecisionRule:
-    """Put the rule's scale and shift of logits into the head, so that every reader of the weights gives its scores.
+    """Fold the rule's scale and shift of logits into the head, so that every library computes calibrated scores.
 
     Returns:
-        The rule for the logits that the model gives from now on.
+        The rule for the logits of the changed model.
     """
     scale = torch.tensor(rule.scale, dtype=torch.float64)
     with torch.no_grad():
@@ -152,76 +153,79 @@ def fold(model: TextClassifier, rule: DecisionRule) -> DecisionRule:
 
 
 def _formats(
-    folder: Path, model: LoadedModel, exam: Exam, wanted: ExportSettings
+    folder: Path, model: LoadedModel, test: ParityTest, settings: ExportSettings
 ) -> tuple[dict[str, Certificate], dict[str, str]]:
-    """Write what is wanted beside the graph, and prove all; returns certificates, and why something is not there.
+    """Write the requested formats in addition to the graph, and verify all of them.
+
+    Returns:
+        The certificate of each format, and the reason for each format that was left out.
 
     Raises:
-        DataError: a format in single precision gives other scores or labels than the trained model.
+        DataError: a format in single precision returns other scores or labels than the trained model.
     """
-    parity = {"onnx": _answers_of(folder, exam, False)}
+    parity = {"onnx": _answers_of(folder, test, False)}
     left_out: dict[str, str] = {}
-    if wanted.quantize:
-        found, reason = _quantized(folder, exam)
+    if settings.quantize:
+        found, reason = _quantized(folder, test)
         parity |= {"onnx_quantized": found} if found else {}
         left_out |= {"onnx_quantized": reason} if reason else {}
     if model.encoding.rule.long_documents == "head":
-        # transformers.js takes the graph in the smallest form that it finds, unless told; the proven one is fp32.
+        # By default transformers.js loads the smallest graph that it finds; the verified one is fp32.
         config = stock.stock_config(model)
         setattr(config, "transformers.js_config", {"dtype": "fp32"})
         config.save_pretrained(folder)
         stock.write_tokenizer_config(folder, model)
     else:
-        left_out["transformers.js"] = "it reads the head of a document alone, this model more of it"
-    if "transformers" in wanted.formats:
+        left_out["transformers.js"] = "it reads only the head of a document, but this model reads more"
+    if "transformers" in settings.formats:
         place = folder / layout.STOCK
         stock.write_stock(place, model)
-        scores = stock.pipeline_scores(place, exam.texts, exam.schema)
-        # Distances to training documents are nothing that a stock classifier knows.
-        decisions = replace(exam.rule.decide(scores), to_person=exam.model.decisions.to_person)
-        parity["transformers"] = exam.certify(Answers(scores, decisions))
+        scores = stock.pipeline_scores(place, test.texts, test.schema)
+        # A stock classifier does not compute distances to training documents.
+        decisions = replace(test.rule.decide(scores), to_person=test.model.decisions.to_person)
+        parity["transformers"] = test.certify(Answers(scores, decisions))
     for name, certificate in parity.items():
         log.info(certificate.describe() if name == "onnx" else f"{name}: {certificate.describe()}")
     if wrong := [
-        f"{name}: the largest difference is {found.largest_score_difference:.2e} (allowed: {TOLERANCE:g}), "
-        f"of distances {found.largest_distance_difference or 0:.2e}; other labels: {found.labels_differ:,}, "
-        f"other decisions: {found.decisions_differ:,} of {found.documents:,} documents"
+        f"{name}: the largest difference of scores is {found.largest_score_difference:.2e} (allowed: {TOLERANCE:g}), "
+        f"of distances {found.largest_distance_difference or 0:.2e}; differing labels: {found.labels_differ:,}, "
+        f"differing decisions: {found.decisions_differ:,} of {found.documents:,} documents"
         for name, found in parity.items()
         if name != "onnx_quantized" and not found.same
     ]:
         raise DataError(
-            listing("The bundle does not give the scores of the trained model, and nothing was written:", wrong)
+            listing("The bundle does not return the scores of the trained model; nothing was written:", wrong)
         )
     return parity, left_out
 
 
-def _answers_of(folder: Path, exam: Exam, quantized: bool) -> Certificate:
+def _answers_of(folder: Path, test: ParityTest, quantized: bool) -> Certificate:
     classifier = Classifier.open_unchecked(folder, quantized=quantized)
-    return exam.certify(Answers(*classifier.decide(exam.texts)))
+    return test.certify(Answers(*classifier.decide(test.texts)))
 
 
-def _quantized(folder: Path, exam: Exam) -> tuple[Certificate | None, str | None]:
-    """The first quantized graph that costs no more than `F1_LOST`, or why there is none; that one is left there."""
+def _quantized(folder: Path, test: ParityTest) -> tuple[Certificate | None, str | None]:
+    """Write the first quantized graph that loses at most `F1_LOST`; returns its certificate, or why there is none."""
     path, tried = folder / layout.QUANTIZED, []
     for attempt in quantize.attempts(folder / layout.GRAPH):
         products = quantize.quantize(folder / layout.GRAPH, path, attempt)
         if not products:
-            tried.append(f"{attempt.name}: no product could be quantized")
+            tried.append(f"{attempt.name}: no matrix product could be quantized")
             continue
-        found = _answers_of(folder, exam, True)
+        found = _answers_of(folder, test, True)
         if found.macro_f1_lost <= F1_LOST:
-            log.info(f"quantized: {attempt.name}, {products} products in whole numbers of 8 bits")
+            log.info(f"quantized: {attempt.name}, {products} matrix products in 8-bit integers")
             return found, None
         tried.append(f"{attempt.name}: {100 * found.macro_f1_lost:.2f} points of macro F1 lost")
-        log.info(f"quantized: {tried[-1]}; trying more carefully")
+        log.info(f"quantized: {tried[-1]}; quantizing fewer products")
     path.unlink(missing_ok=True)
     reason = f"more than {100 * F1_LOST:g} points of macro F1 lost: {'; '.join(tried)}"
-    log.warning(f"{layout.QUANTIZED} is not shipped: {reason}")
+    log.warning(f"{layout.QUANTIZED} is left out: {reason}")
     return None, reason
 
 
-def _write_golden(folder: Path, model: LoadedModel, exam: Exam, source: GoldenFrom) -> None:
-    documents = exam.texts if source is GoldenFrom.documents else None
+def _write_golden(folder: Path, model: LoadedModel, test: ParityTest, source: GoldenFrom) -> None:
+    documents = test.texts if source is GoldenFrom.documents else None
     texts = golden.inputs(model.schema, model.encoding.rule.max_tokens, documents)
     both = [False, True] if (folder / layout.QUANTIZED).is_file() else [False]
     answer = [Classifier.open_unchecked(folder, quantized=quantized).decide for quantized in both]
@@ -229,18 +233,16 @@ def _write_golden(folder: Path, model: LoadedModel, exam: Exam, source: GoldenFr
 
 
 def _no_reference(split: str, documents: int) -> str | None:
-    """Why documents of a split are nothing to compare later ones with; None: they are."""
+    """Why the documents of a split cannot serve as a reference for drift; None: they can."""
     if split == "train":
-        return "all documents were trained on, and new ones do not get their scores"
-    return (
-        f"{counted(documents, f'{split} document')} are too few, {DOCUMENTS} are needed"
-        if documents < DOCUMENTS
-        else None
-    )
+        return "all documents were used for training, and new ones have other scores"
+    if documents < DOCUMENTS:
+        return f"{counted(documents, f'{split} document')} are fewer than the {DOCUMENTS} needed"
+    return None
 
 
 def _training_documents(splits: Any, schema: Schema) -> dict[str, int]:
-    """Training documents of each class."""
+    """Number of training documents of each class."""
     if "train" not in splits:
         return {}
     counts = indicators(splits["train"]["labels"][:], len(schema.classes)).sum(axis=0)
@@ -248,7 +250,7 @@ def _training_documents(splits: Any, schema: Schema) -> dict[str, int]:
 
 
 def _about(run: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
-    """Where the bundle comes from."""
+    """The origin of the bundle, for the manifest."""
     settings = record["settings"]
     return {
         "run": str(run.path.resolve().name),

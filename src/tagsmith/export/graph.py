@@ -1,4 +1,4 @@
-"""The ONNX graph of a model."""
+"""Writes the ONNX graph of a model."""
 
 import logging
 import warnings
@@ -15,7 +15,7 @@ from tagsmith.model.text_classifier import TextClassifier
 
 
 class _WithVectors(nn.Module):
-    """Logits and vectors of windows."""
+    """Returns the logits and the vectors of windows."""
 
     def __init__(self, model: TextClassifier):
         super().__init__()
@@ -27,21 +27,25 @@ class _WithVectors(nn.Module):
 
 
 def write_graph(path: Path, model: TextClassifier, embedding: bool = False) -> None:
-    """The ONNX graph of encoder, pooling and head, with windows and tokens of any number; `embedding`: vectors too."""
+    """Write the ONNX graph of encoder, pooling and head for any number of windows and tokens.
+
+    Args:
+        embedding: whether vectors are an output, too.
+    """
     device = next(model.parameters()).device
     ids = torch.ones(2, 16, dtype=torch.int64, device=device)
     mask = torch.ones_like(ids)
-    # Padding in the example, so that no shortcut for masks of ones is baked into the graph.
+    # With padding in the example, since the exporter might specialise the graph to masks of ones.
     mask[1, 8:] = 0
     names = {0: Dim("windows"), 1: Dim("tokens")}
     attention = model.encoder.config._attn_implementation
-    # Written out: scaled_dot_product_attention looks for rows without any token, which costs up to a sixth of the time.
+    # Eager attention: scaled_dot_product_attention checks for rows without tokens, up to a sixth of the time.
     model.encoder.set_attn_implementation("eager")
     with warnings.catch_warnings():
-        # The exporter warns that two inputs share the names of their axes: so they should.
+        # The exporter warns that two inputs share the names of their axes, which is intended.
         warnings.filterwarnings("ignore", message=".*The axis name.*")
-        warnings.filterwarnings("ignore", category=FutureWarning)  # of torch's own parts, about each other
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # It misses torchvision, which no text needs.
+        warnings.filterwarnings("ignore", category=FutureWarning)  # Within torch itself.
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # It asks for torchvision, which is not needed.
         torch.onnx.export(
             (_WithVectors(model) if embedding else model).eval(),
             (ids, mask),
@@ -56,8 +60,8 @@ def write_graph(path: Path, model: TextClassifier, embedding: bool = False) -> N
     model.encoder.set_attn_implementation(attention)
 
 
-def stamp(path: Path, schema: Schema) -> None:
-    """Write into a graph for which schema it was made."""
+def write_schema_hash(path: Path, schema: Schema) -> None:
+    """Write the hash of the schema into the metadata of a graph."""
     graph = onnx.load(path)
     onnx.helper.set_model_props(graph, {layout.SCHEMA_HASH: schema.hash})
     onnx.save(graph, path)

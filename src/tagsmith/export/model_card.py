@@ -1,4 +1,4 @@
-"""The README.md of a bundle: what the classifier is, how good, for what, and where it comes from."""
+"""The README.md of a bundle: a model card with intended use, evaluation, formats, training and limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,32 +14,30 @@ from tagsmith.evaluate.report import decision_text
 from tagsmith.export.parity import Certificate
 from tagsmith.tokens.windows import WindowRule
 
-ELSEWHERE = "thresholds, and what goes to a person, they do not know: these are in `decision.json`"
-
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells beside the figures.
+    """The contents of a card in addition to the evaluation.
 
     Attributes:
-        documents: by split.
-        training_documents: by class.
-        cut: documents of the evaluated split that are not read to their end.
-        parity: by format.
-        left_out: why something is not there, by its name.
+        documents: their number by split.
+        training_documents: their number by class.
+        truncated: number of documents of the evaluated split that are not read to the end.
+        parity: certificates by format.
+        left_out: reasons by the names of parts that were left out.
         window_rule: which tokens of a document are read.
     """
 
     documents: Mapping[str, int]
     training_documents: Mapping[str, int]
-    cut: int
+    truncated: int
     parity: Mapping[str, Certificate]
     left_out: Mapping[str, str]
     window_rule: WindowRule
 
 
 def encoder_of(settings: Mapping[str, Any]) -> str:
-    """The encoder's name on the hub; of a local one the folder's name, for its path is nobody else's business."""
+    """The name of the encoder on the hub, or of its local folder, without the private path to it."""
     if settings["model.path"]:
         return Path(settings["model.path"]).name or "a local folder"
     return str(settings["model.name"] or settings["model.package"])
@@ -49,9 +47,9 @@ def model_card(schema: Schema, evaluation: Mapping[str, Any], record: Mapping[st
     """A model card in the format of the Hugging Face hub, with a model index.
 
     Args:
-        schema: of the classifier.
-        evaluation: its figures, see `metrics.figures` and `decision_figures`.
-        record: the run's `settings.json`.
+        schema: the schema of the classifier.
+        evaluation: its metrics, see `metrics.figures` and `decision_figures`.
+        record: the `settings.json` of the run.
     """
     settings, versions = record["settings"], record["versions"]
     encoder = encoder_of(settings)
@@ -69,7 +67,7 @@ def model_card(schema: Schema, evaluation: Mapping[str, Any], record: Mapping[st
     split = evaluation["split"]
     sizes = ", ".join(f"{count:,} {name}" for name, count in facts.documents.items())
     title = f"{kind.capitalize()} text classifier with {counted(len(schema.classes), 'class')}"
-    several = "; it may be several or none" if schema.multi_label else ""
+    task = "assigns any number" if schema.multi_label else "assigns one"
     local = bool(settings["model.path"]) or not settings["model.name"]
     limits = "\n".join(f"- {line}" for line in _limits(evaluation, facts))
     return f"""---
@@ -78,7 +76,7 @@ def model_card(schema: Schema, evaluation: Mapping[str, Any], record: Mapping[st
 
 # {title}
 
-{made} `{encoder}` with Tagsmith {versions["tagsmith"]}. Licence: see the encoder's.
+{made} `{encoder}` with Tagsmith {versions["tagsmith"]}. For the licence, see the encoder.
 
 ```python
 from tagsmith import Classifier
@@ -89,8 +87,8 @@ classifier.predict(["some text"])
 
 ## Intended use
 
-To tell to which of the {counted(len(schema.classes), "class")} below a text belongs{several}.
-It is meant for texts like those that it was trained on, and for decisions that a person can look at again.
+The classifier {task} of the {counted(len(schema.classes), "class")} below to a text.
+It is intended for texts like those of its training data, and for decisions that a person can review.
 
 ## Evaluation
 
@@ -108,9 +106,9 @@ Measured on {counted(evaluation["documents"], "document")} of the {split} split.
 
 ## Formats
 
-Each was compared with the trained model over the whole {split} split.
+Each format was compared with the trained model over the whole {split} split.
 
-| format | largest score difference | labels that differ | macro F1 | macro F1 lost |
+| format | largest score difference | differing labels | macro F1 | macro F1 lost |
 |---|---|---|---|---|
 {_formats(facts)}
 
@@ -126,7 +124,7 @@ Trained on {record["started"]} with torch {versions["torch"]} and transformers {
 
 
 def _metadata(title: str, evaluation: Mapping[str, Any], encoder: str | None) -> str:
-    """The YAML head, with a model index that the hub reads."""
+    """The YAML front matter, with a model index for the hub."""
     split = evaluation["split"]
     values = {
         "accuracy": ("Accuracy", evaluation["accuracy"]),
@@ -158,17 +156,19 @@ def _metadata(title: str, evaluation: Mapping[str, Any], encoder: str | None) ->
 
 
 def _scores(evaluation: Mapping[str, Any]) -> str:
-    """What the scores are worth, a line of a list each."""
-    told = decision_text(evaluation).splitlines()
+    """What the scores mean, as a list."""
+    lines = decision_text(evaluation).splitlines()
     if thresholds := evaluation.get("thresholds"):
         named = ", ".join(f"{_cell(name)} {value:.3f}" for name, value in thresholds.items())
-        told.append(f"a class is predicted from this score up: {named}")
-    told.append(f"other libraries give the same scores; {ELSEWHERE}")
-    return "\n".join(f"- {line}" for line in told)
+        lines.append(f"a class is predicted at or above its threshold: {named}")
+    lines.append(
+        "other libraries return the same scores, but not thresholds and to_person: these are in `decision.json`"
+    )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _formats(facts: Facts) -> str:
-    js = "; transformers.js, but for the last token of long documents"
+    js = "; transformers.js, except for the last token of long documents"
     usage = {
         "onnx": "`onnx/model.onnx`: `Classifier.load(FOLDER)`" + ("" if "transformers.js" in facts.left_out else js),
         "onnx_quantized": "`onnx/model_quantized.onnx`: `Classifier.load(FOLDER, quantized=True)`",
@@ -179,31 +179,33 @@ def _formats(facts: Facts) -> str:
         f"{found.macro_f1:.4f} | {found.macro_f1_lost:.4f} |"
         for name, found in facts.parity.items()
     ]
-    notes = [f"\nNot there: {name}, because: {reason}." for name, reason in facts.left_out.items()]
+    notes = [f"\nLeft out: {name}, because {reason}." for name, reason in facts.left_out.items()]
     return "\n".join([*rows, *notes])
 
 
 def _limits(evaluation: Mapping[str, Any], facts: Facts) -> list[str]:
     split, rule = evaluation["split"], facts.window_rule
-    told = [
-        "It knows the classes above and no others"
+    lines = [
+        "It knows only the classes above; "
         + (
-            "; a document that is far from all training documents goes to a person."
+            "a document that is far from all training documents is left for a person to decide."
             if evaluation.get("out_of_scope")
-            else ": a document that belongs to none of them gets scores all the same."
+            else "a document that belongs to none of them gets scores as well."
         ),
-        f"The figures hold for documents like those of the {split} split.",
-        f"It reads {rule.max_tokens} tokens at once (`long_documents: {rule.long_documents}`); "
-        f"{facts.cut:,} of {counted(evaluation['documents'], f'{split} document')} "
-        f"{'was' if facts.cut == 1 else 'were'} not read to the end.",
+        f"The metrics hold for documents like those of the {split} split.",
+        f"It reads windows of {rule.max_tokens} tokens (`long_documents: {rule.long_documents}`); "
+        f"{facts.truncated:,} of {counted(evaluation['documents'], f'{split} document')} "
+        f"{'was' if facts.truncated == 1 else 'were'} not read to the end.",
     ]
     if few := [name for name, count in facts.training_documents.items() if count < FEW]:
-        told.append(f"Fewer than {FEW} training documents: {', '.join(map(_cell, few))}; do not rely on their figures.")
+        lines.append(
+            f"Fewer than {FEW} training documents: {', '.join(map(_cell, few))}; do not rely on their metrics."
+        )
     if unseen := [name for name, row in evaluation["classes"].items() if not row["support"]]:
-        told.append(f"Without a document in the {split} split, so never measured: {', '.join(map(_cell, unseen))}.")
-    return told
+        lines.append(f"No documents in the {split} split, so never measured: {', '.join(map(_cell, unseen))}.")
+    return lines
 
 
 def _cell(text: str) -> str:
-    """Text that cannot break out of its cell in a table."""
+    """Escape text for a cell of a table."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""Whether a format of a bundle says what the trained model says: its certificate over a whole split, and its limits."""
+"""Parity of a format with the trained model: a certificate over a whole split, and the allowed differences."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,12 +16,12 @@ Floats = NDArray[np.float32]
 TOLERANCE = 1e-3
 """Largest difference of a score, or of a distance to training documents, in single precision."""
 F1_LOST = 0.003
-"""Most macro F1 that whole numbers of 8 bits may cost."""
+"""Largest loss of macro F1 that 8-bit integers may cause."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What something says about the documents of a split: scores float32 [documents, classes], and decisions."""
+    """The answers about the documents of a split: scores float32 [documents, classes], and decisions."""
 
     scores: Floats
     decisions: Decisions
@@ -29,16 +29,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A format beside the trained model, over the documents of a split.
+    """A format compared with the trained model, over the documents of a split.
 
     Attributes:
         largest_score_difference: over all documents and classes.
-        largest_distance_difference: of distances to training documents; None: not measured.
-        labels_differ: documents with another label, or other labels.
-        decisions_differ: documents with the same labels, and another decision whether a person decides, or which
-            classes may be. One on the edge of its scope, by no more than `TOLERANCE`, may fall on either side.
-        macro_f1, micro_f1: of this format.
-        macro_f1_lost, micro_f1_lost: by how much those of the trained model are higher.
+        largest_distance_difference: the same for distances to training documents; None: not measured.
+        labels_differ: number of documents with another label, or other labels.
+        decisions_differ: number of documents with the same labels, but another `to_person` or set of classes. Documents
+            within `TOLERANCE` of the limit of the scope are not counted.
+        macro_f1, micro_f1: F1 of this format.
+        macro_f1_lost, micro_f1_lost: F1 of the trained model minus that of this format.
     """
 
     split: str
@@ -57,12 +57,12 @@ class Certificate:
 
     @property
     def same(self) -> bool:
-        """No label differs, and no score by more than rounding."""
+        """Whether no label or decision differs, and scores differ only by rounding."""
         largest = max(self.largest_score_difference, self.largest_distance_difference or 0.0)
         return largest <= TOLERANCE and not self.labels_differ and not self.decisions_differ
 
     def describe(self) -> str:
-        """For a person, in one line."""
+        """The certificate in one line."""
         several = f"{counted(self.labels_differ, 'label')} {'differs' if self.labels_differ == 1 else 'differ'}"
         labels = several if self.labels_differ else "no label differs"
         tested = counted(self.documents, f"{self.split} document")
@@ -73,7 +73,7 @@ class Certificate:
 def certify(
     split: str, rule: DecisionRule, model: Answers, found: Answers, truth: NDArray[np.int8], schema: Schema
 ) -> Certificate:
-    """Compare what a format says with what the trained model says.
+    """Compare the answers of a format with those of the trained model.
 
     Args:
         truth: int8 [documents, classes].

@@ -1,12 +1,12 @@
-"""The model as a stock sequence classifier of transformers: a folder that needs no code of ours.
+"""Converts the model to a stock sequence classifier of transformers, which loads without this package.
 
-A stock classifier gives its head the first token's state; ours takes the mean of all states, normalised to mean 0 and
-variance 1. One more layer of the encoder's own kind makes the one of the other. Its query and key weights are zero, so
-that it attends evenly to all tokens, and its layer norms, without scale and shift of their own, are our normalisation.
-The residual is `MEAN` times smaller than the mean beside it. All factors are powers of two, and small enough that no
-value leaves the range of half precision. For the first token's state, attention and feed-forward part are zero, and the
-norm alone is left. The dense layer that stock heads begin with is the identity where its activation is linear: around 0
-for tanh, far above it for GELU and ReLU. The decision rule's scale and shift of logits go into the last layer.
+The head of a stock classifier reads the state of the first token; ours reads the mean of all states, normalised to mean
+0 and variance 1. One additional layer of the encoder's architecture computes this mean: its query and key weights are
+zero, so that it attends evenly to all tokens, and its layer norms, with unit scale and no shift, are our normalisation.
+The residual is `MEAN` times smaller than the mean. All factors are powers of two, and small enough that no value
+overflows in half precision. With pooling=cls, the attention and feed-forward weights are zero, and only the norm
+remains. The dense layer with which stock heads begin is the identity where its activation is linear: around 0 for tanh,
+far above 0 for GELU and ReLU. The scale and shift of logits of the decision rule are part of the last layer.
 """
 
 import math
@@ -31,22 +31,22 @@ Floats = NDArray[np.float32]
 
 STATES, VALUES, OUTPUT = 2.0**-6, 2.0**6, 2.0**11
 MEAN = VALUES * OUTPUT
-"""How many times the mean is larger than the residual beside it; what `STATES` takes away, `VALUES` gives back."""
+"""Ratio of the mean to the residual; `VALUES` compensates for `STATES`."""
 FIRST = 2.0**10
-"""By what the first token's state is multiplied, so that the layer norm's epsilon is nothing beside its variance."""
+"""Factor of the first token's state, so that the epsilon of the layer norm is negligible compared with its variance."""
 LINEAR = 2.0**-10
 """Factor before a tanh: values of an n-vector with variance 1 are mostly below 5, and tanh(x) = x - x^3 / 3."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Where a stock classifier keeps its parts.
+    """The names of the parts of a stock classifier.
 
     Attributes:
-        layers: the encoder's layers, from the base model.
-        dense, output: the head's two linear layers, from the whole model.
-        tanh: what follows `dense`; else GELU or ReLU.
-        even: whether zero query and key weights attend evenly: no bias by relative position is added to them.
+        layers: the layers of the encoder, within the base model.
+        dense, output: the two linear layers of the head, within the whole model.
+        tanh: whether tanh follows `dense`; otherwise GELU or ReLU does.
+        even: whether attention with zero query and key weights is uniform, that is without relative position biases.
     """
 
     layers: str
@@ -67,34 +67,34 @@ ARCHITECTURES = {
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
 }
-"""Encoders with a layer norm behind each part of a layer, by their `model_type`."""
+"""Encoders with a layer norm after each part of a layer, by `model_type`."""
 MODERNBERT = "modernbert"
-"""Its stock classifier takes the mean itself, and has a layer norm behind it."""
+"""Its stock classifier pools by itself, with a layer norm after the pooling."""
 
 
 def refusal(model: LoadedModel) -> str | None:
-    """Why no stock classifier gives the scores of this model, and what helps; None: one does."""
+    """Why no stock classifier returns the scores of this model, with a remedy; None: one does."""
     kind, encoding = model.classifier.encoder.config.model_type, model.encoding
     if encoding.rule.long_documents != "head":
         return (
-            f"data.long_documents={encoding.rule.long_documents}: a stock classifier of transformers reads the head "
-            "of a document alone; train with data.long_documents=head"
+            f"data.long_documents={encoding.rule.long_documents}: a stock classifier of transformers reads only the "
+            "head of a document; train with data.long_documents=head"
         )
     if kind == MODERNBERT:
         return None
     if kind not in ARCHITECTURES:
         known = ", ".join(sorted([*ARCHITECTURES, MODERNBERT]))
-        return f"an encoder of the kind {kind} has not been expressed as a stock classifier; expected one of {known}"
+        return f"encoders of the type {kind} are not supported as stock classifiers; expected one of {known}"
     if encoding.pooling is Pooling.mean and not ARCHITECTURES[kind].even:
         return (
-            f"a stock classifier of the kind {kind} cannot take the mean of all token states, for its attention is "
-            "never even; train with model.pooling=cls, or leave transformers out of export.formats"
+            f"a stock classifier of the type {kind} cannot compute the mean of all token states, because its "
+            "attention is never uniform; train with model.pooling=cls, or remove transformers from export.formats"
         )
     return None
 
 
 def stock_classifier(model: LoadedModel) -> Any:
-    """The classifier of transformers that gives the logits of `model`; its configuration names classes and task.
+    """The classifier of transformers that returns the logits of `model`, configured with its classes and task.
 
     Raises:
         SettingsError: there is none, see `refusal`.
@@ -102,7 +102,7 @@ def stock_classifier(model: LoadedModel) -> Any:
     config, classifier, pooling = stock_config(model), model.classifier, model.encoding.pooling
     kind = config.model_type
     if kind == MODERNBERT:
-        # One more bias than the encoder has; the norm behind the activation takes it out again.
+        # Adds a bias that the encoder lacks; the norm after the activation removes it again.
         config.classifier_pooling, config.classifier_bias = pooling.value, True
     else:
         config.num_hidden_layers += 1
@@ -110,7 +110,7 @@ def stock_classifier(model: LoadedModel) -> Any:
         stock: Any = transformers.AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
         loaded = stock.base_model.load_state_dict(classifier.encoder.state_dict(), strict=False)
         if loaded.unexpected_keys:
-            raise RuntimeError(f"the stock {kind} has no place for {loaded.unexpected_keys}")
+            raise RuntimeError(f"the stock {kind} lacks the parameters {loaded.unexpected_keys}")
         if kind == MODERNBERT:
             _modernbert_head(stock, classifier.head)
         else:
@@ -123,7 +123,7 @@ def stock_classifier(model: LoadedModel) -> Any:
 
 
 def stock_config(model: LoadedModel) -> Any:
-    """The encoder's configuration, as that of a classifier of these classes."""
+    """The configuration of the encoder, with the classes and the task of the schema."""
     encoder, schema = model.classifier.encoder, model.schema
     config = type(encoder.config).from_dict(encoder.config.to_dict())
     config.id2label = dict(enumerate(schema.classes))
@@ -135,9 +135,13 @@ def stock_config(model: LoadedModel) -> Any:
 
 
 def _pooling_layer(layer: nn.Module, pooling: Pooling) -> None:
-    """Attend evenly and keep the mean, or leave each state as it is; normalise it either way."""
-    factors = {"attention.self.value": VALUES, "attention.v_lin": VALUES,
-               "attention.output.dense": OUTPUT, "attention.out_lin": OUTPUT}  # fmt: skip
+    """Make a layer compute the mean of all states, or leave each state unchanged; both are normalised."""
+    factors = {
+        "attention.self.value": VALUES,
+        "attention.v_lin": VALUES,
+        "attention.output.dense": OUTPUT,
+        "attention.out_lin": OUTPUT,
+    }
     found = 0
     for name, parameter in layer.named_parameters():
         part, _, what = name.rpartition(".")
@@ -148,19 +152,19 @@ def _pooling_layer(layer: nn.Module, pooling: Pooling) -> None:
             nn.init.eye_(parameter).mul_(factors[part])
             found += 1
     if pooling is Pooling.mean and found != 2:
-        raise RuntimeError(f"expected the value and output weights of an attention layer, found {found} of them")
+        raise RuntimeError(f"expected the value and output weights of an attention layer, found {found} of these two")
 
 
 def _multiply_norm(layer: nn.Module, factor: float) -> None:
-    """Multiply what a layer gives, by the scale and the shift of its last layer norm."""
+    """Multiply the output of a layer, through the scale and the shift of its last layer norm."""
     norm = [module for module in layer.modules() if isinstance(module, nn.LayerNorm)][-1]
     norm.weight.mul_(factor)
     norm.bias.mul_(factor)
 
 
 def _head(dense: nn.Linear, output: nn.Linear, head: nn.Linear, tanh: bool) -> None:
-    """`head` as two linear layers with an activation between them, for vectors with variance 1."""
-    # No value of such a vector is beyond the root of its length; GELU is linear from 8 on to the last digit.
+    """Express `head` as two linear layers with an activation between them, for vectors with variance 1."""
+    # No value of such a vector exceeds the square root of its length; above 8, GELU is linear in single precision.
     far = 0.0 if tanh else math.ceil(math.sqrt(dense.in_features)) + 8.0
     factor = LINEAR if tanh else 1.0
     nn.init.eye_(dense.weight).mul_(factor)
@@ -170,9 +174,9 @@ def _head(dense: nn.Linear, output: nn.Linear, head: nn.Linear, tanh: bool) -> N
 
 
 def _modernbert_head(stock: Any, head: nn.Linear) -> None:
-    """`head` behind the dense layer, the activation and the layer norm of ModernBERT."""
+    """Express `head` after the dense layer, the activation and the layer norm of ModernBERT."""
     dense, norm = stock.head.dense, stock.head.norm
-    # What the encoder's last norm can give at most, times the factor that makes the next norm's epsilon vanish.
+    # The largest output of the encoder's last norm; the factor makes the epsilon of the next norm negligible.
     last = stock.base_model.final_norm
     largest = float(last.weight.abs().max()) * math.sqrt(dense.in_features)
     largest += float(last.bias.abs().max()) if last.bias is not None else 0.0
@@ -190,20 +194,20 @@ def write_stock(folder: Path, model: LoadedModel) -> None:
     """Write the folder that `transformers.pipeline("text-classification", model=FOLDER, truncation=True)` loads.
 
     Raises:
-        SettingsError: no stock classifier gives the same scores.
+        SettingsError: no stock classifier returns the same scores.
     """
     if reason := refusal(model):
         raise SettingsError(f"export.formats=transformers: {reason}.")
     stock_classifier(model).save_pretrained(folder)
     model.tokenizer.save(str(folder / "tokenizer.json"))
     write_tokenizer_config(folder, model)
-    # Where text-embeddings-inference looks for the longest input; without it, it takes all positions for tokens.
+    # text-embeddings-inference reads the maximum input length here; by default it uses the number of positions.
     longest = model.encoding.rule.max_tokens
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
 
 
 def write_tokenizer_config(folder: Path, model: LoadedModel) -> None:
-    """Write what a library has to know beside `tokenizer.json`."""
+    """Write `tokenizer_config.json`, which libraries need in addition to `tokenizer.json`."""
     write_json(
         folder / "tokenizer_config.json",
         {
@@ -219,7 +223,7 @@ def write_tokenizer_config(folder: Path, model: LoadedModel) -> None:
 
 
 def pipeline_scores(folder: Path, texts: Sequence[str], schema: Schema, batch_size: int = 32) -> Floats:
-    """Scores float32 [documents, classes] by the pipeline of transformers, as anyone calls it."""
+    """Scores float32 [documents, classes] of the pipeline of transformers, called as a user would."""
     pipeline: Any = transformers.pipeline("text-classification", model=str(folder), device="cpu", truncation=True)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     scores = np.empty((len(texts), len(schema.classes)), dtype=np.float32)
