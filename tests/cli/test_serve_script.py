@@ -20,7 +20,7 @@ from tests.cli.conftest import ROOT, Script
 
 pytestmark = pytest.mark.slow
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "src" / "tagsmith" / "serve" / "README.md").read_text(encoding="utf-8")
 
 
 @contextmanager
