@@ -33,7 +33,7 @@ def commands_of(text: str) -> list[str]:
     """The lines that run a script, as `NAME OVERRIDE ...`, and those that run `python -m` or openssl, as they are."""
     text = text.replace("\\\n", "")
     lines = re.findall(r"^(?:python scripts/|tagsmith |python -m |openssl ).+$", text, flags=re.MULTILINE)
-    return [re.sub(r"^python scripts/(\w+)\.py|^tagsmith ", r"\1", line) for line in lines]
+    return [re.sub(r"^python scripts/(\w+)\.py|^tagsmith ", r"\1", line.split(" #")[0]) for line in lines]
 
 
 def without_code(text: str) -> str:
@@ -110,7 +110,7 @@ def test_every_command_runs(path: Path, files: Path, tmp_path: Path, readme_enco
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     script = Script(tmp_path)
     for command in commands:
-        name, *overrides = shlex.split(command.split(" #")[0])
+        name, *overrides = shlex.split(command)
         if name in ("python", "openssl"):
             if shutil.which(name) or name == "python":
                 program = sys.executable if name == "python" else name
