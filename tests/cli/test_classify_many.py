@@ -132,7 +132,7 @@ def test_parquet_is_as_good_as_json_lines(
     found = [json.loads(line) for line in (tmp_path / "odd.jsonl").read_text().splitlines()]
     assert [line.get("error", line.get("label")) for line in found[1:]] == [
         "expected text as text, found NoneType",
-        "text is no Unicode text",
+        "text is not valid Unicode",
         "text is empty",
     ]
     assert [line["id"] for line in found] == [1, 2, 3, 4]

@@ -90,7 +90,7 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["1.txt", "2.txt"]
-    assert lines[0]["error"] == "not in utf-8"
+    assert lines[0]["error"] == "cannot be decoded as utf-8"
     if Path("/proc").is_dir():  # A folder in which nobody can make a file.
         done = script("classify", "bundle=b", "input=texts", "output=/proc/t.jsonl")
         assert (done.returncode, "Traceback" in done.stderr) == (64, False)

@@ -156,8 +156,8 @@ def test_all_bad_rows_are_found_in_one_reading(tmp_path: Path) -> None:
     source = read(tmp_path, content)
     problems = found(source)
     assert problems[:2] == ["train.csv:3: expected 2 fields, found 1", "train.csv:4: expected 2 fields, found 3"]
-    assert problems[2].startswith("train.csv:5: not a row of delimited fields: ")
-    assert problems[3:] == ["train.csv:6: not in utf-8; set data.encoding or data.fallback_encoding"]
+    assert problems[2].startswith("train.csv:5: not a valid CSV row (is a quote left open?): ")
+    assert problems[3:] == ["train.csv:6: cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"]
     assert [(d.row, d.text) for d in source.documents] == [(2, "a"), (8, "e")]
 
 

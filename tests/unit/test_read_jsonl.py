@@ -183,7 +183,7 @@ def test_bytes_that_are_not_in_the_encoding_are_a_problem_of_their_row(tmp_path:
     path = tmp_path / "train.jsonl"
     path.write_bytes(b'{"text": "a", "label": "x"}\n{"text": "caf\xe9", "label": "x"}\n')
     source = read_jsonl.read(JsonlSettings(train=str(path)))
-    assert found(source) == ["train.jsonl:2: not in utf-8; set data.encoding or data.fallback_encoding"]
+    assert found(source) == ["train.jsonl:2: cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"]
     assert [document.row for document in source.documents] == [1]
 
 

@@ -82,7 +82,7 @@ def test_a_line_that_is_no_json_object_is_a_bad_row_with_its_content(tmp_path: P
 def test_a_line_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:
     rows = json_rows(tmp_path, b'{"a": "caf\xe9"}\n{"a": "caf\xc3\xa9"}\n')
     assert isinstance(rows[0][1], BadRow)
-    assert rows[0][1].what == "not in utf-8"
+    assert rows[0][1].what == "cannot be decoded as utf-8"
     assert rows[1] == (2, {"a": "café"})
 
 
@@ -95,7 +95,7 @@ def test_a_line_that_the_fallback_cannot_read_either_is_a_bad_row(tmp_path: Path
     # Byte 0x81 means nothing in cp1252.
     [(number, bad)] = json_rows(tmp_path, b'{"a": "\x81"}', "utf-8", "cp1252")
     assert number == 1
-    assert bad.what == "not in utf-8"
+    assert bad.what == "cannot be decoded as utf-8"
 
 
 def test_the_fallback_adds_nothing_to_a_line_of_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_named_encoding_is_read(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xfe{\0}", b"\xff\xfe{\0}\0\x00\xd8\n\0", b"{}\n"])
 def test_a_file_broken_in_utf_16_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"rows\.txt: not in utf-16: "):
+    with pytest.raises(DataError, match=r"rows\.txt: cannot be decoded as utf-16: "):
         json_rows(tmp_path, content, "utf-16")
 
 
@@ -182,7 +182,7 @@ def test_a_wrong_number_of_fields_is_a_bad_row_with_its_content(tmp_path: Path, 
 def test_text_behind_a_closing_quote_is_a_bad_row_and_the_next_row_is_read(tmp_path: Path) -> None:
     _, bad, after = csv_rows(tmp_path, 'a,b\n"1" x,2\n3,4\n')
     assert bad[0] == 2
-    assert bad[1].what.startswith("not a row of delimited fields: ")
+    assert bad[1].what.startswith("not a valid CSV row (is a quote left open?): ")
     assert after == (3, {"a": "3", "b": "4"})
 
 
@@ -202,7 +202,7 @@ def test_an_unclosed_quote_is_reported_where_it_was_opened(tmp_path: Path) -> No
 
 def test_a_row_in_another_encoding_is_a_bad_row(tmp_path: Path) -> None:
     _, (number, bad), after = csv_rows(tmp_path, b"a,b\ncaf\xe9,2\n3,4\n")
-    assert (number, bad.what) == (2, "not in utf-8")
+    assert (number, bad.what) == (2, "cannot be decoded as utf-8")
     assert after == (3, {"a": "3", "b": "4"})
 
 

@@ -66,7 +66,7 @@ def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str
             break
         except csv.Error as error:
             # An unclosed quote takes in all that follows: the row is where it begins, and the next line is a row again.
-            yield started, BadRow(f"not a row of delimited fields: {error}", "".join(read[:1]))
+            yield started, BadRow(f"not a valid CSV row (is a quote left open?): {error}", "".join(read[:1]))
             lines, before = chain(read[1:], lines), started
             table = csv.reader(_kept(lines, read), delimiter=delimiter, strict=True)
             continue
@@ -108,7 +108,7 @@ def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
                 else:
                     yield line
     except UnicodeError as error:  # Codecs of more than a byte a unit cannot go on after an error.
-        raise DataError(f"{path}: not in {encoding}: {error}.") from error
+        raise DataError(f"{path}: cannot be decoded as {encoding}: {error}.") from error
 
 
 def _begins_as_utf_16(path: Path) -> bool:
@@ -127,11 +127,11 @@ def text_problem(text: Any, field: str) -> str | None:
         return f"expected text as {field}, found {type(text).__name__}"
     if not text.strip():
         return f"{field} is empty"
-    return f"{field} is no Unicode text" if is_broken(text) else None
+    return f"{field} is not valid Unicode" if is_broken(text) else None
 
 
 def _unreadable(text: str, encoding: str) -> BadRow | None:
-    return BadRow(f"not in {encoding}", text, not_decoded=True) if is_broken(text) else None
+    return BadRow(f"cannot be decoded as {encoding}", text, not_decoded=True) if is_broken(text) else None
 
 
 def decode(raw: bytes, encoding: str, fallback: str | None = None) -> str | None:

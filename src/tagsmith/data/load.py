@@ -87,6 +87,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     tags = _manual_tags(settings, source, declared, problems, task, changes)
     problems += tags.problems
     if problems and settings.on_bad_row is OnBadRow.error:
+        files = dict.fromkeys([document.file for document in source.documents] + [problem.file for problem in problems])
+        order = {file: i for i, file in enumerate(files)}
+        problems.sort(key=lambda problem: (order[problem.file], problem.row))
         headline = (
             f"{counted(len(problems), 'problem')} in the tagged data (data.on_bad_row=skip leaves these rows out):"
         )

@@ -77,7 +77,11 @@ def _text_files(folder: Path, paths: list[Path], encoding: str) -> Iterator[Row]
         except OSError as error:
             yield Row(place, key, error=f"cannot be read: {error.strerror}")
             continue
-        yield Row(place, key, error=f"not in {encoding}") if text is None else _row(place, key, text, "text")
+        yield (
+            Row(place, key, error=f"cannot be decoded as {encoding}")
+            if text is None
+            else _row(place, key, text, "text")
+        )
 
 
 def _records(rows: Rows, text_field: str) -> Iterator[Row]:
