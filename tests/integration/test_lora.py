@@ -125,7 +125,7 @@ def test_without_peft_the_message_says_what_to_install(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage.lora, "find_spec", lambda _: None)
-    with pytest.raises(SettingsError, match=r"needs peft.*pip install -e '\.\[lora\]'"):
+    with pytest.raises(SettingsError, match=r"needs peft.*pip install 'tagsmith\[lora\]'"):
         train(settings(single_label_file, **LORA))
 
 

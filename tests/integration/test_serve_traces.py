@@ -17,7 +17,7 @@ from tests.bundles import make_bundle
 from tests.integration.test_serve import Slow
 from tests.serving import serving
 
-pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk: pip install -e '.[otel]'")
+pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk: pip install 'tagsmith[otel]'")
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -133,7 +133,7 @@ def test_what_cannot_be_sent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="expected http/protobuf, found grpc"):
         traces_from_environment()
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(SettingsError, match=r"pip install -e '\.\[otel\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'tagsmith\[otel\]'"):
         traces_from_environment()
 
 

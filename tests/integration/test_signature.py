@@ -27,7 +27,7 @@ from tests.bundles import make_bundle
 if TYPE_CHECKING:
     from tests.serving import Served
 
-pytest.importorskip("model_signing", reason="needs model-signing: pip install -e '.[sign]'")
+pytest.importorskip("model_signing", reason="needs model-signing: pip install 'tagsmith[sign]'")
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -247,7 +247,7 @@ def test_other_tools_agree(bundle: Path, keys: tuple[Path, Path]) -> None:
 
 def test_without_the_package(bundle: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signature, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"pip install -e '\.\[sign\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'tagsmith\[sign\]'"):
         Classifier.load(bundle, public_key=keys[1])
     assert main(["sign", str(bundle), "--key", str(keys[0])]) == 64
     Classifier.load(bundle)

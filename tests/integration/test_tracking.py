@@ -322,7 +322,7 @@ def test_without_mlflow_the_message_says_what_to_install(
     settings: Make, single_label_file: Path, tmp_path: Path, new_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "find_spec", lambda name: None if name in ("mlflow", "alembic") else name)
-    with pytest.raises(SettingsError, match=r"needs mlflow and alembic.*pip install -e '\.\[mlflow\]'"):
+    with pytest.raises(SettingsError, match=r"needs mlflow and alembic.*pip install 'tagsmith\[mlflow\]'"):
         train(settings(single_label_file, mlflow=new_store))
     assert not (tmp_path / "run").exists()
     tracking.require_mlflow(TrainSettings())

@@ -34,7 +34,7 @@ LIGHT = {"numpy", "onnxruntime", "tokenizers"}
 OPTIONAL = {"model_signing"}
 """What the extra `sign` adds; imported inside a function."""
 
-PUBLISHED = {"__init__.py", "bundle.py", "ray.py"}
+PUBLISHED = {"__init__.py", "__main__.py", "bundle.py", "ray.py"}
 """Names that users import; they stand above all rooms."""
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)

@@ -85,5 +85,5 @@ def test_a_class_without_a_document_is_no_mistake() -> None:
 def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     require_cleanlab()
     monkeypatch.setattr(suspicion, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"pip install -e '.\[improve\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'tagsmith\[improve\]'"):
         require_cleanlab()

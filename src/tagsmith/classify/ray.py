@@ -78,7 +78,7 @@ def classify_parquet(
     try:
         import ray.data
     except ImportError as error:
-        raise SettingsError("tagsmith.ray needs Ray: pip install -e '.[ray]'") from error
+        raise SettingsError("tagsmith.ray needs Ray: pip install 'tagsmith[ray]'") from error
     remote = "://" in target
     if not remote and Path(target).exists():
         raise SettingsError(f"target={target}: already exists; expected the name of a new folder.")

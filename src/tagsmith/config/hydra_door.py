@@ -1,6 +1,6 @@
-"""The door: Hydra composes, this module turns the result into typed settings once, and errors into exit statuses.
+"""The only way from Hydra to a stage: a composed config becomes typed settings, an error an exit status.
 
-Nothing behind it knows Hydra or OmegaConf.
+No other module knows Hydra or OmegaConf, except the table of a sweep.
 """
 
 import errno
@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from tagsmith.config import settings as typed
 from tagsmith.config.help import help_text, unknown_settings
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
+from tagsmith.core.files import shipped_folder
 from tagsmith.core.signals import leave_in_peace, obey_sigterm
 from tagsmith.core.terminal import ignore_closed_stdout, log_to_stderr
 
@@ -26,27 +27,22 @@ try:
     from hydra.core.config_store import ConfigStore
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
-    from hydra.experimental.callback import Callback
     from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-except ModuleNotFoundError as error:  # Only scripts come through this door, and the base package is for a Classifier.
-    print(
-        f"error: scripts need the package {error.name}: pip install -e '.[train]', as make install does.",
-        file=sys.stderr,
-    )
+except ModuleNotFoundError as error:  # The base package, which is enough for a Classifier, lacks Hydra.
+    print(f"error: scripts need the package {error.name}: pip install 'tagsmith[train]'.", file=sys.stderr)
     sys.exit(SettingsError.exit_status)
 
 Settings = TypeVar("Settings")
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
-"""The YAMLs of the checkout that this package is installed from (editable, as `make install` does)."""
+CONFIGS = shipped_folder("configs")
 
 EXTRAS = {"serve": "serve", "classify": "cli", "improve": "improve"}
-"""What brings the packages that a script needs, where it is not `train`."""
+"""The extra that a script needs, where it is not `train`."""
 
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
-"""What a file system says of a place that a person has chosen, and no bug of ours."""
+"""Errors of the file system about a path that the user has chosen."""
 
 STAGES: dict[str, type] = {
     "train": typed.TrainRun,
@@ -86,7 +82,7 @@ def register() -> None:
         for name, kind in choices.items():
             place, _, last = f"settings/{group}/{name}".rstrip("/").rpartition("/")
             node = OmegaConf.structured(kind)
-            if kind is typed.ServeRun:  # Its names are a person's choice; Hydra refuses new ones elsewhere.
+            if kind is typed.ServeRun:  # Users choose the names of deployments; Hydra refuses new names elsewhere.
                 OmegaConf.set_struct(node.serve.deployments, False)
             store.store(group=place, name=last, node=node)
     OmegaConf.register_new_resolver("explain", explain, replace=True)
@@ -95,43 +91,36 @@ def register() -> None:
 def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
     """Make a stage, a function of its typed settings, the main of a script with `configs/NAME.yaml`.
 
-    Exit status: 0 done; 64 wrong settings; 65 wrong data; 66 input missing; 70 a bug, with its traceback;
-    75 try again later. Of several jobs (--multirun), one with a mistake leaves the others to run, and the status is
-    that of the first such job; a bug and an interruption end them all. What the stage returns goes to Hydra: a sweeper
-    that searches judges a job by it; None says that the job has failed.
+    Exit status: 0 success; 64 wrong settings; 65 wrong data; 66 missing input; 70 a bug, with its traceback;
+    75 try again later. With --multirun, the other jobs still run after one fails with 64 to 66, and the status is that
+    of the first failed job; a bug or an interruption ends all jobs. A sweeper that searches judges a job by what the
+    stage returns; None means that the job has failed.
     """
 
     def decorate(stage: Callable[[Any], Any]) -> Callable[[], None]:
         scripts = Path(inspect.getfile(stage)).resolve().parent
-        # Python puts a script's folder first: scripts/evaluate.py would hide the package `evaluate`.
+        # Python puts a script's folder first on its path, where scripts/evaluate.py would hide the package `evaluate`.
         sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != scripts]
 
         @functools.wraps(stage)
         def main() -> None:
-            if not CONFIGS.is_dir():
-                need = f"pip install -e '.[{EXTRAS.get(name, 'train')}]'"
-                print(f"error: scripts need the package of their checkout, with its configs/: {need}.", file=sys.stderr)
-                sys.exit(SettingsError.exit_status)
             obey_sigterm()
             ignore_closed_stdout()
             register()
-            # A verb, `push`, stands for the setting `action=push`.
-            if "action" in {field.name for field in fields(STAGES[name])} and re.fullmatch(
-                r"[a-z]+", "".join(sys.argv[1:2])
-            ):
-                sys.argv[1] = f"action={sys.argv[1]}"
+            # A verb as the first word stands for `action=VERB`.
+            if "action" in {field.name for field in fields(STAGES[name])}:
+                sys.argv[1:2] = [re.sub(r"^([a-z]+)$", r"action=\1", word) for word in sys.argv[1:2]]
             if wrong := unknown_settings(sys.argv[1:], STAGES[name], _sections()):
-                print(f"error: {listing('These settings cannot be used:', wrong)}", file=sys.stderr)
-                sys.exit(SettingsError.exit_status)
+                sys.exit(_report(SettingsError(listing("These settings cannot be used:", wrong))))
             statuses: list[int] = []
-            taken = set[Any]()
+            used = set[Any]()
 
             def task(config: DictConfig) -> Any:
-                if name == "train" and config.get("run") is not None and config.run in taken:
-                    print(f"error: run={config.run}: an earlier job has it; leave run= out.", file=sys.stderr)
-                    statuses.append(SettingsError.exit_status)
+                run = config.get("run") if name == "train" else None
+                if run is not None and run in used:
+                    statuses.append(_report(SettingsError(f"run={run}: an earlier job uses this folder; omit run=.")))
                     return None
-                taken.add(config.get("run"))
+                used.add(run)
                 status, result = _run(name, stage, config)
                 statuses.append(status)
                 return result
@@ -139,17 +128,16 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
             try:
                 hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)(task)()
             except (HydraException, OmegaConfBaseException) as error:
-                # Hydra tells these itself, but for those that it meets on the way to --help.
+                # Hydra prints these itself, except for those on its way to --help.
                 if os.environ.get("HYDRA_FULL_ERROR") == "1":
                     traceback.print_exc()
                 else:
                     print(error, file=sys.stderr)
                 sys.exit(SettingsError.exit_status)
             except KeyboardInterrupt:
-                _leave("before it began; the same command begins anew.")
+                _exit_interrupted("before the job started; run the same command again.")
             except SystemExit as left:
-                # Hydra has said what is wrong with the settings, and leaves with 1 or 2 for whatever it is; a sweeper
-                # does so too where no job has given it anything to judge by.
+                # Hydra exits with 1 or 2 whatever is wrong with the settings; so does a sweeper without any result.
                 failed = next(filter(None, statuses), SettingsError.exit_status)
                 sys.exit(failed if left.code in (1, 2) else left.code)
             sys.exit(next(filter(None, statuses), 0))
@@ -160,9 +148,9 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
 
 def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[int, Any]:
-    """Call the stage, return its exit status and result.
+    """Call the stage; return its exit status and result.
 
-    A person's mistake becomes one message, a bug keeps its traceback.
+    An error that a user can fix becomes one message, a bug keeps its traceback.
     """
     log_to_stderr()
     hydra_config = HydraConfig.get()
@@ -171,66 +159,46 @@ def _run(name: str, stage: Callable[[Any], Any], config: DictConfig) -> tuple[in
     try:
         result = stage(to_settings(config, STAGES[name]))
         if sys.stdout is not None:
-            sys.stdout.flush()  # Before what the next job of a sweep says on stderr.
+            sys.stdout.flush()  # Before the next job of a sweep writes to stderr.
         return 0, result
-    except Interrupted as told:
-        # The folder of a job alone says nothing of what the sweep has set for it.
+    except Interrupted as interrupted:
+        # The message names the folder of one job, which is not enough to resume a sweep.
         sweep = hydra_config.mode is RunMode.MULTIRUN
-        _leave("the same command with resume=true goes on." if sweep else str(told))
+        _exit_interrupted("run the same command with resume=true to resume." if sweep else str(interrupted))
     except TagsmithError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status, None
+        return _report(error), None
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "tagsmith":
-            _bug()
-        extra = EXTRAS.get(name, "train")
-        print(f"error: scripts/{name}.py needs the package {error.name}: pip install -e '.[{extra}]'.", file=sys.stderr)
-        return SettingsError.exit_status, None
+            _exit_bug()
+        install = f"pip install 'tagsmith[{EXTRAS.get(name, 'train')}]'"
+        return _report(SettingsError(f"{command(name)} needs the package {error.name}: {install}.")), None
     except SystemExit as left:
-        # The main process of this launch has told what is wrong; what ends its other jobs does so here.
+        # The main process of this launch has reported the error; a bug or an interruption ends its other jobs too.
         if left.code in (TagsmithError.exit_status, Interrupted.exit_status):
             raise
         return cast(int, left.code), None
     except KeyboardInterrupt:
-        _leave("nothing half done is left behind.")
+        _exit_interrupted("no partial output is left.")
     except OSError as error:
         if error.errno not in NO_ROOM | NOT_ALLOWED:
-            _bug()
-        print(f"error: {error.filename or error.filename2 or 'a file'}: {error.strerror}.", file=sys.stderr)
-        return (TryAgainLater if error.errno in NO_ROOM else SettingsError).exit_status, None
+            _exit_bug()
+        kind = TryAgainLater if error.errno in NO_ROOM else SettingsError
+        return _report(kind(f"{error.filename or error.filename2 or 'a file'}: {error.strerror}.")), None
     except Exception:
-        _bug()
+        _exit_bug()
 
 
-def _bug() -> NoReturn:
+def _report(error: TagsmithError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_status
+
+
+def _exit_bug() -> NoReturn:
     traceback.print_exc()
     sys.exit(TagsmithError.exit_status)
 
 
-class CompareJobs(Callback):
-    """Shows and writes the table of a sweep after its last job; named by `configs/experiment/sweep.yaml`."""
-
-    def __init__(self) -> None:
-        self._failed: set[str] = set()
-
-    def on_job_end(self, config: DictConfig, job_return: Any, **_: Any) -> None:
-        if job_return.return_value is None:  # What a stage returns that has not failed is the objective.
-            self._failed.add(Path(config.run).name)
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        if os.environ.get("RANK", "0") != "0":
-            return  # One process of a launch is enough.
-        from rich.console import Console
-
-        from tagsmith.config.sweep import compare, comparison_table
-
-        folder = Path(config.hydra.sweep.dir)
-        comparison = compare(folder, typed.BestMetric(config.objective).value, self._failed)
-        Console(width=max(Console().width, 130)).print(comparison_table(comparison))
-        print(f"comparison: {folder / 'comparison.csv'}")
-
-
-def _leave(message: str) -> NoReturn:
+def _exit_interrupted(message: str) -> NoReturn:
     leave_in_peace()
     print(f"interrupted: {message}", file=sys.stderr)
     sys.exit(Interrupted.exit_status)
@@ -242,41 +210,44 @@ def to_settings(config: DictConfig, kind: type[Settings]) -> Settings:
     Raises:
         SettingsError: settings are missing, unknown or wrong; all of them are listed.
     """
-    problems: list[str] = []
+    problems = [f"{name}: expected a value, found none; set {name}=" for name in sorted(OmegaConf.missing_keys(config))]
     settings: Any = None
     try:
-        missing = sorted(OmegaConf.missing_keys(config))
-        problems += [f"{name}: expected a value, found none; set {name}=" for name in missing]
-        settings = OmegaConf.to_object(config) if not missing else None
+        settings = OmegaConf.to_object(config) if not problems else None
     except OmegaConfBaseException as error:
         problems.append(" ".join(str(error).split()))
-    if not problems:
-        problems = [*_strays(config, settings), *typed.problems(settings)]
+    problems = problems or [*_unknown_keys(config, settings), *typed.problems(settings)]
     if problems:
         raise SettingsError(listing("These settings cannot be used:", problems))
     return settings  # type: ignore[no-any-return]
 
 
-def _strays(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str]:
-    """Keys without a field: Hydra's `+name=value` adds such even to a typed config."""
+def _unknown_keys(config: DictConfig, settings: Any, prefix: str = "") -> Iterator[str]:
+    """Keys without a field: Hydra's `+name=value` adds them even to a typed config."""
     known = {item.name for item in fields(settings)}
     for key in config:
         value = getattr(settings, str(key), None)
         if key not in known:
             yield f"{prefix}{key!s}: unknown setting; expected one of {', '.join(sorted(known))}"
         elif is_dataclass(value) and isinstance(config[key], DictConfig):
-            yield from _strays(config[key], value, f"{prefix}{key}.")
+            yield from _unknown_keys(config[key], value, f"{prefix}{key}.")
 
 
 def explain(stage: str) -> str:
     """The text of `--help`.
 
-    Defaults are those of the settings and of `configs/STAGE.yaml`; what a chosen YAML puts in their place is shown
-    by `--cfg job`.
+    Defaults are those of the dataclasses and of `configs/STAGE.yaml`; `--cfg job` prints the values of a chosen YAML.
     """
     primary = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{stage}.yaml")))
     choices = {name: sorted(path.stem for path in (CONFIGS / name).glob("*.yaml")) for name in SECTIONS}
-    return help_text(f"python scripts/{stage}.py NAME=VALUE ...", STAGES[stage], primary, _sections(), choices)
+    return help_text(f"{command(stage)} NAME=VALUE ...", STAGES[stage], primary, _sections(), choices)
+
+
+def command(stage: str) -> str:
+    """How a user starts a script: the checkout has the file, a package from a wheel the command."""
+    return (
+        f"tagsmith {stage}" if CONFIGS.parent == Path(__file__).resolve().parents[1] else f"python scripts/{stage}.py"
+    )
 
 
 def _sections() -> dict[str, Collection[type]]:

@@ -2,17 +2,41 @@
 
 import csv
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tagsmith.config.settings import BestMetric
 from tagsmith.core.errors import DataError, InputMissing, counted
 from tagsmith.core.files import json_object, read_json, whole_file
 from tagsmith.core.run import RunFolder
+
+
+class CompareJobs(Callback):
+    """Prints and writes the table of a sweep after its last job; `configs/experiment/sweep.yaml` names it."""
+
+    def __init__(self) -> None:
+        self._failed: set[str] = set()
+
+    def on_job_end(self, config: DictConfig, job_return: Any, **_: Any) -> None:
+        if job_return.return_value is None:  # A job that has not failed returns its objective.
+            self._failed.add(Path(config.run).name)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            return  # One process of a launch is enough.
+        folder = Path(config.hydra.sweep.dir)
+        comparison = compare(folder, BestMetric(config.objective).value, self._failed)
+        Console(width=max(Console().width, 130)).print(comparison_table(comparison))
+        print(f"comparison: {folder / 'comparison.csv'}")
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,13 @@ def in_package(place: str) -> Path | None:
     return Path(next(iter(spec.submodule_search_locations)), rest)
 
 
+def shipped_folder(name: str) -> Path:
+    """`configs` or `scripts`: a folder of the checkout, or its copy in a package that was installed from a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    packed = package / name
+    return packed if packed.is_dir() else package.parents[1] / name
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what a killed process left of writing the folder `path`, and the files in it, under temporary names.
 

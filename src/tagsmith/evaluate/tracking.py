@@ -49,7 +49,7 @@ def require_mlflow(settings: TrainSettings) -> None:
     if missing := [name for name in needed if find_spec(name) is None]:
         raise SettingsError(
             f"train.mlflow={settings.mlflow}: needs {' and '.join(missing)}, not installed here; "
-            "pip install -e '.[mlflow]'."
+            "pip install 'tagsmith[mlflow]'."
         )
 
 

@@ -62,7 +62,7 @@ class Suspicion:
 def require_cleanlab() -> None:
     """Raises: SettingsError where cleanlab is not installed."""
     if find_spec("cleanlab") is None:
-        raise SettingsError("scripts/improve.py needs cleanlab, which is not installed; pip install -e '.[improve]'.")
+        raise SettingsError("scripts/improve.py needs the package cleanlab: pip install 'tagsmith[improve]'.")
 
 
 def wrong_odds(logits: Floats, truth: NDArray[np.int8], multi_label: bool) -> Floats:

@@ -75,7 +75,7 @@ def traces_from_environment() -> Traces:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise SettingsError("serve.traces=true needs OpenTelemetry: pip install -e '.[otel]'.") from error
+        raise SettingsError("serve.traces=true needs OpenTelemetry: pip install 'tagsmith[otel]'.") from error
     for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if (found := os.environ.get(name, PROTOCOL)) != PROTOCOL:
             raise SettingsError(f"serve.traces=true: {name}: expected {PROTOCOL}, found {found}.")

@@ -20,7 +20,7 @@ log = logging.getLogger("tagsmith")
 def require_peft(recipe: Recipe) -> None:
     """Raises: SettingsError where the recipe needs peft and it is not installed."""
     if recipe is Recipe.lora and find_spec("peft") is None:
-        raise SettingsError("train.recipe=lora: needs peft, which is not installed; pip install -e '.[lora]'.")
+        raise SettingsError("train.recipe=lora: needs peft, which is not installed; pip install 'tagsmith[lora]'.")
 
 
 def add_adapters(model: TextClassifier, settings: LoraSettings) -> "LoraModel":

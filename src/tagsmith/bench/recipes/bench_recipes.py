@@ -151,11 +151,11 @@ def measure(contest: Contest) -> Outcome:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if contest.contender in RECIPES:
         if RECIPES[contest.contender] is Recipe.lora and find_spec("peft") is None:
-            raise NotInstalled("peft is not installed; pip install -e '.[lora]'")
+            raise NotInstalled("peft is not installed; pip install 'tagsmith[lora]'")
         from tagsmith.bench.recipes.run_tagsmith import run
     elif contest.contender == "setfit":
         if find_spec("setfit") is None:
-            raise NotInstalled("setfit is not installed; pip install -e '.[bench]'")
+            raise NotInstalled("setfit is not installed; pip install 'tagsmith[bench]'")
         from tagsmith.bench.recipes.run_setfit import run
     elif contest.contender == "tfidf_svm":
         from tagsmith.bench.recipes.run_tfidf_svm import run

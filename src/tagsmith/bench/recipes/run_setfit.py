@@ -17,7 +17,7 @@ from tagsmith.model.loaded_model import encoder_source
 try:
     from setfit import SetFitModel, Trainer, TrainingArguments
 except ImportError as error:
-    raise NotInstalled(f"setfit cannot be imported ({error}); pip install -e '.[bench]'") from error
+    raise NotInstalled(f"setfit cannot be imported ({error}); pip install 'tagsmith[bench]'") from error
 
 ITERATIONS = 20
 """Pairs of each kind a document, as in the paper: all pairs, the default, would grow with the documents' square."""

@@ -93,7 +93,7 @@ def _refuse(links: list[Path], folder: Path) -> None:
 
 def _require(key: Path) -> None:
     if any(find_spec(name) is None for name in ("model_signing", "OpenSSL")):
-        raise SettingsError("Signatures need the package model-signing: pip install -e '.[sign]'.")
+        raise SettingsError("Signatures need the package model-signing: pip install 'tagsmith[sign]'.")
     if not key.is_file():
         raise InputMissing(f"{key}: there is no such file; {KEYS}.")
 

@@ -107,7 +107,7 @@ def _parquet(path: Path, text_field: str, setting: str) -> Input:
         import pyarrow as pa
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise SettingsError(f"{setting}={path}: Parquet needs pyarrow: pip install -e '.[parquet]'") from error
+        raise SettingsError(f"{setting}={path}: Parquet needs pyarrow: pip install 'tagsmith[parquet]'") from error
     try:
         # Without buffering whole row groups, which may be larger than the memory.
         file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
