@@ -1,4 +1,4 @@
-"""Bundles made on the spot, without training: a graph in which every word of a topic votes for its class.
+"""Bundles created without training: a graph in which every word of a topic votes for its class.
 
 They are of format 1, written by hand: what comes later keeps loading them.
 """
@@ -34,8 +34,8 @@ def make_bundle(
 
     Args:
         reference: content of reference.json.
-        abstain_below: confidence below which a document goes to a person.
-        scope_limit: distance beyond which it does. A vector counts words: of each topic, of none, unknown.
+        abstain_below: confidence below which a person should decide.
+        scope_limit: distance beyond which a person should decide. Vectors count words by topic, without topic, unknown.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -1,4 +1,4 @@
-"""Bundles from the command line: export in all formats, verify with its exit statuses."""
+"""Bundles on the command line: export in all formats, verify, exit statuses."""
 
 import json
 import subprocess

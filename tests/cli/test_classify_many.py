@@ -1,4 +1,4 @@
-"""scripts/classify.py on many rows: kills, processes, Parquet; with the small bundle of the fixtures."""
+"""scripts/classify.py on many rows: kills, processes, Parquet; with a small bundle from the fixtures."""
 
 import json
 import os
@@ -21,7 +21,7 @@ BUNDLE = f"bundle={ROOT / 'tests' / 'fixtures' / 'format_1' / 'single'}"
 
 @pytest.fixture
 def rows(tmp_path: Path) -> list[dict[str, object]]:
-    """Rows of which some cannot be classified, in new.jsonl."""
+    """Rows in new.jsonl, some of which cannot be classified."""
     records = [{"id": r["id"], "text": r["text"]} for r in make_documents(3000, multi_label=False, longest=40)]
     for i in range(7, 3000, 500):
         records[i]["text"] = ""
@@ -50,7 +50,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for orphans in /proc")
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_killed_command_goes_on_to_the_same_bytes(
+def test_a_killed_command_resumes_to_the_same_bytes(
     script: Script, expected: bytes, tmp_path: Path, processes: int
 ) -> None:
     words = [BUNDLE, "input=new.jsonl", "output=out.jsonl", "batch_documents=32", "checkpoint_seconds=0"]
@@ -59,7 +59,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
     progress, draw, done_before = tmp_path / ".out.jsonl.partial.json", random.Random(processes), 0
     for kill in range(2):
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while process.poll() is None:  # Until it has gone on a little further than the one before.
+        while process.poll() is None:  # Until it has made some progress.
             done = json.loads(progress.read_text())["state"] if progress.exists() else {}
             if done.get("classified", 0) > done_before:
                 break
@@ -93,7 +93,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_sigterm_says_how_to_go_on(
+def test_the_message_after_sigterm_says_how_to_resume(
     script: Script, rows: list[dict[str, object]], tmp_path: Path, processes: int
 ) -> None:
     command = [sys.executable, str(ROOT / "scripts" / "classify.py"), BUNDLE, "input=new.jsonl", "output=out.jsonl"]
@@ -110,7 +110,7 @@ def test_sigterm_says_how_to_go_on(
     assert "2,994 rows classified" in done.stdout
 
 
-def test_parquet_is_as_good_as_json_lines(
+def test_parquet_gives_the_same_output_as_json_lines(
     script: Script, rows: list[dict[str, object]], expected: bytes, tmp_path: Path
 ) -> None:
     pa = pytest.importorskip("pyarrow")
@@ -123,7 +123,7 @@ def test_parquet_is_as_good_as_json_lines(
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.jsonl").read_bytes() == expected
 
-    # Nothing of Arrow's own keeps bytes from being called a string.
+    # Arrow accepts arbitrary bytes as strings.
     nulls, offsets, data = pa.array([b"a cat", None, b"\xff\xfe", b" "], pa.binary()).buffers()
     raw = pa.StringArray.from_buffers(4, offsets, data, nulls)
     parquet.write_table(pa.table({"text": raw, "id": pa.array([1, 2, 3, 4])}), tmp_path / "odd.parquet")
@@ -147,7 +147,7 @@ def test_parquet_is_as_good_as_json_lines(
 
 
 @pytest.mark.parametrize("content", ["", '{"body": "a cat"}\n{"text": ""}\nno json\n'])
-def test_an_input_without_a_row_that_can_be_classified_is_wrong(script: Script, tmp_path: Path, content: str) -> None:
+def test_an_input_without_usable_rows_is_refused(script: Script, tmp_path: Path, content: str) -> None:
     (tmp_path / "new.jsonl").write_text(content)
     done = script("classify", BUNDLE, "input=new.jsonl", "output=out.jsonl")
     assert done.returncode == 65

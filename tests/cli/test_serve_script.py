@@ -1,4 +1,4 @@
-"""scripts/serve.py as it stands: its command, its signals, its mistakes."""
+"""scripts/serve.py: its command, its signals, its errors."""
 
 import json
 import os
@@ -25,7 +25,7 @@ README = (ROOT / "src" / "tagsmith" / "serve" / "README.md").read_text(encoding=
 
 @contextmanager
 def running(folder: Path, *overrides: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The script in a process, and where it serves."""
+    """The script in a process, and its URL."""
     environment = {**os.environ, **variables}
     command = [sys.executable, str(ROOT / "scripts" / "serve.py"), *overrides, "serve.port=0"]
     with subprocess.Popen(
@@ -40,7 +40,7 @@ def running(folder: Path, *overrides: str, **variables: str) -> Iterator[tuple[s
             process.kill()
 
 
-def test_the_command_of_the_readme_its_signals_and_its_log(tmp_path: Path) -> None:
+def test_the_command_of_the_readme_with_signals_and_log(tmp_path: Path) -> None:
     (tmp_path / "bundles").mkdir()
     make_bundle(tmp_path / "bundles" / "v3")
     make_bundle(tmp_path / "bundles" / "v4", vote=3.0)

@@ -1,4 +1,4 @@
-"""Bodies that mean harm or are broken, drawn by seed; by hand: python -m tests.integration.hostile 10000"""
+"""Malicious and malformed bodies, drawn with a seed. To run by hand: python -m tests.integration.hostile 10000"""
 
 import json
 import random
@@ -38,7 +38,7 @@ GOOD: dict[str, Any] = {
 
 
 def hostile(draw: random.Random) -> tuple[str, bytes, dict[str, str]]:
-    """A place, a body and headers."""
+    """A path, a body and headers."""
     place = draw.choice(PLACES)
     good = GOOD.get(place) or draw.choice(list(GOOD.values()))
     headers: dict[str, str] = {}
@@ -96,7 +96,7 @@ ODD_TEXTS = (
 
 
 def _bent(value: Any, draw: random.Random) -> Any:
-    """The value with something in it that is of another kind."""
+    """The value with parts of it replaced by other types."""
     other = [None, True, 0, -1, 2**63, 2**200, 1.5, "", "x", [], {}, [[]], {"a": 1}, ["x"] * 50, "\ud800"]
     if draw.random() < 0.25:
         return draw.choice(other)
@@ -111,7 +111,7 @@ def _bent(value: Any, draw: random.Random) -> Any:
 
 
 def main(count: int) -> None:
-    """Send so many bodies to a service of its own; print the statuses and what its memory did."""
+    """Send `count` bodies to a service; print the statuses and its memory."""
     import psutil
 
     from tests.bundles import make_bundle

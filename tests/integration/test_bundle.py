@@ -38,7 +38,7 @@ ALL = ExportSettings(formats=["onnx", "transformers"], quantize=True, golden=Gol
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
-    """A run with a decision rule that scales and shifts, sends documents to a person, and knows a scope."""
+    """A run with a decision rule that scales and shifts logits, abstains, and has a scope."""
     folder = tmp_path_factory.mktemp("runs")
     data = write_jsonl(folder / "train.jsonl", make_documents(150, multi_label=True))
     settings = TrainRun(
@@ -64,7 +64,7 @@ def whole(run: Path) -> Path:
 
 @pytest.fixture
 def same_graph(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exports of the same run take the graph that is there: writing one takes seconds, and the proof is the same."""
+    """Let exports of the same run reuse its graph, since writing one takes seconds."""
 
     def copy(path: Path, model: object, embedding: bool) -> None:
         shutil.copy(whole / layout.GRAPH, path)
@@ -78,7 +78,7 @@ def bundle(whole: Path, tmp_path: Path) -> Path:
 
 
 def sealed(bundle: Path) -> Path:
-    """Make the manifest one of the files as they now are, as someone would who knows the format."""
+    """Update the manifest for the current files, as someone could who knows the format."""
     manifest = json.loads((bundle / layout.MANIFEST).read_text())
     for name, entry in manifest["files"].items():
         entry["sha256"] = digest(bundle / name)
@@ -87,7 +87,7 @@ def sealed(bundle: Path) -> Path:
     return bundle
 
 
-def test_the_manifest_holds_what_is_there_and_its_certificates(whole: Path, run: Path) -> None:
+def test_the_manifest_lists_all_files_and_certificates(whole: Path, run: Path) -> None:
     manifest = json.loads((whole / layout.MANIFEST).read_text())
     files = {path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()}
     assert set(manifest["files"]) == files - {layout.MANIFEST}
@@ -108,7 +108,7 @@ def test_the_manifest_holds_what_is_there_and_its_certificates(whole: Path, run:
     assert {found["documents"] for found in parity.values()} == {30}
 
 
-def test_every_reader_of_the_weights_gives_the_calibrated_scores(whole: Path, run: Path) -> None:
+def test_every_library_returns_the_calibrated_scores(whole: Path, run: Path) -> None:
     schema = Schema.load(run / "schema.json")
     texts = [str(record["text"]) for record in make_documents(20, multi_label=True, seed=7)]
     classifier = Classifier.load(whole)
@@ -121,7 +121,7 @@ def test_every_reader_of_the_weights_gives_the_calibrated_scores(whole: Path, ru
     for text, row in zip(texts, scores, strict=True):
         found = {one["label"]: one["score"] for one in pipeline(text, top_k=None)}
         assert max(abs(found[name] - row[i]) for i, name in enumerate(schema.classes)) < 1e-4
-    # transformers.js takes the sigmoid of the graph's logits, by the problem type of the config.
+    # transformers.js applies the sigmoid to the logits, according to the problem type in the config.
     config = json.loads((whole / "config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
     assert config["transformers.js_config"] == {"dtype": "fp32"}
@@ -133,7 +133,7 @@ def test_every_reader_of_the_weights_gives_the_calibrated_scores(whole: Path, ru
     assert 0 < np.abs(quantized - scores).max() < 0.2
 
 
-def test_verifying_says_what_was_checked(whole: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_lists_the_checks(whole: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = "\n".join(verify(whole))
     for words in ("format 2", "model.onnx: matches the schema of 3 classes", "model_quantized.onnx: matches",
                   "17 answers",
@@ -147,12 +147,12 @@ def test_verifying_says_what_was_checked(whole: Path, run: Path, capsys: pytest.
     assert capsys.readouterr().err.count("usage: python -m tagsmith.bundle") == 2
 
 
-def test_the_model_card_is_one_that_the_hub_reads(whole: Path) -> None:
+def test_the_hub_can_read_the_model_card(whole: Path) -> None:
     card = ModelCard.load(whole / layout.CARD)
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert set(results) == {"accuracy", "f1", "precision", "recall"}
     assert card.data.pipeline_tag == "text-classification"
-    assert card.data.base_model is None  # The encoder is a local folder, which is nobody else's business.
+    assert card.data.base_model is None  # The encoder is a local folder.
     for heading in ("Intended use", "Evaluation", "Formats", "Training", "Limits"):
         assert f"## {heading}" in card.text
     assert "0 of 30" in card.text
@@ -168,12 +168,12 @@ FILES = [
 ]  # fmt: skip
 
 
-def test_every_file_is_named_here(whole: Path) -> None:
+def test_every_file_has_a_constant(whole: Path) -> None:
     assert set(json.loads((whole / layout.MANIFEST).read_text())["files"]) == set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_changed_byte_or_a_missing_file_is_named(bundle: Path, name: str) -> None:
+def test_changed_and_missing_files_are_reported(bundle: Path, name: str) -> None:
     content = (bundle / name).read_bytes()
     middle = len(content) // 2
     (bundle / name).write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
@@ -188,7 +188,7 @@ def test_a_changed_byte_or_a_missing_file_is_named(bundle: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["scope2.npy", "notes.txt", "onnx/model_fp16.onnx", "transformers/pytorch_model.bin"])
-def test_a_foreign_file_is_named(bundle: Path, name: str) -> None:
+def test_files_not_in_the_manifest_are_reported(bundle: Path, name: str) -> None:
     (bundle / name).write_bytes(b"x")
     with pytest.raises(DataError, match=f"{name}: not in the manifest"):
         Classifier.load(bundle)
@@ -200,7 +200,7 @@ def test_a_foreign_file_is_named(bundle: Path, name: str) -> None:
      '{"format": Infinity, "files": {}}', '{"format": 2, "files": {"a": {}}}', "[" * 100_000],
     ids=range(10),
 )  # fmt: skip
-def test_a_manifest_that_is_none_is_refused(bundle: Path, content: str) -> None:
+def test_an_invalid_manifest_is_refused(bundle: Path, content: str) -> None:
     (bundle / layout.MANIFEST).write_text(content)
     with pytest.raises(DataError, match="expected a manifest"):
         Classifier.load(bundle)
@@ -225,7 +225,7 @@ def test_a_truncated_manifest_is_refused(bundle: Path) -> None:
     ("version", "message"),
     [(3, "upgrade tagsmith"), (0, "expected format 1 or later"), (-2, "expected format 1 or later")],
 )
-def test_another_format_is_refused(bundle: Path, version: int, message: str) -> None:
+def test_other_formats_are_refused(bundle: Path, version: int, message: str) -> None:
     manifest = json.loads((bundle / layout.MANIFEST).read_text())
     (bundle / layout.MANIFEST).write_text(json.dumps(manifest | {"format": version}))
     with pytest.raises(DataError, match=message):
@@ -241,8 +241,8 @@ def test_format_2_has_golden_answers(bundle: Path) -> None:
         Classifier.load(bundle)
 
 
-def test_a_schema_that_does_not_fit_the_graph_is_refused(bundle: Path) -> None:
-    """Even where the manifest was made to fit."""
+def test_a_schema_that_does_not_match_the_graph_is_refused(bundle: Path) -> None:
+    """Even if the manifest was updated."""
     schema = Schema.load(bundle / layout.SCHEMA)
     for classes, message in (
         (schema.classes[::-1], "another schema"),
@@ -306,7 +306,7 @@ def other_tokenizer(bundle: Path) -> None:
         (lambda bundle: (bundle / layout.GOLDEN).write_text("{}"), "expected texts with their scores"),
     ],
 )
-def test_golden_answers_tell_what_the_manifest_does_not(
+def test_golden_answers_detect_what_the_manifest_does_not(
     bundle: Path, change: Callable[[Path], None], message: str
 ) -> None:
     change(bundle)
@@ -315,7 +315,7 @@ def test_golden_answers_tell_what_the_manifest_does_not(
     assert main(["verify", str(bundle)]) == 65
 
 
-def test_a_quantized_graph_that_is_not_there_is_told(run: Path, same_graph: None, tmp_path: Path) -> None:
+def test_a_missing_quantized_graph_is_reported(run: Path, same_graph: None, tmp_path: Path) -> None:
     plain = export(ExportRun(run=str(run), bundle=str(tmp_path / "plain")))
     with pytest.raises(InputMissing, match=r"export\.quantize=true"):
         Classifier.load(plain, quantized=True)
@@ -325,7 +325,7 @@ def test_a_quantized_graph_that_is_not_there_is_told(run: Path, same_graph: None
     assert not documents & set(texts)
 
 
-def test_a_quantized_graph_that_costs_too_much_is_not_shipped(
+def test_a_quantized_graph_that_loses_too_much_is_left_out(
     run: Path, same_graph: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "F1_LOST", -1.0)
@@ -339,7 +339,7 @@ def test_a_quantized_graph_that_costs_too_much_is_not_shipped(
     Classifier.load(bundle)
 
 
-def test_what_cannot_be_expressed_is_refused_before_any_work(run: Path, same_graph: None, tmp_path: Path) -> None:
+def test_unsupported_models_are_refused_before_any_work(run: Path, same_graph: None, tmp_path: Path) -> None:
     other = Path(shutil.copytree(run, tmp_path / "run"))
     reading = json.loads((other / "model/reading.json").read_text())
     reading["window_rule"]["long_documents"] = "windows"

@@ -32,7 +32,7 @@ def exported(run: RunFolder) -> Path:
 
 @pytest.fixture(scope="module")
 def made(encoder: Path, single_label_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A run, its evaluation and its bundle, for tests that leave them as they are."""
+    """A run, its evaluation and its bundle, for tests that do not change them."""
     run, evaluation = train(settings_in(tmp_path_factory.mktemp("export"), encoder)(single_label_file))
     return run, evaluation, exported(run)
 
@@ -74,7 +74,7 @@ def test_a_batch_of_one_equals_a_batch_of_many(made: Made) -> None:
 
 
 @pytest.mark.parametrize("rule", list(LongDocuments))
-def test_long_documents_are_read_the_same_way(settings: Make, tmp_path: Path, rule: LongDocuments) -> None:
+def test_long_documents_are_read_in_the_same_way(settings: Make, tmp_path: Path, rule: LongDocuments) -> None:
     data = write_jsonl(tmp_path / "long.jsonl", make_documents(120, multi_label=False, longest=60))
     changes = {"max_tokens": 16, "window_overlap": 4, "long_documents": rule, "epochs": 1}
     run, _ = train(settings(data, **changes))
@@ -82,7 +82,7 @@ def test_long_documents_are_read_the_same_way(settings: Make, tmp_path: Path, ru
     assert np.abs(Classifier.load(exported(run)).predict_proba(texts) - scores).max() < 1e-4
 
 
-def test_one_string_is_not_taken_for_a_list(made: Made) -> None:
+def test_one_string_is_not_accepted_as_a_list(made: Made) -> None:
     classifier = Classifier.load(made[2])
     with pytest.raises(TypeError, match="list of strings"):
         classifier.predict("a cat")
@@ -90,7 +90,7 @@ def test_one_string_is_not_taken_for_a_list(made: Made) -> None:
         classifier.predict([None])  # type: ignore[list-item]
 
 
-def test_a_bundle_that_gives_other_scores_is_refused(
+def test_a_bundle_with_other_scores_is_refused(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = train(settings(single_label_file))
@@ -109,7 +109,7 @@ def test_a_bundle_that_gives_other_scores_is_refused(
     assert [p.name for p in run.path.parent.iterdir() if "bundle" in p.name] == []
 
 
-def test_export_refuses_what_it_should(made: Made, tmp_path: Path) -> None:
+def test_export_refuses_missing_runs_and_existing_folders(made: Made, tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="no run here"):
         export(ExportRun(run=str(tmp_path / "nowhere"), bundle=str(tmp_path / "b")))
     run = RunFolder(shutil.copytree(made[0].path, tmp_path / "run"))
@@ -127,7 +127,7 @@ def test_export_refuses_what_it_should(made: Made, tmp_path: Path) -> None:
         export(ExportRun(run=str(run.path), bundle=str(tmp_path / "c")))
 
 
-def test_a_bundle_that_was_touched_is_refused(made: Made, tmp_path: Path) -> None:
+def test_a_modified_bundle_is_refused(made: Made, tmp_path: Path) -> None:
     bundle = shutil.copytree(made[2], tmp_path / "touched")
     decision = bundle / "decision.json"
     whole = decision.read_bytes()
@@ -165,7 +165,7 @@ print(Classifier.load({str(bundle)!r}).predict(["the cat and the dog"])[0].label
     assert done.stdout.strip() in ("animals", "food", "tools")
 
 
-def test_the_model_card_tells_the_figures(made: Made) -> None:
+def test_the_model_card_has_the_metrics(made: Made) -> None:
     _, evaluation, bundle = made
     card = (bundle / "README.md").read_text()
     assert f"Accuracy {evaluation['accuracy']:.4f}" in card

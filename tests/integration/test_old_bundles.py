@@ -1,4 +1,4 @@
-"""Bundles of earlier formats, made by the code of their time, keep loading and say what they said."""
+"""Bundles of earlier formats, written by earlier versions, still load and return the same answers."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Ray Data and the columns for engines of others."""
+"""Ray Data, and columns for other engines."""
 
 import importlib.util
 from pathlib import Path
@@ -16,7 +16,7 @@ BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"
 
 
 @pytest.mark.parametrize("name", ["single", "multi"])
-def test_columns_are_what_predict_says(name: str) -> None:
+def test_columns_match_predict(name: str) -> None:
     classifier = Classifier.load(BUNDLES / name, threads=1)
     texts: list[Any] = [str(record["text"]) for record in make_documents(20, multi_label=True)]
     expected = classifier.predict(texts)
@@ -36,7 +36,7 @@ def test_columns_are_what_predict_says(name: str) -> None:
     assert decided_columns(classifier, []).keys() == columns.keys()
 
 
-def test_ray_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_ray_is_reported(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is not None:
         pytest.skip("ray is installed")
     from tagsmith.classify.ray import classify_parquet
@@ -45,7 +45,7 @@ def test_ray_that_is_not_there_is_told(tmp_path: Path) -> None:
         classify_parquet(str(BUNDLES / "single"), "in", str(tmp_path / "out"))
 
 
-def test_a_local_cluster_gives_what_predict_does(tmp_path: Path) -> None:
+def test_a_local_cluster_matches_predict(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     import pyarrow as pa
     import pyarrow.parquet as parquet

@@ -1,4 +1,4 @@
-"""The service over HTTP: keys, limits, errors, what is in flight, bundles that change."""
+"""The service over HTTP: keys, limits, errors, requests in flight, reloads."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ def served(bundles: dict[str, Path]) -> Iterator[Served]:
 
 
 class Slow:
-    """Holds up the encoder of a deployment until it is let go; counts what goes through."""
+    """Blocks the encoder of a deployment until `go_on` is set; records its texts."""
 
     def __init__(self, served: Served, name: str = "production"):
         batcher = served.service.deployments.by_name[name].model.batcher
@@ -74,7 +74,7 @@ def test_answers_are_those_of_the_classifier(served: Served, bundles: dict[str, 
         classifier = Classifier.load(bundles[name])
         scores, predictions = classifier.predict_proba(texts), classifier.predict(texts)
         decided = [list(found.labels) if name == "tags" else found.label for found in predictions]
-        with ThreadPoolExecutor(8) as pool:  # Alone and together: the company of a document changes nothing.
+        with ThreadPoolExecutor(8) as pool:  # Alone and together: the other documents of a batch change nothing.
             bodies = [{"texts": [text], "deployment": name} for text in texts]
             alone = list(pool.map(lambda body: served.post("/classify", json=body), bodies))
         together = served.post("/classify", json={"texts": texts, "deployment": name}).json()
@@ -86,7 +86,7 @@ def test_answers_are_those_of_the_classifier(served: Served, bundles: dict[str, 
         assert (together["project"], together["deployment"]) == ("news", name)
 
 
-def test_a_key_opens_and_nothing_else_does(served: Served) -> None:
+def test_only_a_valid_key_is_accepted(served: Served) -> None:
     import requests
 
     for headers in ({"Ocp-Apim-Subscription-Key": "first-key"}, {"Authorization": f"Bearer {KEY}"}):
@@ -109,7 +109,7 @@ def test_a_key_opens_and_nothing_else_does(served: Served) -> None:
         assert requests.get(served.url + place).status_code == 200
 
 
-def test_without_keys_other_names_of_this_machine_are_refused(bundles: dict[str, Path]) -> None:
+def test_without_keys_other_host_names_are_refused(bundles: dict[str, Path]) -> None:
     with serving({"production": bundles["production"]}, keys=()) as running:
         assert running.get("/info", headers={"Ocp-Apim-Subscription-Key": ""}).status_code == 200
         rebound = running.get("/info", headers={"Host": "evil.example:8765"})
@@ -146,7 +146,7 @@ def test_without_keys_other_names_of_this_machine_are_refused(bundles: dict[str,
         ("/no/such/place", b"{}", 404),
     ],
 )
-def test_what_is_wrong_is_told_in_the_envelope(served: Served, place: str, body: bytes, status: int) -> None:
+def test_errors_have_the_envelope_of_their_wire(served: Served, place: str, body: bytes, status: int) -> None:
     answer = served.post(place, data=body)
     assert answer.status_code == status
     content = answer.json()
@@ -162,7 +162,7 @@ def test_methods_and_encodings(served: Served) -> None:
     assert served.get("/info/").status_code == 404
 
 
-def test_a_bug_is_told_to_nobody_but_the_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_disclosed_only_in_the_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     model = served.service.deployments.by_name["staging"].model
     before = model.batcher._calls
 
@@ -193,8 +193,7 @@ def test_the_log_says_why_a_request_was_refused(bundles: dict[str, Path], caplog
     async def thread() -> int:
         return threading.get_ident()
 
-    # A server of its own, which ends when all its lines are written; those of others, written when their answers have
-    # gone, may come late, from their threads.
+    # A separate server, which stops after its lines are written; lines of other servers may come late.
     with caplog.at_level(logging.INFO, "tagsmith"), serving(bundles, max_documents=40) as running:
         own = running.run(thread())
         running.post("/predict", json={"inputs": [["a secret"]] * 41})
@@ -214,9 +213,7 @@ def test_the_log_says_why_a_request_was_refused(bundles: dict[str, Path], caplog
     assert "secret" not in json.dumps(lines)
 
 
-def test_texts_are_logged_where_a_person_asks_for_it(
-    bundles: dict[str, Path], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_texts_are_logged_only_on_request(bundles: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("tagsmith").propagate = True
     with caplog.at_level(logging.INFO, "tagsmith"), serving(bundles, log_texts=True) as running:
         running.post("/predict", json={"inputs": CAT})
@@ -242,7 +239,7 @@ def test_a_full_queue_answers_429(bundles: dict[str, Path]) -> None:
         assert 'tagsmith_queue_full_total{deployment="production"} 1.0' in running.get("/metrics").text
 
 
-def test_a_client_that_hangs_up_costs_no_compute(bundles: dict[str, Path]) -> None:
+def test_documents_of_a_disconnected_client_are_not_classified(bundles: dict[str, Path]) -> None:
     with serving({"production": bundles["production"]}, threads=1) as running:
         slow = Slow(running)
         with ThreadPoolExecutor(2) as pool:
@@ -260,7 +257,7 @@ def test_a_client_that_hangs_up_costs_no_compute(bundles: dict[str, Path]) -> No
         assert 'tagsmith_abandoned_documents{deployment="production"} 5.0' in running.get("/metrics").text
 
 
-def test_a_request_that_takes_too_long_is_given_up(bundles: dict[str, Path]) -> None:
+def test_a_request_that_takes_too_long_gets_503(bundles: dict[str, Path]) -> None:
     with serving({"production": bundles["production"]}, max_seconds=0.3) as running:
         slow = Slow(running)
         late = running.post("/predict", json={"inputs": CAT})
@@ -273,8 +270,8 @@ def test_a_request_that_takes_too_long_is_given_up(bundles: dict[str, Path]) -> 
         slow.go_on.set()
 
 
-def test_a_head_has_bounds_too(bundles: dict[str, Path]) -> None:
-    """Without them, anybody fills the memory with headers, or holds connections for ever, and needs no key for it."""
+def test_the_head_of_a_request_is_limited(bundles: dict[str, Path]) -> None:
+    """Otherwise a client without a key could fill the memory with headers, or keep connections open."""
     with serving({"production": bundles["production"]}, max_seconds=0.5) as running:
         for words in (b"GET /health HTTP/1.1\r\nX-A: ", b"GET /"):
             with socket.create_connection(("127.0.0.1", running.port)) as client:
@@ -290,7 +287,7 @@ def test_a_head_has_bounds_too(bundles: dict[str, Path]) -> None:
                     assert client.recv(100) == b""
         whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n"
         with socket.create_connection(("127.0.0.1", running.port)) as client:
-            for _ in range(20):  # One connection, many requests: the bounds are those of each.
+            for _ in range(20):  # One connection, many requests: the limits hold for each.
                 client.sendall(whole)
                 answer = b""
                 while not answer.endswith(b'{"status":"ok"}'):
@@ -320,7 +317,7 @@ def test_a_bundle_is_replaced_while_requests_are_in_flight(tmp_path: Path) -> No
                     bad.append(answer.text)
 
         first = deployment.model.version
-        slow = Slow(running)  # This one is held by the old bundle while the new one takes over.
+        slow = Slow(running)  # This request uses the old bundle while the new one is loaded.
         with ThreadPoolExecutor(5) as pool:
             held = pool.submit(running.post, "/classify", json={"texts": [CAT]})
             assert slow.begun.wait(10)
@@ -343,7 +340,7 @@ def test_a_bundle_is_replaced_while_requests_are_in_flight(tmp_path: Path) -> No
         assert not any(thread.is_alive() for thread in slow.batcher._threads)
 
 
-def test_a_broken_new_bundle_leaves_the_old_one_serving_and_says_so(
+def test_a_broken_new_bundle_is_refused_and_the_old_one_stays_in_use(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = make_bundle(tmp_path / "v1")
@@ -365,7 +362,7 @@ def test_a_broken_new_bundle_leaves_the_old_one_serving_and_says_so(
         assert running.get("/deployments").json()["deployments"][0]["newer_refused"] is False
 
 
-def test_bundles_that_cannot_be_served_are_all_named(tmp_path: Path) -> None:
+def test_all_bundles_that_cannot_be_served_are_reported(tmp_path: Path) -> None:
     broken = make_bundle(tmp_path / "broken")
     (broken / "schema.json").write_text("{}")
     with pytest.raises(InputMissing, match="is not a bundle"), serving({"production": tmp_path / "nowhere"}):
@@ -379,7 +376,7 @@ def test_bundles_that_cannot_be_served_are_all_named(tmp_path: Path) -> None:
         pass
 
 
-def test_leaving_answers_what_is_in_flight(bundles: dict[str, Path]) -> None:
+def test_shutdown_answers_requests_in_flight(bundles: dict[str, Path]) -> None:
     with ThreadPoolExecutor(1) as pool:
         with serving({"production": bundles["production"]}) as running:
             slow = Slow(running)
@@ -407,7 +404,7 @@ def test_metrics_and_drift(tmp_path: Path) -> None:
         running.post("/predict", json={"inputs": "cat " * 20})
         lines: dict[str, str] = {}
         until, documents = time.monotonic() + 10, 'tagsmith_batch_documents_sum{deployment="production"}'
-        while lines.get(documents) != "121.0" and time.monotonic() < until:  # Counted after the answers went out.
+        while lines.get(documents) != "121.0" and time.monotonic() < until:  # Counted after the response.
             text = running.get("/metrics").text
             lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
         drift = {
@@ -423,7 +420,7 @@ def test_metrics_and_drift(tmp_path: Path) -> None:
         assert float(lines['tagsmith_requests_total{method="POST",route="/predict",status="200"}']) == 2
 
 
-def test_the_description_names_nothing_that_is_not_there(served: Served) -> None:
+def test_the_description_has_no_dangling_references(served: Served) -> None:
     description = served.get("/openapi.json").json()
     text = json.dumps(description)
     for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}:

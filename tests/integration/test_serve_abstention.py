@@ -1,4 +1,4 @@
-"""What a bundle leaves to a person, on every wire: each says what its clients can hear."""
+"""Abstention on every wire, in the form that its clients support."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.serving import KEY, Served, serving
 
 SURE, UNSURE, FOREIGN = "the cat and the dog", "cat cheese", "quarterly earnings restated upwards"
 TEXTS = [SURE, UNSURE, FOREIGN]
-"""Two votes for one class of three, one vote each for two of them, and nothing but unknown words."""
+"""Two votes for one of three classes; one vote each for two classes; only unknown words."""
 UNCERTAIN = "The scores are too uncertain; a person should decide."
 UNLIKE = "The document is unlike all training documents; a person should decide."
 
@@ -26,7 +26,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bundles")
     return {
         "production": make_bundle(folder / "single", abstain_below=0.6, scope_limit=0.8),
-        # Of the unsure one 0.7311 * 0.7311 * 0.9526 = 0.5091 remains.
+        # The uncertain one: 0.7311 * 0.7311 * 0.9526 = 0.5091.
         "tags": make_bundle(folder / "tags", True, vote=4.0, start=-3.0, abstain_below=0.45, scope_limit=0.8),
     }
 
@@ -37,16 +37,16 @@ def served(bundles: dict[str, Path]) -> Iterator[Served]:
         yield running
 
 
-def test_the_classifier_says_so_first(bundles: dict[str, Path]) -> None:
+def test_the_classifier_abstains(bundles: dict[str, Path]) -> None:
     found = Classifier.load(bundles["production"]).predict(TEXTS)
     assert [one.to_person for one in found] == [False, True, True]
-    # e^2 / (2 e^2 + 1) of the unsure one; no word of the foreign one is known.
+    # e^2 / (2 e^2 + 1) for the uncertain one; the foreign one has only unknown words.
     assert found[1].score == pytest.approx(0.468311, abs=1e-5)
     assert found[2].out_of_scope == pytest.approx(1.0)
     assert max(found[0].out_of_scope or 0, found[1].out_of_scope or 0) < 0.8
 
 
-def test_classify_says_all(served: Served) -> None:
+def test_classify_returns_everything(served: Served) -> None:
     documents = served.post("/classify", json={"texts": TEXTS}).json()["documents"]
     assert [one["to_person"] for one in documents] == [False, True, True]
     assert [one["foreign"] for one in documents] == [False, False, True]
@@ -64,7 +64,7 @@ def test_v2_has_a_tensor_for_it(served: Served) -> None:
     tensor.set_data_from_numpy(np.array(TEXTS, dtype=object))
     result = client.infer("production", [tensor], headers={"Authorization": f"Bearer {KEY}"})
     assert result.as_numpy("to_person").tolist() == [False, True, True]
-    assert result.as_numpy("label").tolist()[0] in (b"animals", "animals")  # The class that would be it is told, too.
+    assert result.as_numpy("label").tolist()[0] in (b"animals", "animals")  # The predicted class is included.
     assert result.as_numpy("predicted").sum(axis=1).tolist() == [1, 1, 1]
     client.close()
 
@@ -81,14 +81,14 @@ def test_azure_warns(served: Served, version: str) -> None:
     assert several[2].classifications == []
 
 
-def test_text_embeddings_inference_knows_scores_alone(served: Served) -> None:
+def test_text_embeddings_inference_has_only_scores(served: Served) -> None:
     for text in TEXTS:
         found = served.post("/predict", json={"inputs": text}).json()
         assert [set(entry) for entry in found] == [{"label", "score"}] * 3
         assert sum(entry["score"] for entry in found) == pytest.approx(1)
 
 
-def test_the_metrics_count_it(bundles: dict[str, Path]) -> None:
+def test_the_metrics_count_abstentions(bundles: dict[str, Path]) -> None:
     with serving(bundles) as running:
         running.post("/classify", json={"texts": [*TEXTS, FOREIGN]})
         until, lines = time.monotonic() + 10, {}

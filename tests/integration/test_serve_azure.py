@@ -1,4 +1,4 @@
-"""Azure's runtime API, asked by the client that its users have, which changes its endpoint alone."""
+"""Azure's runtime API, with Azure's client, which changes only its endpoint."""
 
 import asyncio
 import time
@@ -135,7 +135,7 @@ def test_the_asynchronous_client(served: Served) -> None:
     asyncio.run(run())
 
 
-def test_what_the_client_raises(served: Served, client: TextAnalyticsClient) -> None:
+def test_errors_of_the_client(served: Served, client: TextAnalyticsClient) -> None:
     stranger = TextAnalyticsClient(served.url, AzureKeyCredential("wrong"))
     with pytest.raises(ClientAuthenticationError, match="no valid key"):
         stranger.begin_single_label_classify(TEXTS, "news", "production")
@@ -159,7 +159,7 @@ def test_cancelling(bundles: dict[str, Path]) -> None:
         calls, batcher._calls = batcher._calls, lambda texts: time.sleep(0.05) or calls(texts)  # type: ignore[func-returns-value]
         client = TextAnalyticsClient(running.url, AzureKeyCredential(KEY))
         poller = client.begin_single_label_classify(["the cat"] * 1000, "news", "production", polling_interval=1)
-        poller.cancel()  # Raises where the answer is not exactly 202.
+        poller.cancel()  # Raises unless the status is 202.
         url = f"{running.url}{JOBS}/{poller.id}?api-version=2023-04-01"
         state = done(running, url)
         assert (state["status"], state["errors"]) == ("cancelled", [])
@@ -234,7 +234,7 @@ def test_pages(served: Served, dollar: str) -> None:
         (body(analysisInput={"documents": [{"id": "1", "text": "a"}] * 2}), "#/analysisInput/documents"),
     ],
 )
-def test_a_wrong_request_names_its_place(served: Served, content: dict[str, Any], target: str) -> None:
+def test_an_invalid_request_is_located(served: Served, content: dict[str, Any], target: str) -> None:
     answer = served.post(f"{JOBS}?api-version=2023-04-01", json=content)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["target"]) == (400, "InvalidRequest", target)
@@ -259,7 +259,7 @@ def test_every_status_has_the_envelope(served: Served) -> None:
         assert answer.json()["error"]["message"]
 
 
-def test_a_retry_of_the_client_is_no_second_job(served: Served) -> None:
+def test_a_retry_of_the_client_does_not_create_a_second_job(served: Served) -> None:
     first, second, other = (
         submit(served, body(), **{"x-ms-client-request-id": name}) for name in ("one", "one", "another")
     )
@@ -281,8 +281,8 @@ def test_too_many_jobs_and_expired_ones(bundles: dict[str, Path]) -> None:
         submit(running, body())
 
 
-def test_jobs_survive_a_restart_and_tasks_fail_alone(bundles: dict[str, Path], tmp_path: Path) -> None:
-    """What was submitted before is done after; a deployment that is gone by then fails its task, not the job."""
+def test_jobs_survive_a_restart_and_tasks_fail_separately(bundles: dict[str, Path], tmp_path: Path) -> None:
+    """Jobs from before a restart run after it; a deployment that no longer exists fails its task, not the job."""
     several = [
         {"kind": SINGLE, "taskName": "a", "parameters": {"projectName": "news", "deploymentName": "production"}},
         {"kind": MULTI, "taskName": "b", "parameters": {"projectName": "news", "deploymentName": "gone"}},

@@ -1,4 +1,4 @@
-"""A bundle that was exported knows what it was tested on, and a service tells when its documents are others."""
+"""An exported bundle has a reference, with which the service reports drift."""
 
 import json
 import random
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def bundle(settings: Callable[..., TrainRun], tmp_path: Path) -> Path:
-    """Of a probe, tested on 150 documents."""
+    """The bundle of a probe, tested on 150 documents."""
     data = write_jsonl(tmp_path / "all.jsonl", make_documents(400, multi_label=False))
     run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.375, validation_share=0.0))
     return export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
@@ -37,7 +37,7 @@ def drift_after(served: Served, texts: list[str]) -> dict[str, float]:
     assert served.post("/classify", json={"texts": texts}).status_code == 200
     until = time.monotonic() + 10
     while counted(served) < before + len(texts) and time.monotonic() < until:
-        pass  # Counted after the answers went out.
+        pass  # Counted after the response.
     head = 'tagsmith_drift_psi{deployment="production",of="'
     lines = [line.removeprefix(head) for line in served.get("/metrics").text.splitlines() if line.startswith(head)]
     return {name: float(value) for name, value in (line.split('"} ') for line in lines)}
@@ -49,14 +49,14 @@ def counted(served: Served) -> float:
     return float(found)
 
 
-def test_documents_like_those_of_the_test_and_others(served: Served, bundle: Path, tmp_path: Path) -> None:
+def test_drift_of_similar_and_of_other_documents(served: Served, bundle: Path, tmp_path: Path) -> None:
     reference = Reference.load(bundle / "reference.json")
     assert reference is not None
     assert (reference.split, reference.documents) == ("test", 150)
     assert "reference.json" in json.loads((bundle / "manifest.json").read_text())["files"]
     lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
     tested = [json.loads(line)["text"] for line in lines]
-    # The very documents, twice: all is as it was.
+    # The same documents, twice: no drift.
     assert drift_after(served, tested) == pytest.approx({"class": 0, "score": 0, "tokens": 0}, abs=1e-3)
     new = [str(record["text"]) for record in make_documents(300, multi_label=False, seed=9)]
     like_it = drift_after(served, new)
@@ -69,7 +69,7 @@ def test_documents_like_those_of_the_test_and_others(served: Served, bundle: Pat
     assert moved["tokens"] > 0.25
 
 
-def test_too_few_documents_are_no_reference(settings: Callable[..., TrainRun], tmp_path: Path) -> None:
+def test_no_reference_for_too_few_documents(settings: Callable[..., TrainRun], tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "all.jsonl", make_documents(100, multi_label=False))
     run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.3, validation_share=0.0))
     bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))

@@ -1,4 +1,4 @@
-"""What nobody means to send: drawn bodies, and what schemathesis makes of the service's own description."""
+"""Fuzzing: malformed bodies, and requests that schemathesis generates from the OpenAPI description."""
 
 import random
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_hostile_bodies(served: Served) -> None:
     assert served.get("/health").status_code == 200
 
 
-def test_schemathesis_finds_no_difference_to_the_description(served: Served) -> None:
+def test_schemathesis_finds_no_deviation_from_the_description(served: Served) -> None:
     schemathesis = pytest.importorskip("schemathesis", reason="needs the extra `fuzz`")
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.checks import not_a_server_error

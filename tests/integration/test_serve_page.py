@@ -19,7 +19,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield driver
 
 
-def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
+def test_classifying_a_text_on_the_page(browser: Any, tmp_path: Path) -> None:
     from selenium.webdriver.support.ui import Select, WebDriverWait
 
     bundles = {
@@ -71,7 +71,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
         classify("   ")
         until(lambda: at("status").text == "Document 0 is empty.")
 
-        # What the service says is text, whatever it looks like, and scripts from elsewhere do not run.
+        # Content from the service is inserted as text, and other scripts do not run.
         browser.execute_script(
             "show({deployment: '<img src=x onerror=window.bad=1>', version: '<b>', documents: [{tokens: 1, unread: 0,"
             " label: '<script>window.bad=1</script>', scores: {'<img src=x onerror=window.bad=1>': 0.5},"
@@ -97,7 +97,7 @@ def test_a_person_pastes_a_text(browser: Any, tmp_path: Path) -> None:
         assert all(source.startswith(running.url) for source in sources)
 
 
-def test_the_page_in_a_few_words(tmp_path: Path) -> None:
+def test_the_files_of_the_page(tmp_path: Path) -> None:
     with serving({"production": make_bundle(tmp_path / "b")}) as running:
         for place, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
             answer = running.get(place)

@@ -1,4 +1,4 @@
-"""Traces of requests: what they say, and that they hold no text."""
+"""Traces of requests: their attributes, without any text."""
 
 import json
 import sys
@@ -41,7 +41,7 @@ def traces(kept: InMemorySpanExporter) -> Traces:
 def spans_of(kept: InMemorySpanExporter, count: int) -> list[Any]:
     until = time.monotonic() + 10
     while len(kept.get_finished_spans()) < count and time.monotonic() < until:
-        time.sleep(0.01)  # A span ends after its answer.
+        time.sleep(0.01)  # A span ends after the response.
     found = list(kept.get_finished_spans())
     assert len(found) == count
     return found
@@ -62,7 +62,7 @@ def test_a_request_is_a_span_with_its_batch(traces: Traces, kept: InMemorySpanEx
     assert {span.kind.name for span in spans} == {"SERVER"}
     attributes = sorted((dict(span.attributes) for span in spans), key=lambda one: one["tagsmith.batch_documents"])
     assert [one["http.response.status_code"] for one in attributes] == [200] * 3
-    # The first went alone; the two that had to wait for it went together.
+    # The first was classified alone; the two that waited for it share a batch.
     assert [one["tagsmith.batch_documents"] for one in attributes] == [1, 3, 3]
     assert sorted(one["tagsmith.documents"] for one in attributes) == [1, 1, 2]
     assert attributes[0]["tagsmith.queue_seconds"] < 0.2 <= min(a["tagsmith.queue_seconds"] for a in attributes[1:])
@@ -70,7 +70,9 @@ def test_a_request_is_a_span_with_its_batch(traces: Traces, kept: InMemorySpanEx
     assert "secret" not in "".join(span.to_json() for span in spans)
 
 
-def test_what_is_refused_broken_or_unknown(traces: Traces, kept: InMemorySpanExporter, tmp_path: Path) -> None:
+def test_spans_of_refused_failed_and_unknown_requests(
+    traces: Traces, kept: InMemorySpanExporter, tmp_path: Path
+) -> None:
     with serving({"production": make_bundle(tmp_path / "b")}, traces=traces) as running:
         trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
         running.get("/info", headers=trace)
@@ -97,7 +99,7 @@ def test_what_is_refused_broken_or_unknown(traces: Traces, kept: InMemorySpanExp
 
 
 class Collector(BaseHTTPRequestHandler):
-    """What takes traces as a collector does."""
+    """A collector of traces."""
 
     bodies: list[tuple[str, bytes]]
 
@@ -110,7 +112,7 @@ class Collector(BaseHTTPRequestHandler):
         pass
 
 
-def test_they_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_spans_are_sent_to_the_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     Collector.bodies = []
@@ -119,7 +121,7 @@ def test_they_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
         with serving({"production": make_bundle(tmp_path / "b")}, traces=traces_from_environment()) as running:
             running.post("/predict", json={"inputs": SECRET})
-        collector.shutdown()  # The service has left, and what it had to send has been sent.
+        collector.shutdown()  # The service has stopped and sent all spans.
     (path, body), *more = Collector.bodies
     assert (path, more) == ("/v1/traces", [])
     assert b"secret" not in body
@@ -128,7 +130,7 @@ def test_they_go_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp
     assert [span.name for span in sent.scope_spans[0].spans] == ["POST /predict"]
 
 
-def test_what_cannot_be_sent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsupported_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     with pytest.raises(SettingsError, match="expected http/protobuf, found grpc"):
         traces_from_environment()
@@ -137,7 +139,7 @@ def test_what_cannot_be_sent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         traces_from_environment()
 
 
-def test_nothing_is_traced_unless_a_person_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_traced_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     with serving({"production": make_bundle(tmp_path / "b")}) as running:
         assert json.loads(running.post("/predict", json={"inputs": SECRET}).text)[0]["label"] == "animals"

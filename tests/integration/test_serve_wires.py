@@ -1,4 +1,4 @@
-"""text-embeddings-inference and the Open Inference Protocol, asked by clients that know nothing of this service."""
+"""text-embeddings-inference and the Open Inference Protocol, with clients that know nothing of this service."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TEXTS = ["the cat and the dog", "soup with rice", "a hammer near the saw", "the 
 
 
 def key() -> dict[str, str]:
-    """A header of its own for every call: tritonclient leaves those of its request in it."""
+    """A new dict for every call, since tritonclient adds its own headers to it."""
     return {"Authorization": f"Bearer {KEY}"}
 
 
@@ -48,7 +48,7 @@ def triton(served: Served) -> Iterator[InferenceServerClient]:
     client.close()
 
 
-def test_predict_as_text_embeddings_inference_answers_it(served: Served, bundles: dict[str, Path]) -> None:
+def test_predict_matches_text_embeddings_inference(served: Served, bundles: dict[str, Path]) -> None:
     classifier = Classifier.load(bundles["production"])
     scores, logits = classifier.predict_proba(TEXTS), classifier.logits(TEXTS)
     alone = served.post("/predict", json={"inputs": TEXTS[0]}).json()
@@ -86,7 +86,7 @@ def test_info(served: Served) -> None:
 
 @pytest.mark.parametrize("place", ["", "/predict", "/predict?deployment=tags"])
 def test_the_client_of_the_hub(served: Served, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # It asks this machine alone.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # It only connects to this machine.
     client = InferenceClient(model=served.url + place, token=KEY)
     found = client.text_classification(TEXTS[0])
     assert found[0].label == "animals"
@@ -94,7 +94,7 @@ def test_the_client_of_the_hub(served: Served, place: str, monkeypatch: pytest.M
     assert len(client.text_classification(TEXTS[0], top_k=1)) == 1
     raw = client.text_classification(TEXTS[0], function_to_apply="none")
     assert raw[0].score == pytest.approx(3.0 if "tags" in place else 4.0)
-    # The other function than the bundle's own: sigmoid of 4, softmax of (3, -1, -1).
+    # The function that the bundle does not use: sigmoid of 4, softmax of (3, -1, -1).
     function = "softmax" if "tags" in place else "sigmoid"
     other = client.text_classification(TEXTS[0], function_to_apply=function)
     assert other[0].score == pytest.approx(0.964663 if "tags" in place else 0.982014, abs=1e-5)
@@ -160,7 +160,7 @@ def test_health_and_metadata_of_v2(triton: InferenceServerClient, served: Served
         triton.infer("production", [empty], headers=key())
 
 
-def test_what_is_left_to_a_person_says_so_on_every_wire(tmp_path: Path) -> None:
+def test_abstentions_on_every_wire(tmp_path: Path) -> None:
     bundles = {
         "careful": make_bundle(tmp_path / "careful", abstain_below=0.999),
         "sure": make_bundle(tmp_path / "sure"),
@@ -173,7 +173,7 @@ def test_what_is_left_to_a_person_says_so_on_every_wire(tmp_path: Path) -> None:
             tensor.set_data_from_numpy(np.array(TEXTS, dtype=object))
             result = client.infer(name, [tensor], headers=key())
             assert result.as_numpy("to_person").tolist() == [left] * len(TEXTS)
-            # Azure's wire has a class all the same, and a warning beside it, as it has for documents that are cut.
+            # Azure's wire has a class as well, with a warning, as for truncated documents.
             azure = TextAnalyticsClient(running.url, AzureKeyCredential(KEY), api_version="2023-04-01")
             answers = list(azure.begin_single_label_classify(TEXTS, "news", name).result())
             assert [[one.code for one in answer.warnings] for answer in answers] == [["LeftToPerson"] * left] * len(

@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
 def make_key(folder: Path, name: str, password: bytes | None = None) -> tuple[Path, Path]:
-    """A private key and its public one, in files."""
+    """A private key and its public key, as files."""
     key = ec.generate_private_key(ec.SECP256R1())
     locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     private, public = folder / f"{name}.pem", folder / f"{name}.pub"
@@ -57,7 +57,7 @@ def bundle(tmp_path: Path, keys: tuple[Path, Path]) -> Path:
 
 
 def sealed(bundle: Path) -> None:
-    """The manifest as somebody writes it who has changed a file and knows the format."""
+    """A manifest written by someone who has changed a file and knows the format."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     for name, entry in manifest["files"].items():
         entry["sha256"] = digest(bundle / name)
@@ -66,7 +66,7 @@ def sealed(bundle: Path) -> None:
 
 def test_a_signed_bundle_loads_with_and_without_its_key(bundle: Path, keys: tuple[Path, Path]) -> None:
     assert Classifier.load(bundle).predict(["the cat"])[0].label == "animals"
-    (bundle / ".DS_Store").write_bytes(b"x")  # Hidden files are nobody's business.
+    (bundle / ".DS_Store").write_bytes(b"x")  # Hidden files are ignored.
     assert Classifier.load(bundle, public_key=keys[1]).predict(["the cat"])[0].label == "animals"
 
 
@@ -119,7 +119,7 @@ def change_what_was_signed(bundle: Path) -> None:
         (change_what_was_signed, r"model\.sig: is not a valid signature"),
     ],
 )
-def test_what_was_changed_is_refused(
+def test_changed_bundles_are_refused(
     bundle: Path, keys: tuple[Path, Path], change: Callable[[Path], None], message: str
 ) -> None:
     change(bundle)
@@ -127,7 +127,7 @@ def test_what_was_changed_is_refused(
         Classifier.load(bundle, public_key=keys[1])
 
 
-def test_hidden_files_and_folders_are_nobodys_business(bundle: Path, keys: tuple[Path, Path]) -> None:
+def test_hidden_files_are_ignored(bundle: Path, keys: tuple[Path, Path]) -> None:
     (bundle / ".cache" / "huggingface").mkdir(parents=True)  # What a download from the hub leaves.
     (bundle / ".cache" / "huggingface" / "schema.json.metadata").write_text("x")
     (bundle / ".link").symlink_to("/nowhere")
@@ -139,7 +139,7 @@ def test_hidden_files_and_folders_are_nobodys_business(bundle: Path, keys: tuple
 
 
 @pytest.mark.parametrize("name", ["schema.json", "onnx", "other"])
-def test_links_are_not_signed_nor_taken_for_what_was_signed(
+def test_symbolic_links_are_neither_signed_nor_accepted(
     bundle: Path, keys: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     if name == "other":
@@ -179,7 +179,7 @@ def test_classifying_files_with_a_key(bundle: Path, keys: tuple[Path, Path], tmp
     assert not list(tmp_path.glob("*classified*"))
 
 
-def test_the_key_of_another(bundle: Path, tmp_path: Path) -> None:
+def test_another_key_is_refused(bundle: Path, tmp_path: Path) -> None:
     _, public = make_key(tmp_path, "other")
     with pytest.raises(
         DataError, match=r"is not a valid signature of this bundle by the key .*other\.pub: Key mismatch"
@@ -189,7 +189,7 @@ def test_the_key_of_another(bundle: Path, tmp_path: Path) -> None:
         verify_signature(bundle, public)
 
 
-def test_keys_that_are_none(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_keys_are_refused(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text.pem").write_text("no key")
     curve = rsa.generate_private_key(65537, 2048)
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -208,7 +208,7 @@ def test_keys_that_are_none(bundle: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(signature.PASSWORD, "secret")
     signer(private)(bundle)
     verify_signature(bundle, public)
-    monkeypatch.setenv(signature.PASSWORD, "")  # As where a secret of that name is not set.
+    monkeypatch.setenv(signature.PASSWORD, "")  # As with a secret that is not set.
     signer(make_key(tmp_path, "open")[0])
 
 
@@ -272,7 +272,7 @@ def test_export_signs(
     assert again.bundle_sha256 == digest(folder / "manifest.json")
 
 
-def test_a_service_that_watches_a_link_takes_no_unsigned_bundle(
+def test_a_service_that_watches_a_link_refuses_unsigned_bundles(
     bundle: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
     from tests.serving import serving
@@ -306,7 +306,7 @@ def test_a_service_that_watches_a_link_takes_no_unsigned_bundle(
         assert not running.get("/deployments").json()["deployments"][0]["newer_refused"]
 
 
-def test_a_service_takes_signed_bundles_alone(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_service_accepts_only_signed_bundles(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     from tests.serving import serving
 
     unsigned = make_bundle(tmp_path / "unsigned")

@@ -1,4 +1,4 @@
-"""A stock classifier of transformers gives the scores of the model, loaded as anyone loads one."""
+"""A stock classifier of transformers returns the scores of the model."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ CLASSES = ("tools", "food", "animals", "none of them")
 def made(
     folder: Path, kind: str, pooling: Pooling, task: Task = Task.single_label, long_documents: str = "head"
 ) -> LoadedModel:
-    """A model all of whose weights are drawn, layer norms among them."""
+    """A model with random weights, including layer norms."""
     encoder = AutoModel.from_pretrained(make_encoder(folder, kind))
     torch.manual_seed(1)
     model = TextClassifier(encoder, len(CLASSES), pooling).eval()
@@ -55,7 +55,7 @@ EXPRESSED = [
 
 
 @pytest.mark.parametrize(("kind", "pooling", "task"), EXPRESSED)
-def test_a_pipeline_gives_the_same_scores(tmp_path: Path, kind: str, pooling: Pooling, task: Task) -> None:
+def test_a_pipeline_returns_the_same_scores(tmp_path: Path, kind: str, pooling: Pooling, task: Task) -> None:
     model = made(tmp_path / "encoder", kind, pooling, task)
     encoded = model.encode(TEXTS)
     assert (encoded.unread > 0).any()
@@ -64,14 +64,14 @@ def test_a_pipeline_gives_the_same_scores(tmp_path: Path, kind: str, pooling: Po
     with torch.no_grad():
         logits = model.classifier(torch.tensor(batch.inputs), torch.tensor(batch.attention_mask)).numpy()
     scores = (sigmoid if task is Task.multi_label else softmax)(logits)
-    assert scores.std(axis=0).max() > 1e-3  # Else anything would be the same.
+    assert scores.std(axis=0).max() > 1e-3  # The scores differ between documents.
     write_stock(tmp_path / "stock", model)
     found = pipeline_scores(tmp_path / "stock", TEXTS, model.schema, batch_size=7)
     assert np.abs(found - scores).max() < 1e-4
     assert (found.argmax(axis=1) == scores.argmax(axis=1)).all()
 
 
-def test_the_folder_says_what_libraries_ask(tmp_path: Path) -> None:
+def test_the_folder_has_the_files_of_other_libraries(tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoTokenizer
 
     write_stock(tmp_path / "stock", made(tmp_path / "encoder", "bert", Pooling.mean, Task.multi_label))
@@ -89,7 +89,7 @@ def test_the_folder_says_what_libraries_ask(tmp_path: Path) -> None:
 
 
 def test_half_precision_keeps_the_labels(tmp_path: Path) -> None:
-    """Where inference servers compute: no value of the added layer is beyond the range of 16 bits."""
+    """No value of the added layer overflows in half precision."""
     model = made(tmp_path / "encoder", "bert", Pooling.mean)
     stock = stock_classifier(model)
     ids = torch.randint(4, 40, (32, 20), generator=torch.Generator().manual_seed(0))
@@ -111,7 +111,7 @@ def test_half_precision_keeps_the_labels(tmp_path: Path) -> None:
         ("longformer", Pooling.cls, "head", "type longformer"),
     ],
 )
-def test_what_cannot_be_expressed_is_said(
+def test_unsupported_models_are_refused(
     tmp_path: Path, kind: str, pooling: Pooling, long_documents: str, message: str
 ) -> None:
     model = made(tmp_path / "encoder", "bert", pooling, long_documents=long_documents)
@@ -119,7 +119,7 @@ def test_what_cannot_be_expressed_is_said(
     assert message in (refusal(model) or "")
 
 
-def test_nothing_is_written_where_it_cannot_be_expressed(tmp_path: Path) -> None:
+def test_nothing_is_written_for_unsupported_models(tmp_path: Path) -> None:
     model = made(tmp_path / "encoder", "mpnet", Pooling.mean)
     with pytest.raises(SettingsError, match=r"model\.pooling=cls"):
         write_stock(tmp_path / "stock", model)

@@ -12,10 +12,10 @@ NOTHING = np.zeros(1, dtype=np.float32)
 
 
 class Encoder:
-    """Stands where a model stands: answers with the text itself, when it is let.
+    """A fake model that answers with the text itself once `go_on` is set.
 
     Args:
-        together: documents of one call.
+        together: number of documents in one call.
     """
 
     def __init__(self, together: int = 100) -> None:
@@ -63,9 +63,7 @@ async def busy(encoder: Encoder, batcher: Batcher) -> "asyncio.Task[list[Answer]
     return first
 
 
-def test_what_comes_while_the_encoder_works_goes_together_as_far_as_the_budget(
-    encoder: Encoder, batcher: Batcher
-) -> None:
+def test_requests_during_a_call_share_the_next_batch_up_to_the_budget(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
         others = [asyncio.create_task(batcher.classify(texts)) for texts in (["aaaa", "bbbb"], ["cc"], ["ddd"])]
@@ -76,12 +74,12 @@ def test_what_comes_while_the_encoder_works_goes_together_as_far_as_the_budget(
         assert [labels_of(found) for found in await asyncio.gather(*others)] == [["aaaa", "bbbb"], ["cc"], ["ddd"]]
 
     asyncio.run(run())
-    # A text of each request in turn: 4 + 2 + 3, and the next does not fit the budget of 10.
+    # One text of each request in turn: 4 + 2 + 3; the next exceeds the budget of 10.
     assert encoder.batches == [["first"], ["aaaa", "cc", "ddd"], ["bbbb"]]
     batcher.close()
 
 
-def test_one_of_many_documents_does_not_keep_one_of_one_waiting(encoder: Encoder, batcher: Batcher) -> None:
+def test_a_request_with_many_documents_does_not_delay_one_with_one(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
         many = asyncio.create_task(batcher.classify(["aaaa"] * 7))
@@ -108,7 +106,7 @@ def test_one_text_may_exceed_the_budget_alone(encoder: Encoder, batcher: Batcher
     batcher.close()
 
 
-def test_a_full_queue_refuses_and_says_for_how_long(encoder: Encoder, batcher: Batcher) -> None:
+def test_a_full_queue_refuses_with_a_waiting_time(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
         waiting = asyncio.create_task(batcher.classify(["a"] * 7))
@@ -118,7 +116,7 @@ def test_a_full_queue_refuses_and_says_for_how_long(encoder: Encoder, batcher: B
         assert refused.value.seconds >= 1
         batcher._seconds_a_document = 2.0
         assert batcher.seconds == 14.0  # 7 documents.
-        last = asyncio.create_task(batcher.classify(["b"]))  # One more has room.
+        last = asyncio.create_task(batcher.classify(["b"]))  # There is room for one more.
         await asyncio.sleep(0)
         encoder.go_on.set()
         assert len(await waiting) == 7
@@ -129,7 +127,7 @@ def test_a_full_queue_refuses_and_says_for_how_long(encoder: Encoder, batcher: B
     batcher.close()
 
 
-def test_who_hangs_up_costs_no_compute(encoder: Encoder, batcher: Batcher) -> None:
+def test_a_cancelled_request_costs_no_compute(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
         gone = asyncio.create_task(batcher.classify(["gone", "too"]))
@@ -150,7 +148,7 @@ def test_who_hangs_up_costs_no_compute(encoder: Encoder, batcher: Batcher) -> No
 
 
 @pytest.mark.parametrize("wrong", ["poison", "foreign"])  # For the encoder, for the tokenizer.
-def test_one_requests_error_is_not_that_of_its_company(encoder: Encoder, batcher: Batcher, wrong: str) -> None:
+def test_an_error_in_one_request_does_not_affect_its_batch(encoder: Encoder, batcher: Batcher, wrong: str) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
         good, bad = asyncio.create_task(batcher.classify(["g"])), asyncio.create_task(batcher.classify([wrong]))
@@ -166,12 +164,12 @@ def test_one_requests_error_is_not_that_of_its_company(encoder: Encoder, batcher
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_calls_run_beside_each_other_and_each_is_answered_when_it_ends(threads: int) -> None:
+def test_calls_run_concurrently_and_each_is_answered_when_it_ends(threads: int) -> None:
     together = threading.Barrier(threads)
     texts = [f"{'a' * n}" for n in range(1, 1 + threads)]
 
     def meet(text: str) -> list[Answer]:
-        together.wait(10)  # Nobody passes before all threads are in a call.
+        together.wait(10)  # Blocks until all threads are in a call.
         return [Answer(NOTHING, NOTHING, (text,), False, 0, 0)]
 
     def calls(given: list[str]) -> list[Call]:
@@ -194,7 +192,7 @@ def test_a_call_is_answered_while_others_of_its_batch_wait() -> None:
         encoder.begun.clear()
         gate.set()
         assert labels_of(await first) == ["first"]
-        await until_begun(encoder)  # The longest goes first.
+        await until_begun(encoder)  # The longest is first.
         gate, encoder.go_on = encoder.go_on, threading.Event()
         encoder.begun.clear()
         gate.set()
@@ -209,7 +207,7 @@ def test_a_call_is_answered_while_others_of_its_batch_wait() -> None:
     batcher.close()
 
 
-def test_who_hangs_up_after_the_batch_was_cut_costs_no_compute() -> None:
+def test_a_request_cancelled_after_batching_costs_no_compute() -> None:
     encoder = Encoder(together=1)
     batcher = Batcher("test", encoder.calls, len, budget=100, max_waiting=8)
 
@@ -230,7 +228,7 @@ def test_who_hangs_up_after_the_batch_was_cut_costs_no_compute() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_many_who_ask_are_each_given_their_own(threads: int) -> None:
+def test_many_requests_get_their_own_answers(threads: int) -> None:
     encoder = Encoder(together=3)
     encoder.go_on.set()
     batcher = Batcher("test", encoder.calls, len, budget=40, max_waiting=10_000, threads=threads)
@@ -248,7 +246,7 @@ def test_many_who_ask_are_each_given_their_own(threads: int) -> None:
     batcher.close()
 
 
-def test_what_waits_is_answered_before_the_thread_ends(encoder: Encoder, batcher: Batcher) -> None:
+def test_waiting_requests_are_answered_before_closing(encoder: Encoder, batcher: Batcher) -> None:
     async def run() -> None:
         first = await busy(encoder, batcher)
         waiting = asyncio.create_task(batcher.classify(["a", "b", "c"]))

@@ -182,7 +182,7 @@ def test_calls_run_concurrently_and_an_error_is_raised() -> None:
     made = []
 
     def call(batch: int) -> None:
-        meeting.wait()  # Passed by two together, or never.
+        meeting.wait()  # Blocks until two calls run concurrently.
         made.append(batch)
 
     graph.run_all(call, range(6))

@@ -1,4 +1,4 @@
-"""What an interrupted command has left, and what must be the same to go on with it."""
+"""Resuming interrupted commands, and the conditions for it."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def interrupt(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, after: int
     assert not Path(settings.output).exists()
 
 
-def test_it_goes_on_where_it_was(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_resuming_after_an_interruption(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     whole = replace(settings, output=str(tmp_path / "whole.jsonl"))
     counts = classify_files(whole)
     assert (counts.classified, counts.errors) == (200, 0)
@@ -65,11 +65,11 @@ def test_it_goes_on_where_it_was(settings: ClassifyRun, monkeypatch: pytest.Monk
     assert json.loads((tmp_path / ".out.jsonl.partial.json").read_text())["state"]["classified"] == 144
     assert classify_files(again) == counts
     assert Path(settings.output).read_bytes() == Path(whole.output).read_bytes()
-    assert classify_files(again) == counts  # There is nothing left to do.
+    assert classify_files(again) == counts  # Already complete.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.jsonl", "whole.jsonl"]
 
 
-def test_rows_that_came_meanwhile_are_classified_too(
+def test_rows_added_after_an_interruption_are_classified(
     settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     interrupt(settings, monkeypatch, 199)
@@ -80,7 +80,7 @@ def test_rows_that_came_meanwhile_are_classified_too(
     assert Path(settings.output).read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
-def test_other_rows_are_not_gone_on_with(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_with_other_rows_is_refused(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupt(settings, monkeypatch, 100)
     lines = Path(settings.input).read_text().splitlines(keepends=True)
     Path(settings.input).write_text("".join(['{"text": "another"}\n', *lines[1:]]))
@@ -99,7 +99,7 @@ def test_other_rows_are_not_gone_on_with(settings: ClassifyRun, monkeypatch: pyt
         ("bundle", str(BUNDLES / "single"), "bundle="),
     ],
 )
-def test_other_settings_are_not_gone_on_with(
+def test_resuming_with_other_settings_is_refused(
     settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, name: str, value: Any, message: str
 ) -> None:
     interrupt(settings, monkeypatch, 100)
@@ -108,7 +108,7 @@ def test_other_settings_are_not_gone_on_with(
 
 
 @pytest.mark.parametrize("records", [5 * [{"text": "a cat"}], 200 * [{"text": "", "id": 3}], 201 * [{"text": "a cat"}]])
-def test_the_output_of_another_input_is_not_taken_for_its_own(
+def test_the_output_of_another_input_is_refused(
     settings: ClassifyRun, tmp_path: Path, records: list[dict[str, Any]]
 ) -> None:
     classify_files(settings)
@@ -125,6 +125,6 @@ def test_the_number_of_processes_changes_nothing(settings: ClassifyRun, tmp_path
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which nobody can make a file")
-def test_a_place_that_cannot_be_written_is_told(settings: ClassifyRun) -> None:
+def test_an_output_that_cannot_be_written_is_refused(settings: ClassifyRun) -> None:
     with pytest.raises(SettingsError, match=r"output=/proc/t\.jsonl: cannot be written"):
         classify_files(replace(settings, output="/proc/t.jsonl"))

@@ -26,11 +26,11 @@ def answer(name: str, score: float, tokens: int) -> Answer:
     return Answer(scores, scores, (name,) if name else (), False, tokens, 0)
 
 
-def test_the_index_worked_by_hand() -> None:
+def test_the_index_of_a_hand_computed_example() -> None:
     # (0.25 - 0.5) ln(0.25 / 0.5) + (0.75 - 0.5) ln(0.75 / 0.5) = 0.25 ln 2 + 0.25 ln 1.5 = 0.25 ln 3
     assert population_stability_index([0.5, 0.5], [0.25, 0.75]) == pytest.approx(0.25 * math.log(3))
     assert population_stability_index([0.3, 0.7], [0.3, 0.7]) == 0
-    # A bin that has nothing counts as one of 0.0001: it adds (0.5 - 0.0001) ln 5000.
+    # An empty bin counts as 0.0001 and adds (0.5 - 0.0001) ln 5000.
     assert population_stability_index([0.0001, 0.9999], [0.0, 1.0]) == pytest.approx(0, abs=1e-6)
     assert population_stability_index([0.5, 0.5], [0.0, 1.0]) == pytest.approx(
         0.4999 * math.log(5000) + 0.5 * math.log(2)
@@ -52,19 +52,19 @@ def test_the_last_documents_are_compared(tmp_path: Path) -> None:
     assert reference is not None
     drift = Drift(reference, documents=100)
     drift.add([answer("a", 0.9, 4)] * 99)
-    assert drift.indices() == {}  # Too few to say anything.
+    assert drift.indices() == {}  # Too few documents.
     drift.add([answer("a", 0.9, 4)] * 1)
     assert drift.indices()["class"] > 1
-    # Exactly the reference: the hundred before it are forgotten.
+    # Exactly the reference: the hundred before are dropped.
     like_it = [("a", 0.9, 4)] * 25 + [("b", 0.9, 10)] * 25 + [("a", 0.3, 4)] * 25 + [("b", 0.9, 20)] * 25
     drift.add([answer(*one) for one in like_it])
     assert drift.indices() == pytest.approx({"class": 0, "score": 0, "tokens": 0})
-    # A class that the reference does not know, and documents without one.
+    # A class that is not in the reference, and documents without a class.
     drift.add([answer("new", 0.9, 4), answer("", 0.9, 4)] * 50)
     assert drift.indices()["class"] > 1
 
 
-def test_a_bundle_may_have_none_or_a_wrong_one(tmp_path: Path) -> None:
+def test_a_missing_and_an_invalid_reference(tmp_path: Path) -> None:
     assert Reference.load(tmp_path / "reference.json") is None
     wrong: list[Any] = [
         {},
@@ -80,8 +80,8 @@ def test_a_bundle_may_have_none_or_a_wrong_one(tmp_path: Path) -> None:
             Reference.load(written(tmp_path, content))
 
 
-def test_a_reference_worked_by_hand(tmp_path: Path) -> None:
-    """Of 100 documents three bins are taken: two classes of their own, the others together; tertiles."""
+def test_the_reference_of_a_hand_computed_example(tmp_path: Path) -> None:
+    """100 documents make three bins: two classes and all others; tertiles."""
     predicted = np.zeros((100, 4), dtype=np.int8)
     for name, rows in enumerate([range(60), range(60, 85), range(85, 93), range(93, 100)]):
         predicted[list(rows), name] = 1
@@ -93,10 +93,10 @@ def test_a_reference_worked_by_hand(tmp_path: Path) -> None:
     assert found.other_classes == pytest.approx(0.15)
     assert found.score.edges == pytest.approx((0.665, 0.83), abs=2e-4)
     assert found.score.shares == pytest.approx((0.33, 0.33, 0.34))
-    assert found.tokens == Histogram((9.0,), (0.5, 0.5))  # Both tertiles but one are the smallest value.
+    assert found.tokens == Histogram((9.0,), (0.5, 0.5))  # One of the two tertiles is the smallest value.
     found.save(tmp_path / "reference.json")
     assert Reference.load(tmp_path / "reference.json") == found
-    # More than one class a document, and none: shares are of all that is said.
+    # Several classes per document, and none: shares of all predictions.
     several = np.array([[1, 1]] * 30 + [[1, 0]] * 30 + [[0, 0]] * 40, dtype=np.int8)
     said = reference_of("test", ["a", "b"], several, scores[:, :2], tokens)
     assert said.classes == pytest.approx({"a": 60 / 130, "": 40 / 130, "b": 30 / 130})
@@ -105,7 +105,7 @@ def test_a_reference_worked_by_hand(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("confident", [False, True])
 def test_no_bin_is_empty(confident: bool) -> None:
-    """Whatever the scores: an empty bin would make much of one document."""
+    """Whatever the scores, since one document in an empty bin would have a large effect."""
     draw = np.random.default_rng(0)
     for documents in (50, 73, 500, 3000):
         logits = draw.normal(0, 20 if confident else 1, (documents, 5))
@@ -121,8 +121,8 @@ def test_no_bin_is_empty(confident: bool) -> None:
             assert sum(histogram.shares) == pytest.approx(1)
 
 
-def test_chance_is_not_told_as_drift() -> None:
-    """77 classes: a hundred documents like the reference would have an index of 0.76, so none is told before 2,534."""
+def test_chance_is_not_reported_as_drift() -> None:
+    """77 classes: 100 documents like the reference would have an index of 0.76, so none is reported before 2,534."""
     assert index_by_chance(77, 100) == 0.76
     draw = np.random.default_rng(1)
     names = [f"class {i}" for i in range(77)]

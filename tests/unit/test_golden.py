@@ -1,4 +1,4 @@
-"""Golden answers: what is asked, and what counts as another answer."""
+"""Golden answers: their inputs, and which differences are accepted."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ REFERENCES = np.eye(4, dtype=np.float32)
 
 
 def model(rule: DecisionRule, change: float = 0.0) -> golden.Decide:
-    """Scores and vectors that follow from the text alone."""
+    """Scores and vectors that depend only on the text."""
 
     def decide(texts: list[str], batch_tokens: int) -> tuple[golden.Floats, Decisions]:
         draws = [np.random.default_rng(sum(map(ord, text))) for text in texts]
@@ -37,7 +37,7 @@ def written(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_inputs_hold_no_document_unless_told() -> None:
+def test_the_inputs_hold_no_documents_by_default() -> None:
     documents = ["a private letter", "short", " ", "short", "x" * 500]
     synthetic = golden.inputs(SCHEMA, 32, None)
     assert "a b" in synthetic
@@ -57,7 +57,7 @@ def test_equal_answers_are_counted(written: Path) -> None:
     assert golden.check(written, SCHEMA, RULE, model(RULE)) == len(lines)
     assert golden.check(written, SCHEMA, RULE, model(RULE), thorough=False) == len(lines) - 1
     assert golden.check(written, SCHEMA, RULE, model(RULE, 0.05), quantized=True) == len(lines)
-    # Within the tolerance, though some of these scores are now on the other side of a threshold.
+    # Within the tolerance, although some scores now cross a threshold.
     golden.check(written, SCHEMA, RULE, model(RULE, 9e-4))
 
 

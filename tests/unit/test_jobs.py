@@ -32,7 +32,7 @@ def test_a_job_from_new_to_done(tmp_path: Path) -> None:
     assert (done.status, done.result) == ("succeeded", {"tasks": [1], "errors": []})
     assert jobs.unfinished() == 0
     jobs.close()
-    # Nobody but the owner reads the file, and the texts have left it with the job.
+    # Only the owner can read the file, and the texts of finished jobs are deleted.
     assert (tmp_path / "jobs.sqlite").stat().st_mode & 0o077 == 0
     assert all(b"a secret text" not in path.read_bytes() for path in tmp_path.iterdir())
 
@@ -66,7 +66,7 @@ def test_cancelling() -> None:
     assert jobs.cancel(waiting) == "cancelled"
 
 
-def test_a_request_that_comes_twice_is_one_job() -> None:
+def test_a_repeated_request_is_one_job() -> None:
     jobs = store(None)
     assert jobs.add(REQUEST, DOCUMENTS, "same") == jobs.add(REQUEST, DOCUMENTS, "same")
     assert jobs.add(REQUEST, DOCUMENTS, "other") != jobs.add(REQUEST, DOCUMENTS, "same")

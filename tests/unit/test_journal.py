@@ -1,4 +1,4 @@
-"""A journal ends with the same bytes, wherever it is killed."""
+"""A journal produces the same bytes wherever it is killed."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ CHANGES = {"open", "os.rename", "os.remove", "os.truncate"}
 
 
 def work(path: Path) -> None:
-    """Write the pieces, every other time making certain what is written."""
+    """Append the pieces, with a commit after every other one."""
     with Journal(path) as journal:
         if journal.interrupted:
             journal.resume(ABOUT)
@@ -33,7 +33,7 @@ def work(path: Path) -> None:
 
 
 def killed_at(path: Path, operation: int) -> None:
-    """Be killed just before the n-th change of a file."""
+    """Kill the process just before the n-th change of a file."""
     seen = 0
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -67,7 +67,7 @@ def test_a_kill_before_any_operation_loses_nothing(tmp_path: Path) -> None:
         kills += 1
         assert not path.exists() or path.read_bytes() == b"".join(PIECES)
         if not path.exists() or Journal(path).interrupted:
-            run(path, operation // 2 + 1)  # Once more, elsewhere.
+            run(path, operation // 2 + 1)  # Again, elsewhere.
             if not path.exists() or Journal(path).interrupted:
                 work(path)
         assert path.read_bytes() == b"".join(PIECES)
@@ -84,7 +84,7 @@ def interrupted(path: Path) -> None:
         journal.append(b"lost")
 
 
-def test_what_is_not_certain_is_cut_off(tmp_path: Path) -> None:
+def test_uncommitted_content_is_truncated(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     interrupted(path)
     with Journal(path) as journal:
@@ -96,7 +96,7 @@ def test_what_is_not_certain_is_cut_off(tmp_path: Path) -> None:
     assert [left.name for left in tmp_path.iterdir()] == ["out.jsonl"]
 
 
-def test_nothing_certain_leaves_nothing(tmp_path: Path) -> None:
+def test_without_a_commit_nothing_remains(tmp_path: Path) -> None:
     with Journal(tmp_path / "out.jsonl") as journal:
         journal.begin()
         journal.append(b"lost")
@@ -104,7 +104,7 @@ def test_nothing_certain_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"Certain\n", b"certai"])
-def test_a_damaged_part_is_not_gone_on_with(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_partial_file_is_refused(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "out.jsonl"
     interrupted(path)
     Journal(path).partial.write_bytes(damage)
@@ -112,7 +112,7 @@ def test_a_damaged_part_is_not_gone_on_with(tmp_path: Path, damage: bytes) -> No
         journal.resume(ABOUT)
 
 
-def test_other_settings_are_told(tmp_path: Path) -> None:
+def test_other_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     interrupted(path)
     with Journal(path) as journal, pytest.raises(SettingsError, match=r"found bundle=b \(was a\)"):

@@ -1,4 +1,4 @@
-"""Certificates of parity, counted by hand."""
+"""Parity certificates of hand-computed examples."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ TRUTH = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], dtype=np.int8)
 
 
 def certificate(first: list[float], second: list[float], rule: DecisionRule = PLAIN) -> Certificate:
-    """Of the scores of class a by the model and by the format."""
+    """The certificate for scores of class a from the model and from the format."""
     pair = []
     for column in (first, second):
         scores = np.array([[a, 1 - a] for a in column], dtype=np.float32)
@@ -38,11 +38,11 @@ def test_one_label_differs() -> None:
     )
 
 
-def test_a_format_that_is_better_loses_less_than_nothing() -> None:
+def test_a_better_format_has_a_negative_loss() -> None:
     assert certificate([0.9, 0.4, 0.1, 0.2], [0.9, 0.8, 0.1, 0.2]).macro_f1_lost < 0
 
 
-def test_rounding_is_no_difference() -> None:
+def test_rounding_is_not_a_difference() -> None:
     found = certificate([0.9, 0.8, 0.1, 0.2], [0.9005, 0.8, 0.1, 0.2])
     assert found.same
     assert "no label differs" in found.describe()

@@ -13,7 +13,7 @@ def asked(**changes: object) -> Infer:
     return Infer.model_validate({"inputs": [{name: value for name, value in tensor.items() if value is not None}]})
 
 
-def test_strings_there_and_back() -> None:
+def test_strings_round_trip() -> None:
     texts = ["a", "", "ß€", "line\nbreak"]
     raw = pack(np.array(texts, dtype=object))
     assert raw[:5] == b"\x01\x00\x00\x00a"
@@ -50,7 +50,7 @@ def test_other_inputs_are_refused(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "9" * 30, "11", "²"])
-def test_the_json_must_lie_within_the_body(length: str) -> None:
+def test_the_json_must_be_within_the_body(length: str) -> None:
     with pytest.raises(RequestError):
         split_body(b"0123456789", length)
     assert split_body(b"0123456789", "4") == (b"0123", b"456789")

@@ -3,7 +3,7 @@
 The head of a stock classifier reads the state of the first token; ours reads the mean of all states, normalised to mean
 0 and variance 1. One additional layer of the encoder's architecture computes this mean: its query and key weights are
 zero, so that it attends evenly to all tokens, and its layer norms, with unit scale and no shift, are our normalisation.
-The residual is `MEAN` times smaller than the mean. All factors are powers of two, and small enough that no value
+The mean is `VALUES * OUTPUT` times the residual. All factors are powers of two, and small enough that no value
 overflows in half precision. With pooling=cls, the attention and feed-forward weights are zero, and only the norm
 remains. The dense layer with which stock heads begin is the identity where its activation is linear: around 0 for tanh,
 far above 0 for GELU and ReLU. The scale and shift of logits of the decision rule are part of the last layer.
@@ -30,8 +30,7 @@ from tagsmith.model.loaded_model import LoadedModel
 Floats = NDArray[np.float32]
 
 STATES, VALUES, OUTPUT = 2.0**-6, 2.0**6, 2.0**11
-MEAN = VALUES * OUTPUT
-"""Ratio of the mean to the residual; `VALUES` compensates for `STATES`."""
+"""The mean is `VALUES * OUTPUT` times the residual; `VALUES` compensates for `STATES`."""
 FIRST = 2.0**10
 """Factor of the first token's state, so that the epsilon of the layer norm is negligible compared with its variance."""
 LINEAR = 2.0**-10
@@ -69,7 +68,7 @@ ARCHITECTURES = {
 }
 """Encoders with a layer norm after each part of a layer, by `model_type`."""
 MODERNBERT = "modernbert"
-"""Its stock classifier pools by itself, with a layer norm after the pooling."""
+"""Its stock classifier has a pooling of its own, followed by a layer norm."""
 
 
 def refusal(model: LoadedModel) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tagsmith.core.schema import Schema
 from tagsmith.serve.answers import Answer
@@ -22,43 +22,38 @@ TRANSACTION = 1000
 """Characters that the statistics count as one transaction."""
 
 
-class Parameters(BaseModel):
+class Parameters(BaseModel, strict=True):
     """The model that a task uses; other parameters of Azure's are accepted and ignored."""
 
-    model_config = ConfigDict(strict=True)
     projectName: str
     deploymentName: str
 
 
-class Task(BaseModel):
+class Task(BaseModel, strict=True):
     """One task on all documents."""
 
-    model_config = ConfigDict(strict=True)
     kind: Kind
     taskName: str | None = None
     parameters: Parameters
 
 
-class InputDocument(BaseModel):
+class InputDocument(BaseModel, strict=True):
     """One document; one without text is an error of this document, not of the job."""
 
-    model_config = ConfigDict(strict=True)
     id: Annotated[str, Field(min_length=1, max_length=512)]
     text: str = ""
     language: str | None = None
 
 
-class AnalysisInput(BaseModel):
+class AnalysisInput(BaseModel, strict=True):
     """The documents."""
 
-    model_config = ConfigDict(strict=True)
     documents: Annotated[list[InputDocument], Field(min_length=1)]
 
 
-class JobSubmission(BaseModel):
+class JobSubmission(BaseModel, strict=True):
     """The body of a new job."""
 
-    model_config = ConfigDict(strict=True)
     displayName: str | None = None
     analysisInput: AnalysisInput
     tasks: Annotated[list[Task], Field(min_length=1, max_length=25)]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,18 +35,16 @@ SCORES = {
 OBJECT = json_response({"type": "object"})
 
 
-class InferenceParameters(BaseModel):
+class InferenceParameters(BaseModel, strict=True):
     """The parameters that `huggingface_hub.InferenceClient` sends."""
 
-    model_config = ConfigDict(strict=True)
     top_k: Annotated[int, Field(ge=1)] | None = None
     function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
 
 
-class Predict(BaseModel):
+class Predict(BaseModel, strict=True):
     """The body of `/predict`."""
 
-    model_config = ConfigDict(strict=True)
     inputs: str | list[str] | list[list[str]]
     raw_scores: bool = False
     truncate: bool | None = None
@@ -54,10 +52,9 @@ class Predict(BaseModel):
     deployment: str | None = None
 
 
-class Classify(BaseModel):
+class Classify(BaseModel, strict=True, extra="forbid"):
     """The body of `/classify`."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
     texts: Annotated[list[str], Field(min_length=1)]
     deployment: str | None = None
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from tagsmith.serve.problems import RequestError
 
@@ -21,10 +21,9 @@ DATATYPES = {"f": "FP32", "b": "BOOL", "O": "BYTES"}
 """By numpy's kind of a data type."""
 
 
-class InputTensor(BaseModel):
+class InputTensor(BaseModel, strict=True):
     """One input: `data` in JSON, or `binary_data_size` among its parameters."""
 
-    model_config = ConfigDict(strict=True)
     name: str
     shape: Annotated[list[Annotated[int, Field(ge=0, le=1 << 31)]], Field(max_length=8)]
     datatype: str
@@ -32,18 +31,16 @@ class InputTensor(BaseModel):
     data: list[str] | list[list[str]] | None = None
 
 
-class RequestedOutput(BaseModel):
+class RequestedOutput(BaseModel, strict=True):
     """One requested output."""
 
-    model_config = ConfigDict(strict=True)
     name: str
     parameters: dict[str, Any] = {}
 
 
-class Infer(BaseModel):
+class Infer(BaseModel, strict=True):
     """The body of an inference request."""
 
-    model_config = ConfigDict(strict=True)
     id: str | None = None
     inputs: list[InputTensor]
     outputs: list[RequestedOutput] = []
