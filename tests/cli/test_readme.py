@@ -104,7 +104,10 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("path", READMES, ids=name_of)
 def test_every_command_runs(path: Path, files: Path, tmp_path: Path, readme_encoder: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    commands = commands_of(text.replace(section(text, START), "") if path == README else text)
+    commands = commands_of(text)
+    if path == README:  # What the README of a room shows too runs there.
+        rooms = {command for room in ROOMS for command in commands_of(room.read_text(encoding="utf-8"))}
+        commands = [command for command in commands_of(text.replace(section(text, START), "")) if command not in rooms]
     if not commands:
         return
     shutil.copytree(files, tmp_path, dirs_exist_ok=True)

@@ -70,14 +70,24 @@ def test_the_rooms_are_those_of_the_table() -> None:
     assert {path.name for path in PACKAGE.glob("*.py")} == PUBLISHED
 
 
-def test_there_are_eight_levels_at_most_and_no_cycle() -> None:
+def levels() -> list[set[str]]:
+    """The rooms by level: those of a level import rooms of lower ones."""
     sorter = TopologicalSorter(MAY_IMPORT)
     sorter.prepare()
-    levels = 0
+    found: list[set[str]] = []
     while sorter.is_active():
-        sorter.done(*sorter.get_ready())
-        levels += 1
-    assert levels <= 8
+        found.append(set(sorter.get_ready()))
+        sorter.done(*found[-1])
+    return found
+
+
+def test_there_are_eight_levels_at_most_and_no_cycle() -> None:
+    assert len(levels()) <= 8
+
+
+def test_the_picture_in_the_readme_shows_the_levels() -> None:
+    text = (PACKAGE / "README.md").read_text(encoding="utf-8")
+    assert [set(rooms.split()) for rooms in re.findall(r"^\d +(\w.*)$", text, flags=re.MULTILINE)] == levels()
 
 
 def test_the_map_in_the_readme_is_the_table() -> None:
