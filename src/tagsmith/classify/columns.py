@@ -30,9 +30,7 @@ def decided_columns(classifier: Classifier, texts: Sequence[Any]) -> dict[str, l
     if decisions.distances is not None:
         values["out_of_scope"] = np.asarray(decisions.distances).tolist()
     columns: dict[str, list[Any]] = {}
-    for name, known in values.items():
-        column: list[Any] = [None] * len(errors)
-        for i, value in zip(good, known, strict=True):
-            column[i] = value
-        columns[name] = column
+    for name, column in values.items():
+        by_row = dict(zip(good, column, strict=True))
+        columns[name] = [by_row.get(i) for i in range(len(errors))]
     return {**columns, "error": errors}

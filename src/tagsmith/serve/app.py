@@ -9,6 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client.core import CounterMetricFamily as Counter
+from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.core import Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,7 +24,7 @@ from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
 from tagsmith.serve.jobs import JobStore
 from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import RequestError, error_response
-from tagsmith.serve.prometheus_metrics import Metrics, counter, gauge
+from tagsmith.serve.prometheus_metrics import Metrics, family
 from tagsmith.serve.runner import JobRunner
 from tagsmith.serve.traces import Traces
 
@@ -114,47 +116,25 @@ class Service:
 
     def _state(self) -> Iterable[Metric]:
         """Metrics of the state at the time of a scrape."""
-        deployments = self.deployments.by_name
-        models = {name: deployment.model for name, deployment in deployments.items()}
+        deployments = self.deployments.by_name.values()
+        models = [(deployment.name, deployment.model) for deployment in deployments]
         one = ["deployment"]
-        yield counter(
-            "tagsmith_queue_full",
-            "Requests refused because the queue was full",
-            one,
-            [([n], d.queue_full) for n, d in deployments.items()],
-        )
-        yield gauge(
-            "tagsmith_queue_documents",
-            "Documents waiting in the queue",
-            one,
-            [([n], m.batcher.waiting) for n, m in models.items()],
-        )
-        yield gauge(
-            "tagsmith_abandoned_documents",
-            "Documents that were not classified because the client had disconnected",
-            one,
-            [([n], m.batcher.abandoned) for n, m in models.items()],
-        )
-        yield gauge(
-            "tagsmith_bundle_info",
-            "The version of the bundle in use; always 1",
-            ["deployment", "version"],
-            [([n, m.version], 1) for n, m in models.items()],
-        )
-        yield gauge(
-            "tagsmith_newer_refused",
-            "1: the bundle now in the folder was refused, an older one is in use",
-            one,
-            [([n], float(d.refused)) for n, d in deployments.items()],
-        )
-        rows = [
-            ([name, kind], value)
-            for name, model in models.items()
-            if model.drift is not None
-            for kind, value in model.drift.indices().items()
-        ]
+        about = "Requests refused because the queue was full"
+        yield family(Counter, "tagsmith_queue_full", about, one, [([d.name], d.queue_full) for d in deployments])
+        about = "Documents waiting in the queue"
+        yield family(Gauge, "tagsmith_queue_documents", about, one, [([n], m.batcher.waiting) for n, m in models])
+        about = "Documents that were not classified because the client had disconnected"
+        rows = [([n], m.batcher.abandoned) for n, m in models]
+        yield family(Gauge, "tagsmith_abandoned_documents", about, one, rows)
+        about = "The version of the bundle in use; always 1"
+        rows = [([n, m.version], 1) for n, m in models]
+        yield family(Gauge, "tagsmith_bundle_info", about, ["deployment", "version"], rows)
+        about = "1: the bundle now in the folder was refused, an older one is in use"
+        yield family(Gauge, "tagsmith_newer_refused", about, one, [([d.name], d.refused) for d in deployments])
         about = "Population stability index against the documents on which the bundle was tested"
-        yield gauge("tagsmith_drift_psi", about, ["deployment", "of"], rows)
+        indices = [(n, m.drift.indices()) for n, m in models if m.drift is not None]
+        drift = [([n, kind], value) for n, found in indices for kind, value in found.items()]
+        yield family(Gauge, "tagsmith_drift_psi", about, ["deployment", "of"], drift)
 
 
 def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

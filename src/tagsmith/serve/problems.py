@@ -14,35 +14,21 @@ from starlette.responses import Response
 
 AZURE = "/language"
 
-ERROR_TYPES = {
-    400: "Validation",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    408: "Timeout",
-    413: "Validation",
-    415: "Validation",
-    422: "Validation",
-    429: "Overloaded",
-    499: "Gone",
-    500: "Backend",
-    503: "Unhealthy",
+DEFAULT = ("Validation", "InvalidRequest")
+NAMES = {
+    401: ("Unauthorized", "401"),
+    403: ("Forbidden", "Forbidden"),
+    404: ("NotFound", "NotFound"),
+    405: ("MethodNotAllowed", "MethodNotAllowed"),
+    408: ("Timeout", "Timeout"),
+    413: ("Validation", "RequestEntityTooLarge"),
+    415: ("Validation", "UnsupportedMediaType"),
+    429: ("Overloaded", "TooManyRequests"),
+    499: ("Gone", "ClientClosedRequest"),
+    500: ("Backend", "InternalServerError"),
+    503: ("Unhealthy", "ServiceUnavailable"),
 }
-CODES = {
-    401: "401",
-    403: "Forbidden",
-    404: "NotFound",
-    405: "MethodNotAllowed",
-    408: "Timeout",
-    413: "RequestEntityTooLarge",
-    415: "UnsupportedMediaType",
-    429: "TooManyRequests",
-    499: "ClientClosedRequest",
-    500: "InternalServerError",
-    503: "ServiceUnavailable",
-}
-"""Azure's error codes; any other status is an InvalidRequest."""
+"""`error_type` and Azure's `code` by status; any other status has those of `DEFAULT`."""
 
 
 @dataclass(eq=False)
@@ -60,8 +46,9 @@ class RequestError(Exception):
 def error_response(path: str, problem: RequestError) -> Response:
     """The response to a request to this path, in its envelope."""
     content: dict[str, Any]
+    error_type, code = NAMES.get(problem.status, DEFAULT)
     if path.startswith(AZURE):
-        error: dict[str, Any] = {"code": CODES.get(problem.status, "InvalidRequest"), "message": problem.message}
+        error: dict[str, Any] = {"code": code, "message": problem.message}
         if problem.target is not None:
             error["target"] = problem.target
         if problem.details:
@@ -71,7 +58,7 @@ def error_response(path: str, problem: RequestError) -> Response:
         content = {"error": error}
     else:
         message = "; ".join([problem.message, *(f"{d['target']}: {d['message']}" for d in problem.details)])
-        content = {"error": message, "error_type": ERROR_TYPES.get(problem.status, "Validation")}
+        content = {"error": message, "error_type": error_type}
     return as_json(content, problem.status, problem.headers)
 
 

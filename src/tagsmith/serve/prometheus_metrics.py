@@ -1,6 +1,7 @@
 """The metrics that Prometheus scrapes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,44 +21,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        registry = self.registry
-        self._requests = Counter("tagsmith_requests", "Requests", ["route", "method", "status"], registry=registry)
-        self._seconds = Histogram(
-            "tagsmith_request_seconds",
-            "Seconds from request to response",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
-        )
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
         one = ["deployment"]
-        self._batch_documents = Histogram(
-            "tagsmith_batch_documents", "Documents in a batch", one, buckets=DOCUMENTS, registry=registry
+        self._requests = counter("tagsmith_requests", "Requests", ["route", "method", "status"])
+        self._seconds = histogram(
+            "tagsmith_request_seconds", "Seconds from request to response", ["route"], buckets=SECONDS
         )
-        self._batch_tokens = Histogram(
-            "tagsmith_batch_tokens", "Tokens in a batch", one, buckets=TOKENS, registry=registry
+        self._batch_documents = histogram("tagsmith_batch_documents", "Documents in a batch", one, buckets=DOCUMENTS)
+        self._batch_tokens = histogram("tagsmith_batch_tokens", "Tokens in a batch", one, buckets=TOKENS)
+        self._batch_seconds = histogram(
+            "tagsmith_batch_seconds", "Seconds of a batch in the encoder", one, buckets=SECONDS
         )
-        self._batch_seconds = Histogram(
-            "tagsmith_batch_seconds", "Seconds of a batch in the encoder", one, buckets=SECONDS, registry=registry
-        )
-        self._truncated = Counter(
-            "tagsmith_truncated_documents", "Documents that were truncated", one, registry=registry
-        )
-        self._predictions = Counter(
-            "tagsmith_predictions", "Predicted classes", ["deployment", "class"], registry=registry
-        )
-        self._without = Counter(
-            "tagsmith_without_class", "Documents for which no class was predicted", one, registry=registry
-        )
-        self._to_person = Counter("tagsmith_to_person", "Documents left for a person to decide", one, registry=registry)
-        self._foreign = Counter(
-            "tagsmith_out_of_scope_documents",
-            "Documents left for a person because they are unlike all training documents",
-            one,
-            registry=registry,
-        )
-        self.reloads = Counter(
-            "tagsmith_reloads", "Reloaded bundles, taken or refused", ["deployment", "result"], registry=registry
-        )
+        self._truncated = counter("tagsmith_truncated_documents", "Documents that were truncated", one)
+        self._predictions = counter("tagsmith_predictions", "Predicted classes", ["deployment", "class"])
+        self._without = counter("tagsmith_without_class", "Documents for which no class was predicted", one)
+        self._to_person = counter("tagsmith_to_person", "Documents left for a person to decide", one)
+        about = "Documents left for a person because they are unlike all training documents"
+        self._foreign = counter("tagsmith_out_of_scope_documents", about, one)
+        self.reloads = counter("tagsmith_reloads", "Reloaded bundles, taken or refused", ["deployment", "result"])
 
     def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request; `route` is a path template, never a path, so that there are few label values."""
@@ -98,21 +80,15 @@ class _Callback(Collector):
         return self._function()
 
 
-Rows = Iterable[tuple[Sequence[str], float]]
-"""Label values, and the value of the metric."""
-
-
-def gauge(name: str, about: str, labels: Sequence[str], rows: Rows) -> Metric:
-    """A gauge with its current values."""
-    family = GaugeMetricFamily(name, about, labels=labels)
+def family(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    about: str,
+    labels: Sequence[str],
+    rows: Iterable[tuple[Sequence[str], float]],
+) -> Metric:
+    """A counter or gauge with its current values, one for each row of label values."""
+    found = kind(name, about, labels=labels)
     for values, value in rows:
-        family.add_metric(values, value)
-    return family
-
-
-def counter(name: str, about: str, labels: Sequence[str], rows: Rows) -> Metric:
-    """A counter with its current values."""
-    family = CounterMetricFamily(name, about, labels=labels)
-    for values, value in rows:
-        family.add_metric(values, value)
-    return family
+        found.add_metric(values, value)
+    return found
