@@ -235,7 +235,7 @@ def test_jobs_of_one_folder_do_not_replace_each_other(script: Script, tiny: Tiny
     given = ["data=jsonl", "data.train=train.jsonl", "train=probe", *tiny()]
     done = script("train", "--multirun", "seed=0,1", *given, "run=r", "overwrite=true")
     assert done.returncode == 64
-    assert "run=r: an earlier job has it; leave run= out" in done.stderr
+    assert "run=r: an earlier job uses this folder; omit run=" in done.stderr
     assert json.loads((tmp_path / "r" / "settings.json").read_text())["settings"]["seed"] == 0
 
 

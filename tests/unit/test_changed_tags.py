@@ -92,7 +92,7 @@ def test_a_tag_of_a_split_class_says_too_little(tmp_path: Path) -> None:
 
 
 def test_changes_of_other_classes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="plants: no such class"):
+    with pytest.raises(DataError, match="plants: unknown class"):
         loaded(tmp_path, "rename: {plants: trees}")
 
 

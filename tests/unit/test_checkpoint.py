@@ -104,26 +104,26 @@ def test_lines_of_figures_that_a_full_disk_refused_are_written_later(
     assert (tmp_path / "metrics.jsonl").read_text().startswith(whole)
 
 
-def test_a_signal_is_noted_and_a_second_sigint_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_is_recorded_and_a_second_sigint_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
-    def told_twice() -> None:
-        with interruption.noted() as told:
+    def signalled_twice() -> None:
+        with interruption.deferred_signals() as received:
             os.kill(os.getpid(), signal.SIGTERM)
-            assert told.told_by == "SIGTERM"
+            assert received.signal_name == "SIGTERM"
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)  # A launcher's echo of the first one.
             monkeypatch.setattr(interruption, "BOUNCE", 0.0)
             os.kill(os.getpid(), signal.SIGINT)
-            raise AssertionError("the second SIGINT was not obeyed")
+            raise AssertionError("the second SIGINT did not raise")
 
     with pytest.raises(KeyboardInterrupt):
-        told_twice()
+        signalled_twice()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_a_signal_at_the_very_end_is_not_lost() -> None:
-    with pytest.raises(KeyboardInterrupt), interruption.noted():
+    with pytest.raises(KeyboardInterrupt), interruption.deferred_signals():
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -76,11 +76,11 @@ def test_a_class_id_is_the_position_of_the_class() -> None:
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (("a", "b", "a"), "declared twice: a"),
-        (("b", "a", "b", "a"), "declared twice: a, b"),
+        (("a", "b", "a"), "found twice: a"),
+        (("b", "a", "b", "a"), "found twice: a, b"),
         (("a", ""), "may not be empty"),
-        (("a", " b"), "begin or end with a space"),
-        (("a", "b\n"), "begin or end with a space"),
+        (("a", " b"), "start or end with a space"),
+        (("a", "b\n"), "start or end with a space"),
     ],
 )
 def test_a_class_name_that_cannot_be_is_refused(classes: tuple[str, ...], message: str) -> None:
@@ -142,7 +142,7 @@ def test_a_file_that_was_changed_by_hand_is_refused(tmp_path: Path, change: dict
     path = tmp_path / "schema.json"
     Schema(("a", "b"), Task.single_label).save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(DataError, match=r"schema\.json: the hash does not fit the classes"):
+    with pytest.raises(DataError, match=r"schema\.json: the hash does not match the classes"):
         Schema.load(path)
 
 

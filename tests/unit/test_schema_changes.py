@@ -59,7 +59,7 @@ def test_a_name_that_one_class_gives_up_is_not_taken_by_another(tmp_path: Path, 
     with pytest.raises(DataError) as error:
         changes(tmp_path, text)
     for name in names:
-        assert f"{name}: given up by one class and taken by another" in str(error.value)
+        assert f"{name}: one change removes this name and another gives it to a different class" in str(error.value)
 
 
 def test_a_class_may_keep_its_name_in_a_merge_or_a_split(tmp_path: Path) -> None:
@@ -74,17 +74,17 @@ def test_a_class_may_keep_its_name_in_a_merge_or_a_split(tmp_path: Path) -> None
         ("", "expected some of rename"),
         ("[]", "expected some of rename"),
         ("renam: {a: b}", "renam: expected one of"),
-        ("rename: [a, b]", "a colon after each"),
-        ("rename: {a: [b]}", r"rename: a: expected the name of a class"),
-        ("rename: {no: yes}", "in quotes where YAML takes it for more"),
-        ("rename: {a: ' b'}", "expected the name of a class"),
+        ("rename: [a, b]", "expected a mapping of class names"),
+        ("rename: {a: [b]}", r"rename: a: expected a class name"),
+        ("rename: {no: yes}", "quoted where YAML would parse another type"),
+        ("rename: {a: ' b'}", "expected a class name"),
         ("merge: {a: b}", "merge: a: expected a list"),
         ("merge: {a: [b]}", "expected two classes or more"),
-        ("merge: {a: [b, b]}", "b stands there twice"),
+        ("merge: {a: [b, b]}", "b is listed twice"),
         ("split: {a: [b]}", "expected two parts or more"),
         ("split: {a: b}", "expected a list"),
         ("add: a", "add: expected a list"),
-        ("add: [1]", "expected the name of a class"),
+        ("add: [1]", "expected a class name"),
         ("rename: {a: b}\ndelete: [a]", "a: changed twice"),
         ("rename: {a: b}\nmerge: {c: [a, d]}", "a: changed twice"),
         ("rename: {a: c, b: c}", "c: the name of two new classes"),
@@ -111,10 +111,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("delete: [lots]", "lots: no such class"),
-        ("rename: {lost: refund}", "refund: there is such a class already"),
-        ("add: [other]", "other: there is such a class already"),
-        ("split: {lost: [other, new]}", "other: there is such a class already"),
+        ("delete: [lots]", "lots: unknown class"),
+        ("rename: {lost: refund}", "refund: already the name of a class"),
+        ("add: [other]", "other: already the name of a class"),
+        ("split: {lost: [other, new]}", "other: already the name of a class"),
     ],
 )
 def test_what_does_not_fit_the_classes(tmp_path: Path, text: str, told: str) -> None:

@@ -19,7 +19,7 @@ from tagsmith.config import settings as typed
 from tagsmith.config.help import help_text, unknown_settings
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
 from tagsmith.core.files import shipped_folder
-from tagsmith.core.signals import leave_in_peace, obey_sigterm
+from tagsmith.core.signals import ignore_sigterm, raise_on_sigterm
 from tagsmith.core.terminal import ignore_closed_stdout, log_to_stderr
 
 try:
@@ -104,7 +104,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
 
         @functools.wraps(stage)
         def main() -> None:
-            obey_sigterm()
+            raise_on_sigterm()
             ignore_closed_stdout()
             register()
             # A verb as the first word stands for `action=VERB`.
@@ -199,7 +199,7 @@ def _exit_bug() -> NoReturn:
 
 
 def _exit_interrupted(message: str) -> NoReturn:
-    leave_in_peace()
+    ignore_sigterm()
     print(f"interrupted: {message}", file=sys.stderr)
     sys.exit(Interrupted.exit_status)
 

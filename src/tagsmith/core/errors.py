@@ -1,14 +1,14 @@
-"""What a person can mend: errors that carry a clear message and an exit status, and never a traceback."""
+"""Errors that a user can fix: each has a clear message and an exit status, and is shown without a traceback."""
 
 import errno
 from collections.abc import Sequence
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-"""What a file system says where there is no room left: `TryAgainLater`."""
+"""Errors of a file system that is full, reported as `TryAgainLater`."""
 
 
 class TagsmithError(Exception):
-    """A mistake that a person can mend; a script prints the message and leaves with `exit_status`."""
+    """An error that a user can fix; a script prints the message and exits with `exit_status`."""
 
     exit_status = 70
 
@@ -20,19 +20,19 @@ class SettingsError(TagsmithError):
 
 
 class DataError(TagsmithError):
-    """Tagged data, a run or a bundle does not hold what it should."""
+    """Tagged data, a run or a bundle has content other than expected."""
 
     exit_status = 65
 
 
 class InputMissing(TagsmithError):
-    """A file or folder that the settings name is not there."""
+    """A file or folder named by the settings does not exist."""
 
     exit_status = 66
 
 
 class TryAgainLater(TagsmithError):
-    """Nothing is wrong but the moment: another process holds the lock, the disk is full."""
+    """The same command may succeed later: another process holds the lock, or the disk is full."""
 
     exit_status = 75
 
@@ -44,11 +44,11 @@ def counted(number: int, noun: str) -> str:
 
 
 class Interrupted(TryAgainLater):
-    """The process was told to leave, and has; the message says how to go on."""
+    """A signal has stopped the process; the message says how to resume."""
 
 
 def listing(headline: str, problems: Sequence[str], most: int = 100) -> str:
-    """`headline` and the `problems` below it, one a line; past `most` lines the rest is counted."""
+    """`headline` and the `problems` below it, one a line; beyond `most` lines the rest is counted."""
     lines = [headline, *(f"  - {problem}" for problem in problems[:most])]
     if len(problems) > most:
         lines.append(f"  ... and {len(problems) - most:,} more")

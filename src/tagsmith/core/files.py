@@ -1,4 +1,4 @@
-"""Files and folders: never seen half written, told apart by their SHA-256, found inside installed packages."""
+"""Files and folders that are written whole or not at all; JSON; checksums; files inside installed packages."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowE
 
 
 def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk: else a power cut may leave a new name with no content."""
+    """Flush a file, or the names in a folder, to disk, so that no power cut leaves a name without its content."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -30,7 +30,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Where to write a file that takes the name `path` when the block ends well, and else leaves nothing behind."""
+    """A temporary path for a file that is renamed to `path` when the block succeeds, and removed when it fails."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield beside
@@ -45,7 +45,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 def whole_file(path: Path) -> Iterator[TextIO]:
     """Write a text file, whole or not at all.
 
-    Half of a surrogate pair, which no UTF-8 can hold, is written as its escape.
+    A lone surrogate, which UTF-8 cannot encode, is written as its escape.
     """
     with written_beside(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
         yield file
@@ -116,7 +116,7 @@ def json_array(content: Any) -> list[Any]:
 
 
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder that then takes the name `path`; what had that name goes only then."""
+    """Let `write` fill a temporary folder, then rename it to `path`; only then is the old folder removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
@@ -145,7 +145,7 @@ def digest(path: Path) -> str:
 
 
 def in_package(place: str) -> Path | None:
-    """The path of `NAME/sub/folder` in the installed package NAME, which is not imported; None: not installed."""
+    """The path of `NAME/sub/folder` in the package NAME, which is not imported; None where it is not installed."""
     name, _, rest = place.partition("/")
     try:
         spec = find_spec(name)
@@ -164,15 +164,15 @@ def shipped_folder(name: str) -> Path:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what a killed process left of writing the folder `path`, and the files in it, under temporary names.
+    """Remove temporary files and folders that a killed process has left in and next to the folder `path`.
 
-    The caller holds a lock: nobody else is writing there.
+    The caller holds the lock of the folder, so that no other process is writing there.
     """
     of_folder = re.compile(rf"\.{re.escape(path.name)}\.\d+\.(tmp|old)")
     of_files = re.compile(r"\..+\.\d+\.tmp")
-    left = [found for found in path.parent.iterdir() if of_folder.fullmatch(found.name)]
-    left += [found for found in path.rglob("*") if of_files.fullmatch(found.name)]
-    for found in left:
+    leftovers = [found for found in path.parent.iterdir() if of_folder.fullmatch(found.name)]
+    leftovers += [found for found in path.rglob("*") if of_files.fullmatch(found.name)]
+    for found in leftovers:
         if found.is_dir():
             shutil.rmtree(found)
         else:

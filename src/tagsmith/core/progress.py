@@ -1,4 +1,4 @@
-"""How far long work is: a live bar on a terminal, a plain line now and then in a log."""
+"""Progress of long work: a live bar on a terminal, otherwise a log line every 30 seconds."""
 
 import logging
 import sys
@@ -19,20 +19,20 @@ _bar_is_shown = False
 
 
 class Meter:
-    """Counts units of work; `detail` is the last remark, such as a rate."""
+    """Counts units of work; `detail` replaces the rate that is shown by default."""
 
     def __init__(self, what: str, total: int | None, unit: str, bar: Progress | None, done: int = 0):
         self.what, self.total, self.unit, self.bar = what, total, unit, bar
         self.done = self.before = done
-        self.started = self.said = time.monotonic()
+        self.started = self.reported = time.monotonic()
         self.task = bar.add_task(what, total=total, completed=done, detail="") if bar else None
 
     def advance(self, count: int, detail: str = "") -> None:
         self.done += count
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=self.done, detail=detail or self._rate())
-        elif time.monotonic() - self.said >= LOG_EVERY:
-            self.said = time.monotonic()
+        elif time.monotonic() - self.reported >= LOG_EVERY:
+            self.reported = time.monotonic()
             log.info(f"{self.what}: {self._count()}, {detail or self._rate()}{self._left()}")
 
     def _rate(self) -> str:
@@ -51,12 +51,12 @@ class Meter:
 
 @contextmanager
 def meter(what: str, total: int | None, unit: str, *, show: bool = True, done: int = 0) -> Iterator[Meter]:
-    """A `Meter` over `total` units (None: unknown), `done` of them before this moment; `show=False` says nothing."""
+    """A `Meter` over `total` units (None: unknown), `done` of them already finished; `show=False` prints nothing."""
     global _bar_is_shown
     if not show or _bar_is_shown or not sys.stderr.isatty():
         plain = Meter(what, total, unit, None, done)
-        if not show or _bar_is_shown:  # A bar within a bar would tear it.
-            plain.said = float("inf")
+        if not show or _bar_is_shown:  # Two live bars would overwrite each other.
+            plain.reported = float("inf")
         yield plain
         return
     columns = (

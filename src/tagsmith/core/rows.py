@@ -1,4 +1,4 @@
-"""Rows of text files, each with the number of its line, or with what is wrong with it."""
+"""Rows of text files, each with its line number, or with what is wrong with it."""
 
 import codecs
 import csv
@@ -19,7 +19,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be read; `content` is what stands there; `not_decoded`: its bytes fit no encoding named."""
+    """A row that cannot be read; `content`: its text; `not_decoded`: its bytes fit no encoding of the settings."""
 
     what: str
     content: str = ""
@@ -27,11 +27,11 @@ class BadRow:
 
 
 Rows = Iterator[tuple[int, dict[str, Any] | BadRow]]
-"""(number of the line, record or what is wrong), in the order of the file."""
+"""(line number, record or what is wrong), in the order of the file."""
 
 
 def json_lines(path: Path, encoding: str = "utf-8", fallback: str | None = None) -> Rows:
-    """One JSON object a line; empty lines are passed over."""
+    """One JSON object a line; empty lines are skipped."""
     for number, line in enumerate(_lines(path, encoding, fallback), 1):
         if line.strip():
             yield number, _unreadable(line, encoding) or _parse(line)
@@ -48,13 +48,13 @@ def _parse(line: str) -> dict[str, Any] | BadRow:
 
 
 def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str | None = None) -> Rows:
-    """Rows below a header line, as records of its names; the number is that of the line on which a row ends.
+    """Rows below a header line, as records by column name; the number is that of the line on which a row ends.
 
-    The first item is the header itself, as a record of names to names (no name: the file is empty).
+    The first item is the header itself, as a record of each name to itself; it is empty where the file is.
     """
     read: list[str] = []
     lines = _lines(path, encoding, fallback)
-    before = 0  # Lines of the file before the first one that this reader sees.
+    before = 0  # Lines before the first one that this reader sees.
     table = csv.reader(_kept(lines, read), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
@@ -65,7 +65,7 @@ def delimited(path: Path, delimiter: str, encoding: str = "utf-8", fallback: str
         except StopIteration:
             break
         except csv.Error as error:
-            # An unclosed quote takes in all that follows: the row is where it begins, and the next line is a row again.
+            # An unclosed quote swallows the rest of the file: report its first line, and read on from the next one.
             yield started, BadRow(f"not a valid CSV row (is a quote left open?): {error}", "".join(read[:1]))
             lines, before = chain(read[1:], lines), started
             table = csv.reader(_kept(lines, read), delimiter=delimiter, strict=True)
@@ -95,7 +95,7 @@ def _kept(lines: Iterator[str], read: list[str]) -> Iterator[str]:
 
 
 def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
-    """The lines of a text file, line ends kept. Bytes that no encoding reads become lone surrogates."""
+    """The lines of a text file with their line ends. Bytes that no encoding can decode become lone surrogates."""
     name = codecs.lookup(encoding).name
     codec, encoding = ("utf-8-sig", "utf-8") if name in ("utf-8", "utf-8-sig") else (encoding, encoding)
     if encoding == "utf-8" and _begins_as_utf_16(path):
@@ -107,7 +107,7 @@ def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
                     yield line.encode(encoding, "surrogateescape").decode(fallback, "surrogateescape")
                 else:
                     yield line
-    except UnicodeError as error:  # Codecs of more than a byte a unit cannot go on after an error.
+    except UnicodeError as error:  # Multi-byte codecs such as UTF-16 cannot continue after an error.
         raise DataError(f"{path}: cannot be decoded as {encoding}: {error}.") from error
 
 
@@ -117,12 +117,12 @@ def _begins_as_utf_16(path: Path) -> bool:
 
 
 def is_broken(text: str) -> bool:
-    """Whether the text holds bytes that its encoding could not read, or half of a surrogate pair."""
+    """Whether the text has bytes that its encoding could not decode, or a lone surrogate."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def text_problem(text: Any, field: str) -> str | None:
-    """Why a value cannot be classified; None: it can."""
+    """Why a value cannot be classified; None where it can."""
     if not isinstance(text, str):
         return f"expected text as {field}, found {type(text).__name__}"
     if not text.strip():
@@ -135,7 +135,7 @@ def _unreadable(text: str, encoding: str) -> BadRow | None:
 
 
 def decode(raw: bytes, encoding: str, fallback: str | None = None) -> str | None:
-    """The text of a whole file, or None where neither encoding fits. A byte-order mark is dropped."""
+    """The text of a whole file without its byte-order mark, or None where neither encoding fits."""
     for name in filter(None, (encoding, fallback)):
         try:
             return raw.decode(name).removeprefix("\ufeff")

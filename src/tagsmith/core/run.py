@@ -1,4 +1,4 @@
-"""A run is a folder: settings, schema, documents by split, checkpoints, figures, weights, evaluation."""
+"""The run folder: settings, schema, documents by split, checkpoints, figures, weights, evaluation."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ RECORDED = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The names of what a run holds."""
+    """The paths of the files of a run."""
 
     path: Path
 
@@ -74,7 +74,7 @@ class RunFolder:
 
     @property
     def curves(self) -> list[Path]:
-        """The figures of each training: of one, or of all whose weights are averaged."""
+        """The figures of each training; there are several where their weights are averaged."""
         return [self.metrics, *sorted(self.soup.glob("*/metrics.jsonl"))]
 
     @property
@@ -146,7 +146,7 @@ class RunFolder:
         return self.path / "out_of_scope.jsonl"
 
     @property
-    def undivided(self) -> Path:
+    def split_classes(self) -> Path:
         return self.path / "split_classes.jsonl"
 
     @property
@@ -158,15 +158,15 @@ class RunFolder:
         return self.settings.is_file()
 
     def require(self) -> None:
-        """Raises: InputMissing where the folder holds no run."""
+        """Raises: InputMissing where the folder is not a run."""
         if not self.holds_run:
             raise InputMissing(f"run={self.path}: no run here (looked for {self.settings}).")
 
     def read_record(self) -> dict[str, Any]:
-        """What `record` gave when the run was made.
+        """What `record` returned when the run was made.
 
         Raises:
-            InputMissing: the folder holds no run.
+            InputMissing: the folder is not a run.
             DataError: `settings.json` is damaged.
         """
         self.require()
@@ -183,7 +183,7 @@ def _complete_record(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def fresh_path(name: str) -> Path:
-    """A folder under runs/ that is not there yet: `runs/2026-11-22_14-03-59_NAME`."""
+    """A folder under runs/ that does not exist yet: `runs/2026-11-22_14-03-59_NAME`."""
     first = Path("runs", f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}")
     path, number = first, 2
     while path.exists():
@@ -192,23 +192,22 @@ def fresh_path(name: str) -> Path:
 
 
 def refuse_or_allow(run: RunFolder, resume: bool, overwrite: bool) -> bool:
-    """Whether to go on with what the folder holds; False: a new run is to be made.
+    """Whether to resume the run in the folder; False where a new run is to be made.
 
     Raises:
-        SettingsError: the folder holds a run and neither setting is on, or it holds something else, or is a mount
-            point.
+        SettingsError: the folder is a run and neither setting is on, or it is something else, or a mount point.
     """
     if run.path.is_mount():
-        raise SettingsError(f"run={run.path}: is a mount point, whose place no folder can take; name a folder in it.")
+        raise SettingsError(f"run={run.path}: is a mount point, which cannot be replaced; name a folder inside it.")
     if run.holds_run:
         if not (resume or overwrite):
             raise SettingsError(
-                f"run={run.path}: already holds a run; resume=true goes on with it, overwrite=true replaces it, "
+                f"run={run.path}: already a run; resume it with resume=true, replace it with overwrite=true, "
                 "or name another folder."
             )
         return resume
     if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-        raise SettingsError(f"run={run.path}: is there already and holds no run; name another folder.")
+        raise SettingsError(f"run={run.path}: exists but is not a run; name another folder.")
     return False
 
 
@@ -216,7 +215,7 @@ def record(settings: dict[str, Any], made_from: dict[str, Any], processes: int, 
     """What is needed to repeat the run: the settings, the command, the versions, the commit, the machine.
 
     Args:
-        made_from: what stood in files that the settings name and that are looked at again when the run goes on.
+        made_from: content of files named by the settings, which is compared when the run is resumed.
     """
     versions = {}
     for name in RECORDED:
@@ -239,7 +238,7 @@ def record(settings: dict[str, Any], made_from: dict[str, Any], processes: int, 
 
 
 def git_commit() -> str | None:
-    """The commit of the code, None where it does not run from a git checkout."""
+    """The commit of the code; None where it does not run from a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -248,26 +247,26 @@ def git_commit() -> str | None:
 
 
 def require_same(run: RunFolder, settings: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """See that a run goes on with the settings that it was made with.
+    """Check that a run is resumed with the settings that it was made with.
 
     Args:
-        defaults: what a setting is taken for that there was not yet when the run was made.
+        defaults: values of settings that did not exist yet when the run was made.
 
     Raises:
-        SettingsError: some are others.
+        SettingsError: settings differ.
         DataError: `settings.json` is damaged.
     """
     stored = {name: defaults.get(name) for name in settings} | run.read_record()["settings"]
     changed = [
-        f"{name}: the run has {stored.get(name)}, now {settings.get(name)}"
+        f"{name}: {stored.get(name)} in the run, {settings.get(name)} now"
         for name in sorted(stored.keys() | settings.keys())
         if stored.get(name) != settings.get(name)
     ]
     if changed:
         raise SettingsError(
             listing(
-                f"run={run.path} goes on with the settings that it has; put them back, name another run=, or replace "
-                "it with overwrite=true:",
+                f"run={run.path} resumes only with its own settings; restore these, name another run=, or replace "
+                "the run with overwrite=true:",
                 changed,
             )
         )

@@ -1,4 +1,4 @@
-"""The classes, their fixed order and the task: the one source of every class id."""
+"""The classes, their fixed order and the task: the only source of class ids."""
 
 import hashlib
 import json
@@ -35,11 +35,11 @@ class Schema:
 
     def __post_init__(self) -> None:
         if unusable := [name for name in self.classes if not isinstance(name, str) or is_broken(name)]:
-            raise DataError(f"A class name must be Unicode text; found {unusable}.")
+            raise DataError(f"Expected class names that are Unicode text, found {unusable}.")
         if repeated := sorted(name for name, count in Counter(self.classes).items() if count > 1):
-            raise DataError(f"A class may be declared once; declared twice: {', '.join(repeated)}.")
+            raise DataError(f"Expected each class once, found twice: {', '.join(repeated)}.")
         if unusable := [name for name in self.classes if not name or name != name.strip()]:
-            raise DataError(f"A class name may not be empty or begin or end with a space; found {unusable}.")
+            raise DataError(f"A class name may not be empty or start or end with a space; found {unusable}.")
 
     @property
     def multi_label(self) -> bool:
@@ -67,13 +67,13 @@ class Schema:
 
         Raises:
             InputMissing: there is no such file.
-            DataError: it is not a schema, or its hash does not fit its content.
+            DataError: it is not a schema, or its hash differs from that of its content.
         """
         if not path.is_file():
             raise InputMissing(f"{path}: no schema here; expected the schema.json of a run or a bundle.")
         schema, stated = read_json(path, cls._parse, "task, classes and hash", "restore it")
         if stated != schema.hash:
-            raise DataError(f"{path}: the hash does not fit the classes; the file was changed by hand; restore it.")
+            raise DataError(f"{path}: the hash does not match the classes, so the file was edited; restore it.")
         return schema
 
     @classmethod
@@ -101,9 +101,9 @@ def indicators_of_names(names: Sequence[Sequence[str]], classes: Sequence[str]) 
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Distinct names in the order that a person expects: numbers by value ("2" before "10"), text by letter.
+    """Distinct names in natural order: numbers by value ("2" before "10"), text by letter.
 
-    The order depends on the set of names alone, never on the order in which they came.
+    The order depends on the set of names alone.
     """
 
     def key(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -116,5 +116,5 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 
 def ordered_classes(declared: Sequence[str] | None, found: Iterable[str]) -> tuple[str, ...]:
-    """Declared classes in the declared order, else the found ones in natural order."""
+    """Declared classes in their declared order, otherwise the found ones in natural order."""
     return tuple(declared) if declared is not None else tuple(natural_order(found))

@@ -1,6 +1,6 @@
 """Classes that change from one version of a classifier to the next: renamed, merged, split, added, deleted.
 
-A small YAML, each part optional; every name stands for what the classes were before, but for those on the right:
+A small YAML whose parts are all optional:
 
     rename: {card lost: card_lost}                      old: new
     merge: {refund: [refund_request, refund_status]}    new: [old, old]
@@ -8,7 +8,7 @@ A small YAML, each part optional; every name stands for what the classes were be
     add: [crypto]                                       new
     delete: [other]                                     old
 
-A name that one class gives up is not another's at once: tags that people gave before and after could not be told apart.
+One change may not give a name that another change takes away: a tag of that name could mean either class.
 """
 
 from collections import Counter
@@ -26,13 +26,13 @@ PARTS = ("rename", "merge", "split", "add", "delete")
 
 @dataclass(frozen=True)
 class SchemaChanges:
-    """What becomes of each old class.
+    """The changes of each old class.
 
     Attributes:
         become: the new name of each old class that is renamed or merged.
-        split: the new classes of each old class whose documents a person has to divide.
-        add: new classes that no old one stands for.
-        delete: old classes that are no more.
+        split: the new classes of each old class whose documents a person has to tag again.
+        add: new classes without an old one.
+        delete: old classes that are removed.
     """
 
     become: Mapping[str, str] = field(default_factory=dict)
@@ -42,10 +42,10 @@ class SchemaChanges:
 
     @classmethod
     def of(cls, content: Any, place: str) -> "SchemaChanges":
-        """Of what a YAML holds, or `as_dict` gave; `place` is where that stood.
+        """Parse the content of a YAML, or what `as_dict` returned; `place` names its source in errors.
 
         Raises:
-            DataError: it is not that, or its changes contradict each other; all of it is listed.
+            DataError: the content is malformed, or its changes contradict each other; all problems are listed.
         """
         found, problems = _parse(content)
         if problems:
@@ -57,11 +57,11 @@ class SchemaChanges:
         """Read the YAML.
 
         Raises:
-            InputMissing: there is no such file.
-            DataError: it is not such a YAML, or its changes contradict each other; all of it is listed.
+            InputMissing: the file does not exist.
+            DataError: the content is malformed, or its changes contradict each other; all problems are listed.
         """
         if not path.is_file():
-            raise InputMissing(f"schema_changes={path}: no such file (looked for it from {Path.cwd()}).")
+            raise InputMissing(f"schema_changes={path}: no such file (working directory: {Path.cwd()}).")
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
@@ -69,7 +69,7 @@ class SchemaChanges:
         return cls.of(content, str(path))
 
     def as_dict(self) -> dict[str, Any]:
-        """As a YAML would say it, ready for JSON."""
+        """The content of an equivalent YAML, ready for JSON."""
         made: dict[str, list[str]] = {}
         for old, new in self.become.items():
             made.setdefault(new, []).append(old)
@@ -82,41 +82,41 @@ class SchemaChanges:
         }
 
     def fit(self, classes: Sequence[str]) -> list[str]:
-        """What stands against making the changes to these classes: names that are not there, names that are taken."""
+        """Why the changes cannot be applied to these classes: unknown names, and names that are in use."""
         known = set(classes)
         problems = [
-            f"{name}: no such class; there are {', '.join(classes)}"
+            f"{name}: unknown class; expected one of {', '.join(classes)}"
             for name in (*self.become, *self.split, *self.delete)
             if name not in known
         ]
         stay = known - {*self.become, *self.split, *self.delete}
         new = {*self.become.values(), *(part for parts in self.split.values() for part in parts), *self.add}
         return problems + [
-            f"{name}: there is such a class already; merge the two, or name another" for name in sorted(stay & new)
+            f"{name}: already the name of a class; merge the two, or choose another name" for name in sorted(stay & new)
         ]
 
     def classes(self, old: Sequence[str]) -> tuple[str, ...]:
-        """The classes after the changes: each where the first of those that it is made of stood, added ones last.
+        """The classes after the changes: each at the place of its first old class, added ones last.
 
         Raises:
-            DataError: see `fit`; all of it is listed.
+            DataError: the changes cannot be applied, see `fit`; all problems are listed.
         """
         if problems := self.fit(old):
-            raise DataError(listing("The changes of classes do not fit the classes:", problems))
+            raise DataError(listing("The changes of classes cannot be applied:", problems))
         new = (part for name in old for part in self.after(name))
         return tuple(dict.fromkeys([*new, *self.add]))
 
     def after(self, name: str) -> tuple[str, ...]:
-        """The new classes that an old one may be: none where it is deleted, several where it is split."""
+        """The new classes that an old one may become: none where it is deleted, several where it is split."""
         if name in self.delete:
             return ()
         return self.split.get(name, (self.become.get(name, name),))
 
     def common(self, old: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """The classes in which both versions can be told: to what each old and each new class belongs there.
+        """For each old and each new class, its name among the classes in which both versions can be compared.
 
-        Renamed and merged ones have their new name, the parts of a split one the name that it had; deleted and added
-        ones are left out.
+        Renamed and merged classes have their new name, parts of a split class its old name; deleted and added classes
+        are left out.
         """
         new = self.classes(old)
         whole = {part: name for name, parts in self.split.items() for part in parts}
@@ -126,7 +126,7 @@ class SchemaChanges:
 
 
 def _parse(content: Any) -> tuple[SchemaChanges, list[str]]:
-    """The changes that a YAML holds, and what is wrong with them by themselves."""
+    """The changes in a YAML, and their problems, whatever the classes are."""
     if not isinstance(content, dict) or not content:
         return SchemaChanges(), [f"expected some of {', '.join(PARTS)}, found {content!r}"[:200]]
     problems = [f"{name}: expected one of {', '.join(PARTS)}" for name in content if name not in PARTS]
@@ -137,16 +137,16 @@ def _parse(content: Any) -> tuple[SchemaChanges, list[str]]:
         for part, two in (("merge", "two classes"), ("split", "two parts"))
     )
     add, delete = (_names(content.get(name, []), name, problems) for name in ("add", "delete"))
-    # A class may go on under its own name beside others; it cannot be two changes at once.
+    # A merged or split class may keep its own name; it cannot be part of two changes.
     old = [*rename, *(name for names in merge.values() for name in names), *split, *delete]
-    problems += [f"{name}: changed twice; expected one change a class" for name in _repeated(old)]
+    problems += [f"{name}: changed twice; expected one change per class" for name in _repeated(old)]
     new = [*rename.values(), *merge, *(part for parts in split.values() for part in parts), *add]
-    problems += [f"{name}: the name of two new classes; merge what becomes one" for name in _repeated(new)]
+    problems += [f"{name}: the name of two new classes; merge the old ones instead" for name in _repeated(new)]
     become = rename | {name: one for one, names in merge.items() for name in names}
     kept = {*(name for name, one in become.items() if one == name), *(name for name in split if name in split[name])}
     problems += [
-        f"{name}: given up by one class and taken by another, so that a tag of that name may mean either; take a name "
-        "that was none"
+        f"{name}: one change removes this name and another gives it to a different class, so that a tag of that name "
+        "could mean either; choose a name that is not in use"
         for name in sorted((set(old) - kept) & set(new))
     ]
     return SchemaChanges(become, split, add, delete), problems
@@ -156,18 +156,18 @@ def _mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        problems.append(f"{where}: expected names of classes with a colon after each, found {value!r}"[:200])
+        problems.append(f"{where}: expected a mapping of class names, found {value!r}"[:200])
         return {}
     return {name: inside for name, inside in value.items() if _is_name(name, where, problems)}
 
 
 def _names(value: Any, where: str, problems: list[str], two: str | None = None) -> tuple[str, ...]:
-    """Different names of classes; `two`: what there are at least two of."""
+    """Different class names; `two`: what the list must have at least two of."""
     if not isinstance(value, list):
         problems.append(f"{where}: expected a list of classes, found {value!r}"[:200])
         return ()
     names = [name for name in value if _is_name(name, where, problems)]
-    problems += [f"{where}: {name} stands there twice" for name in _repeated(names)]
+    problems += [f"{where}: {name} is listed twice" for name in _repeated(names)]
     if two is not None and len(value) < 2:
         problems.append(f"{where}: expected {two} or more, found {value!r}"[:200])
     return tuple(dict.fromkeys(names))
@@ -176,7 +176,7 @@ def _names(value: Any, where: str, problems: list[str], two: str | None = None) 
 def _is_name(value: Any, where: str, problems: list[str]) -> bool:
     if isinstance(value, str) and value and value == value.strip():
         return True
-    problems.append(f"{where}: expected the name of a class, in quotes where YAML takes it for more, found {value!r}")
+    problems.append(f"{where}: expected a class name, quoted where YAML would parse another type, found {value!r}")
     return False
 
 

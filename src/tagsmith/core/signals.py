@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: obeyed at once, but for training, which first saves where it stands."""
+"""SIGTERM and SIGINT: they end a process immediately, except while training, which saves a checkpoint first."""
 
 import multiprocessing
 import os
@@ -10,62 +10,62 @@ from contextlib import contextmanager
 from types import FrameType
 
 BOUNCE = 1.0
-"""Seconds in which a second SIGINT is the first one again: a launcher passes on what the terminal has sent already."""
+"""Seconds in which a second SIGINT counts as the first: a launcher forwards what the terminal has sent already."""
 
 
 class Interruption:
-    """Whether this process has been told to leave; `told_by` is the name of the signal, None before it comes."""
+    """`signal_name`: the signal that asks this process to stop; None before it arrives."""
 
     def __init__(self) -> None:
-        self.told_by: str | None = None
-        self._told_at = 0.0
+        self.signal_name: str | None = None
+        self._arrived = 0.0
 
-    def note(self, number: int, _: FrameType | None) -> None:
-        """Handle a signal. Raises: KeyboardInterrupt, where a person asks for the second time."""
-        if self.told_by is None:
-            self.told_by, self._told_at = signal.Signals(number).name, time.monotonic()
-        elif number == signal.SIGINT and time.monotonic() - self._told_at > BOUNCE:
+    def receive(self, number: int, _: FrameType | None) -> None:
+        """Handle a signal. Raises: KeyboardInterrupt at the second Ctrl-C."""
+        if self.signal_name is None:
+            self.signal_name, self._arrived = signal.Signals(number).name, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._arrived > BOUNCE:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def noted() -> Iterator[Interruption]:
-    """Note SIGTERM and SIGINT while the block runs, for it to leave where it can go on later.
+def deferred_signals() -> Iterator[Interruption]:
+    """Record SIGTERM and SIGINT while the block runs, so that it can stop where it can be resumed.
 
-    A second SIGINT is obeyed at once. Outside of the main thread, which alone gets signals, nothing is ever noted.
+    A second SIGINT stops it immediately. Outside the main thread, which alone receives signals, none is recorded.
     """
     interruption = Interruption()
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            # What the caller ignores, as a shell does for its background jobs, stays ignored.
+            # A signal that the parent ignores, as a shell does for background jobs, stays ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, interruption.note)
+                before[number] = signal.signal(number, interruption.receive)
     try:
         yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if interruption.told_by is not None:
-        raise KeyboardInterrupt  # It came after the last place where the block looks.
+    if interruption.signal_name is not None:
+        raise KeyboardInterrupt  # It arrived after the block had checked for the last time.
 
 
-def obey_sigterm() -> None:
-    """From now on SIGTERM is what Ctrl-C is: a KeyboardInterrupt, on the way of which temporary files are removed."""
+def raise_on_sigterm() -> None:
+    """From now on SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that temporary files are removed."""
 
-    def obey(number: int, _: FrameType | None) -> None:
+    def interrupt(number: int, _: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, obey)
+    signal.signal(signal.SIGTERM, interrupt)
 
 
-def leave_in_peace() -> None:
-    """Ignore SIGTERM from now on: the process leaves already, and its launcher may tell it once more."""
+def ignore_sigterm() -> None:
+    """Ignore SIGTERM from now on: the process is exiting, and its launcher may send the signal again."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def leave_with_parent() -> None:
-    """End this process when its parent has ended, however that was killed: nobody waits for its work any more."""
+def exit_with_parent() -> None:
+    """End this process when its parent has ended, even if the parent was killed."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

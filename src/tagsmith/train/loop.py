@@ -17,7 +17,7 @@ from tagsmith.config.settings import TrainSettings
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
-from tagsmith.core.signals import noted
+from tagsmith.core.signals import deferred_signals
 from tagsmith.evaluate.evaluate_run import figures_of, objective_value, summary
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import Encoded, Part, score
@@ -100,7 +100,10 @@ def fit(
     total = epochs * size
     done = progress.epoch * size + progress.documents
     shown = total if settings.max_steps is None else None
-    with noted() as told, meter("training", shown, "documents", show=accelerator.is_main_process, done=done) as bar:
+    with (
+        deferred_signals() as interruption,
+        meter("training", shown, "documents", show=accelerator.is_main_process, done=done) as bar,
+    ):
         while progress.epoch < epochs and not progress.stopped:
             batches = training_batches(
                 train.encoded.lengths, train.encoded.windows, settings.batch_tokens, seed, progress.epoch
@@ -132,7 +135,7 @@ def fit(
                         with averages.applied() if averages is not None else nullcontext():
                             _validate(trained, validation, schema, settings, scoring_tokens, progress, checkpoints)
                     training_log.restart()
-                checkpoints.after_step(progress, due, told)
+                checkpoints.after_step(progress, due, interruption)
                 if progress.stopped:
                     break
     training_log.close()

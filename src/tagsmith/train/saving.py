@@ -98,8 +98,8 @@ class Checkpoints:
         main = self.accelerator.is_main_process
         self.best = {name: tensor.cpu().clone() for name, tensor in weights.items()} if main else {}
 
-    def after_step(self, progress: Progress, occasion: bool, told: Interruption) -> None:
-        """Save a checkpoint where one is due; leave where any of the processes has been told to.
+    def after_step(self, progress: Progress, occasion: bool, interruption: Interruption) -> None:
+        """Save a checkpoint where one is due; stop where any of the processes has received a signal.
 
         Args:
             occasion: a validation or the end of an epoch has just been.
@@ -107,7 +107,7 @@ class Checkpoints:
         Raises:
             Interrupted: on the main process; elsewhere SystemExit.
         """
-        decision = LEAVE if told.told_by is not None else GO_ON
+        decision = LEAVE if interruption.signal_name is not None else GO_ON
         if decision == GO_ON and self.accelerator.is_main_process and self._is_due(progress, occasion):
             decision = SAVE
         if self.group is not None:
@@ -124,7 +124,7 @@ class Checkpoints:
             if not self.accelerator.is_main_process:
                 raise SystemExit(Interrupted.exit_status)
             stands = "saved" if saved else "the last checkpoint stands"
-            raise Interrupted(f"{told.told_by or 'another process'} after step {progress.step:,}, {stands}")
+            raise Interrupted(f"{interruption.signal_name or 'another process'} after step {progress.step:,}, {stands}")
 
     def finish(self) -> None:
         """Give the main process's model, or all shares of one, the weights that are kept; say what saving has cost.

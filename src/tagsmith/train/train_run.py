@@ -125,7 +125,7 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
     goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
     if not goes_on:
-        for place in (run.undivided, run.improve):
+        for place in (run.split_classes, run.improve):
             refuse_to_overwrite_tags(place, "Move them out of the run before it is replaced, or name another folder.")
     remove_leftovers(run.path)
     if goes_on:
@@ -171,7 +171,7 @@ def _create(settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: 
         if tagged.out_of_scope:
             write_lines(inside.out_of_scope, ({"text": text} for text in tagged.out_of_scope))
         if tagged.unresolved:
-            write_lines(inside.undivided, tagged.unresolved)
+            write_lines(inside.split_classes, tagged.unresolved)
         if tagged.rejected:
             write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
         save_architecture(inside.model, model)

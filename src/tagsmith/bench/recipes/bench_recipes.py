@@ -27,7 +27,7 @@ from tagsmith.config.settings import (
     Recipe,
     TrainRun,
 )
-from tagsmith.core.signals import leave_with_parent
+from tagsmith.core.signals import exit_with_parent
 
 log = logging.getLogger("tagsmith")
 
@@ -132,7 +132,7 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     Who interrupts this one does not wait for that one, which may have hours to go.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=leave_with_parent) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=exit_with_parent) as pool:
         try:
             return pool.submit(function, *arguments).result()
         except KeyboardInterrupt:

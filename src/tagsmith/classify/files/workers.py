@@ -19,7 +19,7 @@ from tagsmith.classify.files.inputs import Row
 from tagsmith.classify.prediction import Prediction
 from tagsmith.core.cores import cores
 from tagsmith.core.errors import TryAgainLater
-from tagsmith.core.signals import leave_with_parent
+from tagsmith.core.signals import exit_with_parent
 
 WAITING_CHUNKS = 2
 """Chunks that are queued in addition to those in progress, so that no process waits for rows."""
@@ -124,7 +124,7 @@ def _start(classifier: bytes, threads: int) -> None:
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))
     # Ctrl-C reaches all processes of a terminal; the parent stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leave_with_parent()
+    exit_with_parent()
 
 
 def _lines(rows: list[Row], batch_tokens: int | None) -> Lines:

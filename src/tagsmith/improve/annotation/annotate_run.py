@@ -134,7 +134,7 @@ def queues(settings: AnswerSettings, run: RunFolder) -> list[Path]:
     """
     if settings.queues is not None:
         return [Path(name) for name in settings.queues]
-    candidates = [run.improve / "suspected_tags.jsonl", run.improve / "tag_next.jsonl", run.undivided]
+    candidates = [run.improve / "suspected_tags.jsonl", run.improve / "tag_next.jsonl", run.split_classes]
     if not (found := [path for path in candidates if path.is_file()]):
         raise InputMissing(
             f"run={run.path}: the run has no queues; run scripts/improve.py run={run.path} first, or set queues=."
