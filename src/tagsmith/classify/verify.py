@@ -42,7 +42,7 @@ def verify(folder: Path, public_key: Path | None = None) -> list[str]:
             passed[-1] += f"; {golden.describe(count, quantized)}"
     for name, found in manifest.get("parity", {}).items():
         passed.append(
-            f"parity of {name} at export, over {counted(found['documents'], found['split'] + ' document')}: "
+            f"parity of {name} over {counted(found['documents'], found['split'] + ' document')} at export: "
             f"largest score difference {found['largest_score_difference']:.1e}, "
             f"differing labels {found['labels_differ']:,}"
         )
