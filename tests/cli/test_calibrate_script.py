@@ -19,15 +19,15 @@ def test_from_training_to_decisions(script: Script, tiny: Callable[..., list[str
     trained = script("train", *given)
     assert trained.returncode == 0, trained.stderr
     assert "scores are not calibrated: scripts/calibrate.py run=r does so in some" in trained.stderr
-    assert "scores: as the model gives them, expected calibration error" in trained.stdout
+    assert "scores: not calibrated, expected calibration error" in trained.stdout
     done = script("calibrate", "run=r", "folds=2", "cpu=true", "false_alarms=0.1", 'costs=["tools>food=2"]')
     assert done.returncode == 0, done.stderr
-    assert "calibrated on 120 training documents held out by folds: expected calibration error" in done.stdout
+    assert "calibrated on 120 training documents by cross-validation: expected calibration error" in done.stdout
     assert "fold 1 of 2 is done; about" in done.stderr
     evaluated = script("evaluate", "run=r", "cpu=true")
     assert "scores: calibrated, expected calibration error" in evaluated.stdout
     assert "to a person" in evaluated.stdout
-    assert "of the foreign texts found, AUROC" in evaluated.stdout
+    assert "of texts of no class detected, AUROC" in evaluated.stdout
     exported = script("export", "run=r", "bundle=b")
     assert exported.returncode == 0, exported.stderr
     write_jsonl(tmp_path / "new.jsonl", [{"text": "the cat and a dog"}])

@@ -296,7 +296,7 @@ def test_a_phone_scrolls_down_alone(browser: Page, hostile: Path) -> None:
     browser.drawn("training")
     assert browser.run("return document.documentElement.scrollWidth") == 390
     assert browser.run("return innerWidth") == 390
-    assert "taken for" in browser.driver.find_element("css selector", "#document-table .narrow").text
+    assert "predicted as" in browser.driver.find_element("css selector", "#document-table .narrow").text
 
 
 def test_who_does_not_see_it_can_read_it(browser: Page, hostile: Path) -> None:
@@ -320,7 +320,7 @@ def test_a_run_without_a_mistake_and_without_analysis(browser: Page, tmp_path: P
     write_page(run)
     browser.open(run.page)
     browser.drawn("matrix")
-    assert "Every document was classified rightly." in browser.driver.find_element("id", "documents").text
+    assert "Every document was classified correctly." in browser.driver.find_element("id", "documents").text
     assert browser.complaints() == []
 
 

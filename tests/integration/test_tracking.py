@@ -158,7 +158,7 @@ def test_multi_label_documents_and_no_loop(settings: Make, multi_label_file: Pat
 
 
 @needs_mlflow
-def test_a_resumed_run_goes_on_in_its_mlflow_run(
+def test_a_resumed_run_resumes_its_mlflow_run(
     settings: Make, single_label_file: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "INTERVAL", 0.0)
@@ -231,10 +231,10 @@ def test_no_training_is_lost_for_a_store(
     given = "http://127.0.0.1:9" if broken == "no server" else store
     run, evaluation = train(settings(single_label_file, mlflow=given))
     assert evaluation["documents"] == 30
-    ours = [record for record in heard.records if record.name == "tagsmith"]
-    warnings = [record.getMessage() for record in ours if record.levelname == "WARNING"]
-    assert [line for line in warnings if "training goes on" in line] == warnings[:1]
-    assert "lacks some of this run" in warnings[-1]
+    warnings = [record.getMessage() for record in heard.records if record.levelname == "WARNING"]
+    warnings = [message for message in warnings if message.startswith("MLflow")]
+    assert [line for line in warnings if "training continues" in line] == warnings[:1]
+    assert "is missing some of this run" in warnings[-1]
     assert f"run={run.path} resume=true" in warnings[-1]
     assert len(warnings) == 2
     if broken == "a folder":
@@ -265,15 +265,15 @@ def test_a_store_that_fails_in_between_gets_all_at_the_end(
     call_at_step(monkeypatch, 3, go)
     call_at_step(monkeypatch, 8, come_back)
     run, _ = train(settings(single_label_file, mlflow=store))
-    assert "training goes on" in heard.text
-    assert "lacks some" not in heard.text
+    assert "training continues" in heard.text
+    assert "is missing some" not in heard.text
     (found,) = runs(store)
     assert found.info.status == "FINISHED"
     assert of_loop(figures(store, found)) == lines(run)
 
 
 @needs_mlflow
-def test_a_run_that_the_store_lost_begins_anew(
+def test_a_run_that_the_store_lost_gets_a_new_mlflow_run(
     settings: Make, single_label_file: Path, tmp_path: Path, store: str, heard: pytest.LogCaptureFixture
 ) -> None:
     run, _ = train(settings(single_label_file, mlflow=store))

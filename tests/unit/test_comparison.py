@@ -100,7 +100,7 @@ def test_a_run_against_its_own_copy_differs_in_nothing(tmp_path: Path) -> None:
     rows = [*found["figures"].values(), *(row["f1"] for row in found["classes"].values())]
     assert all(row["difference"] == 0 and row["interval"] == [0, 0] and row["p_value"] == 1 for row in rows)
     assert found["changed"] == []
-    assert found["verdict"]["sentences"] == ["y and x answer every document alike: no difference in macro F1."]
+    assert found["verdict"]["sentences"] == ["y and x predict the same for every document: no difference in macro F1."]
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
@@ -236,7 +236,7 @@ def answers(right: Callable[[int], bool], documents: int = 200) -> Lines:
     return [(str(i), [tag], [tag if right(i) else "ab"[i % 2 - 1]]) for i, tag in enumerate(tags)]
 
 
-def told(folder: Path, first: Lines, second: Lines, by: BestMetric = BestMetric.macro_f1) -> list[str]:
+def sentences_of(folder: Path, first: Lines, second: Lines, by: BestMetric = BestMetric.macro_f1) -> list[str]:
     folder.mkdir(exist_ok=True)
     runs = [write_run(folder / name, lines) for name, lines in (("before", first), ("after", second))]
     found = comparison_of(pair(*runs), CompareRuns(runs=["before", "after"], resamples=300, by=by))
@@ -247,8 +247,8 @@ def told(folder: Path, first: Lines, second: Lines, by: BestMetric = BestMetric.
 @pytest.mark.parametrize("by", BestMetric)
 def test_the_verdict_names_the_better_run(tmp_path: Path, by: BestMetric) -> None:
     good, bad = answers(lambda i: i % 10 > 1), answers(lambda i: i % 10 > 4)
-    first, *_ = told(tmp_path / "1", bad, good, by)
-    other, *_ = told(tmp_path / "2", good, bad, by)
+    first, *_ = sentences_of(tmp_path / "1", bad, good, by)
+    other, *_ = sentences_of(tmp_path / "2", good, bad, by)
     assert first.startswith("after is better than before by ")
     assert other.startswith("before is better than after by ")
     # The same amount, and an interval above none.
@@ -256,10 +256,10 @@ def test_the_verdict_names_the_better_run(tmp_path: Path, by: BestMetric) -> Non
     assert "-" not in first + other
 
 
-def test_the_verdict_says_when_nothing_can_be_told(tmp_path: Path) -> None:
-    sentences = told(tmp_path, answers(lambda i: i % 20 > 2), answers(lambda i: i % 20 not in (3, 4, 5, 6)))
-    assert sentences[0].startswith("No difference in macro F1 can be told: after has ")
-    assert sentences[1].startswith("For a difference of 1 point to show in 80% of cases, ")
+def test_the_verdict_says_when_a_difference_is_not_significant(tmp_path: Path) -> None:
+    sentences = sentences_of(tmp_path, answers(lambda i: i % 20 > 2), answers(lambda i: i % 20 not in (3, 4, 5, 6)))
+    assert sentences[0].startswith("No significant difference in macro F1: after has ")
+    assert sentences[1].startswith("To detect a difference of 1 point in 80% of cases, ")
     assert sentences[1].endswith("more test documents like these would be needed.")
     assert "30 went from wrong to right and 40 from right to wrong with after" in sentences[2]
 
@@ -268,7 +268,7 @@ def test_a_difference_that_is_sure_may_still_not_matter(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / "x", answers(lambda i: i % 10 > 4)), write_run(tmp_path / "y", answers(bool))]
     found = comparison_of(pair(*runs), CompareRuns(runs=["x", "y"], resamples=100, smallest=0.9))
     assert found["verdict"]["better"] == "y"
-    assert found["verdict"]["sentences"][1] == "That is less than the smallest difference that matters: 90 points."
+    assert found["verdict"]["sentences"][1] == "That is less than the smallest relevant difference, 90 points."
 
 
 def test_a_handful_of_changed_documents_is_no_proof(tmp_path: Path) -> None:
@@ -294,8 +294,8 @@ def test_documents_are_the_same_by_id_and_text_and_judged_by_the_second_runs_tag
     # By its new tag, document 4 is right in both.
     assert found["figures"]["accuracy"]["second"] == 1
     text = comparison_text(found)
-    assert "2 documents that only x was evaluated on, 2 that only y was; 1 id with another text in each." in text
-    assert "1 document tagged otherwise in the two runs: judged by the tags of y." in text
+    assert "2 documents that only x was evaluated on, 2 that only y was; 1 id with different texts in the two." in text
+    assert "1 document tagged differently in the two runs: judged by the tags of y." in text
     without = pair(first, second, retagged=Retagged.left_out)
     assert sorted(without.ids) == ["1", "2", "3"]
     assert len(without.retagged) == 1
@@ -316,7 +316,7 @@ def test_classes_in_another_order_are_the_same_classes(tmp_path: Path) -> None:
     assert both.first.scores == pytest.approx(both.second.scores)
 
 
-def test_classes_that_changed_are_told_in_what_both_know(tmp_path: Path) -> None:
+def test_changed_classes_are_compared_as_common_classes(tmp_path: Path) -> None:
     old: Lines = [
         ("1", ["a"], ["b"]),
         ("2", ["b"], ["b"]),
@@ -335,28 +335,28 @@ def test_classes_that_changed_are_told_in_what_both_know(tmp_path: Path) -> None
         changes=changes,
     )
     assert both.classes == ("ab", "c")
-    assert both.untold == 1
+    assert both.other_classes == 1
     assert both.ids == ["1", "2", "3", "5"]
     assert both.first.predicted.tolist() == [[1, 0], [1, 0], [0, 1], [0, 0]]
     assert both.second.predicted.tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]
     # The scores of a and b together: 0.2 / 3 and 0.8.
     assert both.first.scores[0].tolist() == pytest.approx([0.8 + 0.2 / 3, 0.2 / 3])
-    assert "1 document of classes that only one of the runs knows" in comparison_text(comparison_of(both, SETTINGS))
+    assert "1 document of classes that only one of the runs has" in comparison_text(comparison_of(both, SETTINGS))
 
 
 @pytest.mark.parametrize(
-    ("second", "told"),
+    ("second", "message"),
     [
-        ({"classes": ("a", "c"), "lines": [("1", ["a"], ["c"])]}, "in the first alone: b; in the second alone: c"),
-        ({"task": Task.multi_label}, "expected one task, found single_label in .* and multi_label"),
-        ({"split": "validation"}, "expected one split, found test in .* and validation"),
+        ({"classes": ("a", "c"), "lines": [("1", ["a"], ["c"])]}, "only in the first: b; only in the second: c"),
+        ({"task": Task.multi_label}, "expected the same task, found single_label in .* and multi_label"),
+        ({"split": "validation"}, "expected the same split, found test in .* and validation"),
         ({"lines": [("7", ["a"], ["a"])]}, "no common document.* 0 ids .* 0 texts"),
     ],
 )
-def test_runs_that_cannot_be_compared(tmp_path: Path, second: dict[str, Any], told: str) -> None:
+def test_runs_that_cannot_be_compared(tmp_path: Path, second: dict[str, Any], message: str) -> None:
     first = write_run(tmp_path / "x", FIRST)
     lines = second.pop("lines", FIRST)
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         pair(first, write_run(tmp_path / "y", lines, **second))
 
 
@@ -368,7 +368,7 @@ def test_all_retagged_leaves_nothing_to_judge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda text: text.replace('"b": 0.8', '"b": NaN', 1), "line 2: expected scores from 0 to 1"),
         (lambda text: text.replace('"b": 0.8', '"b": 1.5', 1), "line 2: expected scores from 0 to 1"),
@@ -383,12 +383,12 @@ def test_all_retagged_leaves_nothing_to_judge(tmp_path: Path) -> None:
         (lambda text: text[: text.rindex('{"id"')], "as many predictions as documents"),
     ],
 )
-def test_damaged_predictions(tmp_path: Path, damage: Callable[[str], str], told: str) -> None:
+def test_damaged_predictions(tmp_path: Path, damage: Callable[[str], str], message: str) -> None:
     first, second = write_run(tmp_path / "x", FIRST), write_run(tmp_path / "y", FIRST)
     text = second.predictions.read_text()
     assert damage(text) != text
     second.predictions.write_text(damage(text))
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         pair(first, second)
 
 
@@ -408,7 +408,7 @@ def test_a_run_against_itself_and_runs_that_are_not_whole(tmp_path: Path) -> Non
 
 def test_changes_that_do_not_lead_to_the_second_run(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "x", FIRST), write_run(tmp_path / "y", FIRST)
-    with pytest.raises(SettingsError, match="missing there c, more there b"):
+    with pytest.raises(SettingsError, match="missing in the second: c; only in the second: b"):
         pair(first, second, changes=SchemaChanges({"b": "c"}))
 
 
@@ -439,7 +439,7 @@ def test_where_comparisons_go(tmp_path: Path) -> None:
 def test_nothing_is_written_where_one_of_the_runs_does_not_compare(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / "x", FIRST), write_run(tmp_path / "y", SECOND)]
     runs.append(write_run(tmp_path / "z", FIRST, ("a", "c", "b")))
-    with pytest.raises(SettingsError, match="in the second alone: c"):
+    with pytest.raises(SettingsError, match="only in the second: c"):
         compare_runs(CompareRuns(runs=[str(run.path) for run in runs]))
     assert not (tmp_path / "y/compared").exists()
 

@@ -401,6 +401,6 @@ def test_the_first_lines_on_the_terminal(tmp_path: Path) -> None:
     lines = [{"severity": "advice", "title": f"Title {i}.", "remedy": "Do." if i < 2 else f"Do {i}."} for i in range(6)]
     path = tmp_path / "guidance.json"
     path.write_text(json.dumps(lines))
-    told = guidance_text(path, most=3).splitlines()
+    shown = guidance_text(path, most=3).splitlines()
     expected = ["advice: Title 0.", "    Do.", "advice: Title 1.", "advice: Title 2.", "    Do 2."]
-    assert told == ["what to do next:", *expected, f"and 3 more, with reasons and examples: {path}"]
+    assert shown == ["what to do next:", *expected, f"and 3 more, with reasons and examples: {path}"]

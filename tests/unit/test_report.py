@@ -103,15 +103,15 @@ def test_figures_in_words() -> None:
     assert found == [
         "only 10 training documents: a class with fewer than 15 is seldom learned",
         "imbalanced: d has 100 training documents",
-        "taken for b (5 of 20)",
-        "predicted too seldom: what is predicted is mostly right, much is missed",
+        "often predicted as b (5 of 20)",
+        "predicted too seldom: predictions are mostly right, but many documents are missed",
         "its F1 is uncertain: 50.0% to 90.0%, from 20 documents",
     ]
     calm = {"support": 20, "precision": 0.9, "recall": 0.9}
     assert meaning(calm, 50, ("d", 499), [0.8, 0.95], ("b", 1), None) == ["nothing stands out"]
     assert meaning(calm, 49, ("d", 489), None, None, None) == ["only 49 training documents: 50 are recommended"]
     assert meaning({"support": 0, "precision": 0, "recall": 0}, None, None, None, None, None) == [
-        "no document of it was scored: its figures say nothing"
+        "no evaluated document, so no figures"
     ]
 
 
@@ -133,7 +133,7 @@ def test_the_headline_says_what_it_knows() -> None:
     assert (
         "2.0 points above a regression on the encoder before training (92.0%), trained on the same documents." in full
     )
-    assert "82.0% of the documents by itself at 95.1% precision (wanted: 95.0%); the other 18.0% go to a person" in full
+    assert "82.0% of the documents alone, with 95.1% precision (target 95.0%); the other 18.0% go to a person" in full
 
 
 def test_the_surest_mistakes_come_first_and_offsets_stay_inside() -> None:
@@ -194,7 +194,7 @@ def test_scripts_stand_in_a_page() -> None:
     assert plotly.hash == "sha256-" + base64.b64encode(hashlib.sha256(unpacked).digest()).decode()
     assert packed_plotly() == plotly
     assert script("a\r\nb <!-- c").text == "a\nb \\x3C!-- c"
-    with pytest.raises(ValueError, match="end of its own element"):
+    with pytest.raises(ValueError, match="end tag of its element"):
         script("'</SCRIPT>'")
     policy = content_policy("sha256-x")
     assert policy.startswith("default-src 'none'; script-src 'sha256-x';")
@@ -274,7 +274,7 @@ def test_the_same_files_give_the_same_page_of_bounded_size(tmp_path: Path) -> No
     assert len(list(tmp_path.glob(".*"))) == 0
 
 
-def test_what_is_missing_is_left_out_and_told(tmp_path: Path) -> None:
+def test_missing_files_are_left_out_with_a_reason(tmp_path: Path) -> None:
     run = RunFolder(make_run(tmp_path, documents=60))
     for path in (run.analysis, run.guidance, run.metrics):
         path.unlink()
@@ -287,14 +287,14 @@ def test_what_is_missing_is_left_out_and_told(tmp_path: Path) -> None:
     run.predictions.write_text("".join(json.dumps(one) + "\n" for one in bare))
     write_page(run)
     text = Elements(run.page.read_text()).text
-    for told in (
+    for sentence in (
         f"The run has no analysis.json: scripts/evaluate.py run={run.path} split=test writes it.",
         "The run has no guidance.json",
         "The run has no metrics.jsonl",
-        "evaluation.json holds no scores",
-        "evaluation.json holds no coverage",
+        "evaluation.json has no scores",
+        "evaluation.json has no coverage",
     ):
-        assert told in text
+        assert sentence in text
     assert "Wrong documents" in text
 
 
@@ -310,7 +310,7 @@ def test_an_analysis_of_another_split_is_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_analysis_found_nothing_for_is_told(tmp_path: Path) -> None:
+def test_empty_parts_of_the_analysis_are_explained(tmp_path: Path) -> None:
     run = RunFolder(make_run(tmp_path, documents=60))
     analysis = json.loads(run.analysis.read_text()) | {
         "learning_curve": None,
@@ -329,12 +329,12 @@ def test_what_analysis_found_nothing_for_is_told(tmp_path: Path) -> None:
     handles_nothing = {"target_precision": 0.99, "threshold": 1.1, "coverage": 0.0, "precision": None}
     run.evaluation.write_text(json.dumps(evaluation | {"operating_point": handles_nothing}))
     write_page(run)
-    assert "it decides by itself: 0.0% of the documents." in Elements(run.page.read_text()).text
+    assert "the model decides alone: 0.0% of the documents." in Elements(run.page.read_text()).text
     run.evaluation.write_text(json.dumps(evaluation))
     write_page(run)
     text = Elements(run.page.read_text()).text
-    assert "there is none for this run: learning_curve is empty" in text
-    assert "Nothing in the data stands out." in text
+    assert "This run has none: learning_curve is empty" in text
+    assert "No findings." in text
     assert "target_precision= (multi-label: target_exact=) of calibrate.py does" in text
 
 

@@ -1,1 +1,1 @@
-"""Two runs on the same documents: what became better, what worse, and whether it could be chance."""
+"""Two runs on the same documents: what got better, what got worse, and whether it could be chance."""

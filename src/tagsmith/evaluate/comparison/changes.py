@@ -1,4 +1,4 @@
-"""The documents about which two runs decide otherwise."""
+"""The documents that two runs classify differently."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 
 from tagsmith.evaluate.comparison.pairs import Pair
 
-KINDS = {"lost": "right to wrong", "gained": "wrong to right", "still_wrong": "wrong in another way"}
+KINDS = {"lost": "right to wrong", "gained": "wrong to right", "still_wrong": "wrong in a different way"}
 
 
 def changed(pair: Pair) -> list[dict[str, Any]]:
-    """A line for each document that got other classes, those whose scores moved most first.
+    """A line for each document that got different classes, the largest changes of a score first.
 
     Returns:
-        id, text, labels, first and second (classes that the runs predict), change (of `KINDS`), moved (the largest
-        change of a score among these classes) and scores: {class: [first's, second's]} of them.
+        id, text, labels, first and second (the classes that each run predicts), change (one of `KINDS`), moved (the
+        largest change of a score among these classes) and scores: {class: [first, second]} of these classes.
     """
     return sorted(_lines(pair), key=lambda line: (-line["moved"], line["id"]))
 

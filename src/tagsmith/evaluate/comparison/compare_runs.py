@@ -18,7 +18,7 @@ from tagsmith.evaluate.comparison.verdict import verdict
 
 @dataclass(frozen=True)
 class Comparison:
-    """What one comparison has found, and the folder that it was written into."""
+    """The result of one comparison, and the folder that it was written to."""
 
     found: Json
     folder: Path
@@ -33,11 +33,11 @@ class Comparison:
 
 
 def compare_runs(settings: CompareRuns) -> list[Comparison]:
-    """Compare each run with the first; write comparison.json and comparison.html for each, once all are compared.
+    """Compare each run with the first; then write comparison.json and comparison.html for each.
 
     Raises:
-        InputMissing, SettingsError, DataError: see `pairs.read_runs` and `pairs.pair_of`; also where two comparisons
-            would be written into one folder.
+        InputMissing, SettingsError, DataError: see `pairs.read_runs` and `pairs.pair_of`; also if two comparisons
+            would be written to one folder.
     """
     runs = [RunFolder(Path(name)) for name in settings.runs]
     folders = _folders(settings, runs)
@@ -57,11 +57,11 @@ def compare_runs(settings: CompareRuns) -> list[Comparison]:
 
 
 def comparison_of(pair: Pair, settings: CompareRuns) -> Json:
-    """All that is said of a pair of runs, ready for JSON."""
+    """The comparison of a pair of runs, ready for JSON."""
     first, second = (_decided(side, pair) for side in (pair.first, pair.second))
     found = compare_answers(pair.truth, first, second, settings.resamples, settings.seed)
-    told = verdict(pair, found, names(pair), settings.by, settings.smallest)
-    return result(settings, pair, found, told)
+    judgement = verdict(pair, found, names(pair), settings.by, settings.smallest)
+    return result(settings, pair, found, judgement)
 
 
 def _decided(side: Side, pair: Pair) -> Decided:
@@ -69,7 +69,7 @@ def _decided(side: Side, pair: Pair) -> Decided:
 
 
 def _folders(settings: CompareRuns, runs: list[RunFolder]) -> list[Path]:
-    """Where each comparison goes, in the order of the runs after the first."""
+    """The folder of each comparison, in the order of the runs after the first."""
     first, *others = runs
     if settings.out is None:
         folders = [run.path / "compared" / first.path.resolve().name for run in others]
@@ -79,7 +79,7 @@ def _folders(settings: CompareRuns, runs: list[RunFolder]) -> list[Path]:
         folders = [Path(settings.out, run.path.resolve().name) for run in others]
     if twice := [str(folder) for folder, count in Counter(folders).items() if count > 1]:
         raise SettingsError(
-            f"out: expected a folder for each run, found two runs for {', '.join(twice)}; compare them by themselves."
+            f"out: expected a folder for each run, found two runs for {', '.join(twice)}; compare them separately."
         )
     if taken := [str(place) for folder in folders for place in (folder, *folder.parents) if place.is_file()]:
         raise SettingsError(f"out: expected a folder, found a file: {', '.join(taken)}.")

@@ -12,7 +12,7 @@ MOST_RETAGGED = 200
 
 
 def comparison_page(found: dict[str, Any]) -> str:
-    """The page as HTML of what `stage.comparison_of` has found; the same content gives the same bytes."""
+    """The page as HTML, from the result of `compare_runs.comparison_of`; deterministic."""
     scripts = {"tables": assets.tables_script(), "page": assets.page_script("comparison.js")}
     template = environment().get_template("comparison.html.j2")
     return template.render(
@@ -33,7 +33,7 @@ def comparison_page(found: dict[str, Any]) -> str:
 
 
 def _widest(found: dict[str, Any]) -> dict[str, float]:
-    """The farthest that a difference or its interval reaches, of the figures and of the classes: ends of their bars."""
+    """The largest absolute end of a difference or its interval, of figures and of classes: the scale of their bars."""
     shares = [one for name, one in found["figures"].items() if name != "log_loss"]
     shares += (found["operating_point"] or {}).values()
     of_classes = [one[figure] for one in found["classes"].values() for figure in ("precision", "recall", "f1")]
@@ -48,7 +48,7 @@ def _reach(figures: list[dict[str, Any]]) -> float:
 
 
 def _document_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows for the page's script, in which classes are ids; texts are cut where all would be too long for a page."""
+    """Rows for the script of the page, with ids for classes; texts are cut if together they are too long for a page."""
     ids = {name: i for i, name in enumerate(found["classes"])}
     shown = found["changed"][:MOST_ROWS]
     longest = longest_text([len(line["text"]) for line in shown])

@@ -1,9 +1,9 @@
-"""How sure the difference of two classifiers is that answered the same documents: pure arithmetic.
+"""How certain the difference of two classifiers on the same documents is: pure arithmetic.
 
-The interval of a difference is that of a bootstrap in which both runs are judged on the same draws. Where few documents
-changed sides it is too narrow, so whether a difference is more than chance is asked of a second, exact way: approximate
-randomization, in which the two runs' answers change places document by document (Yeh, More Accurate Tests for the
-Statistical Significance of Result Differences, 2000), and for right and wrong the test of McNemar.
+The interval of a difference comes from a paired bootstrap. It is too narrow if few documents changed between right and
+wrong, so significance comes from approximate randomization, which swaps the answers of the two runs document by
+document (Yeh, More Accurate Tests for the Statistical Significance of Result Differences, 2000), and for accuracy from
+McNemar's exact test.
 """
 
 from dataclasses import dataclass
@@ -28,23 +28,23 @@ from tagsmith.decision.bootstrap import (
 from tagsmith.decision.significance import LEVEL, holm
 
 POWER = 0.8
-"""How often a difference is to be noticed with the documents that are said to be needed."""
+"""Probability of detecting a difference with the documents that are needed."""
 
 EXCHANGES = 10_000
-"""Draws of the randomization test: enough for a p-value that survives the correction for 150 classes."""
+"""Permutations of the randomization test: enough for a p-value that survives the correction for 150 classes."""
 
 LEAST_SCORE = 5e-7
-"""Scores are written with six digits: what stands there as 0 may have been as much."""
+"""Scores are stored with six digits: what is stored as 0 may have been as much."""
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What a run made of the documents.
+    """The decisions of a run on the documents.
 
     Attributes:
         predicted: int8 [documents, classes].
         loss: float64 [documents], in nats.
-        handled: bool [documents], what it does not send to a person; None: it says nothing of it.
+        handled: bool [documents], whether they do not go to a person; None: the run does not decide that.
     """
 
     predicted: Indicators
@@ -55,9 +55,9 @@ class Decided:
 def losses(scores: NDArray[np.floating[Any]], truth: Indicators, multi_label: bool) -> Floats:
     """Log loss of each document, float64 [documents], in nats, of scores [documents, classes].
 
-    Multi-label: the mean over classes. Scores of single-label data need not sum to 1: what a run gave to a class that
-    the other does not know is lost. Scores below `LEAST_SCORE` count as that: they are rounded, and a true class with
-    a 0 would cost without bound.
+    Multi-label: the mean over classes. Single-label scores need not sum to 1: those of a class that the other run does
+    not have are lost. Scores are at least `LEAST_SCORE`: they are rounded, and a true class with a 0 would have an
+    infinite loss.
     """
     shares = scores.astype(np.float64)
     if multi_label:
@@ -70,12 +70,12 @@ def losses(scores: NDArray[np.floating[Any]], truth: Indicators, multi_label: bo
 
 @dataclass(frozen=True)
 class Differences:
-    """Figures of two runs and their differences, second less first.
+    """Figures of two runs and their differences, second minus first.
 
     Attributes:
         first, second, low, high, error: float64 [figures]; low and high are the interval of the difference, `error`
             its standard error. NaN where a figure has no denominator.
-        chance: float64 [figures], p-values of there being no difference.
+        chance: float64 [figures], p-values of the difference.
     """
 
     first: Floats
@@ -90,22 +90,22 @@ class Differences:
         return self.second - self.first
 
     def __getitem__(self, place: int | tuple[int, int]) -> dict[str, float]:
-        """One figure by names."""
+        """One figure as a dictionary."""
         names = ("first", "second", "difference", "low", "high", "error", "chance")
         return {name: float(getattr(self, name)[place]) for name in names}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """All that is known of the difference of two runs.
+    """The difference of two runs.
 
     Attributes:
         overall: float64 [6], the figures of `bootstrap.OVERALL`.
         classes: float64 [classes, 3], those of `bootstrap.OF_A_CLASS`.
-        corrected: float64 [classes], p-values of the F1 of each, by Holm for all classes.
-        only_first, only_second: documents that this run alone has right.
-        mcnemar: p-value of both being right equally often.
-        alike: documents that both answer with the same classes.
+        corrected: float64 [classes], Holm-corrected p-values of the F1 of each.
+        only_first, only_second: documents that only this run has right.
+        mcnemar: p-value of the difference in accuracy.
+        alike: documents for which both predict the same classes.
     """
 
     overall: Differences
@@ -118,28 +118,28 @@ class Compared:
 
 
 def compare_answers(truth: Indicators, first: Decided, second: Decided, resamples: int, seed: int) -> Compared:
-    """Compare what two runs made of the same documents; truth int8 [documents, classes].
+    """Compare the decisions of two runs on the same documents; truth int8 [documents, classes].
 
     Raises:
         ValueError: there is no document.
     """
     if not len(truth):
-        raise ValueError("expected a document or more, found none")
+        raise ValueError("expected at least one document, found none")
     parts = [contributions(truth, one.predicted, one.loss, one.handled) for one in (first, second)]
     overall, classes = _differences(parts[0], parts[1], resamples, np.random.default_rng(seed))
     right = [(one.predicted == truth).all(axis=1) for one in (first, second)]
     only = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     same = (first.predicted == second.predicted).all(axis=1)
-    overall.chance[OVERALL.index("accuracy")] = mcnemar(*only)  # Exact, where the draws come near it.
-    # A class that occurs in nothing has no figure and was not looked at.
-    looked_at = np.flatnonzero(np.isfinite(classes.chance[:, 2]))
+    overall.chance[OVERALL.index("accuracy")] = mcnemar(*only)  # Exact; the randomization only approximates it.
+    # A class that occurs neither in the truth nor in the predictions has no figure and was not tested.
+    tested = np.flatnonzero(np.isfinite(classes.chance[:, 2]))
     corrected = np.full(len(classes.chance), np.nan)
-    corrected[looked_at] = holm([float(classes.chance[i, 2]) for i in looked_at])
+    corrected[tested] = holm([float(classes.chance[i, 2]) for i in tested])
     return Compared(overall, classes, corrected, *only, mcnemar(*only), int(same.sum()))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Exact p-value of two runs being right equally often, from the documents that one alone has right.
+    """Exact p-value of a difference in accuracy, from the documents that only one of two runs has right.
 
     McNemar, Note on the Sampling Error of the Difference Between Correlated Proportions, 1947.
     """
@@ -148,9 +148,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def documents_needed(error: float, documents: int, smallest: float) -> int:
-    """Test documents with which a difference of `smallest` would be noticed in `POWER` of cases; at least those here.
+    """Test documents with which a difference of `smallest` is detected with probability `POWER`; at least `documents`.
 
-    The standard error falls with the root of the documents (Cohen, Statistical Power Analysis, 1988).
+    The standard error falls with the root of the number of documents (Cohen, Statistical Power Analysis, 1988).
     """
     reach = float(norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(POWER)) * error
     return max(documents, ceil(documents * (reach / smallest) ** 2))
@@ -159,7 +159,7 @@ def documents_needed(error: float, documents: int, smallest: float) -> int:
 def _differences(
     first: sparse.csr_array, second: sparse.csr_array, resamples: int, random: np.random.Generator
 ) -> tuple[Differences, Differences]:
-    """Overall, and by class; of the runs' `contributions`."""
+    """Overall and per class, from the `contributions` of the runs."""
     figures_of = [figures(one.sum(axis=0)) for one in (first, second)]
     interval = difference(first, second, resamples, random)
     parts = (*figures_of, *interval, _chance(first, second, random))
@@ -171,9 +171,9 @@ def _differences(
 
 
 def _chance(first: sparse.csr_array, second: sparse.csr_array, random: np.random.Generator) -> Floats:
-    """p-values, float64 [figures], of differences as large as found where the runs' answers change places at random.
+    """p-values, float64 [figures]: the share of random swaps of the runs' answers with a difference at least as large.
 
-    The answers as they were count as one draw more, so that no p-value is 0.
+    The original answers count as one permutation, so that no p-value is 0.
     """
     totals = [one.sum(axis=0) for one in (first, second)]
     found = figures(totals[1]) - figures(totals[0])
@@ -182,7 +182,7 @@ def _chance(first: sparse.csr_array, second: sparse.csr_array, random: np.random
     change = change[np.flatnonzero(np.diff(change.indptr))]
     reached = np.ones_like(found)
     batch = max(1, AT_ONCE // max(change.shape))
-    # Sums of the same numbers in another order differ by rounding.
+    # Sums of the same numbers in a different order differ by rounding.
     least = np.abs(found) - 1e-12
     for start in range(0, EXCHANGES, batch):
         shape = (change.shape[0], min(batch, EXCHANGES - start))
@@ -193,5 +193,5 @@ def _chance(first: sparse.csr_array, second: sparse.csr_array, random: np.random
 
 
 def certain(chance: float, low: float, high: float) -> bool:
-    """Whether a difference is more than chance: by the randomization test and by the interval."""
+    """Whether a difference is significant, by both the randomization test and the interval."""
     return chance < LEVEL and not low <= 0 <= high

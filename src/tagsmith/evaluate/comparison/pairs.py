@@ -1,4 +1,4 @@
-"""The documents that two runs have both been evaluated on, in classes that both know."""
+"""The documents that two runs were both evaluated on, in the classes that both have."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ MOST_LINES = 20
 
 @dataclass(frozen=True)
 class Side:
-    """What one of the runs says of the documents.
+    """The answers of one run.
 
     Attributes:
         predicted: int8 [documents, classes].
         scores: float32 [documents, classes].
-        handled: bool [documents], what it does not send to a person; None: it says nothing of it.
-        alone: documents that only this run was evaluated on.
+        handled: bool [documents], whether they do not go to a person; None: the run does not decide that.
+        alone: how many documents only this run was evaluated on.
     """
 
     run: RunFolder
@@ -43,7 +43,7 @@ class Side:
 
 @dataclass(frozen=True)
 class OtherTags:
-    """A document that is tagged otherwise in the two runs; tags in the classes that both share."""
+    """A document with different tags in the two runs; tags are given in the common classes."""
 
     id: str
     text: str
@@ -53,13 +53,13 @@ class OtherTags:
 
 @dataclass(frozen=True)
 class Pair:
-    """Documents with what two runs say of them.
+    """Documents with the answers of two runs.
 
     Attributes:
-        truth: int8 [documents, classes], as the second run has the tags.
-        retagged: documents whose tags the first run has otherwise, judged or left out.
-        untold: how many are left out, being of a class that only one of the runs knows.
-        other_text: ids that stand for one text in the first run and for another in the second.
+        truth: int8 [documents, classes], by the tags of the second run.
+        retagged: documents with different tags in the first run, whether they are left out or not.
+        other_classes: how many are left out because only one of the runs has their class.
+        other_text: ids with different texts in the two runs.
     """
 
     classes: tuple[str, ...]
@@ -71,11 +71,11 @@ class Pair:
     first: Side
     second: Side
     retagged: list[OtherTags]
-    untold: int
+    other_classes: int
     other_text: int
 
     def names(self, row: NDArray[np.int8]) -> list[str]:
-        """The classes of a row int8 [classes]."""
+        """The names of the classes in a row, int8 [classes]."""
         return [self.classes[i] for i in np.flatnonzero(row)]
 
 
@@ -83,13 +83,13 @@ def read_runs(runs: Sequence[RunFolder]) -> list[RunFiles]:
     """Read runs that are to be compared.
 
     Raises:
-        InputMissing: a run is not there, or was not evaluated.
+        InputMissing: a run does not exist, or was not evaluated.
         SettingsError: a run is named twice.
         DataError: a file is damaged.
     """
     places = Counter(run.path.resolve() for run in runs)
     if twice := [str(path) for path, count in places.items() if count > 1]:
-        raise SettingsError(f"runs: expected different runs, found twice: {', '.join(twice)}.")
+        raise SettingsError(f"runs: expected different runs, found {', '.join(twice)} twice.")
     return [read_run(run) for run in runs]
 
 
@@ -99,21 +99,21 @@ def pair_of(
     changes: SchemaChanges | None = None,
     retagged: Retagged = Retagged.later_run,
 ) -> Pair:
-    """Bring together what the evaluations of two runs left.
+    """Align the evaluations of two runs.
 
-    Documents are the same where id and text are. Both runs are judged by the tags of the second.
+    Documents are the same if both id and text are. Both runs are judged by the tags of the second.
 
     Args:
-        changes: what has become of the first run's classes in the second; both are then told in what they share.
-        retagged: whether documents that are tagged otherwise in the two runs are judged.
+        changes: how the classes of the first run became those of the second; both are then mapped to common classes.
+        retagged: whether documents with different tags in the two runs are judged.
 
     Raises:
         SettingsError: the runs' tasks, splits or classes differ, or they share no document.
         DataError: predictions are damaged.
     """
     schemas = [one.schema for one in files]
-    _require_same("task", [schema.task.value for schema in schemas], runs, "such figures do not compare")
-    remedy = "scripts/evaluate.py run=... split=... evaluates another"
+    _require_same("task", [schema.task.value for schema in schemas], runs, "their figures cannot be compared")
+    remedy = "scripts/evaluate.py run=... split=... evaluates another split"
     _require_same("split", [one.evaluation["split"] for one in files], runs, remedy)
     ways = _ways(schemas[0].classes, schemas[1].classes, changes)
     classes = tuple(dict.fromkeys(ways[0].values()))
@@ -123,32 +123,35 @@ def pair_of(
     if not rows:
         texts = len(set(found[0].texts) & set(found[1].texts))
         raise SettingsError(
-            f"runs: {runs[0].path} and {runs[1].path} were evaluated on no common document, of one id and text: "
-            f"{len(ids[0] & ids[1]):,} ids are in both, with other texts, and {texts:,} texts, with other ids; "
-            "data.split_from=RUN holds out the documents of an earlier run again, an `id` field names them for good."
+            f"runs: {runs[0].path} and {runs[1].path} were evaluated on no common document (same id and text): they "
+            f"share {len(ids[0] & ids[1]):,} ids with different texts and {texts:,} texts with different ids; "
+            "data.split_from=RUN holds out the documents of an earlier run again, and an `id` field makes ids "
+            "permanent."
         )
     at = [np.asarray(column) for column in zip(*rows, strict=True)]
     truths = [
-        _told(one.truth[place], schema.classes, way, classes, sums=False)
+        _in_common_classes(one.truth[place], schema.classes, way, classes, sums=False)
         for one, place, schema, way in zip(found, at, schemas, ways, strict=True)
     ]
-    # A document of a class that the other run cannot know is no question that both were asked.
-    asked = np.full(len(rows), schemas[1].multi_label) | (truths[1] == 1).any(axis=1)
-    if not asked.any():
-        raise SettingsError("runs: all common documents are of classes that only one of the runs knows.")
-    differ = asked & (truths[0] != truths[1]).any(axis=1)
-    kept = asked & ~differ if retagged is Retagged.left_out else asked
+    # A document of a class that the other run does not have cannot be compared.
+    comparable = np.full(len(rows), schemas[1].multi_label) | (truths[1] == 1).any(axis=1)
+    if not comparable.any():
+        raise SettingsError("runs: all common documents have classes that only one of the runs has.")
+    differ = comparable & (truths[0] != truths[1]).any(axis=1)
+    kept = comparable & ~differ if retagged is Retagged.left_out else comparable
     if not kept.any():
         raise SettingsError(
-            "retagged=left_out: all common documents are tagged otherwise in the two runs; retagged=later_run judges "
+            "retagged=left_out: all common documents have different tags in the two runs; retagged=later_run judges "
             "both by the tags of the second."
         )
     sides = [
         Side(
             run=run,
             files=one,
-            predicted=_told(here.predicted[place], schema.classes, way, classes, sums=False)[kept],
-            scores=_told(here.scores[place], schema.classes, way, classes, sums=not schema.multi_label)[kept],
+            predicted=_in_common_classes(here.predicted[place], schema.classes, way, classes, sums=False)[kept],
+            scores=_in_common_classes(here.scores[place], schema.classes, way, classes, sums=not schema.multi_label)[
+                kept
+            ],
             handled=_handled(here, place[kept]),
             alone=len(here) - len(rows),
         )
@@ -170,20 +173,20 @@ def pair_of(
             OtherTags(lines[i]["id"], lines[i]["text"], *both)
             for i, both in zip(np.flatnonzero(differ), named, strict=True)
         ],
-        untold=int((~asked).sum()),
+        other_classes=int((~comparable).sum()),
         other_text=len((ids[0] & ids[1]) - {line["id"] for line in lines}),
     )
 
 
 def _require_same(what: str, found: Sequence[str], runs: tuple[RunFolder, RunFolder], remedy: str) -> None:
     if len(set(found)) > 1:
-        told = " and ".join(f"{one} in {run.path}" for one, run in zip(found, runs, strict=True))
-        raise SettingsError(f"runs: expected one {what}, found {told}; {remedy}.")
+        each = " and ".join(f"{one} in {run.path}" for one, run in zip(found, runs, strict=True))
+        raise SettingsError(f"runs: expected the same {what}, found {each}; {remedy}.")
 
 
 def _predictions(files: RunFiles, run: RunFolder) -> Predictions:
     found = as_predictions(files.predictions, files.schema, run.predictions)
-    outside = ~((found.scores >= 0) & (found.scores <= 1)).all(axis=1)  # NaN is neither.
+    outside = ~((found.scores >= 0) & (found.scores <= 1)).all(axis=1)  # Also true for NaN.
     problems = [f"line {i + 1}: expected scores from 0 to 1" for i in np.flatnonzero(outside)]
     if not files.schema.multi_label:
         several = (found.truth.sum(axis=1) != 1) | (found.predicted.sum(axis=1) != 1)
@@ -191,9 +194,9 @@ def _predictions(files: RunFiles, run: RunFolder) -> Predictions:
     ids = Counter(row["id"] for row in found.rows)
     problems += [f"id {name}: expected once, found {count} times" for name, count in ids.items() if count > 1]
     if problems:
-        remedy = f"scripts/evaluate.py run={run.path} writes it anew"
-        told = f"{run.predictions}: expected the predictions of a run; {remedy}:"
-        raise DataError(listing(told, problems, MOST_LINES))
+        remedy = f"scripts/evaluate.py run={run.path} writes it again"
+        title = f"{run.predictions}: expected the predictions of a run; {remedy}:"
+        raise DataError(listing(title, problems, MOST_LINES))
     return found
 
 
@@ -205,40 +208,41 @@ def _handled(found: Predictions, at: NDArray[np.int64]) -> NDArray[np.bool_] | N
 def _ways(
     old: tuple[str, ...], new: tuple[str, ...], changes: SchemaChanges | None
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """To which common class each class of the two runs belongs."""
+    """The common class of each class of the two runs."""
     if changes is None:
         alone = {"first": set(old) - set(new), "second": set(new) - set(old)}
-        told = [f"in the {name} alone: {', '.join(sorted(found))}" for name, found in alone.items() if found]
-        if told:
+        differences = [f"only in the {name}: {', '.join(sorted(found))}" for name, found in alone.items() if found]
+        if differences:
             raise SettingsError(
-                f"runs: expected the same classes, found {'; '.join(told)}; schema_changes=FILE says what changed."
+                f"runs: expected the same classes, found {'; '.join(differences)}; schema_changes=FILE describes "
+                f"changes."
             )
         return {name: name for name in old}, {name: name for name in new}
     ways = changes.common(old)
     if set(ways[1]) | set(changes.add) != set(new):
         expected, found = set(ways[1]) | set(changes.add), set(new)
         raise SettingsError(
-            "schema_changes: from the classes of the first run it does not come to those of the second: "
-            f"missing there {', '.join(sorted(expected - found)) or 'none'}, more there "
+            "schema_changes: does not lead from the classes of the first run to those of the second; missing in the "
+            f"second: {', '.join(sorted(expected - found)) or 'none'}; only in the second: "
             f"{', '.join(sorted(found - expected)) or 'none'}."
         )
     return ways
 
 
 def _same(first: Predictions, second: Predictions) -> list[tuple[int, int]]:
-    """Positions of the documents that stand in both."""
+    """Positions of the documents that are in both."""
     places = {(row["id"], row["text"]): i for i, row in enumerate(first.rows)}
     keys = ((row["id"], row["text"]) for row in second.rows)
     return [(places[key], i) for i, key in enumerate(keys) if key in places]
 
 
-def _told(
+def _in_common_classes(
     values: NDArray[Number], classes: Sequence[str], way: Mapping[str, str], common: Sequence[str], sums: bool
 ) -> NDArray[Number]:
-    """Columns [documents, classes] in the common classes: those of one class joined by their sum, or their maximum."""
-    told: NDArray[Number] = np.zeros((len(values), len(common)), dtype=values.dtype)
+    """Columns [documents, classes] in the common classes; of merged columns the sum or the maximum."""
+    mapped: NDArray[Number] = np.zeros((len(values), len(common)), dtype=values.dtype)
     for i, name in enumerate(classes):
         if name in way:
-            column = told[:, common.index(way[name])]
+            column = mapped[:, common.index(way[name])]
             column[:] = column + values[:, i] if sums else np.maximum(column, values[:, i])
-    return told
+    return mapped

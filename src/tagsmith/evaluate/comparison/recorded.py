@@ -1,4 +1,4 @@
-"""What two runs say of how they were made: settings that differ, seconds of training, size."""
+"""The records of two runs: settings that differ, training time, size."""
 
 import json
 from math import prod
@@ -10,11 +10,11 @@ from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.report.inputs import RunFiles
 
 NOT_OF_THE_MODEL = ("run", "name", "resume", "overwrite", "cache.folder", "cache.max_gib")
-"""Settings that say where a run lies and how it came to be there."""
+"""Settings that concern the run folder and the cache."""
 
 
 def other_settings(first: RunFiles, second: RunFiles) -> dict[str, list[Any]]:
-    """The settings in which two runs differ, by name: [first's, second's]; None where one has no such setting."""
+    """The settings that differ between two runs: name -> [first, second]; None: the run has no such setting."""
     mine, other = (run.record["settings"] for run in (first, second))
     names = [name for name in dict.fromkeys([*mine, *other]) if name not in NOT_OF_THE_MODEL]
     return {
@@ -25,7 +25,7 @@ def other_settings(first: RunFiles, second: RunFiles) -> dict[str, list[Any]]:
 
 
 def size_and_time(run: RunFiles, folder: RunFolder) -> dict[str, Any]:
-    """parameters (of the encoder and the head) and training_seconds (of all steps); None where nothing tells."""
+    """parameters (of encoder and head) and training_seconds (of all steps); None: not recorded."""
     timed = [line for line in run.training if line.get("tokens_per_second") and line.get("tokens")]
     seconds = sum(line["tokens"] / line["tokens_per_second"] for line in timed)
     return {"parameters": _parameters(folder), "training_seconds": round(seconds, 1) if timed else None}
@@ -38,4 +38,4 @@ def _parameters(folder: RunFolder) -> int | None:
         with safe_open(folder.weights, "numpy") as file:
             return int(sum(prod(file.get_slice(name).get_shape()) for name in file.keys()))  # noqa: SIM118
     except (SafetensorError, OSError):
-        return None  # Whoever evaluates the run is told; here it is one figure less.
+        return None  # Evaluating the run reports the damage; here one figure is missing.

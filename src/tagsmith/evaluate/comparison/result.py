@@ -1,4 +1,4 @@
-"""What a comparison has found, ready for JSON."""
+"""The result of a comparison, ready for JSON."""
 
 from math import isfinite
 from typing import Any
@@ -17,14 +17,14 @@ DECISIONS = ("coverage", "precision")
 
 
 def names(pair: Pair) -> tuple[str, str]:
-    """What the runs are called: by the names of their folders, by their paths where these are the same."""
+    """Names of the runs: those of their folders or, if these are the same, their paths."""
     sides = (pair.first, pair.second)
     first, second = (side.files.name for side in sides)
     return (first, second) if first != second else (str(pair.first.run.path), str(pair.second.run.path))
 
 
-def result(settings: CompareRuns, pair: Pair, found: Compared, told: Verdict) -> Json:
-    """The content of `comparison.json`; shares are from 0 to 1, what is not known is null."""
+def result(settings: CompareRuns, pair: Pair, found: Compared, verdict: Verdict) -> Json:
+    """The content of `comparison.json`; shares are from 0 to 1, unknown values are null."""
     called = names(pair)
     overall = {name: _figure(found.overall, i) for i, name in enumerate(OVERALL)}
     decisions = {name: overall.pop(name) for name in DECISIONS}
@@ -41,23 +41,23 @@ def result(settings: CompareRuns, pair: Pair, found: Compared, told: Verdict) ->
             "first_alone": pair.first.alone,
             "second_alone": pair.second.alone,
             "other_text": pair.other_text,
-            "other_classes": pair.untold,
+            "other_classes": pair.other_classes,
         },
         "confidence": CONFIDENCE,
         "resamples": settings.resamples,
         "seed": settings.seed,
         "verdict": {
             "by": settings.by.value,
-            "better": None if told.better is None else called[told.better],
+            "better": None if verdict.better is None else called[verdict.better],
             "smallest": settings.smallest,
-            "documents_needed": told.needed,
-            "gains": told.gains,
-            "losses": told.losses,
-            "sentences": told.sentences,
+            "documents_needed": verdict.needed,
+            "gains": verdict.gains,
+            "losses": verdict.losses,
+            "sentences": verdict.sentences,
         },
         "figures": overall,
         "mcnemar": {"gained": found.only_second, "lost": found.only_first, "p_value": found.mcnemar},
-        "operating_point": decisions if _know_when_to_ask(pair) else None,
+        "operating_point": decisions if _have_operating_points(pair) else None,
         "classes": {
             name: {
                 "support": int(pair.truth[:, i].sum()),
@@ -81,15 +81,15 @@ def _about(side: Side) -> Json:
 
 
 def _rule(evaluation: Json) -> str:
-    """By what the run was evaluated, in words."""
-    told = "calibrated scores" if evaluation.get("scores", {}).get("calibrated") else "scores as the model gives them"
+    """The decision rule that the run was evaluated with, in words."""
+    scores = "calibrated scores" if evaluation.get("scores", {}).get("calibrated") else "uncalibrated scores"
     if not evaluation.get("thresholds"):
-        return told
+        return scores
     one = evaluation.get("threshold")
-    return f"{told}, {'a threshold a class' if one is None else f'the threshold {one:g}'}"
+    return f"{scores}, {'a threshold per class' if one is None else f'a threshold of {one:g}'}"
 
 
-def _know_when_to_ask(pair: Pair) -> bool:
+def _have_operating_points(pair: Pair) -> bool:
     sides = (pair.first, pair.second)
     return all(side.handled is not None and side.files.evaluation.get("operating_point") for side in sides)
 

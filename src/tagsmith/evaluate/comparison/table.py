@@ -9,12 +9,12 @@ from rich.text import Text
 from tagsmith.core.errors import counted
 from tagsmith.evaluate.report.wording import FIGURES, chance, signed_points
 
-TITLES = FIGURES | {"coverage": "handled by itself", "precision": "right of these"}
+TITLES = FIGURES | {"coverage": "handled alone", "precision": "of these, right"}
 MOST_CLASSES = 10
 
 
 def comparison_table(found: Mapping[str, Any]) -> Table:
-    """The figures of a `comparison.json`, and the classes that moved most; differences of shares in points."""
+    """The figures of a `comparison.json`, and the classes that changed most; differences of shares in points."""
     documents = counted(found["documents"], "document")
     table = Table(title=f"{found['split']}: {documents} in both runs", title_justify="left", title_style="bold")
     table.add_column("figure", overflow="fold")
@@ -35,39 +35,39 @@ def comparison_table(found: Mapping[str, Any]) -> Table:
 
 
 def title(name: str, multi_label: bool) -> str:
-    """What a figure is called, by its key."""
+    """The name of a figure, by its key."""
     return "exact match" if name == "accuracy" and multi_label else TITLES[name]
 
 
 def comparison_text(found: Mapping[str, Any]) -> str:
-    """The verdict, and what was not compared, a sentence a line."""
+    """The verdict, and what was not compared, one sentence per line."""
     return "\n".join([*found["verdict"]["sentences"], *left_out(found)])
 
 
 def left_out(found: Mapping[str, Any]) -> list[str]:
-    """What of the two runs was not compared, or not as it stood, in sentences."""
+    """What was not compared, or only with a reservation, in sentences."""
     first, second = (run["name"] for run in found["runs"].values())
-    out, retagged, told = found["left_out"], len(found["retagged"]["documents"]), []
+    out, retagged, sentences = found["left_out"], len(found["retagged"]["documents"]), []
     if out["first_alone"] or out["second_alone"]:
-        other = f"; {counted(out['other_text'], 'id')} with another text in each" if out["other_text"] else ""
-        told.append(
+        other = f"; {counted(out['other_text'], 'id')} with different texts in the two" if out["other_text"] else ""
+        sentences.append(
             f"Not compared: {counted(out['first_alone'], 'document')} that only {first} was evaluated on, "
             f"{out['second_alone']:,} that only {second} was{other}."
         )
     if out["other_classes"]:
-        told.append(
-            f"Not compared: {counted(out['other_classes'], 'document')} of classes that only one of the runs knows."
+        sentences.append(
+            f"Not compared: {counted(out['other_classes'], 'document')} of classes that only one of the runs has."
         )
     rules = [run["rule"] for run in found["runs"].values()]
     if rules[0] != rules[1]:
-        told.append(
-            f"They decide by other rules ({first}: {rules[0]}; {second}: {rules[1]}), to which a part of the "
-            "differences may be due: scripts/calibrate.py, then scripts/evaluate.py, makes them alike."
+        sentences.append(
+            f"Their decision rules differ ({first}: {rules[0]}; {second}: {rules[1]}), which may explain a part of the "
+            "differences; scripts/calibrate.py, then scripts/evaluate.py, makes them the same."
         )
     if retagged:
         what = f"judged by the tags of {second}" if found["retagged"]["judged"] == "later_run" else "left out"
-        told.append(f"{counted(retagged, 'document')} tagged otherwise in the two runs: {what}.")
-    return told
+        sentences.append(f"{counted(retagged, 'document')} tagged differently in the two runs: {what}.")
+    return sentences
 
 
 def _cells(row: Mapping[str, Any], nats: bool) -> list[str]:
@@ -75,8 +75,8 @@ def _cells(row: Mapping[str, Any], nats: bool) -> list[str]:
     if row["difference"] is None:
         return [*values, "-", "-"]
     edges = [row["difference"], *(row["interval"] or ())]
-    told = [f"{edge:+.4f}" if nats else signed_points(edge) for edge in edges]
-    return [*values, told[0], " to ".join(told[1:]) or "-"]
+    shown = [f"{edge:+.4f}" if nats else signed_points(edge) for edge in edges]
+    return [*values, shown[0], " to ".join(shown[1:]) or "-"]
 
 
 def _chance(value: float | None) -> str:

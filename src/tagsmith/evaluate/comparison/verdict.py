@@ -12,18 +12,18 @@ from tagsmith.evaluate.comparison.pairs import Pair
 from tagsmith.evaluate.report.wording import chance, points
 
 NAMED = 8
-"""Most classes that are named in a sentence."""
+"""Most classes that a sentence names."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which run is better by one figure, and the sentences that say so.
+    """Which run is better by one figure, and the comparison in sentences.
 
     Attributes:
-        better: 0 the first run, 1 the second; None: no difference can be told.
-        needed: documents with which the smallest difference that matters would be noticed; None: the runs answer
-            alike, and nothing tells.
-        gains, losses: classes whose F1 rose or fell by more than chance.
+        better: 0 the first run, 1 the second; None: the difference is not significant.
+        needed: documents with which the smallest relevant difference would be detected; None: the runs never differ,
+            so it cannot be estimated.
+        gains, losses: classes whose F1 rose or fell significantly.
     """
 
     better: int | None
@@ -34,7 +34,7 @@ class Verdict:
 
 
 def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, smallest: float) -> Verdict:
-    """Say what was found; `names` are the two runs', `smallest` is the smallest difference of `by` that matters."""
+    """The verdict of a comparison; `names` of the two runs, `smallest`: the smallest relevant difference of `by`."""
     one = found.overall[OVERALL.index(by.value)]
     lower_is_better = by is BestMetric.log_loss
     better = None
@@ -46,9 +46,7 @@ def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, s
     title = title.replace("_", " ")
     sentences = [_first(one, names, title, better, lower_is_better, found.alike == documents)]
     if better is not None and abs(one["difference"]) < smallest:
-        sentences.append(
-            f"That is less than the smallest difference that matters: {_amount(smallest, lower_is_better)}."
-        )
+        sentences.append(f"That is less than the smallest relevant difference, {_amount(smallest, lower_is_better)}.")
     if better is None and needed is not None:
         sentences.append(_what_it_takes(needed, documents, _amount(smallest, lower_is_better)))
     sentences.append(_sides(pair, found, names))
@@ -60,27 +58,27 @@ def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, s
 def _first(one: dict[str, float], names: Sequence[str], title: str, better: int | None, nats: bool, alike: bool) -> str:
     if better is None:
         if one["difference"] == 0 and alike:
-            return f"{names[1]} and {names[0]} answer every document alike: no difference in {title}."
+            return f"{names[1]} and {names[0]} predict the same for every document: no difference in {title}."
         bounds = _bounds(one["low"], one["high"], nats)
-        told = f"{names[1]} has {_amount(abs(one['difference']), nats)} {'more' if one['difference'] > 0 else 'less'}"
+        size = f"{names[1]} has {_amount(abs(one['difference']), nats)} {'more' if one['difference'] > 0 else 'less'}"
         if one["difference"] == 0:
-            told = "both have the same"
-        return f"No difference in {title} can be told: {told} (95% interval {bounds}; p {chance(one['chance'])})."
+            size = "both have the same"
+        return f"No significant difference in {title}: {size} (95% interval {bounds}; p {chance(one['chance'])})."
     sign = 1 if better == 1 else -1
     low, high = sorted((sign * one["low"], sign * one["high"]))
     if nats:
         low, high = -high, -low
     bounds = _bounds(low, high, nats)
     what = f"{_amount(abs(one['difference']), nats)} {'of less ' if nats else 'of '}{title}"
-    sure = f"95% interval {bounds}; p {chance(one['chance'])}"
-    return f"{names[better]} is better than {names[1 - better]} by {what} ({sure})."
+    certainty = f"95% interval {bounds}; p {chance(one['chance'])}"
+    return f"{names[better]} is better than {names[1 - better]} by {what} ({certainty})."
 
 
 def _amount(value: float, nats: bool) -> str:
     if nats:
         return f"{value:.4f} nats"
-    told = points(value)
-    return f"{told.removesuffix('.0')} point{'' if told == '1.0' else 's'}"
+    shown = points(value)
+    return f"{shown.removesuffix('.0')} point{'' if shown == '1.0' else 's'}"
 
 
 def _bounds(low: float, high: float, nats: bool) -> str:
@@ -90,13 +88,13 @@ def _bounds(low: float, high: float, nats: bool) -> str:
 def _what_it_takes(needed: int, documents: int, amount: str) -> str:
     often = f"in {POWER:.0%} of cases"
     if needed <= documents:
-        return f"With these {counted(documents, 'document')}, a difference of {amount} would show {often}."
+        return f"With these {counted(documents, 'document')}, a difference of {amount} would be detected {often}."
     more = _rounded(needed - documents)
-    return f"For a difference of {amount} to show {often}, {more:,} more test documents like these would be needed."
+    return f"To detect a difference of {amount} {often}, {more:,} more test documents like these would be needed."
 
 
 def _rounded(number: int) -> int:
-    """Two digits say enough of what is estimated."""
+    """Rounded up to two digits, as it is an estimate."""
     step = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // step) * step
 
@@ -106,7 +104,7 @@ def _sides(pair: Pair, found: Compared, names: Sequence[str]) -> str:
     if found.alike == documents:
         return ""
     other = documents - found.alike - found.only_first - found.only_second
-    rest = f", {other:,} are wrong in another way" if other else ""
+    rest = f", {other:,} are wrong in a different way" if other else ""
     return (
         f"Of {counted(documents, 'document')}, {found.only_second:,} went from wrong to right and {found.only_first:,} "
         f"from right to wrong with {names[1]} (McNemar's exact test: p {chance(found.mcnemar)}){rest}."
@@ -120,13 +118,13 @@ def _beyond_chance(pair: Pair, found: Compared, sign: int) -> list[str]:
 
 
 def _classes(found: Compared, gains: list[str], losses: list[str]) -> list[str]:
-    looked_at = int((found.corrected == found.corrected).sum())
-    if looked_at < 2 or not (found.classes.difference[:, 2] != 0).any():
+    tested = int((found.corrected == found.corrected).sum())
+    if tested < 2 or not (found.classes.difference[:, 2] != 0).any():
         return []
     if not (gains or losses):
-        return [f"In no class is F1 higher or lower by more than chance, corrected for {looked_at:,} classes."]
-    told = [f"{word} in {_named(classes)}" for word, classes in (("rose", gains), ("fell", losses)) if classes]
-    return [f"F1 {' and '.join(told)} by more than chance, corrected for {looked_at:,} classes."]
+        return [f"F1 does not differ significantly in any class, corrected for {tested:,} classes."]
+    changes = [f"{word} in {_named(classes)}" for word, classes in (("rose", gains), ("fell", losses)) if classes]
+    return [f"F1 {' and '.join(changes)} significantly, corrected for {tested:,} classes."]
 
 
 def _named(classes: list[str]) -> str:

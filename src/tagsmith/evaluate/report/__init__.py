@@ -1,6 +1,6 @@
-"""What a person reads: tables on the terminal, and the page of a run.
+"""Output for people: tables on the terminal, and the page of a run.
 
-The page is made by `report.page.write_page`, which is imported by itself: whoever prints a table needs no plotly.
+`report.page.write_page` makes the page. It is not imported here, as tables need no plotly.
 """
 
 from tagsmith.evaluate.report.tables import (

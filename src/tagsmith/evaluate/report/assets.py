@@ -1,4 +1,4 @@
-"""What makes the page one file: libraries inlined, data that is never taken for markup, a policy for all else."""
+"""The parts of a self-contained page: inlined libraries, data that cannot be read as markup, a content policy."""
 
 import base64
 import gzip
@@ -19,41 +19,41 @@ STATIC = files("tagsmith.evaluate.report") / "static"
 
 @dataclass(frozen=True)
 class Script:
-    """JavaScript as it stands between its tags, and the hash by which the policy knows it."""
+    """JavaScript as it is between its tags, and its hash in the content policy."""
 
     text: Markup
     hash: str
 
 
 def script(text: str) -> Script:
-    """Make JavaScript ready to stand in a page.
+    """Prepare JavaScript for inlining in a page.
 
     Raises:
-        ValueError: it holds what would end its element.
+        ValueError: it contains the end tag of its element.
     """
-    # An HTML parser makes every line end a \n before the hash is taken.
+    # An HTML parser normalizes line ends to \n before it computes the hash.
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # After it, HTML takes <script for markup; it occurs in regular expressions and strings alone, where \x3C is a <.
+    # After <!--, HTML reads <script as markup. It occurs only in regular expressions and strings, where \x3C is a <.
     text = text.replace("<!--", "\\x3C!--")
     if re.search(r"</script", text, flags=re.IGNORECASE):
-        raise ValueError("expected JavaScript that does not hold the end of its own element, </script")
+        raise ValueError("expected JavaScript without the end tag of its element, </script")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(Markup(text), f"sha256-{digest}")
 
 
 @cache
 def tables_script() -> Script:
-    """DataTables, with jQuery and its extensions, as itables bundles them.
+    """DataTables with jQuery and extensions, as bundled by itables.
 
-    The bundle is a module that exports; one that stands in a page cannot be imported, so it hands out its names.
+    The bundle is a module with exports, but an inlined module cannot be imported: it sets `globalThis.tables` instead.
     """
-    bundle = in_package("itables/html/dt_bundle.js")  # Not imported: itables would bring pandas along.
+    bundle = in_package("itables/html/dt_bundle.js")  # Not imported, as itables imports pandas.
     if bundle is None:
         raise ModuleNotFoundError("itables")
     text = bundle.read_text(encoding="utf-8")
     statements = list(re.finditer(r"\bexport\s*\{((?:\s*[\w$]+ as [\w$]+\s*,?)+)\};?", text))
     if len(statements) != 1:
-        raise ValueError(f"itables: expected a bundle with one list of what it exports, found {len(statements)}")
+        raise ValueError(f"itables: expected a bundle with one export list, found {len(statements)}")
     (exported,) = statements
     names = (pair.split(" as ") for pair in exported[1].split(","))
     given = ",".join(f"{json.dumps(outer.strip())}:{inner.strip()}" for inner, outer in names)
@@ -61,7 +61,7 @@ def tables_script() -> Script:
 
 
 def page_script(name: str) -> Script:
-    """A page's own few lines, after those that all pages have."""
+    """The code of a page, after the code of all pages."""
     return script("\n".join((STATIC / one).read_text(encoding="utf-8") for one in ("common.js", name)))
 
 
@@ -72,7 +72,7 @@ def style() -> str:
 
 @dataclass(frozen=True)
 class Packed:
-    """JavaScript that the page unpacks when it needs it: gzip in base64, and the hash of what comes of it."""
+    """JavaScript that the page unpacks on demand: gzip in base64, and the hash of the unpacked text."""
 
     text: Markup
     hash: str
@@ -80,8 +80,8 @@ class Packed:
 
 @cache
 def packed_plotly() -> Packed:
-    """plotly.js, a third of its 4.8 MB; the same bytes every time."""
-    from plotly.offline import get_plotlyjs  # Imported here: a page without charts does not wait for plotly.
+    """plotly.js, compressed to a third of its 4.8 MB; deterministic."""
+    from plotly.offline import get_plotlyjs  # Imported here, as a page without charts does not need plotly.
 
     text = get_plotlyjs()
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -90,9 +90,9 @@ def packed_plotly() -> Packed:
 
 
 def content_policy(*hashes: str) -> str:
-    """A Content-Security-Policy under which these scripts run, and nothing is fetched from anywhere.
+    """A Content-Security-Policy that allows only these scripts and no request to anywhere.
 
-    plotly sets styles and draws heat maps as data: images; neither can run or send anything.
+    plotly sets styles and draws heat maps as data: images; neither can run code or send anything.
     """
     scripts = " ".join(f"'{one}'" for one in hashes)
     return (
@@ -102,9 +102,9 @@ def content_policy(*hashes: str) -> str:
 
 
 def json_text(content: Any) -> Markup:
-    """JSON that may stand in a script element: no character of it can end the element or begin a comment.
+    """JSON for a script element: no character can end the element or begin a comment.
 
-    What is no number becomes null, which JSON has, and NaN, which it has not, does not.
+    NaN and infinity, which JSON lacks, become null.
     """
     try:
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -114,14 +114,14 @@ def json_text(content: Any) -> Markup:
 
 
 def escaped_json(text: str) -> Markup:
-    """JSON text with <, >, & and the two line ends that JavaScript has beside JSON's written as escapes."""
+    """JSON text with <, >, & and the two line ends of JavaScript that JSON lacks written as escapes."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)
 
 
 def breakable(text: str) -> Markup:
-    """Text, escaped, that may be divided where words of a name end."""
+    """Escaped text that may break after each word of a name."""
     return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_/.:-])", text))
 
 

@@ -1,9 +1,7 @@
-"""A chart of the page: plotly's figure, the sentence that says what it shows, and its numbers as a table.
+"""A chart of the page: a plotly figure, a sentence that summarizes it, and its numbers as a table.
 
-plotly, of which the page needs lines, bars and heat maps, is MIT, well kept and drawn as SVG, so that it prints;
-it is built and checked in Python. bokeh is a third of its size, but draws on a canvas, which no print and no zoom
-keeps sharp; Vega evaluates its expressions as code, which the page's content policy forbids. What plotly weighs is
-packed in the page (`assets`) and unpacked when the first chart comes into sight.
+plotly draws SVG, which prints and zooms well, and validates figures in Python. Its size is packed into the page
+(`assets`) and unpacked when the first chart comes into view. README.md says why not bokeh or Vega.
 """
 
 import html
@@ -21,12 +19,12 @@ BAND = "rgba(59, 130, 196, 0.18)"
 
 @dataclass(frozen=True)
 class Chart:
-    """What the page's template draws.
+    """A chart as the template of the page needs it.
 
     Args:
-        summary: what one sees, in a sentence; screen readers read it in place of the picture.
-        header, rows: the numbers behind it; no header: they stand in a table of their own beside it.
-        width, most_width: least and most width in pixels, 0 for any; a screen that is narrower scrolls.
+        summary: what the chart shows, in a sentence; screen readers read it instead.
+        header, rows: the numbers behind it; no header: the page has them in a separate table.
+        width, most_width: least and most width in pixels, 0 for any; narrower screens scroll.
     """
 
     id: str
@@ -40,12 +38,12 @@ class Chart:
 
 
 def safe(text: str) -> str:
-    """Text as plotly shows it literally: it takes some HTML tags for its own."""
+    """Text that plotly shows literally, as it interprets some HTML tags."""
     return html.escape(text, quote=False)
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A class name that fits beside an axis, safe for plotly."""
+    """A class name that fits next to an axis, safe for plotly."""
     return safe(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
@@ -83,4 +81,4 @@ TEMPLATES = {
     "light": _template("#343a40", "#e9ecef", "#ced4da", ["#1f6fb2", "#c4601d", "#3a7d44", "#7c5295", "#6c757d"]),
     "dark": _template("#ced4da", "#2b3138", "#495057", ["#6cb2eb", "#f0a060", "#83c48d", "#bfa0d8", "#adb5bd"]),
 }
-"""plotly's own means to theme a figure: the page's script gives each figure the one of the screen."""
+"""Themes of figures; the script of the page applies the one that fits the screen."""

@@ -15,7 +15,7 @@ LABELLED = 40
 
 
 def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
-    """Loss of training, and the figures on validation documents where there are some, against steps."""
+    """The training loss and, if there is a validation split, its figures, by step."""
     losses = [line for line in lines if line.get("loss") is not None]
     found = {
         name: [line for line in lines if line.get(f"validation/{name}") is not None]
@@ -26,8 +26,11 @@ def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
     validated = bool(found["macro_f1"])
     figure = make_subplots(rows=1 + validated, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     curves = [("training loss", losses, "loss", 1)]
-    curves += [(f"validation {FIGURES[name]}", found[name], f"validation/{name}", 1 + (name != "log_loss"))
-               for name in found if found[name]]  # fmt: skip
+    curves += [
+        (f"validation {FIGURES[name]}", found[name], f"validation/{name}", 1 + (name != "log_loss"))
+        for name in found
+        if found[name]
+    ]
     for title, points, key, row in curves:
         steps, values = [line["step"] for line in points], [line[key] for line in points]
         mode = "lines" if key == "loss" else "lines+markers"
@@ -37,11 +40,12 @@ def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
     if validated:
         figure.update_yaxes(title_text="share", tickformat=".0%", row=2, col=1)
     figure.update_layout(height=420 if validated else 280)
-    summary = f"In {losses[-1]['step']:,} steps the loss went from {losses[0]['loss']:.3f} to {losses[-1]['loss']:.3f}."
+    first, last = losses[0], losses[-1]
+    summary = f"In {last['step']:,} steps, the training loss went from {first['loss']:.3f} to {last['loss']:.3f}."
     if validated:
         best = max(found["macro_f1"], key=lambda line: line["validation/macro_f1"])
         share = percent(best["validation/macro_f1"])
-        summary += f" Macro F1 on validation documents was best at step {best['step']:,}: {share}."
+        summary += f" Macro F1 on the validation split was best at step {best['step']:,}: {share}."
     header = ["step", *(title for title, *_ in curves)]
     steps = sorted({line["step"] for _, points, _, _ in curves for line in points})
     by_step = [{line["step"]: line[key] for line in points} for _, points, key, _ in curves]
@@ -50,12 +54,12 @@ def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
 
 
 def _thinned(rows: list[list[Any]], most: int = 100) -> list[list[Any]]:
-    """At most so many rows, evenly taken, the last one among them."""
+    """At most `most` rows at even distances, including the last."""
     return rows if len(rows) <= most else [rows[round(i * (len(rows) - 1) / (most - 1))] for i in range(most)]
 
 
 def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
-    """How often a score of so much is right, beside how many documents (multi-label: and classes) have it."""
+    """The share that is right by score, and how many documents (multi-label: pairs of document and class) have it."""
     noun = "pair" if multi_label else "document"
     bins = [one for one in scores["reliability"] if one["documents"]]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.75, 0.25], vertical_spacing=0.06)
@@ -70,9 +74,15 @@ def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
         col=1,
     )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="scores that mean what they say",
-        line={"color": GREY, "dash": "dot", "width": 1}, hoverinfo="skip", row=1, col=1,
-    )  # fmt: skip
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        name="perfectly calibrated",
+        line={"color": GREY, "dash": "dot", "width": 1},
+        hoverinfo="skip",
+        row=1,
+        col=1,
+    )
     figure.add_bar(
         x=[(one["low"] + one["high"]) / 2 for one in bins],
         y=[one["documents"] for one in bins],
@@ -89,17 +99,28 @@ def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
     figure.update_yaxes(title_text=f"{noun}s", row=2, col=1)
     figure.update_layout(height=420)
     worst = max(bins, key=lambda one: one["documents"] * abs(one["confidence"] - one["accuracy"]), default=None)
-    summary = "No document has a score." if worst is None else (
-        f"Where the score is {percent(worst['confidence'])} on average, {percent(worst['accuracy'])} are right "
-        f"({counted(worst['documents'], noun)}): the bin that weighs most in the calibration error."
-    )  # fmt: skip
-    rows = [[f"{percent(one['low'])} to {percent(one['high'])}", f"{one['documents']:,}", percent(one["confidence"]),
-             percent(one["accuracy"])] for one in bins]  # fmt: skip
+    summary = (
+        "There are no scores."
+        if worst is None
+        else (
+            f"Where the score is {percent(worst['confidence'])} on average, {percent(worst['accuracy'])} are right "
+            f"({counted(worst['documents'], noun)}): the bin that weighs most in the calibration error."
+        )
+    )
+    rows = [
+        [
+            f"{percent(one['low'])} to {percent(one['high'])}",
+            f"{one['documents']:,}",
+            percent(one["confidence"]),
+            percent(one["accuracy"]),
+        ]
+        for one in bins
+    ]
     return Chart("reliability", "Reliability", summary, figure, ["score", f"{noun}s", "mean score", "right"], rows)
 
 
 def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, Any] | None) -> Chart:
-    """How precise what it handles by itself is, against how much that is."""
+    """Precision of the documents that the model handles alone, by their share."""
     points = [point for point in points if point["precision"] is not None]
     figure = go.Figure()
     figure.add_scatter(
@@ -111,7 +132,7 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
         hovertemplate="handles %{x:.1%}<br>precision %{y:.1%}<br>threshold %{customdata:.3f}<extra></extra>",
     )
     if operating_point and operating_point["precision"] is None:
-        operating_point = None  # It handles nothing.
+        operating_point = None  # The model handles no document.
     if operating_point:
         figure.add_scatter(
             x=[operating_point["coverage"]],
@@ -122,59 +143,75 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
             hovertemplate="handles %{x:.1%} at %{y:.1%} precision<extra></extra>",
         )
         figure.add_hline(operating_point["target_precision"], line={"color": GREY, "dash": "dot", "width": 1})
-    figure.update_xaxes(title_text="handled without a person", range=[0, 1.01], tickformat=".0%")
+    figure.update_xaxes(title_text="share handled without a person", range=[0, 1.01], tickformat=".0%")
     figure.update_yaxes(title_text="precision", tickformat=".1%")
     figure.update_layout(height=420)
-    summary = f"All documents: {percent(points[-1]['precision'])} precision. " if points else ""
+    summary = f"Precision is {percent(points[-1]['precision'])} over all documents. " if points else ""
     summary += (
-        f"The operating point handles {percent(operating_point['coverage'])} "
-        f"at {percent(operating_point['precision'])}."
+        f"At the operating point, the model handles {percent(operating_point['coverage'])} alone, "
+        f"with {percent(operating_point['precision'])} precision."
         if operating_point
         else "No operating point was chosen; target_precision= (multi-label: target_exact=) of calibrate.py does."
     )
     rows = [[f"{p['threshold']:.3f}", percent(p["coverage"]), percent(p["precision"])] for p in points]
     header = ["threshold", "handled without a person", "precision"]
-    return Chart("coverage", "Coverage against precision", summary, figure, header, _thinned(rows))
+    return Chart("coverage", "Coverage and precision", summary, figure, header, _thinned(rows))
 
 
 def learning_curve(curve: Mapping[str, Any]) -> Chart:
-    """Macro F1 by the share of the training documents, with its interval."""
+    """Macro F1 of the probe by training documents, with its interval."""
     points = curve["points"]
     documents = [point["documents"] for point in points]
     figure = go.Figure()
     figure.add_scatter(
         x=[*documents, *documents[::-1]],
         y=[*(point["high"] for point in points), *(point["low"] for point in points[::-1])],
-        fill="toself", fillcolor=BAND, line={"width": 0}, mode="lines", name="95% interval", hoverinfo="skip",
-    )  # fmt: skip
+        fill="toself",
+        fillcolor=BAND,
+        line={"width": 0},
+        mode="lines",
+        name="95% interval",
+        hoverinfo="skip",
+    )
     figure.add_scatter(
-        x=documents, y=[point["macro_f1"] for point in points], mode="lines+markers", name="macro F1",
-        line={"color": "#3b82c4"}, hovertemplate="%{x:,} documents<br>macro F1 %{y:.1%}<extra></extra>",
-    )  # fmt: skip
+        x=documents,
+        y=[point["macro_f1"] for point in points],
+        mode="lines+markers",
+        name="macro F1",
+        line={"color": "#3b82c4"},
+        hovertemplate="%{x:,} documents<br>macro F1 %{y:.1%}<extra></extra>",
+    )
     figure.update_xaxes(title_text="training documents", rangemode="tozero", tickformat=",")
     figure.update_yaxes(title_text="macro F1", tickformat=".0%")
     figure.update_layout(height=340)
     first, last = points[0], points[-1]
     summary = (
-        f"With {first['documents']:,} training documents macro F1 is {percent(first['macro_f1'])}, with "
-        f"{last['documents']:,} it is {percent(last['macro_f1'])}."
+        f"With {first['documents']:,} training documents, the macro F1 of the probe is {percent(first['macro_f1'])}, "
+        f"with {last['documents']:,} it is {percent(last['macro_f1'])}."
     )
     if len(points) > 1:
         gain = last["macro_f1"] - points[-2]["macro_f1"]
         summary += f" The last {last['documents'] - points[-2]['documents']:,} brought {100 * gain:.1f} points."
     if more := curve["gain"]:
         summary += (
-            f" {more['documents']:,} more in the same mix are likely to bring {100 * more['macro_f1']:.1f} (95%: "
-            f"{100 * more['low']:.1f} to {100 * more['high']:.1f})."
+            f" {more['documents']:,} more in the same mix are likely to bring {100 * more['macro_f1']:.1f} (95% "
+            f"interval {100 * more['low']:.1f} to {100 * more['high']:.1f})."
         )
-    rows = [[percent(p["share"]), f"{p['documents']:,}", percent(p["macro_f1"]),
-             f"{percent(p['low'])} to {percent(p['high'])}"] for p in points]  # fmt: skip
+    rows = [
+        [
+            percent(p["share"]),
+            f"{p['documents']:,}",
+            percent(p["macro_f1"]),
+            f"{percent(p['low'])} to {percent(p['high'])}",
+        ]
+        for p in points
+    ]
     header = ["share", "documents", "macro F1", "95% interval"]
     return Chart("learning-curve", "Learning curve", summary, figure, header, rows)
 
 
 def distribution(classes: Mapping[str, Mapping[str, int]], documents: Mapping[str, int]) -> Chart:
-    """The share of each split's documents that a class has, the commonest in train first."""
+    """The share of each class in each split, the most common class in train first."""
     splits = list(documents)
     first = splits[0]
     names = sorted(classes, key=lambda name: -classes[name].get(first, 0))
@@ -196,19 +233,19 @@ def distribution(classes: Mapping[str, Mapping[str, int]], documents: Mapping[st
     ticks = list(range(len(names))) if len(names) <= LABELLED else []
     figure.update_xaxes(tickvals=ticks, ticktext=[short(names[i], 24) for i in ticks])
     if not ticks:
-        figure.update_xaxes(title_text=f"{len(names)} classes, the commonest in {first} first")
+        figure.update_xaxes(title_text=f"{len(names)} classes, the most common in {first} first")
     figure.update_yaxes(title_text="share of the split", tickformat=".1%")
     figure.update_layout(height=320 if not ticks else 380)
     most, least = names[0], names[-1]
     summary = (
-        f"{counted(classes[most].get(first, 0), 'document')} of {first} are of {most}, "
-        f"{classes[least].get(first, 0):,} of {least}."
+        f"In {first}, the largest class is {most} with {counted(classes[most].get(first, 0), 'document')}, the "
+        f"smallest {least} with {classes[least].get(first, 0):,}."
     )
     return Chart("distribution", "Classes by split", summary, figure)
 
 
 def lengths(tokens: Mapping[str, Mapping[str, Any]]) -> Chart:
-    """How long the documents of each split are."""
+    """The lengths of the documents of each split."""
     figure = go.Figure()
     for split, found in tokens.items():
         edges, counts = found["edges"], found["counts"]
@@ -222,15 +259,17 @@ def lengths(tokens: Mapping[str, Mapping[str, Any]]) -> Chart:
             name=split,
             hovertemplate="from %{x:,} tokens: %{customdata:,} documents, %{y:.1%}<extra>" + split + "</extra>",
         )
-    figure.update_xaxes(title_text="tokens of a document", rangemode="tozero", tickformat=",")
+    figure.update_xaxes(title_text="tokens per document", rangemode="tozero", tickformat=",")
     figure.update_yaxes(title_text="share of the split", tickformat=".0%", rangemode="tozero")
     figure.update_layout(height=320)
     summary = " ".join(
         f"{split}: half have at most {found['p50']:,.0f} tokens, 95% at most {found['p95']:,.0f}, the longest "
-        f"{found['max']:,.0f}; {counted(found['cut'], 'document')} cut."
+        f"{found['max']:,.0f}; the model does not read the whole of {counted(found['cut'], 'document')}."
         for split, found in tokens.items()
     )
     header = ["split", "median", "95th percentile", "longest", "documents cut"]
-    rows = [[split, f"{found['p50']:,.0f}", f"{found['p95']:,.0f}", f"{found['max']:,.0f}", f"{found['cut']:,}"]
-            for split, found in tokens.items()]  # fmt: skip
+    rows = [
+        [split, f"{found['p50']:,.0f}", f"{found['p95']:,.0f}", f"{found['max']:,.0f}", f"{found['cut']:,}"]
+        for split, found in tokens.items()
+    ]
     return Chart("lengths", "Lengths", summary, figure, header, rows)

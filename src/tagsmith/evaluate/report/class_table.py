@@ -1,4 +1,4 @@
-"""The page's table of classes: figures with their intervals, and what they mean together."""
+"""The page's table of classes: figures with their intervals, and what stands out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIGURES = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class Figure:
-    """A share with its 95% interval, None where it has none."""
+    """A share with its 95% interval; None: it has no interval."""
 
     value: float
     bounds: Sequence[float] | None
@@ -34,7 +34,7 @@ class ClassRow:
 
 
 def class_rows(evaluation: Mapping[str, Any], analysis: Mapping[str, Any], errors: Counts) -> list[ClassRow]:
-    """A row a class, in the schema's order. `errors`: as `missed_and_invented` gives them."""
+    """One row per class, in the order of the schema. `errors`: from `missed_and_invented`."""
     names = list(evaluation["classes"])
     intervals = analysis.get("intervals", {}).get("classes", {})
     counts = analysis.get("data", {}).get("classes", {})

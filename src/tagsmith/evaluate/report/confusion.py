@@ -1,4 +1,4 @@
-"""What was taken for what: counts, the order in which they are drawn, the pairs worth a look."""
+"""Confusions of classes: counts, the order in which classes are drawn, the pairs with most documents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from scipy.spatial.distance import squareform
 Counts = NDArray[np.int64]
 
 MOST_ORDERED = 500
-"""Beyond so many classes the optimal order of the leaves takes minutes; the tree's own order must do."""
+"""Classes beyond which an optimal order of the leaves takes minutes; the order of the tree is used instead."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Documents with `true` missed and `predicted` in its place; an id of None: nothing stands in that place."""
+    """Documents with `true` missed and `predicted` instead; None: no class."""
 
     true: int | None
     predicted: int | None
@@ -25,11 +25,11 @@ class Pair:
 
 
 def missed_and_invented(predictions: Sequence[dict[str, Any]], classes: Sequence[str]) -> Counts:
-    """How often a class was missed while another was invented, int64 [classes + 1, classes + 1].
+    """Documents by missed class and wrongly predicted ("invented") class, int64 [classes + 1, classes + 1].
 
     Row i: class i is tagged and not predicted. Column j: class j is predicted and not tagged. The last row counts
-    what was invented where nothing was missed, the last column what was missed where nothing was invented. Of a
-    single-label run this is the confusion matrix without its diagonal.
+    documents without a missed class, the last column those without an invented class. For a single-label run this is
+    the confusion matrix without its diagonal.
     """
     ids, nothing = {name: i for i, name in enumerate(classes)}, len(classes)
     counts = np.zeros((nothing + 1, nothing + 1), dtype=np.int64)
@@ -44,14 +44,14 @@ def missed_and_invented(predictions: Sequence[dict[str, Any]], classes: Sequence
 
 
 def order_of_classes(errors: Counts, support: NDArray[np.int64]) -> list[int]:
-    """An order of the classes in which those confused with each other stand together.
+    """An order of the classes in which confused classes are next to each other.
 
-    Two classes are as near as the share of the one that was taken for the other, both ways added. Average linkage,
-    the leaves ordered so that neighbours are near (Bar-Joseph et al. 2001, Fast optimal leaf ordering for
-    hierarchical clustering). Classes that were never confused come last, in their own order.
+    The similarity of two classes is the sum of the shares that were taken for the other class. Average linkage with
+    optimally ordered leaves (Bar-Joseph et al. 2001, Fast optimal leaf ordering for hierarchical clustering). Classes
+    that were never confused come last, in the order of the schema.
 
     Args:
-        errors: counts [classes, classes], true by predicted; the diagonal is not looked at.
+        errors: counts [classes, classes], true by predicted; the diagonal is ignored.
         support: documents of each class [classes].
     """
     rates = errors / np.maximum(support, 1)[:, None]
@@ -66,15 +66,15 @@ def order_of_classes(errors: Counts, support: NDArray[np.int64]) -> list[int]:
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=len(confused) <= MOST_ORDERED)
     leaves = [int(confused[i]) for i in leaves_list(tree)]
-    # A mirrored order is as good; the one that begins with the lower class id is taken.
+    # A mirrored order is as good; this one begins with the lower class id.
     return [*(leaves if leaves[0] < leaves[-1] else leaves[::-1]), *rest]
 
 
 def pairs(errors: Counts) -> list[Pair]:
-    """Every pair that was confused, most documents first, then by class id.
+    """All confused pairs, most documents first, then by class id.
 
     Args:
-        errors: as `missed_and_invented` gives them.
+        errors: from `missed_and_invented`.
     """
     nothing = len(errors) - 1
     found = [
@@ -86,10 +86,10 @@ def pairs(errors: Counts) -> list[Pair]:
 
 
 def most_errors(errors: Counts, most: int) -> list[int]:
-    """The classes that have part in most mistakes, at most `most`, by class id.
+    """The at most `most` classes that take part in most mistakes, by class id.
 
     Args:
-        errors: as `missed_and_invented` gives them.
+        errors: from `missed_and_invented`.
     """
     part = (errors.sum(axis=0) + errors.sum(axis=1))[:-1]
     ranked = np.argsort(-part, kind="stable")[:most]

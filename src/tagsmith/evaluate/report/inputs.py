@@ -1,4 +1,4 @@
-"""What the page is made of: the files of a run, read or refused; those that are not there are told."""
+"""The files of a run that pages are made from: read, rejected if damaged, or listed as missing."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +18,9 @@ class RunFiles:
     """The content of a run's files.
 
     Args:
-        analysis, guidance: empty where the run has none that belong to its evaluation.
-        training: a line of figures a log step; empty where none were written.
-        missing: by file name, why it is left out.
+        analysis, guidance: empty if the run has none for its evaluation.
+        training: the lines of `metrics.jsonl`; empty if there are none.
+        missing: file name -> why it is missing.
     """
 
     name: str
@@ -39,11 +39,11 @@ class RunFiles:
 
 
 def read_run(run: RunFolder) -> RunFiles:
-    """Read what evaluation, analysis and training wrote.
+    """Read the files of evaluation, analysis and training.
 
     Raises:
         InputMissing: no run, or it was never evaluated.
-        DataError: a file is damaged, or the predictions are not those of the evaluation.
+        DataError: a file is damaged, or the predictions do not belong to the evaluation.
     """
     record, schema = run.read_record(), Schema.load(run.schema)
     if gone := [str(path) for path in (run.evaluation, run.predictions) if not path.is_file()]:
@@ -53,7 +53,7 @@ def read_run(run: RunFolder) -> RunFiles:
     if tuple(evaluation.get("classes", ())) != schema.classes or len(predictions) != evaluation.get("documents"):
         raise DataError(
             f"{run.evaluation}, {run.predictions}: expected the classes of {run.schema} and as many predictions as "
-            f"documents, found others; scripts/evaluate.py run={run.path} writes both anew."
+            f"documents, found others; scripts/evaluate.py run={run.path} writes both again."
         )
     missing = {}
     remedy = f"scripts/evaluate.py run={run.path} split={evaluation['split']} writes it."
@@ -70,8 +70,8 @@ def read_run(run: RunFolder) -> RunFiles:
     training = list(read_json_lines(run.metrics, RESTORE)) if run.metrics.is_file() else []
     if not training:
         missing[run.metrics.name] = (
-            f"The run has no {run.metrics.name}: it took no steps that could be drawn; with train=finetune, "
-            "scripts/train.py writes it."
+            f"The run has no {run.metrics.name}: only a training with optimiser steps, such as "
+            "train=finetune, writes one."
         )
     return RunFiles(
         name=run.path.resolve().name,

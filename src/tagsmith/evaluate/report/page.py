@@ -1,4 +1,4 @@
-"""The page of a run: one file that opens offline, made from the files that evaluation left."""
+"""The page of a run: one file that opens offline, made from the files of its evaluation."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tagsmith.evaluate.report.chart import TEMPLATES, Chart
 from tagsmith.evaluate.report.class_table import class_rows
 from tagsmith.evaluate.report.confusion import missed_and_invented, pairs
 from tagsmith.evaluate.report.inputs import RunFiles, read_run
-from tagsmith.evaluate.report.matrix import matrices
+from tagsmith.evaluate.report.matrix import Confusions, matrices
 from tagsmith.evaluate.report.templates import environment
 from tagsmith.evaluate.report.wording import against, headline
 from tagsmith.evaluate.report.wrong_documents import MOST_ROWS, wrong_documents
@@ -22,7 +22,7 @@ SEVERITIES = {"problem": "Problem", "advice": "Advice", "note": "Note"}
 
 
 def write_page(run: RunFolder) -> None:
-    """Write `report.html` into the run, from its other files alone.
+    """Write `report.html` into the run, from its other files only.
 
     Raises:
         InputMissing: no run, or it was never evaluated.
@@ -34,7 +34,7 @@ def write_page(run: RunFolder) -> None:
 
 
 def page(files: RunFiles) -> str:
-    """The page as HTML; the same files give the same bytes."""
+    """The page as HTML; deterministic."""
     templates = environment()
     templates.globals |= {"against": against, "severities": SEVERITIES}
     return templates.get_template("page.html.j2").render(_context(files))
@@ -61,7 +61,7 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "classes": class_rows(evaluation, analysis, errors),
         "most_support": max([*support, *_train_support(analysis), 1]),
         "matrices": matrices(
-            errors, right, support, names, files.schema.multi_label, evaluation["documents"]
+            Confusions(names, files.schema.multi_label, errors, right, support, evaluation["documents"])
         ),
         "pairs": [(pair, None if pair.true is None else int(support[pair.true])) for pair in found[:MOST_PAIRS]],
         "more_pairs": max(0, len(found) - MOST_PAIRS),
@@ -69,9 +69,7 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "charts": drawn,
         "absent_reasons": {name: _absent(files, *place) for name, place in _PLACES.items()},
         "most_examples": MOST_EXAMPLES,
-        "documents": wrong_documents(
-            files.predictions, names, analysis.get("explanations")
-        ),
+        "documents": wrong_documents(files.predictions, names, analysis.get("explanations")),
         "wrong": wrong,
         "most_rows": MOST_ROWS,
         "scripts": scripts,
@@ -80,7 +78,7 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "policy": assets.content_policy(plotly.hash, *(one.hash for one in scripts.values())),
         "style": assets.style(),
         "figure_json": lambda chart: assets.escaped_json(chart.figure.to_json(remove_uids=True)),
-    }  # fmt: skip
+    }
 
 
 def _train_support(analysis: dict[str, Any]) -> list[int]:
@@ -114,11 +112,11 @@ _PLACES = {
     "guidance": ("guidance.json", ""),
     "training": ("metrics.jsonl", ""),
 }
-"""Which file, and which key of it, a section is made of."""
+"""The file, and the key in it, that a section needs."""
 
 
 def _absent(files: RunFiles, file: str, key: str) -> str | None:
-    """Why a section is left out, with the command that would make it; None where it is there."""
+    """Why a section is missing, with the command that creates it; None: it is not missing."""
     if file in files.missing:
         return files.missing[file]
     content = {"analysis.json": files.analysis, "evaluation.json": files.evaluation}.get(file)
@@ -126,5 +124,5 @@ def _absent(files: RunFiles, file: str, key: str) -> str | None:
         return None
     command = f"scripts/evaluate.py run=... split={files.evaluation['split']}"
     if key in content:
-        return f"{file} says that there is none for this run: {key} is empty."
-    return f"{file} holds no {key}; it was written by an older version. {command} writes it anew."
+        return f"This run has none: {key} is empty in {file}."
+    return f"{file} has no {key}, as an earlier version wrote it. {command} writes it again."

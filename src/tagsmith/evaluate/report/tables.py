@@ -1,4 +1,4 @@
-"""Tables on the terminal, and the same tables elsewhere."""
+"""Tables and summaries as text."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from tagsmith.core.files import json_array, read_json
 
 
 def per_class_table(evaluation: Mapping[str, Any]) -> Table:
-    """The figures of an `evaluation.json` as a table, a row a class and a row an average."""
+    """The figures of an `evaluation.json` as a table, with a row per class and a row per average."""
     kind = "exact match" if "confusion_matrices" in evaluation else "accuracy"
     title = (
         f"{evaluation['split']}: {counted(evaluation['documents'], 'document')}, {kind} {evaluation['accuracy']:.4f}, "
@@ -42,40 +42,43 @@ def per_class_text(evaluation: Mapping[str, Any]) -> str:
 
 
 def calibrated_text(about: Mapping[str, Any]) -> str:
-    """What a decision rule was made from, in a line; see `calibrate.rule_of`."""
+    """How a decision rule was chosen, in one line."""
     found = about["held_out"]
-    kind = "validation documents" if about["from"] == "validation" else "training documents held out by folds"
+    kind = "validation documents" if about["from"] == "validation" else "training documents by cross-validation"
     return f"calibrated on {about['documents']:,} {kind}: {_errors(found)}"
 
 
 def decision_text(evaluation: Mapping[str, Any]) -> str:
-    """What scores are worth and how far they reach, a line each."""
+    """Calibration, operating point, sets and scope of an evaluation, one line each."""
     if (scores := evaluation.get("scores")) is None:
         return ""
     if not scores["calibrated"]:
         error = f"expected calibration error {scores['ece_before']:.4f}"
-        return f"scores: as the model gives them, {error}; scripts/calibrate.py calibrates them"
+        return f"scores: not calibrated, {error}; scripts/calibrate.py calibrates them"
     lines = [f"scores: calibrated, {_errors(scores)}"]
     if (point := evaluation["operating_point"]) is not None:
         if point["precision"] is None:
             wanted = f"{point['target_precision']:.1%}"
-            lines.append(f"sends every document to a person: no score is known to give {wanted} precision")
+            lines.append(
+                f"operating point: every document goes to a person, as no threshold is known to reach {wanted} "
+                f"precision"
+            )
         else:
             lines.append(
-                f"handles {point['coverage']:.1%} of documents by itself at {point['precision']:.1%} precision "
-                f"(wanted: {point['target_precision']:.1%}), sends the rest to a person"
+                f"operating point: handles {point['coverage']:.1%} of documents alone with {point['precision']:.1%} "
+                f"precision (target {point['target_precision']:.1%}), the rest go to a person"
             )
     if (sets := evaluation["conformal"]) is not None:
         lines.append(
-            f"sets of {sets['mean_set_size']:.2f} classes hold all right ones in {sets['coverage_found']:.1%} "
-            f"(wanted: {sets['coverage_wanted']:.1%})"
+            f"sets: {sets['mean_set_size']:.2f} classes on average, {sets['coverage_found']:.1%} contain all right "
+            f"ones (target {sets['coverage_wanted']:.1%})"
         )
     if (scope := evaluation["out_of_scope"]) is not None:
-        told = f"out of scope: {scope['false_alarm_rate_found']:.1%} false alarms "
-        told += f"(wanted: {scope['false_alarm_rate_wanted']:.1%})"
+        line = f"out of scope: {scope['false_alarm_rate_found']:.1%} false alarms "
+        line += f"(target {scope['false_alarm_rate_wanted']:.1%})"
         if scope["detection_rate"] is not None:
-            told += f", {scope['detection_rate']:.1%} of the foreign texts found, AUROC {scope['auroc']:.3f}"
-        lines.append(told)
+            line += f", {scope['detection_rate']:.1%} of texts of no class detected, AUROC {scope['auroc']:.3f}"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -87,21 +90,21 @@ def _errors(found: Mapping[str, Any]) -> str:
 
 
 def guidance_text(path: Path, most: int = 5) -> str:
-    """The first lines of a `guidance.json`, with what to do about each, as plain text."""
+    """The first lines of a `guidance.json` with their remedies, as plain text."""
     lines = read_json(path, json_array, "guidance", "evaluate the run again")
-    told: list[str] = []
+    shown: list[str] = []
     for i, line in enumerate(lines[:most]):
-        told.append(f"{line['severity']}: {line['title']}")
-        if line["remedy"] not in [before["remedy"] for before in lines[:i]]:  # Of lines of one kind, told once.
-            told.append(f"    {line['remedy']}")
+        shown.append(f"{line['severity']}: {line['title']}")
+        if line["remedy"] not in [before["remedy"] for before in lines[:i]]:  # Lines of one kind may share it.
+            shown.append(f"    {line['remedy']}")
     more = max(0, len(lines) - most)
     return "\n".join(
-        ["what to do next:", *told, f"{f'and {more} more, ' if more else ''}with reasons and examples: {path}"]
+        ["what to do next:", *shown, f"{f'and {more} more, ' if more else ''}with reasons and examples: {path}"]
     )
 
 
 def confusion_csv(evaluation: Mapping[str, Any]) -> str:
-    """What was taken for what, as a table: [true][predicted], or (multi-label) a row of four counts a class."""
+    """The confusion matrix as CSV: [true][predicted], or (multi-label) a row of four counts per class."""
     if (tables := evaluation.get("confusion_matrices")) is not None:
         header = ["class", "true negatives", "false positives", "false negatives", "true positives"]
         rows = [[name, *negative, *positive] for name, (negative, positive) in tables.items()]

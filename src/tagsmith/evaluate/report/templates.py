@@ -1,4 +1,4 @@
-"""The templates of the pages: text is escaped, a name that is not given is an error."""
+"""The templates of the pages: text is escaped, an undefined name is an error."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -8,7 +8,7 @@ from tagsmith.evaluate.report.wording import chance, figure, interval, percent, 
 
 
 def environment() -> Environment:
-    """Where the pages find their templates and filters."""
+    """The environment with the templates and filters of the pages."""
     found = Environment(
         loader=PackageLoader("tagsmith.evaluate.report", "static"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""Figures in words: the page's headline, and what the figures of a class mean together."""
+"""Figures in words: the headline of the page, and what stands out about a class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,14 +7,14 @@ from tagsmith.core.errors import counted
 from tagsmith.evaluate.class_limits import FEW, RECOMMENDED, is_imbalanced, is_uncertain
 
 FIGURES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1", "log_loss": "log loss"}
-"""The figures of an evaluation as they are called."""
+"""Names of the figures of an evaluation."""
 TAKEN_FOR = 0.05
-"""Share of a class's documents from which what they are taken for is named."""
+"""Share of a class's documents from which a confusion is named."""
 LEANING = 0.15
-"""Distance of precision and recall from which on a class counts as predicted too often, or too seldom."""
+"""Difference of precision and recall from which a class is predicted too often, or too seldom."""
 
 LEAST_CHANCE = 0.0001
-"""p-values below are all the same to whoever reads them."""
+"""Smaller p-values are not shown exactly."""
 
 
 def percent(share: float) -> str:
@@ -23,20 +23,20 @@ def percent(share: float) -> str:
 
 
 def interval(bounds: Sequence[float] | None) -> str:
-    """A 95% interval of shares as text, empty where there is none."""
+    """A 95% interval of shares as text; empty if there is none."""
     return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def points(share: float) -> str:
-    """A difference of shares in percentage points; nothing is no less than nothing."""
+    """A difference of shares in percentage points, without a negative zero."""
     return f"{round(100 * share, 1) + 0.0:.1f}"
 
 
 def figure(value: Any, most: int = 20) -> str:
-    """A figure of any kind, one by class among them, as text."""
+    """A figure of any type, or figures by class, as text."""
     if isinstance(value, Mapping):
-        told = [f"{name} {figure(one)}" for name, one in [*value.items()][:most]]
-        return ", ".join(told) + (f" and {len(value) - most} more" if len(value) > most else "")
+        shown = [f"{name} {figure(one)}" for name, one in [*value.items()][:most]]
+        return ", ".join(shown) + (f" and {len(value) - most} more" if len(value) > most else "")
     if isinstance(value, list | tuple):
         return ", ".join(map(figure, value))
     if isinstance(value, float):
@@ -45,7 +45,7 @@ def figure(value: Any, most: int = 20) -> str:
 
 
 def against(value: float, baseline: float | None) -> str:
-    """How far a share lies above or below a baseline, in percentage points."""
+    """The distance of a share to a baseline, in percentage points: `2.5 points above`."""
     if baseline is None:
         return ""
     distance = points(abs(value - baseline))
@@ -53,20 +53,20 @@ def against(value: float, baseline: float | None) -> str:
 
 
 def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list[str]:
-    """The run in a few sentences: how many documents are right, how sure that is, whether training was worth it."""
+    """The run in a few sentences: how many documents are right, how certain that is, how it compares with baselines."""
     multi_label = "confusion_matrices" in evaluation
     documents, classes = evaluation["documents"], len(evaluation["classes"])
     found = analysis.get("intervals", {})
     right = round(evaluation["accuracy"] * documents)
-    sure = f" (95% interval {interval(found['accuracy'])})" if "accuracy" in found else ""
+    certain = f" (95% interval {interval(found['accuracy'])})" if "accuracy" in found else ""
     what = "get exactly their classes" if multi_label else "get their class"
     sentences = [
         f"Of {counted(documents, 'document')} in the {evaluation['split']} split, with {counted(classes, 'class')}, "
-        f"{right:,} {what}: {percent(evaluation['accuracy'])}{sure}."
+        f"{right:,} {what}: {percent(evaluation['accuracy'])}{certain}."
     ]
     macro = evaluation["macro"]["f1"]
-    sure = f" (95% interval {interval(found['macro_f1'])})" if "macro_f1" in found else ""
-    sentences.append(f"Macro F1, in which every class counts the same, is {percent(macro)}{sure}.")
+    certain = f" (95% interval {interval(found['macro_f1'])})" if "macro_f1" in found else ""
+    sentences.append(f"Macro F1, in which every class counts the same, is {percent(macro)}{certain}.")
     names = {"probe": "a regression on the encoder before training", "tfidf": "TF-IDF"}
     compared = [
         f"{against(macro, figures['macro_f1'])} {names[name]} ({percent(figures['macro_f1'])})"
@@ -78,8 +78,8 @@ def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list
     if (point := evaluation.get("operating_point")) and point["precision"] is not None:
         rest = f"the other {percent(1 - point['coverage'])} go to a person"
         sentences.append(
-            f"It handles {percent(point['coverage'])} of the documents by itself at {percent(point['precision'])} "
-            f"precision (wanted: {percent(point['target_precision'])}); {rest}."
+            f"The model handles {percent(point['coverage'])} of the documents alone, with "
+            f"{percent(point['precision'])} precision (target {percent(point['target_precision'])}); {rest}."
         )
     return sentences
 
@@ -92,7 +92,7 @@ def meaning(
     taken_for: tuple[str, int] | None,
     taken_from: tuple[str, int] | None,
 ) -> list[str]:
-    """What the figures of one class mean together, most important first; never empty.
+    """What stands out about one class, most important first; never empty.
 
     Args:
         row: its figures, as `evaluation.json` has them.
@@ -104,7 +104,7 @@ def meaning(
     """
     found, support = [], row["support"]
     if not support:
-        found.append("no document of it was scored: its figures say nothing")
+        found.append("no evaluated document, so no figures")
     if train is not None and train < RECOMMENDED:
         found.append(
             f"only {counted(train, 'training document')}: "
@@ -113,25 +113,25 @@ def meaning(
     if train is not None and largest is not None and is_imbalanced(train, largest[1]):
         found.append(f"imbalanced: {largest[0]} has {largest[1]:,} training documents")
     if taken_for and taken_for[1] > 1 and taken_for[1] >= TAKEN_FOR * support:
-        found.append(f"taken for {taken_for[0]} ({taken_for[1]:,} of {support:,})")
+        found.append(f"often predicted as {taken_for[0]} ({taken_for[1]:,} of {support:,})")
     if taken_from and taken_from[1] > 1 and taken_from[1] >= TAKEN_FOR * max(support, 1):
-        found.append(f"{taken_from[0]} is taken for it ({taken_from[1]:,})")
+        found.append(f"{taken_from[0]} is predicted as this class ({taken_from[1]:,})")
     leaning = row["precision"] - row["recall"]
     if support and leaning > LEANING:
-        found.append("predicted too seldom: what is predicted is mostly right, much is missed")
+        found.append("predicted too seldom: predictions are mostly right, but many documents are missed")
     elif support and leaning < -LEANING:
-        found.append("predicted too often: little is missed, much is wrong")
+        found.append("predicted too often: few documents are missed, but many predictions are wrong")
     if is_uncertain(support, bounds):
         found.append(f"its F1 is uncertain: {interval(bounds)}, from {counted(support, 'document')}")
     return found or ["nothing stands out"]
 
 
 def signed_points(value: float) -> str:
-    """A difference of two shares, in points; nothing has no sign."""
-    told = points(value)
-    return told if value < 0 or told == "0.0" else f"+{told}"
+    """A difference of two shares in points; zero has no sign."""
+    shown = points(value)
+    return shown if value < 0 or shown == "0.0" else f"+{shown}"
 
 
 def chance(value: float) -> str:
-    """A p-value behind its sign: `= 0.0021`, `< 0.0001`."""
+    """A p-value with its sign: `= 0.0021`, `< 0.0001`."""
     return f"= {value:.2g}" if value >= LEAST_CHANCE else f"< {LEAST_CHANCE:.4f}"

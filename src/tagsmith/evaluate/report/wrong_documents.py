@@ -1,30 +1,30 @@
-"""The documents that were classified wrongly, as rows of the page's table."""
+"""The wrongly classified documents, as rows of the page's table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_ROWS = 10_000
 MOST_CHARACTERS = 12_000_000
-"""Of all texts together: a browser takes a page of that size in its stride."""
+"""Of all texts together: browsers open a page of that size without delay."""
 SCORES = 5
-"""Scores that are shown beside those of the true and the predicted classes."""
+"""Scores shown in addition to those of the true and the predicted classes."""
 
 
 def wrong_documents(
     predictions: Sequence[Mapping[str, Any]], classes: Sequence[str], explanations: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """A row for each wrongly classified document, the surest mistakes first, at most `MOST_ROWS`.
+    """A row for each wrongly classified document, the most confident mistakes first, at most `MOST_ROWS`.
 
-    Classes are ids; offsets are characters (code points) of the text, which is cut where all texts together would
-    be too long for a page.
+    Classes are ids; offsets are in characters (code points) of the text. Texts are cut if together they are too long
+    for a page.
 
     Args:
-        explanations: as `analysis.json` has them; None: there are none.
+        explanations: from `analysis.json`; None: there are none.
     """
     marks, explained = ((explanations or {}).get(name, {}) for name in ("documents", "classes"))
     ids = {name: i for i, name in enumerate(classes)}
     wrong = [line for line in predictions if set(line["labels"]) != set(line["predicted"])]
-    wrong.sort(key=lambda line: (-_sureness(line), line["id"]))
+    wrong.sort(key=lambda line: (-_confidence(line), line["id"]))
     wrong = wrong[:MOST_ROWS]
     longest = longest_text([len(line["text"]) for line in wrong])
     rows = [_row(line, ids, marks.get(line["id"], ()), longest) for line in wrong]
@@ -34,15 +34,15 @@ def wrong_documents(
     return rows
 
 
-def _sureness(line: Mapping[str, Any]) -> float:
-    """How sure a mistake was: the best score of an invented class; where none was, how low that of a missed one is."""
+def _confidence(line: Mapping[str, Any]) -> float:
+    """The highest score of an invented class; if there is none, 1 minus the lowest score of a missed class."""
     invented, missed = set(line["predicted"]) - set(line["labels"]), set(line["labels"]) - set(line["predicted"])
-    sure = [line["scores"][name] for name in invented] or [1 - line["scores"][name] for name in missed]
-    return float(max(sure))
+    scores = [line["scores"][name] for name in invented] or [1 - line["scores"][name] for name in missed]
+    return float(max(scores))
 
 
 def longest_text(lengths: Sequence[int]) -> int:
-    """The most characters of one text, so that all of them together have at most `MOST_CHARACTERS`."""
+    """The most characters of one text with which all texts together have at most `MOST_CHARACTERS`."""
     room, left = MOST_CHARACTERS, len(lengths)
     for length in sorted(lengths):
         if length * left > room:
@@ -64,7 +64,7 @@ def _row(
         "tagged": tagged,
         "predicted": predicted,
         "scores": sorted(([i, round(score, 3)] for i, score in shown.items()), key=lambda pair: -pair[1]),
-        "sure": round(_sureness(line), 3),
+        "confidence": round(_confidence(line), 3),
     }
     if len(line["text"]) > longest:
         row["more"] = len(line["text"]) - longest

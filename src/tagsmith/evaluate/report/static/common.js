@@ -1,4 +1,4 @@
-// What the pages have in common, in front of each page's own lines: they hand data to DataTables.
+// Code of all pages, placed before the code of each page.
 const { default: DataTable } = globalThis.tables;
 const byId = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(byId(id).textContent);
@@ -8,11 +8,11 @@ const make = (name, properties = {}, ...children) => {
   return element;
 };
 
-// Tables of the page: heads that sort, and a search where there are many rows.
+// Tables in the page: headers that sort, a search field if there are many rows.
 const words = { search: "Search", emptyTable: "None.", zeroRecords: "No row matches.", lengthMenu: "Rows _MENU_",
   info: "_START_ to _END_ of _TOTAL_", infoEmpty: "None", infoFiltered: "(of _MAX_)" };
 const pages = [25, 50, 100, { label: "all", value: -1 }];
-const stand = (ids) => ids.filter(byId).map((id) => {
+const tabulate = (ids) => ids.filter(byId).map((id) => {
   const { length } = byId(id).tBodies[0].rows;
   const many = length > 30;
   return new DataTable(byId(id), { order: [], autoWidth: false, language: words, searching: length > 8, paging: many,
@@ -20,8 +20,7 @@ const stand = (ids) => ids.filter(byId).map((id) => {
       bottomStart: many ? "info" : null, bottomEnd: many ? "paging" : null } });
 });
 
-// A table of documents, whose text comes into the page through text nodes alone.
-// A long name may be divided where its words end.
+// A table of documents: texts are inserted as text nodes only. Long names may break after each of their words.
 const broken = (text) => text.split(/(?<=[_/.:-])/).flatMap((part) => [part, make("wbr")]);
 const column = (show, text) => (_, type, row) => (type === "display" ? show(row) : text(row));
 const cell = (pick) => column((row) => make("span", {}, ...broken(pick(row))), pick);

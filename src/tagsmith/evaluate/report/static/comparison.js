@@ -1,6 +1,6 @@
 // The page of a comparison.
 const { classes, names: runs, kinds, rows } = read("document-rows");
-const standing = stand(["class-table"]);
+const tables = tabulate(["class-table"]);
 const named = (ids) => (ids.length ? ids.map((id) => classes[id]).join(", ") : "no class");
 
 function opened(row) {
@@ -24,8 +24,8 @@ function opened(row) {
 function documentCell(row) {
   const letters = Array.from(row.text);
   const text = make("span", { className: "text" }, letters.length > 220 ? `${letters.slice(0, 220).join("")}…` : row.text);
-  const told = `${kinds[row.kind]}; tagged ${named(row.tagged)}; ${runs[0]}: ${named(row.predicted[0])}; ${runs[1]}: ${named(row.predicted[1])}`;
-  return make("div", { className: "document" }, opener(row.id), make("div", {}, text, make("p", { className: "narrow about" }, told)));
+  const summary = `${kinds[row.kind]}; tagged ${named(row.tagged)}; ${runs[0]}: ${named(row.predicted[0])}; ${runs[1]}: ${named(row.predicted[1])}`;
+  return make("div", { className: "document" }, opener(row.id), make("div", {}, text, make("p", { className: "narrow about" }, summary)));
 }
 
 if (byId("document-table")) {
@@ -55,5 +55,5 @@ if (byId("document-table")) {
 }
 
 namePaging();
-whilePrinting((printing) => standing.forEach((table) => table.page.len(printing ? -1 : 25).draw(false)));
+whilePrinting((printing) => tables.forEach((table) => table.page.len(printing ? -1 : 25).draw(false)));
 ready();

@@ -1,5 +1,5 @@
-// The page's own few lines: they hand data to DataTables and plotly, and keep the page's theme and theirs the same.
-const standing = stand(["class-table", "pair-table", "gain-table"]);
+// The page of a run: fills its tables and charts, and keeps the themes of page and charts the same.
+const tables = tabulate(["class-table", "pair-table", "gain-table"]);
 
 // The wrong documents.
 const { classes, rows, limit } = read("document-rows");
@@ -20,7 +20,7 @@ function marked(row, most = Infinity) {
   for (const [from, to, weight] of row.marks ?? []) {
     if (from < at || from >= end || weight <= 0) continue;
     parts.append(letters.slice(at, from).join(""));
-    const mark = make("mark", { title: `score falls by ${weight} without it` }, letters.slice(from, Math.min(to, end)).join(""));
+    const mark = make("mark", { title: `without it, the score falls by ${weight}` }, letters.slice(from, Math.min(to, end)).join(""));
     mark.style.setProperty("--weight", weight / strongest);
     parts.append(mark);
     at = Math.min(to, end);
@@ -37,8 +37,8 @@ function opened(row) {
     return make("tr", {}, make("th", { scope: "row" }, ...broken(classes[id])), make("td", {}, kind),
       make("td", { className: "number" }, score.toFixed(3)), make("td", {}, bar));
   });
-  const facts = [row.id, row.to_person && "goes to a person", row.explained !== undefined && `marked words weighed for ${classes[row.explained]}`,
-    row.out_of_scope !== undefined && `out of scope: ${row.out_of_scope}${limit ? ` (from ${limit.toPrecision(3)} on it belongs to no class)` : ""}`,
+  const facts = [row.id, row.to_person && "goes to a person", row.explained !== undefined && `marked words speak for ${classes[row.explained]}`,
+    row.out_of_scope !== undefined && `out of scope: ${row.out_of_scope}${limit ? ` (above ${limit.toPrecision(3)} it belongs to no class)` : ""}`,
     row.more && `${row.more} more characters in predictions.jsonl`];
   return make("div", { className: "opened" }, make("p", {}, marked(row)),
     make("table", { className: "small" }, make("caption", {}, "Scores"), make("tbody", {}, ...scores)),
@@ -47,7 +47,7 @@ function opened(row) {
 
 function documentCell(row) {
   return make("div", { className: "document" }, opener(row.id), make("div", {}, marked(row, 220),
-    make("p", { className: "narrow about" }, `${names(row.tagged)} taken for ${names(row.predicted)} (${row.sure.toFixed(2)})`)));
+    make("p", { className: "narrow about" }, `${names(row.tagged)} predicted as ${names(row.predicted)} (${row.confidence.toFixed(2)})`)));
 }
 
 let look = () => {};
@@ -58,7 +58,7 @@ if (byId("document-table")) {
       { render: column(documentCell, (row) => `${row.text} ${row.id}`), orderable: false },
       { render: cell((row) => names(row.tagged)), className: "class" },
       { render: cell((row) => names(row.predicted)), className: "class" },
-      { render: column((row) => make("span", {}, row.sure.toFixed(3)), (row) => row.sure), className: "number", type: "num" },
+      { render: column((row) => make("span", {}, row.confidence.toFixed(3)), (row) => row.confidence), className: "number", type: "num" },
     ],
   });
   openRows(table, opened);
@@ -91,7 +91,7 @@ if (byId("document-table")) {
 
 namePaging();
 
-// Charts: plotly is unpacked when the first one comes near, and each is drawn when it does.
+// Charts: each is drawn when it comes near the viewport; plotly is unpacked for the first one.
 const themes = read("themes");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const theme = (printing = false) => themes[dark.matches && !printing ? "dark" : "light"];
@@ -108,7 +108,7 @@ async function draw(place) {
   const plotly = await unpack();
   const { data, layout } = read(`${place.id}-figure`);
   await plotly.newPlot(place, data, { ...layout, template: theme() }, { responsive: true, displayModeBar: false, doubleClick: "reset" });
-  // A cell of the matrix leads to its documents; without a pointer, the table of pairs does.
+  // A click on a cell of the matrix filters the documents; without a pointer, the table of pairs does.
   place.on("plotly_click", ({ points: [{ customdata }] }) => {
     if (customdata?.length === 7 && customdata[5] !== customdata[6]) {
       look(...customdata.slice(5).map((id) => (id < classes.length ? id : -1)));
@@ -126,7 +126,7 @@ const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) draw(target);
 }, { rootMargin: "300px" });
 places.forEach((place) => near.observe(place));
-// The rest when there is nothing else to do, so that a print has them.
+// The other charts are drawn when the browser is idle, so that a print has them.
 const idle = () => new Promise((go) => (globalThis.requestIdleCallback ?? setTimeout)(go));
 addEventListener("load", async () => {
   for (const place of places) {
@@ -138,6 +138,6 @@ const retheme = (printing) => places.filter((place) => place.dataset.drawn === "
 dark.addEventListener("change", () => retheme(false));
 whilePrinting((printing) => {
   retheme(printing);
-  standing.forEach((table) => table.page.len(printing ? -1 : 25).draw(false));
+  tables.forEach((table) => table.page.len(printing ? -1 : 25).draw(false));
 });
 ready();
