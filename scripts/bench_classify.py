@@ -1,4 +1,4 @@
-"""The Classifier beside other ways to classify with the same encoder: a line of JSON a measurement, then one table."""
+"""Benchmark the Classifier against other runtimes of the same encoder."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import BenchClassifyRun
@@ -6,7 +6,7 @@ from tagsmith.config.settings import BenchClassifyRun
 
 @script("bench_classify")
 def main(settings: BenchClassifyRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered at once.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     import json
 
     from rich.console import Console

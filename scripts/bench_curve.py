@@ -1,4 +1,4 @@
-"""What learning curves expect of more documents, beside what these bring: JSON lines, then a table."""
+"""Benchmark the learning curve: predicted against measured effect of more documents."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import BenchCurveRun
@@ -6,7 +6,7 @@ from tagsmith.config.settings import BenchCurveRun
 
 @script("bench_curve")
 def main(settings: BenchCurveRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     import json
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Ways to choose what to tag next beside each other, and wrong tags that are looked for: JSON lines, then a table."""
+"""Benchmark acquisition strategies and the detection of wrong tags."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import BenchImproveRun
@@ -6,7 +6,7 @@ from tagsmith.config.settings import BenchImproveRun
 
 @script("bench_improve")
 def main(settings: BenchImproveRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     import json
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Tagsmith's recipes beside other ways to train a classifier: a line of JSON a measurement, then one table."""
+"""Benchmark Tagsmith's recipes against other ways to train a classifier."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import BenchTrainRun
@@ -6,7 +6,7 @@ from tagsmith.config.settings import BenchTrainRun
 
 @script("bench_train")
 def main(settings: BenchTrainRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered at once.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     import json
 
     from rich.console import Console
@@ -17,7 +17,7 @@ def main(settings: BenchTrainRun) -> None:
     for measurement in compare(settings):
         print(json.dumps(measurement.as_dict()), flush=True)
         measurements.append(measurement)
-    # Eleven columns do not fit the 80 characters that rich takes a file or a pipe to have.
+    # Eleven columns do not fit the 80 columns that rich assumes for files and pipes.
     Console(width=max(Console().width, 130)).print(table(measurements))
 
 

@@ -1,4 +1,4 @@
-"""A trained run to scores that mean what they say, thresholds, and what goes to a person."""
+"""Calibrate a run: its scores, thresholds and routing to a person."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import CalibrateRun
@@ -6,7 +6,7 @@ from tagsmith.config.settings import CalibrateRun
 
 @script("calibrate")
 def main(settings: CalibrateRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     from pathlib import Path
 
     from tagsmith.core.run import RunFolder
@@ -15,7 +15,9 @@ def main(settings: CalibrateRun) -> None:
 
     if about := calibrate_run(settings):
         print(calibrated_text(about))
-        print(f"decision: {RunFolder(Path(settings.run)).decision}; scripts/evaluate.py run={settings.run} tests it")
+        print(
+            f"decision: {RunFolder(Path(settings.run)).decision}; scripts/evaluate.py run={settings.run} evaluates it"
+        )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from tagsmith.config.settings import ClassifyRun
 
 @script("classify")
 def main(settings: ClassifyRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for onnxruntime.
+    # Imported here, so that --help and wrong settings do not wait for onnxruntime.
     from tagsmith.classify.files.classify_files import classify_files
     from tagsmith.core.errors import counted
 

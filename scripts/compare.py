@@ -1,4 +1,4 @@
-"""Compare two runs on the same documents: figures, classes, documents that changed sides."""
+"""Compare runs on the same documents: figures, classes, changed predictions."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import CompareRuns
@@ -6,13 +6,13 @@ from tagsmith.config.settings import CompareRuns
 
 @script("compare")
 def main(settings: CompareRuns) -> None:
-    # Imported here, so that --help and a wrong setting are answered at once.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     from rich.console import Console
 
     from tagsmith.evaluate.comparison.compare_runs import compare_runs
     from tagsmith.evaluate.comparison.table import comparison_table, comparison_text
 
-    # Six columns do not fit the 80 characters that rich takes a file or a pipe to have.
+    # Six columns do not fit the 80 columns that rich assumes for files and pipes.
     console = Console(width=max(Console().width, 110))
     for one in compare_runs(settings):
         console.print(comparison_table(one.found))

@@ -1,4 +1,4 @@
-"""Score a split of a run: figures, predictions, per-class table."""
+"""Evaluate a run on a split: figures, predictions, analysis, report page."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tagsmith.config.settings import EvaluateRun
 
 @script("evaluate")
 def main(settings: EvaluateRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     import sys
 
     from rich.console import Console
@@ -24,7 +24,7 @@ def main(settings: EvaluateRun) -> None:
             from tagsmith.evaluate.report.page import write_page
 
             write_page(run)
-        # A log or a pipe has no width in which names of classes would have to be broken.
+        # Files and pipes have no width at which class names have to be wrapped.
         Console(width=None if sys.stdout.isatty() else 200).print(per_class_table(evaluation))
         print(decision_text(evaluation))
         print(f"figures: {run.evaluation}\npredictions: {run.predictions}")

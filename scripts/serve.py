@@ -6,7 +6,7 @@ from tagsmith.config.settings import ServeRun
 
 @script("serve")
 def main(settings: ServeRun) -> None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for onnxruntime.
+    # Imported here, so that --help and wrong settings do not wait for onnxruntime.
     from tagsmith.serve.service import serve
 
     serve(settings.serve)

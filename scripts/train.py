@@ -1,4 +1,4 @@
-"""Tagged documents to a trained and evaluated classifier."""
+"""Train a classifier on tagged documents and evaluate it."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import TrainRun
@@ -6,7 +6,7 @@ from tagsmith.config.settings import TrainRun
 
 @script("train")
 def main(settings: TrainRun) -> float | None:
-    # Imported here, so that --help and a wrong setting are answered without waiting for torch.
+    # Imported here, so that --help and wrong settings do not wait for torch.
     import sys
 
     from rich.console import Console
@@ -17,7 +17,7 @@ def main(settings: TrainRun) -> float | None:
 
     run, evaluation = train(settings)
     if evaluation:
-        # A log or a pipe has no width in which names of classes would have to be broken.
+        # Files and pipes have no width at which class names have to be wrapped.
         Console(width=None if sys.stdout.isatty() else 200).print(per_class_table(evaluation))
         print(decision_text(evaluation))
         print(f"run: {run.path}")

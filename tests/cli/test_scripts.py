@@ -288,7 +288,7 @@ def test_scaling_is_measured(script: Script, encoder: Path) -> None:
     done = script("bench_scale", "documents=400", "distinct=300", "steps=5", model)
     assert done.returncode == 0, done.stderr
     first, cold, warm = done.stdout.splitlines()
-    assert first == "400 documents, 300 of them different"
+    assert first == "400 documents, 300 of them distinct"
     for line, cache in ((cold, "cold"), (warm, "warm")):
         assert re.match(rf"{cache} cache: first step after [\d.]+ s \(.+\), [\d.]+ steps/s, .+ GiB of memory", line)
     failed = script("bench_scale", "documents=400", "steps=5", 'overrides=["model.path=nowhere"]')

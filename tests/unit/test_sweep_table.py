@@ -47,7 +47,7 @@ def test_the_table_has_a_row_a_job_and_a_column_a_setting_that_differs(tmp_path:
     console = Console(width=200, record=True)
     console.print(comparison_table(comparison))
     text = console.export_text()
-    assert "5 jobs, 1 of them failed or not done, best by validation macro_f1" in text
+    assert "5 jobs, 1 of them failed or unfinished, best by validation macro_f1" in text
     assert "0.0002" in text
     # What an earlier job has left in the folder of one that has failed now is none of its figures.
     again = compare(tmp_path, "macro_f1", {"2", "4"})
@@ -74,7 +74,7 @@ def test_what_is_not_there_or_damaged_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="validation"):
         judged(run, "macro_f1")
     run.validation.write_text("{}")
-    with pytest.raises(DataError, match="expected the figure macro_f1"):
+    with pytest.raises(DataError, match="expected the metric macro_f1"):
         judged(run, "macro_f1")
     run.validation.write_text("{")
     with pytest.raises(DataError, match="expected figures"):

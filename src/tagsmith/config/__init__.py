@@ -1,1 +1,1 @@
-"""Typed settings of every stage, and the door through which Hydra's config becomes them."""
+"""Typed settings of every stage, and their conversion from Hydra's composed config."""

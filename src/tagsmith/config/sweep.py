@@ -1,4 +1,4 @@
-"""The jobs of a sweep beside each other: what differs in their settings, and their figures."""
+"""The table of a sweep's jobs: which settings differ, and their figures."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ class CompareJobs(Callback):
 
 @dataclass(frozen=True)
 class Job:
-    """A run of a sweep; figures are None where it has not come to them, or its command has failed now."""
+    """A run of a sweep; its figures are None where it has none yet, or where its job has just failed."""
 
     run: RunFolder
     settings: Mapping[str, Any]
@@ -60,7 +60,7 @@ class Comparison:
 
     @property
     def best(self) -> Job | None:
-        """The job that is best on the validation split, the first of equals; one without figures cannot be."""
+        """The job that is best on the validation split, the first of equals; None where no job has figures."""
         sign = -1 if self.metric == "log_loss" else 1
         judged = [(sign * job.objective, job) for job in self.jobs if job.objective is not None]
         return max(judged, key=lambda pair: pair[0])[1] if judged else None
@@ -70,18 +70,18 @@ class Comparison:
         return ["run", *self.differing, f"validation {self.metric}", "test accuracy", "test macro_f1"]
 
     def cells(self, job: Job) -> list[Any]:
-        """The job's values under the `header`; None: not there."""
+        """The job's values for the `header`; None where it has none."""
         settings = [job.settings.get(name) for name in self.differing]
         return [str(job.run.path), *settings, job.objective, job.test_accuracy, job.test_macro_f1]
 
 
 def judged(run: RunFolder, metric: str) -> float:
-    """What a sweep maximises: the figure on the validation split, a log loss with its sign turned.
+    """What a sweep maximises: the metric on the validation split; of log loss, the negative.
 
-    Every process of a launch gets the same, so that their sweeps choose the same next job.
+    Every process of a launch gets the same value, so that their sweeps choose the same next job.
 
     Raises:
-        InputMissing, DataError: the run has no such figures.
+        InputMissing, DataError: the run has no figures, or lacks this metric.
     """
     value = _validation(run, metric)
     if value is None:
@@ -90,11 +90,11 @@ def judged(run: RunFolder, metric: str) -> float:
 
 
 def compare(folder: Path, metric: str, failed: Collection[str] = ()) -> Comparison:
-    """Read the runs in a sweep's folder and write `comparison.csv` beside them.
+    """Read the runs in a sweep's folder and write `comparison.csv` next to them.
 
     Args:
         metric: macro_f1, micro_f1, accuracy or log_loss.
-        failed: names of folders whose jobs have failed now; what an earlier one has left there is none of theirs.
+        failed: folders of jobs that have just failed; figures in them are of an earlier command and are ignored.
 
     Raises:
         DataError: a file of a run is damaged.
@@ -113,11 +113,11 @@ def compare(folder: Path, metric: str, failed: Collection[str] = ()) -> Comparis
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """A row a job; the best on the validation split is bold."""
+    """One row per job; the best on the validation split is bold."""
     best = comparison.best
     title = counted(len(comparison.jobs), "job")
     if without := sum(job.objective is None for job in comparison.jobs):
-        title += f", {without:,} of them failed or not done"
+        title += f", {without:,} of them failed or unfinished"
     if best is not None:
         title += f", best by validation {comparison.metric}: {best.run.path}"
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -136,7 +136,7 @@ def _shown(value: Any) -> str:
 
 
 def _place(run: RunFolder) -> tuple[bool, int, str]:
-    """Job 2 before job 10; folders with other names last."""
+    """Sort key: job 2 before job 10, folders with other names last."""
     name = run.path.name
     return (False, int(name), "") if name.isdecimal() else (True, 0, name)
 
@@ -151,7 +151,7 @@ def _read(run: RunFolder, metric: str) -> Job:
 
 
 def _validation(run: RunFolder, metric: str) -> float | None:
-    """The figure on the validation split; None: training has not come so far."""
+    """The metric on the validation split; None where training has not finished."""
     figures = _figures(run.validation)
     if figures is None:
         return None
@@ -159,7 +159,7 @@ def _validation(run: RunFolder, metric: str) -> float | None:
     try:
         return float(figures[average][name] if name == "f1" else figures[metric])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{run.validation}: expected the figure {metric}, found {error!r}; train anew.") from error
+        raise DataError(f"{run.validation}: expected the metric {metric}, found {error!r}; train it again.") from error
 
 
 def _figures(path: Path) -> dict[str, Any] | None:

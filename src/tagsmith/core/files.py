@@ -31,14 +31,14 @@ def sync(path: Path) -> None:
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """A temporary path for a file that is renamed to `path` when the block succeeds, and removed when it fails."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield beside
-        sync(beside)
-        beside.replace(path)
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
         sync(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
     A lone surrogate, which UTF-8 cannot encode, is written as its escape.
     """
-    with written_beside(path) as beside, beside.open("w", encoding="utf-8", errors="backslashreplace") as file:
+    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         yield file
 
 
@@ -118,20 +118,20 @@ def json_array(content: Any) -> list[Any]:
 def replace_folder(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, then rename it to `path`; only then is the old folder removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
     try:
-        write(beside)
-        for written in beside.rglob("*"):
+        write(temporary)
+        for written in temporary.rglob("*"):
             sync(written)
         if path.exists():
             path.rename(old)
-        beside.rename(path)
+        temporary.rename(path)
         sync(path.parent)
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         if old.exists() and not path.exists():
             old.rename(path)
         raise

@@ -66,7 +66,7 @@ class Schema:
         """Read what `save` wrote.
 
         Raises:
-            InputMissing: there is no such file.
+            InputMissing: the file does not exist.
             DataError: it is not a schema, or its hash differs from that of its content.
         """
         if not path.is_file():

@@ -1,7 +1,6 @@
 """The typed settings of every stage: each field owns its type, default, unit and range.
 
-A YAML under `configs/` only composes these and names choices. Nothing here knows Hydra, so every room may
-take its own section.
+The YAMLs in `configs/` compose them and name choices. Nothing here imports Hydra: every room can use its section.
 """
 
 from tagsmith.config.settings.analysis import AnalysisSettings

@@ -1,4 +1,4 @@
-"""Settings of what is looked into after an evaluation: how much of it, so that it takes seconds."""
+"""Settings of the analysis that follows an evaluation; they bound its time to seconds."""
 
 from dataclasses import dataclass
 
@@ -7,41 +7,46 @@ from tagsmith.config.settings.fields import setting
 
 @dataclass
 class AnalysisSettings:
-    """How far an evaluation is looked into (`analysis.json`, `guidance.json`)."""
+    """The analysis of an evaluation (`analysis.json`, `guidance.json`)."""
 
-    seed: int = setting(0, "seed of all draws", low=0, high=2**31 - 1)
-    resamples: int = setting(1000, "draws of the bootstrap behind each interval", low=100, high=100_000)
+    seed: int = setting(0, "seed of all random draws", low=0, high=2**31 - 1)
+    resamples: int = setting(1000, "bootstrap resamples behind each interval", low=100, high=100_000)
     most_documents: int = setting(
         10_000,
-        "most training documents, and most evaluated ones, for the baselines and the learning curve; of more, so many "
-        "are drawn",
+        "maximum number of training documents, and of evaluated ones, for the baselines and the learning curve; beyond "
+        "it, a random sample is used",
         unit="documents",
         low=100,
     )
-    curve_draws: int = setting(3, "draws of a quarter, a half and three quarters of them", low=1, high=4)
+    curve_draws: int = setting(
+        3, "random subsets of a quarter, a half and three quarters of them for the learning curve", low=1, high=4
+    )
     similarity: float = setting(
         0.8,
-        "share of character 5-grams that two texts have in common from which they are nearly the same",
+        "two texts are near-duplicates from this share of common character 5-grams",
         low=0.5,
         high=1,
     )
     compared_documents: int = setting(
         50_000,
-        "most documents among which near-duplicates are looked for; evaluated ones first",
+        "maximum number of documents searched for near-duplicates, evaluated ones first",
         unit="documents",
         low=2,
     )
     explained_documents: int = setting(
         300,
-        "most mistakes of which the words that weighed most are found, the surest ones first",
+        "maximum number of errors explained by their most influential words, most confident errors first",
         unit="documents",
         low=0,
     )
     explained_words: int = setting(
         64,
-        "most parts of a document that are hidden in turn; neighbouring words of longer ones are hidden together",
+        "maximum number of parts of a document that are masked in turn; in longer ones, neighbouring words form a part",
         low=1,
     )
     explained_tokens: int = setting(
-        200_000, "most that is scored for this; 30 seconds on two cores", unit="tokens, padding not included", low=0
+        200_000,
+        "maximum number of tokens scored for the explanations; 30 seconds on two cores",
+        unit="tokens, padding not included",
+        low=0,
     )

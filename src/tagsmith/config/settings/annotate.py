@@ -1,4 +1,4 @@
-"""Settings of the way to tools in which people tag, and back."""
+"""Settings of the exchange with annotation tools."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from tagsmith.config.settings.fields import REQUIRED, setting
 
 
 class GiveTake(Enum):
-    """Which way."""
+    """Export to the tool, or import from it."""
 
     give = "give"
     take = "take"
 
 
 class PushPull(Enum):
-    """Which way, with a server."""
+    """Export to a server, or import from it."""
 
     push = "push"
     pull = "pull"
 
 
 class Tool(Enum):
-    """Where people tag."""
+    """Annotation tools."""
 
     label_studio = "label_studio"
     argilla = "argilla"
@@ -31,14 +31,14 @@ class Tool(Enum):
 
 
 class OnDisagreement(Enum):
-    """What several people who do not agree come to."""
+    """How disagreeing annotations of one document are resolved."""
 
     majority = "majority"
     ask = "ask"
 
 
 class Unreviewed(Enum):
-    """What becomes of suggestions that are stored as a person's without anyone having looked at them."""
+    """What to do with suggestions that the tool stores as annotations although no person has reviewed them."""
 
     ask = "ask"
     accept = "accept"
@@ -46,23 +46,23 @@ class Unreviewed(Enum):
 
 @dataclass
 class AnswerSettings:
-    """How answers become tags."""
+    """How annotations become tags."""
 
-    run: str = setting(REQUIRED, "folder of the run whose classes and queues these are")
+    run: str = setting(REQUIRED, "folder of the run with the classes and the queues")
     queues: list[str] | None = setting(
         None,
-        "queues; null: suspected_tags.jsonl and tag_next.jsonl of the run's folder improve, and split_classes.jsonl",
+        "queue files; null: suspected_tags.jsonl and tag_next.jsonl in the run's improve/, and split_classes.jsonl",
     )
     on_disagreement: OnDisagreement = setting(
         OnDisagreement.majority,
-        "majority: what more than half of those who tagged a document say; ask: only what all of them say; "
-        "what is not settled comes out without a tag",
+        "majority: accept the tags of more than half of a document's annotators; ask: only those of all of them; "
+        "other documents are written without a tag",
     )
     unreviewed: Unreviewed = setting(
-        Unreviewed.ask, "suggestions that nobody has looked at: ask a person again, or accept them"
+        Unreviewed.ask, "suggestions that no person has reviewed: ask again, or accept them"
     )
-    out: str | None = setting(None, "what is written: a folder (give) or a .jsonl file; null: named after the tool")
-    overwrite: bool = setting(False, "replace it where it exists")
+    out: str | None = setting(None, "output: a folder (give) or a .jsonl file; null: named after the tool")
+    overwrite: bool = setting(False, "replace existing output")
 
     def problems(self) -> Iterator[str]:
         if self.queues is not None and not self.queues:
@@ -73,9 +73,11 @@ class AnswerSettings:
 class AnnotateRun(AnswerSettings):
     """Settings of `scripts/annotate.py`."""
 
-    action: GiveTake = setting(REQUIRED, "give: queues to files of the tool; take: an export of the tool to tags")
+    action: GiveTake = setting(
+        REQUIRED, "give: convert queues to files of the tool; take: convert an export of the tool to tags"
+    )
     tool: Tool = setting(REQUIRED, "label_studio, argilla, doccano or csv")
-    export: str | None = setting(None, "take: the file that the tool has exported")
+    export: str | None = setting(None, "take: the file exported by the tool")
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -85,15 +87,17 @@ class AnnotateRun(AnswerSettings):
 
 @dataclass
 class LabelStudioRun(AnswerSettings):
-    """Settings of `scripts/label_studio.py`; the token is in the environment, as LABEL_STUDIO_TOKEN."""
+    """Settings of `scripts/label_studio.py`; the token is the environment variable LABEL_STUDIO_TOKEN."""
 
-    action: PushPull = setting(REQUIRED, "push: queues to tasks of a project; pull: its annotations to tags")
+    action: PushPull = setting(
+        REQUIRED, "push: upload queues as tasks of a project; pull: download its annotations as tags"
+    )
     url: str = setting("http://127.0.0.1:8080", "address of the server")
-    project: str = setting("tagsmith", "title of the project; made by the first push")
+    project: str = setting("tagsmith", "title of the project, which the first push creates")
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
         if not self.url.startswith(("http://", "https://")):
             yield f"url: expected http://... or https://..., found {self.url}"
         if not 3 <= len(self.project) <= 50:
-            yield f"project: expected a title of 3 to 50 characters, as Label Studio wants it, found {self.project!r}"
+            yield f"project: expected a title of 3 to 50 characters (Label Studio), found {self.project!r}"

@@ -1,4 +1,4 @@
-"""Settings of the benchmark."""
+"""Settings of the benchmarks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,26 +10,28 @@ from tagsmith.config.settings.stages import EvaluateSettings, ModelSettings
 from tagsmith.core.schema import Task
 
 RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
-"""Tagsmith's own contenders: one a recipe."""
+"""Contenders of Tagsmith itself, one for each recipe."""
 
 CLASSIFIERS = ("tagsmith", "onnxruntime", "pipeline", "sentence_transformers")
-"""What `scripts/bench_classify.py` knows to measure."""
+"""Contenders of `scripts/bench_classify.py`."""
 
 CONTENDERS = (*RECIPES, "trainer", "trainer_tuned", "setfit", "tfidf_svm")
 
 
 @dataclass
 class BenchTrainRun:
-    """Settings of `scripts/bench_train.py`; `train` is for Tagsmith's own contenders, its recipe is the contender's."""
+    """Settings of `scripts/bench_train.py`; `train` applies to Tagsmith's own contenders, except for its recipe."""
 
-    contenders: list[str] | None = setting(None, f"who is measured, of {', '.join(CONTENDERS)}; null: all of them")
+    contenders: list[str] | None = setting(
+        None, f"contenders to measure, of {', '.join(CONTENDERS)}; null: all of them"
+    )
     full_data: bool = setting(True, "measure on all training documents")
     repetitions: int = setting(1, "measurements of each contender on all training documents", low=1)
     per_class: list[int] | None = setting(
-        None, "measure on so many documents a class as well, such as [8,16,32,64]; null: do not", unit="documents"
+        None, "also measure on this many documents per class, such as [8,16,32,64]; null: skip this", unit="documents"
     )
-    draws: int = setting(5, "draws of each of these sizes, the same ones for all contenders", low=1)
-    seed: int = setting(0, "seed of the splits, and of the first repetition and draw", low=0, high=2**31 - 10_000)
+    draws: int = setting(5, "random draws of each of these sizes, shared by all contenders", low=1)
+    seed: int = setting(0, "seed of the splits, the first repetition and the first draw", low=0, high=2**31 - 10_000)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -46,7 +48,7 @@ class BenchTrainRun:
             yield "full_data, per_class: expected at least one of them, found neither"
         if self.train.early_stopping_patience is not None:
             yield (
-                "train.early_stopping_patience: expected null, as no contender is given validation documents; "
+                "train.early_stopping_patience: expected null, because contenders get no validation documents; "
                 f"found {self.train.early_stopping_patience}"
             )
 
@@ -55,13 +57,13 @@ class BenchTrainRun:
 class BenchScaleRun:
     """Settings of `scripts/bench_scale.py`."""
 
-    documents: int = setting(1_000_000, "training documents that are made", unit="documents", low=100)
+    documents: int = setting(1_000_000, "number of generated training documents", unit="documents", low=100)
     distinct: int | None = setting(
-        None, "so many different ones, repeated; null: all differ from each other", unit="documents", low=100
+        None, "number of distinct documents, which are repeated; null: all are distinct", unit="documents", low=100
     )
-    steps: int = setting(200, "training ends after so many", unit="steps", low=2)
+    steps: int = setting(200, "number of training steps", unit="steps", low=2)
     model: str = setting("minilm", "the encoder, as in model= of scripts/train.py")
-    overrides: list[str] | None = setting(None, 'further settings of scripts/train.py, each as "NAME=VALUE"')
+    overrides: list[str] | None = setting(None, 'more settings of scripts/train.py, each as "NAME=VALUE"')
 
 
 @dataclass
@@ -69,19 +71,21 @@ class BenchClassifyRun:
     """Settings of `scripts/bench_classify.py`."""
 
     bundle: str = setting(REQUIRED, "folder of the bundle")
-    input: str = setting(REQUIRED, "documents, as of scripts/classify.py")
+    input: str = setting(REQUIRED, "documents, as in scripts/classify.py")
     run: str | None = setting(
-        None, "the run that the bundle is of, for the encoder's weights; null: contenders that need torch are left out"
+        None, "run of the bundle, for the encoder's weights; null: contenders that need torch are skipped"
     )
     stock: str | None = setting(
-        None, "folder that transformers.pipeline loads; null: the run's encoder with a head that has learnt nothing"
+        None, "folder for transformers.pipeline; null: the run's encoder with an untrained head"
     )
-    contenders: list[str] | None = setting(None, f"who is measured, of {', '.join(CLASSIFIERS)}; null: all of them")
-    documents: int = setting(1000, "so many of the input, drawn at random", unit="documents", low=1)
-    calls: int = setting(200, "calls with one short text", unit="calls", low=1)
-    short_characters: int = setting(80, "longest text that is short", unit="characters", low=1)
-    repetitions: int = setting(3, "turns of all contenders; figures are medians", low=1)
-    threads: int | None = setting(None, "threads of a contender; null: what it takes by itself", unit="threads", low=1)
+    contenders: list[str] | None = setting(
+        None, f"contenders to measure, of {', '.join(CLASSIFIERS)}; null: all of them"
+    )
+    documents: int = setting(1000, "number of input documents, drawn at random", unit="documents", low=1)
+    calls: int = setting(200, "number of calls with one short text", unit="calls", low=1)
+    short_characters: int = setting(80, "maximum length of a short text", unit="characters", low=1)
+    repetitions: int = setting(3, "rounds over all contenders; figures are medians", low=1)
+    threads: int | None = setting(None, "threads of a contender; null: its own default", unit="threads", low=1)
     text_field: str = setting("text", "field of the text in a .jsonl, .csv, .tsv or .parquet file")
     seed: int = setting(0, "seed of the draw", low=0, high=2**31 - 1)
 

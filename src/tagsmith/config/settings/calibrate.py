@@ -1,4 +1,4 @@
-"""Settings of scores, thresholds and what goes to a person."""
+"""Settings of calibration, thresholds and routing to a person."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tagsmith.config.settings.fields import setting
 
 
 class HeldOutFrom(Enum):
-    """Documents that the model has not seen."""
+    """Source of documents that the model has not been trained on."""
 
     validation = "validation"
     out_of_fold = "out_of_fold"
@@ -16,45 +16,46 @@ class HeldOutFrom(Enum):
 
 @dataclass
 class CalibrateSettings:
-    """What is decided from scores, on documents that the model has not seen."""
+    """How scores become decisions, fitted on held-out documents."""
 
     target_precision: float | None = setting(
         None,
-        "single-label: share of right ones among the documents that are not sent to a person; null: 0.95. "
-        "Multi-label: thresholds that give each class this precision; null: those of the best F1",
+        "single-label: accuracy among the documents that are not routed to a person; null: 0.95. "
+        "Multi-label: thresholds with this precision for each class; null: those with the best F1",
         low=0.01,
         high=0.9999,
     )
     target_recall: float | None = setting(
-        None, "multi-label: thresholds that give each class this recall", low=0.01, high=0.9999
+        None, "multi-label: thresholds with this recall for each class", low=0.01, high=0.9999
     )
     target_exact: float | None = setting(
         None,
-        "multi-label: share of documents with all classes right among those that are not sent to a person; "
-        "null: none is sent for its scores",
+        "multi-label: share of documents with exactly the right classes among those not routed to a person; "
+        "null: no document is routed because of its scores",
         low=0.01,
         high=0.9999,
     )
     coverage: float | None = setting(
-        0.9, "how often the set of classes that may be holds all right ones; null: no sets", low=0.01, high=0.9999
+        0.9,
+        "share of documents whose prediction set has all their classes; null: no prediction sets",
+        low=0.01,
+        high=0.9999,
     )
-    coverage_by_class: bool = setting(
-        False, "single-label: keep the coverage for the documents of each class by themselves; sets are larger"
-    )
+    coverage_by_class: bool = setting(False, "single-label: reach the coverage within each class; sets are larger")
     costs: list[str] | None = setting(
         None,
-        "what errors cost, as TRUE>PREDICTED=COST, or (multi-label) CLASS>=COST where it is missed and >CLASS=COST "
-        "where it is invented; all others cost 1, and what costs least is predicted",
+        "cost of errors, as TRUE>PREDICTED=COST, or (multi-label) CLASS>=COST for a false negative and >CLASS=COST "
+        "for a false positive; all others cost 1, and the prediction has the lowest expected cost",
     )
     false_alarms: float | None = setting(
         0.05,
-        "share of documents of the classes that may be taken for out of scope; null: nothing is out of scope",
+        "accepted share of in-scope documents flagged as out of scope; null: no out-of-scope detection",
         low=0.0001,
         high=0.5,
     )
     scope_documents: int = setting(
         5000,
-        "most training documents, drawn with every class among them, that a document's distance is measured to",
+        "maximum number of training documents, drawn with every class, for the distance of out-of-scope detection",
         unit="documents",
         low=1,
     )

@@ -16,7 +16,7 @@ class OnBadRow(Enum):
 
 
 class LongDocuments(Enum):
-    """Which tokens of a document longer than a window are read."""
+    """Which tokens are read of a document that is longer than a window."""
 
     head = "head"
     head_tail = "head_tail"
@@ -24,74 +24,76 @@ class LongDocuments(Enum):
 
 
 def encoding_problem(name: str) -> str | None:
-    """What is wrong with the name of an encoding."""
+    """What is wrong with the name of an encoding; None where nothing is."""
     try:
         "".encode(name)
     except (LookupError, ValueError):
-        return f"expected an encoding that Python knows, such as utf-8 or cp1252, found {name!r}"
+        return f"expected an encoding known to Python, such as utf-8 or cp1252, found {name!r}"
     return None
 
 
 def delimiter_problem(delimiter: str) -> str | None:
-    """What is wrong with the delimiter of a table."""
+    """What is wrong with the delimiter of a table; None where nothing is."""
     if len(delimiter) != 1 or delimiter in '\r\n"':
-        return f"expected one character, no quote and no line end, found {delimiter!r}"
+        return f"expected one character other than a quote or line end, found {delimiter!r}"
     return None
 
 
 @dataclass
 class DataSettings:
-    """What every source of tagged documents shares."""
+    """Settings shared by all sources of tagged documents."""
 
     classes: list[str] | None = setting(
         None, "the classes in their order; null: those found in the data, in natural order"
     )
     on_bad_row: OnBadRow = setting(
-        OnBadRow.error, "error: stop and list every bad row; skip: leave them out and write them to the run"
+        OnBadRow.error,
+        "rows that cannot be used; error: stop and list them; skip: leave them out and write them to the run",
     )
     tagged: list[str] | None = setting(
         None,
-        "files of scripts/improve.py in which a person has filled in `tag`: these tags replace those of training "
-        "documents, or add training documents",
+        "files of scripts/improve.py with `tag` filled in: these tags replace those of training documents, or add "
+        "training documents",
     )
-    test_share: float = setting(0.2, "share of the documents drawn as test split where none is given", low=0, high=0.9)
+    test_share: float = setting(
+        0.2, "share of the documents drawn as the test split where the data has none", low=0, high=0.9
+    )
     validation_share: float = setting(
         0.0,
-        "share of the training documents drawn as validation split where none is given; 0: none",
+        "share of the training documents drawn as the validation split where the data has none; 0: no such split",
         low=0,
         high=0.9,
     )
     out_of_scope: str | None = setting(
-        None, "texts of none of the classes (a line each in .txt; .jsonl, .csv or .tsv), to test on; never trained on"
+        None,
+        "file of texts that belong to no class (.txt with a text per line, .jsonl, .csv or .tsv), only for evaluation",
     )
     schema_changes: str | None = setting(
-        None, "YAML of classes to rename, merge, split, add or delete; all tags of the data are changed so"
+        None, "YAML of classes to rename, merge, split, add or delete; it is applied to all tags of the data"
     )
-    split_from: str | None = setting(None, "an earlier run whose test and validation documents are used again")
-    max_tokens: int | None = setting(
-        None, "longest window that is read; null: what the model's settings say", unit="tokens", low=8
-    )
+    split_from: str | None = setting(None, "earlier run whose test and validation documents are reused")
+    max_tokens: int | None = setting(None, "length of a window; null: model.max_tokens", unit="tokens", low=8)
     long_documents: LongDocuments = setting(
         LongDocuments.head,
-        "a document longer than max_tokens: read its head, its head and tail, or overlapping windows of it",
+        "what to read of a document longer than max_tokens: its head, its head and tail, or overlapping windows",
     )
-    window_overlap: int = setting(32, "shared by neighbouring windows", unit="tokens", low=0)
-    max_windows: int = setting(8, "most windows read of one document, evenly spread", unit="windows", low=1)
+    window_overlap: int = setting(32, "overlap of neighbouring windows", unit="tokens", low=0)
+    max_windows: int = setting(8, "maximum number of windows per document, evenly spaced", unit="windows", low=1)
 
     def problems(self) -> Iterator[str]:
         if self.classes is not None and (not self.classes or len(set(self.classes)) < len(self.classes)):
-            yield f"classes: expected null or names that differ from each other, found {self.classes}"
+            yield f"classes: expected null or distinct names, found {self.classes}"
         if self.max_tokens is not None and 2 * self.window_overlap > self.max_tokens:
             yield f"window_overlap: expected at most half of max_tokens={self.max_tokens}, found {self.window_overlap}"
 
 
 @dataclass
 class FileSettings(DataSettings):
-    """What sources made of text files share."""
+    """Settings shared by sources that consist of text files."""
 
     encoding: str = setting("utf-8", "encoding of the files")
     fallback_encoding: str | None = setting(
-        None, "tried on a row or file that is not in `encoding`; null: that is a bad row"
+        None, "encoding of rows or files that `encoding` cannot decode; null: they are bad rows"
     )
 
     def problems(self) -> Iterator[str]:
@@ -104,19 +106,19 @@ class FileSettings(DataSettings):
 
 @dataclass
 class TableSettings(FileSettings):
-    """Files with a document a row."""
+    """Files with one document per row."""
 
     train: str = setting(REQUIRED, "file of training documents")
     validation: str | None = setting(None, "file of validation documents; null: drawn by validation_share")
     test: str | None = setting(None, "file of test documents; null: drawn by test_share")
     text_field: str = setting("text", "field of the text")
     label_field: str = setting("label", "field of the class")
-    id_field: str | None = setting("id", "field of the document's id, used where a row has it")
-    language_field: str | None = setting("language", "field of the language, used where a row has it")
+    id_field: str | None = setting("id", "field of the document's id, where a row has one")
+    language_field: str | None = setting("language", "field of the language, where a row has one")
     group_field: str | None = setting(
-        "group", "field of the group (an author, a thread), used where a row has it; a group is never split"
+        "group", "field of the group (an author, a thread), where a row has one; a group stays in one split"
     )
-    split_field: str | None = setting(None, "field that holds train, validation or test; null: none does")
+    split_field: str | None = setting(None, "field with the values train, validation or test; null: there is none")
 
 
 @dataclass
@@ -125,7 +127,7 @@ class CsvSettings(TableSettings):
 
     delimiter: str = setting(",", "character between two fields")
     label_delimiter: str | None = setting(
-        None, "text between two classes in the label field; naming one makes the task multi_label"
+        None, "text between two classes in the label field; if set, the task is multi_label"
     )
 
     def problems(self) -> Iterator[str]:
@@ -140,15 +142,17 @@ class CsvSettings(TableSettings):
 class JsonlSettings(TableSettings):
     """One JSON object a line: `label` (single-label) or a list of `labels` (multi-label)."""
 
-    labels_field: str = setting("labels", "field of the list of classes; its use makes the task multi_label")
+    labels_field: str = setting(
+        "labels", "field of the list of classes; rows with this field make the task multi_label"
+    )
 
 
 @dataclass
 class TextFoldersSettings(FileSettings):
-    """One folder a class, one text file a document; split folders around the class folders where there are any."""
+    """One folder per class, one text file per document; class folders may be inside folders named after splits."""
 
-    path: str = setting(REQUIRED, "the folder; `package:NAME/sub/folder` names one inside an installed package")
-    pattern: str = setting("*.txt", "which files are documents")
+    path: str = setting(REQUIRED, "the folder; `package:NAME/sub/folder` is a folder inside an installed package")
+    pattern: str = setting("*.txt", "pattern of the files that are documents")
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -163,7 +167,7 @@ class AzureSettings(FileSettings):
     """A labels file of Azure custom text classification with its text files."""
 
     path: str = setting(REQUIRED, "the labels file (JSON)")
-    texts: str | None = setting(None, "folder of the text files; null: the labels file's own")
+    texts: str | None = setting(None, "folder of the text files; null: that of the labels file")
 
 
 @dataclass
@@ -171,17 +175,17 @@ class HubSettings(DataSettings):
     """A Hugging Face data set: from the hub by name, or a folder saved with `save_to_disk`."""
 
     name: str | None = setting(None, "name on the hub")
-    subset: str | None = setting(None, "configuration of the hub's data set")
+    subset: str | None = setting(None, "configuration of the data set on the hub")
     revision: str | None = setting(None, "commit or tag on the hub")
     path: str | None = setting(None, "folder saved with save_to_disk")
-    train_split: str = setting("train", "its split with the training documents")
-    validation_split: str = setting("validation", "its split with the validation documents, used where it exists")
-    test_split: str = setting("test", "its split with the test documents, used where it exists")
+    train_split: str = setting("train", "split with the training documents")
+    validation_split: str = setting("validation", "split with the validation documents, where there is one")
+    test_split: str = setting("test", "split with the test documents, where there is one")
     text_field: str = setting("text", "column of the text")
     label_field: str = setting("label", "column of the class, or of the list of classes (multi_label)")
-    id_field: str | None = setting("id", "column of the document's id, used where there is one")
-    language_field: str | None = setting("language", "column of the language, used where there is one")
-    group_field: str | None = setting("group", "column of the group, used where there is one")
+    id_field: str | None = setting("id", "column of the document's id, where there is one")
+    language_field: str | None = setting("language", "column of the language, where there is one")
+    group_field: str | None = setting("group", "column of the group, where there is one")
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()

@@ -1,4 +1,4 @@
-"""What a bundle holds beside what it cannot do without."""
+"""Settings of the optional parts of a bundle."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ FORMATS = ("onnx", "transformers")
 
 
 class GoldenFrom(Enum):
-    """Where the inputs come from to which a bundle holds the expected answers."""
+    """Source of the inputs whose expected predictions are part of a bundle."""
 
     synthetic = "synthetic"
     documents = "documents"
@@ -18,27 +18,27 @@ class GoldenFrom(Enum):
 
 @dataclass
 class ExportSettings:
-    """What a bundle holds."""
+    """Optional parts of a bundle."""
 
     formats: list[str] = setting(
         [FORMATS[0]],
-        "onnx: what Classifier loads, always among them; transformers: also a folder for transformers.pipeline",
+        "onnx: required, loaded by Classifier; transformers: also a folder for transformers.pipeline",
     )
     quantize: bool = setting(
-        False, "also write onnx/model_quantized.onnx, in whole numbers of 8 bits; not shipped where it costs figures"
+        False, "also write onnx/model_quantized.onnx, with 8-bit integers; left out where it makes the figures worse"
     )
     golden: GoldenFrom = setting(
         GoldenFrom.synthetic,
-        "inputs that a bundle is checked with: synthetic (class names, characters) or documents of the test split, "
-        "which then leave with it",
+        "inputs that verify a bundle: synthetic (class names, characters), or documents of the test split, which then "
+        "become part of it",
     )
 
     signing_key: str | None = setting(
-        None, "file of the private key, in PEM, that signs the bundle (extra sign); its password: TAGSMITH_KEY_PASSWORD"
+        None, "PEM file of the private key that signs the bundle (extra sign); its password: TAGSMITH_KEY_PASSWORD"
     )
 
     def problems(self) -> Iterator[str]:
         if unknown := [name for name in self.formats if name not in FORMATS]:
             yield f"formats: expected some of {', '.join(FORMATS)}; found {', '.join(unknown)}"
         if FORMATS[0] not in self.formats:
-            yield f"formats: expected {FORMATS[0]} among them, which the proof and Classifier need"
+            yield f"formats: expected {FORMATS[0]} among them, which the parity check and Classifier need"

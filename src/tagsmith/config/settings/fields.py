@@ -1,4 +1,4 @@
-"""A setting: a dataclass field that knows its explanation, unit and range, and how settings are walked and checked."""
+"""A setting: a dataclass field with its explanation, unit and range; how settings are walked and validated."""
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, field, fields, is_dataclass
@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 REQUIRED = "???"
-"""The default of a setting that has none: the person must give it."""
+"""The default of a setting that the user must give."""
 
 
 def setting(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
@@ -32,7 +32,7 @@ def _range_problems(settings: Any) -> Iterator[str]:
         low, high = item.metadata.get("low"), item.metadata.get("high")
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
-        # Written so that a NaN, which compares as false, is refused too.
+        # Written so that NaN, whose comparisons are false, is refused too.
         if not ((low is None or value >= low) and (high is None or value <= high) and abs(value) < float("inf")):
             bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
             wanted = " and ".join(bound for bound in bounds if bound) or "a finite number"
@@ -49,7 +49,7 @@ def _own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
 
 
 def problems(settings: Any) -> list[str]:
-    """Every value out of its range and every combination that cannot be, one line each."""
+    """A line for each value that is out of range and for each combination that is not allowed."""
     return [*_range_problems(settings), *_own_problems(settings)]
 
 
@@ -59,7 +59,7 @@ def as_dict(settings: Any) -> dict[str, Any]:
 
 
 def defaults(settings: Any) -> dict[str, Any]:
-    """What the settings would be if nothing were set, by dotted name, ready for JSON."""
+    """The default of every setting by dotted name, ready for JSON."""
     return {name: _plain(default_of(item)) for name, item, _ in walk(settings)}
 
 

@@ -1,4 +1,4 @@
-"""Settings of the improvement of a run's data, and of its benchmark."""
+"""Settings of the improvement of a run's data, and of its benchmarks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,30 +13,30 @@ from tagsmith.core.schema import Task
 class ImproveRun:
     """Settings of `scripts/improve.py`."""
 
-    run: str = setting(REQUIRED, "folder of the run; what is found is written into its folder `improve`")
+    run: str = setting(REQUIRED, "folder of the run; results are written to its folder `improve`")
     pool: str | None = setting(
-        None, "untagged documents: a .jsonl, .csv or .tsv file, or a folder of .txt files; null: there are none"
+        None, "untagged documents: a .jsonl, .csv or .tsv file, or a folder of .txt files; null: none"
     )
-    budget: int = setting(100, "documents to tag next", unit="documents", low=1)
+    budget: int = setting(100, "number of documents to tag next", unit="documents", low=1)
     audit_share: float = setting(
-        0.1, "share of them drawn at random: they say how good the scores are where nothing was chosen", low=0, high=1
+        0.1, "share of them drawn at random, an unbiased sample for measuring the scores", low=0, high=1
     )
     candidates: int = setting(
-        20_000, "documents of the pool that are looked at, drawn at random where it has more", unit="documents", low=1
+        20_000, "maximum number of pool documents that are scored, drawn at random", unit="documents", low=1
     )
     suspected: int | None = setting(
-        None, "lines of suspected_tags.jsonl; null: all training documents, those that look most wrong first", low=0
+        None, "number of lines of suspected_tags.jsonl, most suspicious first; null: all training documents", low=0
     )
-    text_field: str = setting("text", "field of the text in a pool that is a .jsonl, .csv or .tsv file")
+    text_field: str = setting("text", "field of the text in a .jsonl, .csv or .tsv pool")
     delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
     encoding: str = setting("utf-8", "encoding of the pool")
-    folds: int = setting(5, "parts of the training documents, each scored by regressions on the others", low=2)
-    seed: int = setting(0, "seed of folds and draws", low=0, high=2**31 - 1)
-    overwrite: bool = setting(False, "replace files of an earlier command in which a person has filled in tags")
+    folds: int = setting(5, "folds of the training documents, each scored by regressions fitted on the others", low=2)
+    seed: int = setting(0, "seed of folds and random draws", low=0, high=2**31 - 1)
+    overwrite: bool = setting(False, "replace files of an earlier command even if tags were filled in")
     batch_tokens: int = setting(
-        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+        2048, "maximum number of tokens that a process scores in one batch", unit="tokens, padding included", low=16
     )
-    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
     cache: CacheSettings = field(default_factory=CacheSettings)
 
     def problems(self) -> Iterator[str]:
@@ -47,7 +47,7 @@ class ImproveRun:
 
 
 STRATEGIES = ("random", "margin", "entropy", "badge", "typiclust", "tagsmith")
-"""Ways to choose what is tagged next."""
+"""Acquisition strategies: how the documents to tag next are chosen."""
 
 
 @dataclass
@@ -55,13 +55,13 @@ class BenchCurveRun:
     """Settings of `scripts/bench_curve.py`."""
 
     sizes: list[int] = setting(
-        REQUIRED, "training documents of a curve, such as [500,1000]; half as many again are then added"
+        REQUIRED, "numbers of training documents, such as [500,1000]; each curve predicts the effect of 50 % more"
     )
-    draws: int = setting(4, "draws of each size", low=1)
-    repetitions: int = setting(3, "draws of what is added to each", low=1)
-    seed: int = setting(0, "seed of the splits, and of the first draw", low=0, high=2**31 - 10_000)
+    draws: int = setting(4, "random draws of each size", low=1)
+    repetitions: int = setting(3, "random draws of the documents that are added", low=1)
+    seed: int = setting(0, "seed of the splits and of the first draw", low=0, high=2**31 - 10_000)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
-    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
@@ -77,22 +77,24 @@ class BenchImproveRun:
     """Settings of `scripts/bench_improve.py`."""
 
     strategies: list[str] | None = setting(
-        None, f"how the next documents are chosen, of {', '.join(STRATEGIES)}; null: all of them"
+        None, f"acquisition strategies, of {', '.join(STRATEGIES)}; null: all of them"
     )
-    start: int | None = setting(None, "documents tagged at first; null: three a class", unit="documents", low=2)
-    batch: int = setting(100, "documents tagged at once", unit="documents", low=1)
-    documents: int = setting(2000, "documents tagged at the end", unit="documents", low=2)
+    start: int | None = setting(
+        None, "number of documents tagged initially; null: three per class", unit="documents", low=2
+    )
+    batch: int = setting(100, "number of documents tagged per round", unit="documents", low=1)
+    documents: int = setting(2000, "number of documents tagged at the end", unit="documents", low=2)
     audit_share: float = setting(0.1, "as in scripts/improve.py", low=0, high=1)
-    seeds: int = setting(3, "simulations of each, with different documents at first", low=1)
+    seeds: int = setting(3, "simulations of each strategy, with different initial documents", low=1)
     wrong_share: float = setting(
         0.1,
-        "share of the training documents whose tags are turned at random, to be found again; 0: none",
+        "share of the training documents whose tags are corrupted at random, for error detection; 0: none",
         low=0,
         high=0.5,
     )
-    seed: int = setting(0, "seed of the splits, and of the first simulation", low=0, high=2**31 - 10_000)
+    seed: int = setting(0, "seed of the splits and of the first simulation", low=0, high=2**31 - 10_000)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
-    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)

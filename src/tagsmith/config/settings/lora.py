@@ -1,4 +1,4 @@
-"""Settings of adapters of low rank."""
+"""Settings of low-rank adapters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from tagsmith.config.settings.fields import setting
 
 @dataclass
 class LoraSettings:
-    """What the recipe `lora` trains in place of the encoder's own weights; the other recipes know nothing of it."""
+    """Low-rank adapters, trained by the recipe `lora` instead of the encoder's own weights."""
 
     rank: int = setting(16, "rank of each adapter", low=1)
-    alpha: int = setting(32, "adapters are scaled by this, divided by the rank", low=1)
+    alpha: int = setting(32, "scale of the adapters, times the rank", low=1)
     dropout: float = setting(0.0, "dropout of the adapters' input", low=0, high=0.9)
     targets: list[str] | None = setting(
-        None, "names of the linear layers that get adapters, such as [query,value]; null: all of the encoder"
+        None, "names of the linear layers with adapters, such as [query,value]; null: all of the encoder"
     )
 
     def problems(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Settings of training: the recipe and what it is made of."""
+"""Settings of training."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tagsmith.config.settings.lora import LoraSettings
 
 
 class Recipe(Enum):
-    """How far training goes."""
+    """What is trained."""
 
     probe = "probe"
     finetune = "finetune"
@@ -28,7 +28,7 @@ class Precision(Enum):
 
 
 class Loss(Enum):
-    """What a document costs."""
+    """Loss functions."""
 
     cross_entropy = "cross_entropy"
     focal = "focal"
@@ -36,7 +36,7 @@ class Loss(Enum):
 
 
 class ClassWeights(Enum):
-    """What a class weighs in the loss."""
+    """Weights of the classes in the loss."""
 
     equal = "equal"
     root = "root"
@@ -44,7 +44,7 @@ class ClassWeights(Enum):
 
 
 class BestMetric(Enum):
-    """Figures by which one validation is better than another."""
+    """Metrics that rank validations."""
 
     macro_f1 = "macro_f1"
     micro_f1 = "micro_f1"
@@ -54,139 +54,146 @@ class BestMetric(Enum):
 
 @dataclass
 class TrainSettings:
-    """The recipe."""
+    """Settings of training."""
 
     recipe: Recipe = setting(
         Recipe.finetune,
-        "probe: logistic regression on the frozen encoder; finetune: go on from there with all weights; "
-        "lora: with adapters of low rank beside frozen weights; "
-        "auto: the best by cross-validation of probe, finetune with half of the layers frozen, and finetune",
+        "probe: logistic regression on the frozen encoder; finetune: starts from it and trains all weights; "
+        "lora: starts from it and trains low-rank adapters; auto: the best by cross-validation of probe, finetune with "
+        "half of the layers frozen, and finetune",
     )
     start_from: str | None = setting(
         None,
-        "finetune, lora: an earlier run whose encoder, and whose head as data.schema_changes says, training goes on "
-        "from; null: from the pretrained encoder and a regression",
+        "finetune, lora: earlier run whose encoder and head (adapted by data.schema_changes) training starts from; "
+        "null: the pretrained encoder and a regression",
     )
     probe_documents: int = setting(
         10_000,
-        "finetune, lora: most documents, drawn from the training documents, for the regression; probe takes all",
+        "finetune, lora: maximum number of training documents for the regression, drawn at random; probe uses all",
         unit="documents",
         low=2,
     )
     probe_c: float | None = setting(
         None,
-        "inverse regularisation of the regression, for features of unit norm; null: 10, multi-label 100",
+        "inverse regularisation strength of the regression; null: 10, multi-label 100",
         low=1e-6,
     )
     epochs: int | None = setting(
         None,
-        "passes over the training documents; null: 3, multi-label as many as make 240 steps, at most 20",
+        "passes over the training documents; null: 3, multi-label enough for 240 steps, at most 20",
         unit="epochs",
         low=1,
     )
     max_steps: int | None = setting(
-        None, "training, and the fall of the learning rate, end after so many; null: all epochs", unit="steps", low=1
+        None, "training and the learning rate schedule end after this many; null: after all epochs", unit="steps", low=1
     )
     learning_rate: float | None = setting(
         None,
-        "peak learning rate; null: 2e-4 for batches of 64 documents and more, less for smaller ones, more for less "
-        "than 200 steps; ten times that for adapters",
+        "peak learning rate; null: 2e-4 for batches of 64 or more documents, lower for smaller ones, higher below 200 "
+        "steps, ten times higher for adapters",
         low=0,
     )
     head_learning_rate: float | None = setting(
-        None, "peak learning rate of the head; null: learning_rate, a tenth of it beside adapters", low=0
+        None, "peak learning rate of the head; null: learning_rate, a tenth of it with adapters", low=0
     )
     lr_warmup_fraction: float = setting(
-        0.05, "share of training in which the rates rise from 0; they then fall linearly to 0", low=0, high=1
+        0.05, "share of training with rising learning rates, which then fall linearly to 0", low=0, high=1
     )
     weight_decay: float = setting(0.01, "decoupled weight decay of matrices", low=0)
     ema_decay: float | None = setting(
         None,
-        "train on, but validate and keep, averages of the weights with this decay a step; null: do not",
+        "validate and keep an exponential moving average of the weights with this decay per step; null: off",
         low=0.5,
         high=0.99999,
     )
     soup: int = setting(
         1,
-        "trainings, each with batches and dropout of its own, whose weights are averaged; so many times the time",
+        "number of trainings, with different batches and dropout, whose weights are averaged (model soup)",
         unit="trainings",
         low=1,
         high=100,
     )
     max_bad_steps: int = setting(
-        0, "steps with a loss or gradients that are not finite are skipped; past so many, training stops", low=0
+        0, "steps whose loss or gradients are not finite are skipped; training stops after more than this many", low=0
     )
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: never", low=0)
+    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: no clipping", low=0)
     loss: Loss = setting(
-        Loss.cross_entropy, "focal and asymmetric (multi-label alone) care less for what is right already"
+        Loss.cross_entropy,
+        "focal and asymmetric (multi-label only) give less weight to documents that are classified well",
     )
-    loss_gamma: float = setting(2.0, "how much less: exponent of the focal and the asymmetric loss", low=0, high=10)
+    loss_gamma: float = setting(2.0, "exponent of the focal and the asymmetric loss", low=0, high=10)
     label_smoothing: float = setting(0.0, "share of a label that is spread over all classes", low=0, high=0.5)
     class_weights: ClassWeights = setting(
         ClassWeights.equal,
-        "equal: every document weighs the same; balanced: every class does; root: half-way, by square roots",
+        "equal: all documents have the same weight; balanced: all classes do; root: in between, by square roots",
     )
     batch_tokens: int = setting(
-        1024, "size of a batch over all processes, one optimiser step", unit="tokens, padding included", low=16
+        1024, "size of the batch of an optimiser step, over all processes", unit="tokens, padding included", low=16
     )
     micro_batch_tokens: int | None = setting(
         None,
-        "most that one process takes at once, the rest is accumulated; null: all",
+        "maximum size of a micro-batch of one process; gradients are accumulated; null: the whole batch",
         unit="tokens, padding included",
         low=16,
     )
-    freeze_embeddings: bool = setting(True, "keep the embeddings (of tokens, positions and types) as they are")
+    freeze_embeddings: bool = setting(True, "do not train the embeddings of tokens, positions and types")
     time_budget: float = setting(
-        600.0, "auto: time for comparing and for training what was chosen", unit="seconds", low=0
+        600.0, "auto: time for the comparison and for the training of the chosen recipe", unit="seconds", low=0
     )
-    folds: int = setting(3, "auto: parts of the training documents, each held out once", unit="folds", low=2, high=20)
+    folds: int = setting(3, "auto: folds of the training documents, each held out once", unit="folds", low=2, high=20)
     frozen_layers: int = setting(
-        0, "keep the embeddings and so many of the lowest layers as they are; they run once a document", low=0
+        0, "do not train the embeddings and this many of the lowest layers; they run once per document", low=0
     )
     frozen_states_gib: float = setting(
-        20.0, "most that is kept on disk of what frozen layers give; above, they run each epoch", unit="GiB", low=0
+        20.0,
+        "maximum size on disk of the output of frozen layers; beyond it, they run in each epoch",
+        unit="GiB",
+        low=0,
     )
     lora: LoraSettings = field(default_factory=LoraSettings)
     validate_every: int | None = setting(
-        None, "validate, where there is a validation split; null: after each epoch", unit="steps", low=1
+        None, "interval between validations, where there is a validation split; null: one epoch", unit="steps", low=1
     )
     early_stopping_patience: int | None = setting(
-        None, "stop after so many validations without a better one; null: never", unit="validations", low=1
+        None, "stop after this many validations without improvement; null: never", unit="validations", low=1
     )
     best_metric: BestMetric = setting(
-        BestMetric.macro_f1, "where there is a validation split, the weights best by this are kept"
+        BestMetric.macro_f1, "metric that selects the weights to keep, where there is a validation split"
     )
     checkpoint_every: int | None = setting(
-        None, "save a checkpoint, whatever it costs; null: by the clock alone", unit="steps", low=1
+        None, "interval between checkpoints, whatever they cost; null: by time only", unit="steps", low=1
     )
     checkpoint_minutes: float | None = setting(
         5.0,
-        "save a checkpoint, as after each validation and epoch, unless writing it would cost over 2 % of the time; "
-        "null: after those alone",
+        "interval between checkpoints, in addition to those after each validation and epoch; skipped where writing "
+        "them would take over 2 % of the time; null: no others",
         unit="minutes",
         low=0,
     )
-    keep_checkpoints: int = setting(2, "newest checkpoints kept while training", unit="checkpoints", low=1)
+    keep_checkpoints: int = setting(
+        2, "number of most recent checkpoints kept while training", unit="checkpoints", low=1
+    )
     mixed_precision: Precision = setting(
-        Precision.auto, "number format of the forward pass; auto: bf16 on a GPU or CPU (AMX) that has it, else fp32"
+        Precision.auto,
+        "number format of the forward pass; auto: bf16 where the GPU or CPU (AMX) supports it, otherwise fp32",
     )
     compile: bool = setting(
-        False, "train through torch.compile; for large encoders on a GPU: on a CPU it costs more than it gives"
+        False, "use torch.compile; for large encoders on a GPU; on a CPU it takes longer than it saves"
     )
     shard: bool = setting(
         False,
-        "spread the weights, their gradients and Adam's moments over the processes of a launch, for encoders that are "
-        "too large to be trained on one GPU; with the recipe finetune alone",
+        "shard weights, gradients and optimiser state over the processes of a launch (FSDP), for encoders that do not "
+        "fit on one GPU; recipe finetune only",
     )
-    cpu: bool = setting(False, "train on the CPU even where there is a GPU")
-    log_every: int = setting(10, "write a line of figures", unit="steps", low=1)
-    tensorboard: bool = setting(True, "write TensorBoard logs into the run")
+    cpu: bool = setting(False, "train on the CPU even if there is a GPU")
+    log_every: int = setting(10, "interval between lines of figures", unit="steps", low=1)
+    tensorboard: bool = setting(True, "write TensorBoard logs to the run")
     mlflow: str | None = setting(
         None,
-        "MLflow store that gets a copy of what the run holds, without its documents: sqlite:///FILE, its artifacts in "
-        "FILE_artifacts beside it, or http(s)://SERVER; null: none",
+        "MLflow store for a copy of the run without its documents: sqlite:///FILE, with artifacts in "
+        "FILE_artifacts next to it, or http(s)://SERVER; null: none",
     )
-    mlflow_experiment: str = setting("tagsmith", "MLflow experiment; MLFLOW_EXPERIMENT_NAME goes before it")
+    mlflow_experiment: str = setting("tagsmith", "MLflow experiment; MLFLOW_EXPERIMENT_NAME takes precedence")
 
     def problems(self) -> Iterator[str]:
         if self.mlflow is not None and not re.fullmatch(r"sqlite:///(?!:memory:)[^?]+|https?://[^/].*", self.mlflow):
@@ -196,9 +203,9 @@ class TrainSettings:
         if self.start_from is not None and self.recipe not in (Recipe.finetune, Recipe.lora):
             yield f"start_from: expected null with the recipe {self.recipe.value}, found {self.start_from}"
         if self.soup > 1 and self.recipe is Recipe.probe:
-            yield f"soup: expected 1 with the recipe probe, of which there is only one result; found {self.soup}"
+            yield f"soup: expected 1 with the recipe probe, which is deterministic; found {self.soup}"
         if self.frozen_layers and not self.freeze_embeddings:
-            yield "freeze_embeddings: expected true below frozen layers, found false"
+            yield "freeze_embeddings: expected true with frozen_layers, found false"
         if self.shard:
             wrong = {
                 "recipe": (self.recipe is not Recipe.finetune, "finetune"),
@@ -211,8 +218,8 @@ class TrainSettings:
             }
             for name, (is_wrong, expected) in wrong.items():
                 if is_wrong:
-                    yield f"{name}: expected {expected} beside train.shard=true; leave one of the two out"
+                    yield f"{name}: expected {expected} with train.shard=true; omit one of the two"
         if self.recipe is Recipe.auto and self.frozen_layers:
             yield f"frozen_layers: expected 0 with the recipe auto, which chooses them; found {self.frozen_layers}"
         if self.recipe is Recipe.lora and not self.freeze_embeddings:
-            yield "freeze_embeddings: expected true with the recipe lora, which trains adapters alone; found false"
+            yield "freeze_embeddings: expected true with the recipe lora, which trains adapters only; found false"

@@ -8,49 +8,64 @@ from urllib.parse import urlsplit
 from tagsmith.config.settings.fields import setting
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""Names of projects and deployments: they stand in URLs and in metrics."""
+"""Names of projects and deployments, which are part of URLs and metrics."""
 
 
 @dataclass
 class ServeSettings:
-    """The service: which bundles it serves, where, and what it refuses."""
+    """The service: its bundles, its address and its limits."""
 
-    project: str = setting("tagsmith", "name of the project that clients ask for")
+    project: str = setting("tagsmith", "name of the project in requests")
     deployments: dict[str, str] = setting(
-        {}, "the bundle of each deployment, {NAME: FOLDER}; a link, such as bundles/current, is watched"
+        {},
+        "bundle of each deployment, {NAME: FOLDER}; symbolic links, such as bundles/current, are watched for changes",
     )
-    host: str = setting("127.0.0.1", "address to listen on; other than loopback needs TAGSMITH_API_KEYS")
-    port: int = setting(8765, "port to listen on; 0: any that is free", low=0, high=65535)
+    host: str = setting("127.0.0.1", "address to listen on; any other than loopback requires TAGSMITH_API_KEYS")
+    port: int = setting(8765, "port to listen on; 0: any free port", low=0, high=65535)
     public_url: str | None = setting(
-        None, "URL at which clients reach the service, for links to jobs; null: as the request came"
+        None, "URL at which clients reach the service, for links to jobs; null: that of the request"
     )
     public_key: str | None = setting(
         None,
-        "file of the public key, in PEM, with whose private one every bundle must be signed (extra sign); null: none",
+        "PEM file of the public key that must verify the signature of every bundle (extra sign); null: no verification",
     )
-    threads: int | None = setting(None, "threads that compute; null: as many as there are cores", unit="threads", low=1)
-    batch_tokens: int = setting(2048, "most that leaves the queue together", unit="tokens", low=16)
+    threads: int | None = setting(None, "threads for inference; null: one per core", unit="threads", low=1)
+    batch_tokens: int = setting(2048, "maximum number of tokens in one batch", unit="tokens", low=16)
     queue_documents: int = setting(
-        2048, "most that wait for an encoder; beyond it requests get 429", unit="documents", low=1
+        2048,
+        "maximum number of documents in the queue; beyond it requests are answered with 429",
+        unit="documents",
+        low=1,
     )
-    max_body_mib: float = setting(8.0, "largest body of a request", unit="MiB", low=0.001, high=1024)
-    max_documents: int = setting(1000, "most of one request", unit="documents", low=1)
-    max_characters: int = setting(500_000, "longest document", unit="characters", low=1)
-    max_seconds: float = setting(60.0, "longest that a request may take, its body included", unit="seconds", low=0.01)
-    jobs: str | None = setting("jobs.sqlite", "file of the asynchronous jobs; null: they do not survive a restart")
-    max_jobs: int = setting(1000, "most that are not done; beyond it new ones get 429", unit="jobs", low=1)
-    job_hours: float = setting(24.0, "how long a job can be asked for", unit="hours", low=0.0001)
-    watch_seconds: float = setting(2.0, "between two looks at the bundles' folders; 0: none", unit="seconds", low=0)
+    max_body_mib: float = setting(8.0, "maximum size of a request body", unit="MiB", low=0.001, high=1024)
+    max_documents: int = setting(1000, "maximum number of documents in a request", unit="documents", low=1)
+    max_characters: int = setting(500_000, "maximum length of a document", unit="characters", low=1)
+    max_seconds: float = setting(
+        60.0, "time limit of a request, including the transfer of its body", unit="seconds", low=0.01
+    )
+    jobs: str | None = setting(
+        "jobs.sqlite", "database of asynchronous jobs; null: in memory, jobs are lost at a restart"
+    )
+    max_jobs: int = setting(
+        1000, "maximum number of unfinished jobs; beyond it new ones are answered with 429", unit="jobs", low=1
+    )
+    job_hours: float = setting(24.0, "time for which the result of a job is kept", unit="hours", low=0.0001)
+    watch_seconds: float = setting(
+        2.0, "interval between checks of the bundle folders; 0: no checks", unit="seconds", low=0
+    )
     drain_seconds: float = setting(
-        30.0, "longest that leaving waits for requests that are not answered yet", unit="seconds", low=0
+        30.0, "maximum time that a shutdown waits for requests in progress", unit="seconds", low=0
     )
     drift_documents: int = setting(
-        10_000, "how many of the last documents are compared with the bundle's reference", unit="documents", low=100
+        10_000,
+        "number of most recent documents that are compared with the bundle's reference",
+        unit="documents",
+        low=100,
     )
     traces: bool = setting(
-        False, "send OpenTelemetry traces of requests (extra otel), where OTEL_EXPORTER_OTLP_ENDPOINT and the like say"
+        False, "send OpenTelemetry traces of requests (extra otel), configured by OTEL_EXPORTER_OTLP_ENDPOINT etc."
     )
-    log_texts: bool = setting(False, "write the text of every document into the log")
+    log_texts: bool = setting(False, "log the text of every document")
 
     def problems(self) -> Iterator[str]:
         names = [("project", self.project), *(("deployments", name) for name in self.deployments)]
@@ -59,11 +74,11 @@ class ServeSettings:
                 expected = "expected letters, digits, dots, hyphens and underscores, at most 64"
                 yield f"{setting_name}: {expected}, found {name!r}"
         if not self.deployments:
-            yield "deployments: expected at least one, {production: FOLDER}, found none"
+            yield "deployments: expected at least one, such as {production: FOLDER}, found none"
         if self.queue_documents < self.max_documents:
             yield (
-                f"queue_documents: expected at least max_documents={self.max_documents}, so that such a request is "
-                f"answered at all, found {self.queue_documents}"
+                f"queue_documents: expected at least max_documents={self.max_documents}, so that a "
+                f"request of that size can be answered, found {self.queue_documents}"
             )
         if self.public_url is not None and urlsplit(self.public_url).scheme not in ("http", "https"):
             yield f"public_url: expected http://... or https://..., found {self.public_url}"

@@ -16,7 +16,7 @@ from tagsmith.core.schema import Task
 
 
 class Pooling(Enum):
-    """How token states become one vector."""
+    """How token states are pooled to one vector."""
 
     mean = "mean"
     cls = "cls"
@@ -32,21 +32,19 @@ class Split(Enum):
 
 @dataclass
 class ModelSettings:
-    """The pretrained encoder and how a document's vector is made of its token states."""
+    """The pretrained encoder and its pooling."""
 
-    name: str | None = setting(None, "the encoder's name on the hub")
+    name: str | None = setting(None, "name of the encoder on the hub")
     revision: str | None = setting(None, "commit or tag on the hub")
     package: str | None = setting(
-        None, "installed package that holds the encoder, as NAME/folder; absent: the hub is asked"
+        None, "installed package with the encoder, as NAME/folder; where it is not installed, the hub is used"
     )
     sha256: dict[str, str] | None = setting(None, "SHA-256 of the package's files, by file name")
-    path: str | None = setting(None, "local folder of the encoder; goes before package and name")
+    path: str | None = setting(None, "local folder of the encoder; takes precedence over package and name")
     pooling: Pooling = setting(Pooling.mean, "mean: of all token states; cls: the first token's state")
-    max_tokens: int | None = setting(
-        None, "longest input that suits the encoder; null: the most it can read", unit="tokens", low=8
-    )
+    max_tokens: int | None = setting(None, "recommended maximum input; null: the encoder's limit", unit="tokens", low=8)
     attention_dropout: float = setting(
-        0.0, "dropout of attention weights; 0 lets attention take its fast path", low=0, high=0.9
+        0.0, "dropout of attention weights; 0 allows a faster attention kernel", low=0, high=0.9
     )
     hidden_dropout: float = setting(0.1, "dropout of hidden states", low=0, high=0.9)
 
@@ -57,22 +55,22 @@ class ModelSettings:
 
 @dataclass
 class CacheSettings:
-    """Tokens that are kept from one command to the next."""
+    """The cache of tokens on disk."""
 
     folder: str | None = setting(
         str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tagsmith"),
-        "folder of the tokens of documents that were tokenised before; null: none are kept",
+        "folder of the cached tokens; null: no cache",
     )
-    max_gib: float = setting(10.0, "those used longest ago are removed beyond this size", unit="GiB", low=0)
+    max_gib: float = setting(10.0, "maximum size; least recently used entries are removed", unit="GiB", low=0)
 
 
 @dataclass
 class EvaluateSettings:
-    """How scores become figures."""
+    """How documents are scored and evaluated."""
 
-    threshold: float = setting(0.5, "score from which a class is predicted (multi-label)", low=0, high=1)
+    threshold: float = setting(0.5, "score at which a class is predicted (multi-label)", low=0, high=1)
     batch_tokens: int = setting(
-        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+        2048, "maximum number of tokens that a process scores in one batch", unit="tokens, padding included", low=16
     )
 
 
@@ -80,14 +78,14 @@ class EvaluateSettings:
 class TrainRun:
     """Settings of `scripts/train.py`."""
 
-    run: str | None = setting(None, "folder of the run; null: a fresh one, runs/DATE_TIME_NAME")
-    name: str = setting("run", "readable part of a fresh run's folder")
+    run: str | None = setting(None, "folder of the run; null: a new one, runs/DATE_TIME_NAME")
+    name: str = setting("run", "last part of the name of a new run's folder")
     seed: int = setting(0, "seed of splits, batches and dropout", low=0, high=2**31 - 1)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
-    resume: bool = setting(False, "go on with a run that was interrupted, from its last checkpoint")
-    overwrite: bool = setting(False, "replace the run that the folder holds")
+    resume: bool = setting(False, "resume an interrupted run from its last checkpoint; start it where there is none")
+    overwrite: bool = setting(False, "replace an existing run")
     objective: BestMetric | None = setting(
-        None, "figure on the validation split by which a sweep judges its jobs; null: no sweep judges"
+        None, "metric on the validation split by which a sweep ranks its jobs; null: no ranking"
     )
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -100,16 +98,16 @@ class TrainRun:
         if self.resume and self.overwrite:
             yield "resume, overwrite: expected at most one of them, found both"
         if self.resume and self.run is None:
-            yield "resume: expected run= beside it, found none; a fresh folder holds nothing to go on with"
+            yield "resume: expected run= as well, found none; a new folder has nothing to resume"
         if (earlier := self.train.start_from) and self.run and Path(earlier).resolve() == Path(self.run).resolve():
-            yield f"train.start_from: expected another run than run={self.run}, which is made anew"
+            yield f"train.start_from: expected a run other than run={self.run}, which is being trained"
 
 
 @dataclass
 class CheckKills(TrainRun):
-    """Settings of `scripts/check_kills.py`: those of the training, and these; `run` holds all its runs."""
+    """Settings of `scripts/check_kills.py`: those of training, and these; `run` is the folder of all its runs."""
 
-    kills: int = setting(20, "times that training is killed", unit="kills", low=1)
+    kills: int = setting(20, "number of times that training is killed", unit="kills", low=1)
     threads: int = setting(1, "threads of each training process", unit="threads", low=1)
 
 
@@ -118,35 +116,35 @@ class EvaluateRun:
     """Settings of `scripts/evaluate.py`."""
 
     run: str = setting(REQUIRED, "folder of the run")
-    split: Split | None = setting(None, "which documents; null: test, or validation where there is no test split")
+    split: Split | None = setting(None, "split to evaluate; null: test, or validation where there is no test split")
     threshold: float | None = setting(
-        None, "score from which a class is predicted (multi-label); null: the run's", low=0, high=1
+        None, "score at which a class is predicted (multi-label); null: the run's thresholds", low=0, high=1
     )
     batch_tokens: int = setting(
-        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+        2048, "maximum number of tokens that a process scores in one batch", unit="tokens, padding included", low=16
     )
-    cpu: bool = setting(False, "use the CPU even where there is a GPU")
-    analyse: bool = setting(True, "look into the figures and write analysis.json and guidance.json; takes seconds")
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
+    analyse: bool = setting(True, "analyse the evaluation and write analysis.json and guidance.json; takes seconds")
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
-    page: bool = setting(True, "write the page of the run, report.html")
+    page: bool = setting(True, "write the report page of the run, report.html")
     cache: CacheSettings = field(default_factory=CacheSettings)
 
 
 @dataclass
 class CalibrateRun(CalibrateSettings):
-    """Settings of `scripts/calibrate.py`: where the scores come from, and what is decided from them."""
+    """Settings of `scripts/calibrate.py`: where the scores come from, and how they become decisions."""
 
     run: str = setting(REQUIRED, "folder of the run")
     from_: HeldOutFrom | None = setting(
         None,
-        "validation: documents of the validation split; out_of_fold: training documents, each scored by a model that "
-        "was trained by the same recipe on the other folds; null: validation where there is such a split",
+        "validation: scores of the validation split; out_of_fold: scores of the training documents, each by a model "
+        "trained with the same recipe on the other folds; null: validation where there is such a split",
     )
-    folds: int = setting(5, "parts of the training documents, each held out once", unit="folds", low=2, high=20)
+    folds: int = setting(5, "folds of the training documents, each held out once", unit="folds", low=2, high=20)
     batch_tokens: int = setting(
-        2048, "most that is scored at once by one process", unit="tokens, padding included", low=16
+        2048, "maximum number of tokens that a process scores in one batch", unit="tokens, padding included", low=16
     )
-    cpu: bool = setting(False, "use the CPU even where there is a GPU")
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
     cache: CacheSettings = field(default_factory=CacheSettings)
 
 
@@ -156,9 +154,12 @@ class ExportRun:
 
     run: str = setting(REQUIRED, "folder of the run")
     bundle: str = setting(REQUIRED, "folder of the bundle to write")
-    overwrite: bool = setting(False, "replace the bundle that the folder holds")
+    overwrite: bool = setting(False, "replace an existing bundle")
     batch_tokens: int = setting(
-        2048, "most that the trained model scores at once, for the proof", unit="tokens, padding included", low=16
+        2048,
+        "maximum number of tokens that the trained model scores in one batch, for the parity check",
+        unit="tokens, padding included",
+        low=16,
     )
     export: ExportSettings = field(default_factory=ExportSettings)
 
@@ -169,30 +170,32 @@ class ClassifyRun:
 
     bundle: str = setting(REQUIRED, "folder of the bundle")
     input: str = setting(REQUIRED, "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files")
-    output: str = setting(REQUIRED, "the .jsonl file to write, a line for each input row, in its order")
+    output: str = setting(REQUIRED, "the .jsonl file to write, one line per input row, in the same order")
     text_field: str = setting("text", "field of the text in a .jsonl, .csv, .tsv or .parquet file")
     delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
     encoding: str = setting("utf-8", "encoding of the input")
-    overwrite: bool = setting(False, "replace the output file where it exists, and what was left of one")
-    resume: bool = setting(False, "go on with what an interrupted command has left; if there is nothing, begin")
+    overwrite: bool = setting(False, "replace an existing or partial output file")
+    resume: bool = setting(False, "resume an interrupted command; start where there is nothing to resume")
     checkpoint_seconds: float = setting(
-        2.0, "time after which what is written is made certain; a kill costs as much", unit="seconds", low=0
+        2.0, "interval between commits of the output; a kill loses at most this much work", unit="seconds", low=0
     )
-    processes: int = setting(1, "processes that classify, each with its share of the cores", unit="processes", low=1)
+    processes: int = setting(1, "number of processes, which share the cores", unit="processes", low=1)
     providers: list[str] | None = setting(
-        None, "what onnxruntime computes on, such as [CUDAExecutionProvider] with onnxruntime-gpu; null: the CPU"
+        None, "execution providers of onnxruntime, such as [CUDAExecutionProvider] with onnxruntime-gpu; null: the CPU"
     )
-    out_of_scope: bool = setting(True, "look for documents of none of the classes, where the bundle knows how")
-    batch_documents: int = setting(1024, "read and sorted by length at once", unit="documents", low=1)
+    out_of_scope: bool = setting(True, "detect out-of-scope documents, where the bundle supports it")
+    batch_documents: int = setting(
+        1024, "number of documents that are read and sorted by length together", unit="documents", low=1
+    )
     batch_tokens: int | None = setting(
         None,
-        "most in one call of the encoder; null: 64 a thread of it, 16384 on a GPU",
+        "maximum number of tokens in one call of the encoder; null: 64 per thread, 16384 on a GPU",
         unit="tokens, padding included",
         low=16,
     )
     public_key: str | None = setting(
         None,
-        "file of the public key, in PEM, with whose private one the bundle must be signed (extra sign); null: none",
+        "PEM file of the public key that must verify the signature of the bundle (extra sign); null: no verification",
     )
 
     def problems(self) -> Iterator[str]:
@@ -203,4 +206,4 @@ class ClassifyRun:
         if self.delimiter is not None and (wrong := delimiter_problem(self.delimiter)):
             yield f"delimiter: {wrong}"
         if not self.output.endswith(".jsonl"):
-            yield f"output: expected a name that ends in .jsonl, found {self.output}"
+            yield f"output: expected a name ending in .jsonl, found {self.output}"
