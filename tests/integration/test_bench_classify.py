@@ -10,7 +10,7 @@ import pytest
 
 from tagsmith.bench.classifiers.bench_classifiers import Measurement, compare, percentile, table
 from tagsmith.bench.classifiers.contenders import CONTENDERS, Task, missing
-from tagsmith.bench.classifiers.stock import write_stock
+from tagsmith.bench.classifiers.library_models import write_library_models
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
 from tagsmith.core.errors import DataError, InputMissing
@@ -35,7 +35,7 @@ def test_each_contender_gives_the_classes_of_the_bundle(
 ) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
     bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
-    write_stock(run, tmp_path)
+    write_library_models(run, tmp_path)
     task = Task(str(bundle), str(tmp_path / "stock"), str(tmp_path / "encoder"), 64, 1)
     texts = [str(record["text"]) for record in make_documents(70, multi_label=False, longest=80, seed=4)]
     expected = Classifier.load(bundle, threads=1).predict_proba(texts).argmax(axis=1).tolist()

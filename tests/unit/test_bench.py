@@ -106,10 +106,8 @@ def test_the_table_shows_means_deviations_and_what_was_skipped() -> None:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for orphans in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_no_contender_goes_on_alone(number: signal.Signals) -> None:
-    code = (
-        "import time; from tagsmith.bench.recipes.bench_recipes import in_own_process; in_own_process(time.sleep, 300)"
-    )
+def test_no_contender_outlives_its_parent(number: signal.Signals) -> None:
+    code = "import time; from tagsmith.bench.own_process import in_own_process; in_own_process(time.sleep, 300)"
     asking = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__':\n    {code}"])
     try:
         deadline = time.monotonic() + 60
@@ -117,7 +115,7 @@ def test_no_contender_goes_on_alone(number: signal.Signals) -> None:
         while not working and time.monotonic() < deadline:
             time.sleep(0.05)
             started = Path(f"/proc/{asking.pid}/task/{asking.pid}/children").read_text().split()
-            working = [pid for pid in started if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+            working = [pid for pid in started if b"own_process" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         time.sleep(2)  # Until it sleeps.
         asking.send_signal(number)
         assert asking.wait(20) != 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tagsmith.bench.tagging.learning_curves import Backtest, summed_up
+from tagsmith.bench.tagging.learning_curves import Backtest, summarise
 from tagsmith.evaluate.analysis.learning_curve import (
     GROWTH,
     QUARTERS,
@@ -144,5 +144,5 @@ def test_draws_are_quarters_and_three_of_them_hold_two() -> None:
 def test_a_curve_is_judged_by_what_came_of_it() -> None:
     expected = {"gain": 0.02, "low": 0.01, "high": 0.05}
     cases = [(expected, found) for found in (0.0, 0.01, 0.03, 0.06)]
-    found = summed_up(770, "macro F1", cases)
+    found = summarise(770, "macro F1", cases)
     assert found == Backtest(770, "macro F1", cases=4, held=0.5, below=0.25, expected=0.02, found=0.025, width=0.04)

@@ -49,7 +49,7 @@ def same(a: EncodedDocuments, b: EncodedDocuments) -> bool:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one each time that texts are tokenised."""
+    """Grows by one whenever texts are tokenised."""
     made: list[int] = []
     whole = token_cache.encode_chunks
 
@@ -127,9 +127,9 @@ def test_the_code_is_that_of_the_files(tmp_path: Path) -> None:
     assert code() != token_cache.CODE
 
 
-@pytest.mark.parametrize("name", ["ids.arrow", "windows.arrow", "documents.arrow", "entry.json"])
+@pytest.mark.parametrize("name", ["ids", "window_lengths", "windows", "tokens", "unread", "entry.json"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
-def test_a_damaged_entry_is_made_anew(
+def test_a_damaged_entry_is_made_again(
     cache: CacheSettings, tokenizer: Tokenizer, counted: list[int], name: str, damage: str
 ) -> None:
     plain = cached(cache, tokenizer)
@@ -187,13 +187,13 @@ print(int(encoded.ids.sum()), len(encoded))
         )
         for _ in range(2)
     ]
-    told = [process.communicate(timeout=120) for process in started]
+    results = [process.communicate(timeout=120) for process in started]
     plain = encode(tokenizer, TEXTS, RULE, 0)
-    assert [out.split() for out, _ in told] == [[str(int(plain.ids.sum())), str(len(TEXTS))]] * 2, told
+    assert [out.split() for out, _ in results] == [[str(int(plain.ids.sum())), str(len(TEXTS))]] * 2, results
     assert len(entries(cache)) == 1
 
 
-def test_whoever_comes_second_takes_the_entry_of_the_first(
+def test_the_second_writer_uses_the_entry_of_the_first(
     cache: CacheSettings, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = token_cache.encode_chunks
@@ -210,7 +210,9 @@ def test_whoever_comes_second_takes_the_entry_of_the_first(
     assert not caplog.records
 
 
-def test_the_entries_used_longest_ago_go(cache: CacheSettings, tokenizer: Tokenizer, counted: list[int]) -> None:
+def test_the_least_recently_used_entries_are_removed(
+    cache: CacheSettings, tokenizer: Tokenizer, counted: list[int]
+) -> None:
     parts = [TEXTS[:1000], TEXTS[1000:2000], TEXTS[500:1500]]
     cached(cache, tokenizer, parts[0])
     (first,) = entries(cache)
@@ -239,7 +241,7 @@ def test_the_entries_used_longest_ago_go(cache: CacheSettings, tokenizer: Tokeni
     assert len(counted) == 4
 
 
-def test_a_folder_that_cannot_be_written_is_said_and_not_needed(
+def test_a_folder_that_cannot_be_written_is_reported_and_not_needed(
     tmp_path: Path, tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     import logging

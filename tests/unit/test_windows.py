@@ -75,7 +75,7 @@ def test_a_batch_pads_to_its_longest_window_and_knows_its_documents(tokenizer: T
 
 def test_texts_beyond_one_chunk_keep_their_order(tokenizer: Tokenizer) -> None:
     texts = [words(1 + i % 5) for i in range(23)]
-    encoded = EncodedDocuments(0, joined(encode_chunks(tokenizer, texts, WindowRule(8), at_once=4)))
+    encoded = EncodedDocuments(0, joined(encode_chunks(tokenizer, texts, WindowRule(8), size=4)))
     assert (encoded.lengths - 2).tolist() == [1 + i % 5 for i in range(23)]
 
 

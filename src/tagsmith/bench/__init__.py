@@ -1,1 +1,1 @@
-"""Measurements beside other ways. Nothing imports this room."""
+"""Benchmarks of training, classification and the choice of documents. Nothing imports this room."""

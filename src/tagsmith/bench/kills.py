@@ -1,4 +1,4 @@
-"""Proof that nothing is lost: a run that is killed again and again ends as one that never was."""
+"""Proof that no work is lost: a run that is killed repeatedly ends like one that was never killed."""
 
 import json
 import logging
@@ -26,8 +26,13 @@ log = logging.getLogger("tagsmith")
 
 @dataclass(frozen=True)
 class Instant:
-    """When a training process is killed: so many seconds after its start; just before it opens, renames or removes
-    its n-th file or folder of the run; or so many seconds into the writing of a checkpoint."""
+    """When a training process is killed, by one of the fields.
+
+    Attributes:
+        seconds: after its start.
+        operation: just before the process opens, renames or removes its n-th file or folder of the run.
+        into_checkpoint: seconds after it began to write a checkpoint.
+    """
 
     seconds: float | None = None
     operation: int | None = None
@@ -42,14 +47,14 @@ class Instant:
 
 
 def check_kills(settings: CheckKills) -> list[str]:
-    """Train once undisturbed, then with `settings.kills` SIGKILLs, each followed by resuming; compare what came of it.
+    """Train once without interruption, then with `settings.kills` SIGKILLs, resuming after each; compare the results.
 
-    Where a run is done before all kills are spent, another one is begun. Returns what each kill hit.
+    A run that completes before all kills are used is followed by another one. Returns the state after each kill.
 
     Raises:
-        RuntimeError: weights, figures, predictions or evaluation differ from the undisturbed run's.
+        RuntimeError: weights, figures, predictions or evaluation differ from the uninterrupted run's.
     """
-    # Forked from a process that has imported all and computed nothing, a training starts within a second.
+    # Forked from a process that has done all imports, a training starts within a second.
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     folder = Path(settings.run or "runs/check_kills")
@@ -68,36 +73,36 @@ def check_kills(settings: CheckKills) -> list[str]:
     process, queue = start("whole", None)
     process.join()
     if process.exitcode != 0:
-        raise RuntimeError(f"the undisturbed training left with {process.exitcode}")
+        raise RuntimeError(f"the uninterrupted training ended with exit status {process.exitcode}")
     duration, operations = queue.get()
-    log.info(f"undisturbed: {duration:.1f} s, {operations} operations on files of the run")
+    log.info(f"uninterrupted: {duration:.1f} s, {operations} operations on files of the run")
     draw = random.Random(settings.seed)
-    told: list[str] = []
+    states: list[str] = []
     number = 1
     while True:
         run = RunFolder(folder / f"killed-{number}")
-        instant = _draw(draw, len(told), duration, operations) if len(told) < settings.kills else None
+        instant = _draw(draw, len(states), duration, operations) if len(states) < settings.kills else None
         process, _ = start(run.path.name, instant)
         process.join(instant.seconds if instant else None)
         if instant is not None and instant.seconds is not None:
             process.kill()
         process.join()
         if process.exitcode == -signal.SIGKILL:
-            told.append(f"kill {len(told) + 1}, {instant}: {_what_is_there(run)}")
-            log.info(told[-1])
+            states.append(f"kill {len(states) + 1}, {instant}: {_state_of(run)}")
+            log.info(states[-1])
         elif process.exitcode != 0:
             raise RuntimeError(f"run={run.path}: expected exit status 0 or a kill, found {process.exitcode}")
         else:
             if different := _differences(whole, run):
                 raise RuntimeError(listing(f"run={run.path} differs from run={whole.path}:", different))
-            log.info(f"{run.path}: the same as the undisturbed run")
-            if len(told) == settings.kills:
-                return told
+            log.info(f"{run.path}: equal to the uninterrupted run")
+            if len(states) == settings.kills:
+                return states
             number += 1
 
 
 def _draw(draw: random.Random, number: int, duration: float, operations: int) -> Instant:
-    """Half of the kills by the clock, the others aimed at files, in turns."""
+    """Half of the kills by time, the others by file operation and by checkpoint in turn."""
     if number % 2 == 0:
         return Instant(seconds=draw.uniform(0.05, 1) * duration)
     if number % 4 == 1:
@@ -106,7 +111,7 @@ def _draw(draw: random.Random, number: int, duration: float, operations: int) ->
 
 
 def _train(settings: TrainRun, threads: int, instant: Instant | None, queue: Any) -> None:
-    """What a process does: train, and die at the instant. The undisturbed one tells its seconds and operations."""
+    """Train, and kill the own process at the instant; without one, put its seconds and operations in the queue."""
     started, operations = time.monotonic(), 0
     torch.set_num_threads(threads)
     log.setLevel(logging.INFO)  # For the log in the run.
@@ -122,7 +127,7 @@ def _train(settings: TrainRun, threads: int, instant: Instant | None, queue: Any
         ):
             return
         path = Path(os.fsdecode(arguments[0])).resolve()
-        # The folder itself, what is in it, and the temporary name under which it is made.
+        # The folder, its content, and its temporary name.
         if not path.is_relative_to(folder.parent) or not path.relative_to(folder.parent).parts:
             return
         if folder.name not in path.relative_to(folder.parent).parts[0]:
@@ -141,8 +146,8 @@ def _train(settings: TrainRun, threads: int, instant: Instant | None, queue: Any
         queue.put((time.monotonic() - started, operations))
 
 
-def _what_is_there(run: RunFolder) -> str:
-    """In which state the kill has left the run."""
+def _state_of(run: RunFolder) -> str:
+    """The state of the run after a kill."""
     if not run.holds_run:
         return "no run yet"
     if run.weights.is_file():
@@ -154,7 +159,7 @@ def _what_is_there(run: RunFolder) -> str:
 
 def _differences(whole: RunFolder, run: RunFolder) -> list[str]:
     different = [
-        f"{name}: not the same bytes"
+        f"{name}: different bytes"
         for name in ("model/model.safetensors", "predictions.jsonl", "evaluation.json", "schema.json")
         if (whole.path / name).read_bytes() != (run.path / name).read_bytes()
     ]
@@ -168,6 +173,6 @@ def _differences(whole: RunFolder, run: RunFolder) -> list[str]:
 
 
 def _figures(run: RunFolder) -> list[dict[str, Any]]:
-    """The lines of figures of all trainings without the speed, which no two runs share."""
+    """The lines of figures of all trainings, without the speed, which differs between runs."""
     lines = [json.loads(line) for file in run.curves for line in file.read_text(encoding="utf-8").splitlines()]
     return [{name: value for name, value in line.items() if name != "tokens_per_second"} for line in lines]

@@ -1,4 +1,4 @@
-"""Which documents go through the encoder together: batches cut by a budget of tokens, padding included."""
+"""Batches of documents within a budget of tokens, padding included."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,17 +6,17 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 NEIGHBOURHOOD = 64
-"""Batches' worth of documents that are sorted by length together: enough to pad little, few enough to stay random."""
+"""The number of batches whose documents are sorted by length together: enough for little padding, but still random."""
 
 
 def cut(order: Ints, lengths: Ints, windows: Ints, budget: int) -> list[Ints]:
-    """Cut documents, in this order, into batches of at most `budget` tokens (one document may exceed it alone).
+    """Cut documents, in this order, into batches of at most `budget` tokens; a longer document is a batch of its own.
 
-    The cost of a batch is its windows times its longest window: what the encoder computes, padding included.
+    The size of a batch is its number of windows times its longest window, as the encoder computes padding too.
     """
     batches: list[Ints] = []
     start = longest = total = 0
-    # Lists: a million documents an epoch are read one by one, and an array is slow at that.
+    # Lists, because reading a million elements one by one from an array is slow.
     for i, (length, count) in enumerate(zip(lengths[order].tolist(), windows[order].tolist(), strict=True)):
         grown = max(longest, length)
         if i > start and grown * (total + count) > budget:
@@ -30,16 +30,16 @@ def cut(order: Ints, lengths: Ints, windows: Ints, budget: int) -> list[Ints]:
 
 
 def scoring_batches(lengths: Ints, windows: Ints, budget: int) -> list[Ints]:
-    """Every document once, longest first: a batch too large for the memory fails at once, not at the end."""
+    """Batches of all documents, longest first, so that a batch that exceeds the memory fails at the beginning."""
     return cut(np.argsort(-lengths, kind="stable"), lengths, windows, budget)
 
 
 def training_batches(lengths: Ints, windows: Ints, budget: int, seed: int, epoch: int) -> list[Ints]:
-    """Every document once, in random batches of similar lengths.
+    """Random batches of all documents, each batch of similar lengths.
 
-    Documents are shuffled, sorted by length within neighbourhoods, cut by the budget, and the batches are
-    shuffled, so that neither the order nor the company of a document follows from its length alone. The same
-    seed and epoch give the same batches.
+    Documents are shuffled, sorted by length within neighbourhoods and cut by the budget, and the batches are shuffled,
+    so that neither the order of a document nor its batch depends on its length alone. The same seed and epoch produce
+    the same batches.
     """
     random = np.random.default_rng([seed, epoch])
     shuffled = random.permutation(len(lengths))

@@ -1,4 +1,4 @@
-"""How documents become input of a classifier, and its scores classes."""
+"""How documents become input of a classifier, and its scores become classes."""
 
 import json
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from tagsmith.config.settings import LongDocuments, Pooling
 from tagsmith.core.files import read_json
 from tagsmith.tokens.windows import WindowRule
 
-RESTORE_MODEL = "restore it from a copy of the run, or train anew with overwrite=true"
+RESTORE_MODEL = "restore it from a backup of the run, or train again with overwrite=true"
 
 
 @dataclass(frozen=True)
 class EncodingSpec:
-    """How documents become input of this classifier, and scores become classes; saved beside the weights.
+    """How documents become input of this classifier, and scores become classes; saved with the weights.
 
     Attributes:
         rule: which tokens are read.

@@ -1,10 +1,9 @@
-"""Long documents tokenised no further than they are read, where that cannot change what is read.
+"""Tokenise only the part of a long document that is read, where this does not change the tokens.
 
-The rule: BERT's normaliser works on characters and its pre-tokeniser cuts at white space before WordPiece sees a word,
-so a text that is cut before a space or a line end has the tokens of its two parts, one after the other. Where the first
-part has more tokens than are read of the beginning (and the last part more than are read of the end), the rest need
-not be tokenised. Other tokenisers look across white space, and a rule of windows needs the number of all tokens: there
-documents are tokenised whole.
+BERT's normaliser works on characters and its pre-tokeniser splits at white space before WordPiece sees a word, so the
+tokens of a text are those of its two parts if it is cut before a space or a line end. If the first part has more tokens
+than are read of the head (and the last part more than are read of the tail), the rest need not be tokenised. Other
+tokenisers look across white space, and windows need the number of all tokens: there documents are tokenised whole.
 """
 
 from collections.abc import Sequence
@@ -14,14 +13,14 @@ from tokenizers import Tokenizer
 from tagsmith.tokens.windows import ToIds, WindowRule, ids_by, room_for
 
 CHARACTERS = 8
-"""Characters of a part for each token that is wanted of it. Words of plain text have 4 to 6 a token; where a part does
-not suffice, the document is tokenised whole."""
+"""Characters to tokenise per token needed. Plain text has 4 to 6 per token; if a part has too few tokens, the document
+is tokenised whole."""
 
 
 def ids_as_read(tokenizer: Tokenizer, rule: WindowRule) -> ToIds:
-    """A function from texts to token ids without special tokens: all of them, or fewer of which `rule` reads the same.
+    """A function from texts to token ids without special tokens: all ids, or fewer from which `rule` reads the same.
 
-    A document with tokens that are not read stays one: then there is at least one more than fits a window.
+    A document that does not fit its window keeps at least one token too many, so that it still counts as truncated.
     """
     whole = ids_by(tokenizer)
     if rule.long_documents not in ("head", "head_tail") or not _cuts_at_white_space(tokenizer):
@@ -62,7 +61,7 @@ def _first_space(text: str, after: int) -> int:
 
 
 def _cuts_at_white_space(tokenizer: Tokenizer) -> bool:
-    """Whether it is BERT's: and no added token holds white space, or characters that the normaliser might change."""
+    """Whether it is BERT's, and no added token holds white space or characters that the normaliser may change."""
     parts = [type(part).__name__ for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.model)]
     added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     return parts == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and all(

@@ -1,7 +1,7 @@
 """Which tokens of a document the encoder reads: the same rule in training, evaluation and the bundle.
 
-A document is a list of windows, a window a list of token ids with the encoder's special tokens around them.
-A short document has one window. Everything here is numpy and tokenizers, so that inference needs nothing else.
+A document is a list of windows, and a window is a list of token ids between the encoder's special tokens. A short
+document has one window. This module uses only numpy and tokenizers, so that inference needs nothing else.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,8 +22,8 @@ class WindowRule:
     Attributes:
         max_tokens: most tokens of a window, special tokens included.
         long_documents: "head", "head_tail" or "windows".
-        overlap: tokens that neighbouring windows share.
-        max_windows: most windows of one document; where it has more, that many are read, evenly spread.
+        overlap: tokens that adjacent windows share.
+        max_windows: most windows of one document; of more, this many are read, evenly spread.
     """
 
     max_tokens: int
@@ -32,13 +32,13 @@ class WindowRule:
     max_windows: int = 8
 
     def spans(self, tokens: int, room: int) -> list[list[tuple[int, int]]]:
-        """The (start, end) spans that each window joins, for `tokens` tokens and `room` of them in a window."""
+        """The (start, end) spans that each window joins, for a document of `tokens` tokens and `room` per window."""
         if tokens <= room:
             return [[(0, tokens)]]
         if self.long_documents == "head":
             return [[(0, room)]]
         if self.long_documents == "head_tail":
-            # Half and half: what a text is about stands at its beginning and again at its end.
+            # Half and half: texts state their topic at the beginning and again at the end.
             head = room - room // 2
             return [[(0, head), (tokens - (room - head), tokens)]]
         step = room - min(self.overlap, room - 1)
@@ -59,7 +59,7 @@ class Batch:
     Attributes:
         inputs: int64 [windows, tokens], token ids padded on the right (or their states, see `frozen.TokenStates`).
         attention_mask: int64 [windows, tokens], 1 for a token and 0 for padding.
-        document: int64 [windows], position in the batch of the document that the window belongs to.
+        document: int64 [windows], position in the batch of the document of each window.
         windows: int64 [documents], number of windows of each document.
     """
 
@@ -71,12 +71,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the tokens of some documents stand.
+    """Positions of the tokens of some documents.
 
     Attributes:
-        mask: bool [windows, tokens], which places of a padded batch hold a token.
-        tokens: int64 [tokens], the position of each of them among all tokens.
-        document, windows: as of `Batch`.
+        mask: bool [windows, tokens], which positions of a padded batch hold a token.
+        tokens: int64 [tokens], the position of each token among all tokens.
+        document, windows: as in `Batch`.
     """
 
     mask: NDArray[np.bool_]
@@ -91,10 +91,10 @@ class Tokens:
 
     Attributes:
         ids: int32 [tokens], window after window.
-        window_lengths: int64 [windows], tokens of each.
-        windows: int64 [documents], number of windows.
+        window_lengths: int64 [windows], tokens of each window.
+        windows: int64 [documents], windows of each document.
         tokens: int64 [documents], tokens of the whole document, special tokens included.
-        unread: int64 [documents], tokens that no window holds.
+        unread: int64 [documents], tokens outside all windows.
     """
 
     ids: NDArray[np.int32]
@@ -124,7 +124,7 @@ class EncodedDocuments:
         return len(self.windows)
 
     def places(self, documents: Ints) -> Places:
-        """Where the tokens of these documents (positions) stand, here and in a padded batch."""
+        """The places of the tokens of these documents (positions), here and in a padded batch."""
         counts = self.windows[documents]
         first = np.repeat(self.first_window[documents], counts)
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -143,7 +143,7 @@ class EncodedDocuments:
 
 
 def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before and after a text, such as ([CLS], [SEP])."""
+    """The ids that the tokenizer adds before and after a text, such as ([CLS], [SEP])."""
     bare = tokenizer.encode("a", add_special_tokens=False).ids
     full = tokenizer.encode("a", add_special_tokens=True).ids
     start = next(i for i in range(len(full) - len(bare) + 1) if full[i : i + len(bare)] == bare)
@@ -153,8 +153,8 @@ def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 def without_limits(tokenizer: Tokenizer) -> Tokenizer:
     """Switch off the tokenizer's own truncation and padding.
 
-    Files often carry values of their own that would cut a document silently. A tokenizer without limits is left as it
-    is, so that several threads may share it.
+    Tokenizer files often carry limits that would truncate a document silently. A tokenizer without limits is not
+    modified, so that several threads may share it.
     """
     if tokenizer.truncation is not None:
         tokenizer.no_truncation()
@@ -164,17 +164,17 @@ def without_limits(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def room_for(tokenizer: Tokenizer, rule: WindowRule) -> int:
-    """Tokens of a document that a window has room for, beside the special ones."""
+    """Tokens of a document that fit a window in addition to the special tokens."""
     before, after = special_tokens(tokenizer)
     return rule.max_tokens - len(before) - len(after)
 
 
 ToIds = Callable[[Sequence[str]], list[list[int]]]
-"""Texts to the ids of their tokens, without special ones."""
+"""From texts to the ids of their tokens, without special tokens."""
 
 
 def ids_by(tokenizer: Tokenizer) -> ToIds:
-    """All ids of each text, by all cores."""
+    """A function that returns all ids of each text; uses all cores."""
 
     def to_ids(texts: Sequence[str]) -> list[list[int]]:
         return [found.ids for found in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
@@ -185,31 +185,32 @@ def ids_by(tokenizer: Tokenizer) -> ToIds:
 def encode(
     tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int, to_ids: ToIds | None = None
 ) -> EncodedDocuments:
-    """Tokenise `texts` (all cores) and cut them into windows, in memory; `to_ids` as of `encode_chunks`."""
+    """Tokenise `texts` (on all cores) and cut them into windows, in memory; `to_ids` as in `encode_chunks`."""
     return EncodedDocuments(pad_id, joined(encode_chunks(tokenizer, texts, rule, to_ids=to_ids)))
 
 
 def encode_chunks(
-    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, at_once: int = 1000, to_ids: ToIds | None = None
+    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, size: int = 1000, to_ids: ToIds | None = None
 ) -> Iterator[Tokens]:
-    """Tokenise `texts` (all cores), so many at once, and cut them into windows.
+    """Tokenise `texts` (on all cores), `size` per chunk, and cut them into windows.
 
-    `to_ids` stands in for the tokenizer where documents need not be tokenised whole (`truncation.ids_as_read`).
+    Args:
+        to_ids: replaces the tokenizer where documents need not be tokenised whole (`truncation.ids_as_read`).
     """
     without_limits(tokenizer)
     before, after = special_tokens(tokenizer)
     around = len(before) + len(after)
     room = rule.max_tokens - around
     to_ids = to_ids or ids_by(tokenizer)
-    for start in range(0, len(texts), at_once):
+    for start in range(0, len(texts), size):
         ids: list[int] = []
         window_lengths: list[int] = []
         windows: list[int] = []
         tokens: list[int] = []
         unread: list[int] = []
-        for document in to_ids(texts[start : start + at_once]):
+        for document in to_ids(texts[start : start + size]):
             tokens.append(len(document) + around)
-            if len(document) <= room:  # Most documents: one window that holds all.
+            if len(document) <= room:  # The common case: one window holds the document.
                 ids += before
                 ids += document
                 ids += after
@@ -228,7 +229,7 @@ def encode_chunks(
 
 
 def joined(chunks: Iterable[Tokens]) -> Tokens:
-    """Chunks of documents as one."""
+    """Join chunks of documents."""
     parts = [Tokens(np.zeros(0, np.int32), *map(_ints, ([], [], [], []))), *chunks]
     return Tokens(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Tokens)))
 
@@ -238,7 +239,7 @@ def _ints(values: list[int]) -> Ints:
 
 
 def _covered(windows: list[list[tuple[int, int]]]) -> int:
-    """Number of tokens in the union of the spans, which come in rising order."""
+    """Number of tokens in the union of the spans, which are in ascending order."""
     covered = end = 0
     for start, stop in (span for window in windows for span in window):
         covered += max(0, stop - max(start, end))

@@ -1,4 +1,4 @@
-"""The Classifier beside other ways to classify with the same encoder, each in an interpreter of its own.
+"""Benchmark of the Classifier and other ways to classify with the same encoder, each in its own interpreter.
 
-Nothing is imported here: what a contender imports is part of what is measured.
+Nothing is imported here, because the imports of a contender are part of the measurement.
 """

@@ -1,14 +1,11 @@
-"""Every contender in turn, each in a fresh interpreter, on the same documents."""
+"""Measure every contender in turn, each in a fresh interpreter, on the same documents."""
 
-import json
 import logging
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.bench.classifiers.contenders import Task, missing
+from tagsmith.bench.classifiers.measure import Figures, measure
+from tagsmith.bench.own_process import in_own_process
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.files.inputs import open_input
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun
 from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 
 log = logging.getLogger("tagsmith")
 
 SHORT = 20
-"""Different short texts."""
+"""The number of different short texts."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Measurement:
 
     Attributes:
         first_answer: seconds from before the imports to the first answer.
-        p50, p99: milliseconds of a call with one short text.
-        documents_per_second: all documents in one call.
-        processor_seconds: of that call, all threads together: what a busy machine distorts least.
+        p50, p99: milliseconds per call with one short text.
+        documents_per_second: with all documents in one call.
+        processor_seconds: of that call, over all threads; the figure that a busy machine distorts least.
         peak_memory: MiB of the process.
-        agreement: share of the documents with the most likely class that the first contender gives them; None where
-            the head has learnt nothing.
+        agreement: share of the documents whose most likely class is that of the first contender; None where the head
+            is untrained.
         skipped: why there is no measurement.
     """
 
@@ -60,10 +60,10 @@ class Measurement:
 
 
 def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
-    """Measure, as the measurements come: all contenders take their turn, then all again.
+    """Yield measurements as they are made: all contenders in turn, then all again.
 
     Raises:
-        InputMissing, DataError: no bundle, no documents, or none that is short; or what `inputs.open_input` raises.
+        InputMissing, DataError: no bundle, no documents or no short ones; or what `inputs.open_input` raises.
     """
     folder, source = Path(settings.bundle), Path(settings.input)
     layout.check(folder)
@@ -74,10 +74,10 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
     all_texts = [row.text for row in given.rows if row.error is None]
     short = [text for text in all_texts if len(text) <= settings.short_characters]
     if not short:
-        found = min(map(len, all_texts), default=0)
+        shortest = min(map(len, all_texts), default=0)
         raise DataError(
             f"input={source}: expected a text of at most short_characters={settings.short_characters}; "
-            f"of {len(all_texts):,} documents the shortest has {found}."
+            f"of {len(all_texts):,} documents the shortest has {shortest}."
         )
     draw = random.Random(settings.seed)
     texts = draw.sample(all_texts, min(settings.documents, len(all_texts)))
@@ -86,8 +86,8 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
         scratch = Path(name)
         stock, encoder = settings.stock or "", ""
         if settings.run is not None:
-            log.info(f"the encoder of {settings.run}, for libraries of others")
-            _interpreter("tagsmith.bench.classifiers.stock", settings.run, str(scratch))
+            log.info(f"converting the encoder of {settings.run} for other libraries")
+            in_own_process(_write_library_models, settings.run, scratch)
             stock, encoder = stock or str(scratch / "stock"), str(scratch / "encoder")
         task = Task(str(folder), stock, encoder, decision.window_rule.max_tokens, settings.threads)
         first: list[int] = []
@@ -95,35 +95,32 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
             for contender in settings.contenders or CLASSIFIERS:
                 about = Measurement(contender, repetition, len(texts))
                 if reason := missing(contender, task):
-                    yield Measurement(contender, repetition, len(texts), skipped=reason)
+                    yield replace(about, skipped=reason)
                     continue
                 log.info(f"{repetition} of {settings.repetitions}: {contender}, {len(texts):,} documents")
-                spec = {
-                    "name": contender, "task": asdict(task), "texts": texts, "short": short, "calls": settings.calls
-                }  # fmt: skip
-                (scratch / "spec.json").write_text(json.dumps(spec), encoding="utf-8")
-                _interpreter(
-                    "tagsmith.bench.classifiers.measure", str(scratch / "spec.json"), str(scratch / "found.json")
-                )
-                found = json.loads((scratch / "found.json").read_text(encoding="utf-8"))
-                first = first or found["classes"]
-                learnt = contender != "pipeline" or settings.stock is not None
-                yield _measurement(about, found, first if learnt else None)
+                found = in_own_process(measure, contender, task, texts, short, settings.calls)
+                first = first or found.classes
+                trained = contender != "pipeline" or settings.stock is not None
+                yield _measurement(about, found, first if trained else None)
 
 
-def _measurement(about: Measurement, found: dict[str, Any], first: list[int] | None) -> Measurement:
-    singles = [1000 * seconds for seconds in found["singles"]]
-    same = None if first is None else sum(a == b for a, b in zip(found["classes"], first, strict=True)) / len(first)
-    return Measurement(
-        about.contender,
-        about.repetition,
-        about.documents,
-        first_answer=round(found["first_answer"], 3),
+def _write_library_models(run: str, folder: Path) -> None:
+    from tagsmith.bench.classifiers.library_models import write_library_models
+
+    write_library_models(RunFolder(Path(run)), folder)
+
+
+def _measurement(about: Measurement, found: Figures, first: list[int] | None) -> Measurement:
+    singles = [1000 * seconds for seconds in found.singles]
+    same = None if first is None else sum(a == b for a, b in zip(found.classes, first, strict=True)) / len(first)
+    return replace(
+        about,
+        first_answer=round(found.first_answer, 3),
         p50=round(percentile(singles, 50), 2),
         p99=round(percentile(singles, 99), 2),
-        documents_per_second=round(about.documents / found["seconds"], 1),
-        processor_seconds=round(found["processor_seconds"], 3),
-        peak_memory=round(found["peak_memory"], 1),
+        documents_per_second=round(about.documents / found.seconds, 1),
+        processor_seconds=round(found.processor_seconds, 3),
+        peak_memory=round(found.peak_memory, 1),
         agreement=None if same is None else round(same, 4),
     )
 
@@ -132,17 +129,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` percent of the values do not exceed."""
     place = -(-len(values) * share // 100)
     return sorted(values)[max(0, int(place) - 1)]
-
-
-def _interpreter(module: str, *words: str) -> None:
-    """Run a module in a fresh interpreter; what it prints goes to standard error.
-
-    Raises:
-        RuntimeError: it failed; it has said why.
-    """
-    done = subprocess.run([sys.executable, "-m", module, *words], stdout=sys.stderr.fileno(), check=False)
-    if done.returncode:
-        raise RuntimeError(f"{module} left with {done.returncode}")
 
 
 COLUMNS = {
@@ -157,7 +143,7 @@ COLUMNS = {
 
 
 def table(measurements: Sequence[Measurement]) -> Table:
-    """A row a contender: medians of its turns."""
+    """One row per contender, with the medians of its turns."""
     reasons = {f"{row.contender}: skipped: {row.skipped}" for row in measurements if row.skipped}
     caption = Text("\n".join(sorted(reasons))) if reasons else None
     title = f"{measurements[0].documents:,} documents"

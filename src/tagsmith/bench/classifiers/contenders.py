@@ -1,4 +1,4 @@
-"""How each contender loads and classifies; what it needs is imported when it is asked for."""
+"""How each contender loads and classifies; each imports its libraries when it is called."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 BATCH = 32
-"""Documents a batch of the others, as their documentation shows them."""
+"""Batch size of the other libraries, as in their documentation."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be classified with.
+    """The models to classify with.
 
     Attributes:
         bundle: folder of an exported bundle.
-        stock: folder that `AutoModelForSequenceClassification` loads; "": none.
-        encoder: folder of the encoder alone, with the head in head.npz; "": none.
+        stock: folder that `AutoModelForSequenceClassification` loads; "" if there is none.
+        encoder: folder of the encoder alone, with the head in head.npz; "" if there is none.
         max_tokens: longest input.
-        threads: of a call; None: what the contender takes by itself.
+        threads: threads of a call; None for the default of the contender.
     """
 
     bundle: str
@@ -30,11 +30,11 @@ class Task:
 
 
 Classify = Callable[[Sequence[str]], list[int]]
-"""Documents to their most likely classes, as numbers in the order of the schema."""
+"""From documents to their most likely classes, as ids."""
 
 
 def tagsmith(task: Task) -> Classify:
-    """`Classifier`, as it is."""
+    """`Classifier` with its defaults."""
     from tagsmith.classify.classifier import Classifier
 
     classifier = Classifier.load(task.bundle, threads=task.threads)
@@ -42,7 +42,7 @@ def tagsmith(task: Task) -> Classify:
 
 
 def onnxruntime(task: Task) -> Classify:
-    """The bundle's graph in onnxruntime as it comes: padded batches of 32 in the order of the documents."""
+    """The bundle's graph in onnxruntime with its defaults: padded batches of 32 in the order of the documents."""
     import json
 
     import numpy as np
@@ -90,7 +90,7 @@ def pipeline(task: Task) -> Classify:
 
 
 def sentence_transformers(task: Task) -> Classify:
-    """`SentenceTransformer.encode` with the mean of token states, and the head in numpy."""
+    """`SentenceTransformer.encode` with mean pooling, and the head in numpy."""
     import numpy as np
     import torch
     from sentence_transformers import SentenceTransformer, models
@@ -122,11 +122,11 @@ CONTENDERS: dict[str, Callable[[Task], Classify]] = {
 
 
 def missing(name: str, task: Task) -> str | None:
-    """Why a contender cannot be measured; None: it can."""
+    """Why a contender cannot be measured, if it cannot."""
     needed = {"pipeline": ("torch", "transformers"), "sentence_transformers": ("torch", "sentence_transformers")}
     for package in needed.get(name, ()):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed"
     if (name == "pipeline" and not task.stock) or (name == "sentence_transformers" and not task.encoder):
-        return "needs run=, for the encoder's weights"
+        return "it needs run= for the encoder's weights"
     return None

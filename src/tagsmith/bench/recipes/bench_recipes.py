@@ -1,19 +1,15 @@
-"""Every contender once in turn on every training set, each in a process of its own."""
+"""Measure every contender in turn on every training set, each in its own process."""
 
-import contextlib
 import logging
-import multiprocessing
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from tagsmith.bench.own_process import ProcessKilled, in_own_process
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, prepare
 from tagsmith.config.settings import (
@@ -27,22 +23,19 @@ from tagsmith.config.settings import (
     Recipe,
     TrainRun,
 )
-from tagsmith.core.signals import exit_with_parent
 
 log = logging.getLogger("tagsmith")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One contender on one training set; figures are None where it was skipped. See `Outcome` for what they mean.
+    """One contender on one training set; figures are None where it was skipped. `Outcome` explains them.
 
     Attributes:
-        per_class: documents a class; None: all documents.
+        per_class: documents per class; None for all documents.
         repetition: 1 for the first draw, or for the first measurement on all documents.
-        tokens_per_second: tokens of training over all seconds.
-        padding_share: of the tokens of training with padding.
+        tokens_per_second: training tokens per second of the whole measurement.
+        padding_share: share of padding in the training tokens.
         peak_memory: MiB.
         skipped: why there is no measurement.
     """
@@ -69,13 +62,13 @@ class Measurement:
 
 
 def compare(settings: BenchTrainRun) -> Iterator[Measurement]:
-    """Measure every contender on every training set, as the measurements come.
+    """Yield a measurement of every contender on every training set, as they are made.
 
-    All contenders take their turn on one training set before the next one is begun, so that a slow minute of the
-    machine hits them all. Each has a process of its own, so that its peak memory and its caches are its own.
+    All contenders take their turn on one training set before the next, so that a slow phase of the machine affects all
+    of them. Each runs in its own process, with its own caches and peak memory.
 
     Raises:
-        SettingsError, InputMissing, DataError: see `documents.prepare` and `train.train`.
+        SettingsError, InputMissing, DataError: see `training_sets.prepare` and `train_run.train`.
     """
     contenders = settings.contenders if settings.contenders is not None else list(CONTENDERS)
     with tempfile.TemporaryDirectory(prefix="tagsmith_bench_") as name:
@@ -93,7 +86,7 @@ def compare(settings: BenchTrainRun) -> Iterator[Measurement]:
 def _turn(
     contender: str, settings: BenchTrainRun, prepared: Prepared, training_set: TrainingSet, scratch: Path
 ) -> Measurement:
-    """Measure one contender on one training set; where that cannot be done, say why."""
+    """Measure one contender on one training set, or say why it was skipped."""
     about = Measurement(
         contender,
         prepared.schema.task.value,
@@ -109,9 +102,8 @@ def _turn(
             outcome = in_own_process(measure, contest)
         except NotInstalled as error:
             return replace(about, skipped=str(error))
-        except BrokenProcessPool:
-            # The rest of the comparison is worth having without this one.
-            return replace(about, skipped="its process was killed, most likely for want of memory")
+        except ProcessKilled:  # The other contenders are still worth measuring.
+            return replace(about, skipped="its process was killed, most likely because the memory was exhausted")
     if outcome.tokens is not None and outcome.padded is not None:
         speed, padding = outcome.tokens / outcome.seconds, 1 - outcome.tokens / outcome.padded
         about = replace(about, tokens_per_second=round(speed, 1), padding_share=round(padding, 4))
@@ -126,26 +118,11 @@ def _turn(
     )
 
 
-def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
-    """The result of a function that a fresh process runs; what it raises is raised here.
-
-    Who interrupts this one does not wait for that one, which may have hours to go.
-    """
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=exit_with_parent) as pool:
-        try:
-            return pool.submit(function, *arguments).result()
-        except KeyboardInterrupt:
-            for process in multiprocessing.active_children():
-                process.kill()
-            raise
-
-
 def measure(contest: Contest) -> Outcome:
-    """Run one contender in this process, which imports what that one needs before its clock starts.
+    """Run one contender in this process; its libraries are imported before its clock starts.
 
     Raises:
-        NotInstalled: its library is not there, or cannot be imported.
+        NotInstalled: its library is missing or cannot be imported.
     """
     if contest.settings.train.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -161,18 +138,16 @@ def measure(contest: Contest) -> Outcome:
         from tagsmith.bench.recipes.run_tfidf_svm import run
     else:
         from tagsmith.bench.recipes.run_trainer import run
-    # Libraries print what they please; standard output is for the lines of JSON.
-    with contextlib.redirect_stdout(sys.stderr):
-        return run(contest)
+    return run(contest)
 
 
 def _contest(
     contender: str, settings: BenchTrainRun, prepared: Prepared, training_set: TrainingSet, folder: Path
 ) -> Contest:
-    """The contest of one contender: settings of a run on the files of the training set and the test set."""
+    """The contest of one contender: settings of a run on the files of the training and the test set."""
     classes = list(prepared.schema.classes)
     shared = {item.name: getattr(settings.data, item.name) for item in fields(DataSettings)}
-    # Checked, split and with its classes known: what the files hold is what is trained on.
+    # The files are checked and split already.
     shared |= {
         "classes": classes,
         "on_bad_row": OnBadRow.error,
@@ -190,6 +165,6 @@ def _contest(
         model=settings.model,
         train=replace(settings.train, recipe=recipe),
         evaluate=settings.evaluate,
-        cache=CacheSettings(folder=None),  # Nobody finds what another contender, or an earlier comparison, has left.
+        cache=CacheSettings(folder=None),  # No contender finds the tokens of another one, or of an earlier benchmark.
     )
     return Contest(contender, run, prepared.schema, training_set.path, prepared.test)

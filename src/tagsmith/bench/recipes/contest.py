@@ -1,7 +1,5 @@
-"""What a contender is given and what it gives back, and what is counted, for all of them alike."""
+"""What a contender receives and returns, the same for all of them."""
 
-import resource
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagsmith.bench.own_process import peak_memory
 from tagsmith.config.settings import TrainRun
 from tagsmith.core.schema import Schema
 
@@ -18,9 +17,9 @@ class Contest:
     """One training set for one contender.
 
     Attributes:
-        settings: those of a run of Tagsmith; the others take the encoder, its longest input, the number format, the
-            threshold and the seed from them. `settings.run` is a folder that nobody keeps.
-        train, test: files that `documents.prepare` wrote.
+        settings: settings of a Tagsmith run; other contenders take the encoder, its longest input, the number format,
+            the threshold and the seed from them. `settings.run` is a temporary folder.
+        train, test: files that `training_sets.prepare` wrote.
     """
 
     contender: str
@@ -32,16 +31,16 @@ class Contest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a contender took and reached.
+    """The cost and quality of a contender.
 
     Attributes:
         seconds: from the files of the documents to the predictions of all test documents: reading, loading the
             encoder, tokenising, training, predicting. Imports are not counted. Tagsmith's own contenders also check
             the documents and write a run, its figures and its predictions within their seconds.
-        tokens: that went through the encoder for training, in all epochs, special tokens included and padding not;
-            None where there is no encoder.
+        tokens: tokens through the encoder in training, over all epochs, with special tokens and without padding; None
+            where there is no encoder.
         padded: the same with padding.
-        peak_memory: most resident memory of the process, in MiB, imports included, memory of a GPU not.
+        peak_memory: most resident memory of the process, in MiB, with imports, without the memory of a GPU.
         accuracy: share of the test documents; multi-label: the exact match.
     """
 
@@ -55,13 +54,7 @@ class Outcome:
 
 
 class NotInstalled(Exception):
-    """The contender's library is not there, or does not fit the other ones that are; says what is missing."""
-
-
-def peak_memory() -> float:
-    """Most resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    """The contender's library is missing or incompatible with other installed ones; the message names it."""
 
 
 def outcome(
@@ -72,9 +65,9 @@ def outcome(
     truth: NDArray[np.int8],
     schema: Schema,
 ) -> Outcome:
-    """The outcome of predicted classes against the true ones, both int8 [documents, classes]."""
+    """The outcome of predicted and true classes, both int8 [documents, classes]."""
     peak = peak_memory()
-    # Imported after the peak was read: a contender without torch is not charged with what figures need.
+    # Imported after the peak was read, so that contenders are not charged for the memory of this import.
     from tagsmith.decision.metrics import figures
 
     found = figures(predicted.astype(np.float32), truth, list(schema.classes), schema.multi_label, 0.5)
@@ -84,7 +77,6 @@ def outcome(
 def outcome_of_figures(
     seconds: float, tokens: int | None, padded: int | None, peak: float, figures: dict[str, Any]
 ) -> Outcome:
-    """The outcome of figures as `metrics.figures` gives them."""
-    return Outcome(
-        seconds, tokens, padded, peak, figures["accuracy"], figures["micro"]["f1"], figures["macro"]["f1"]
-    )  # fmt: skip
+    """The outcome of figures as `metrics.figures` returns them."""
+    micro, macro = figures["micro"]["f1"], figures["macro"]["f1"]
+    return Outcome(seconds, tokens, padded, peak, figures["accuracy"], micro, macro)

@@ -1,4 +1,4 @@
-"""The contender `setfit`: sentence pairs of equal and of different classes, then a logistic regression.
+"""The contender `setfit`: contrastive training on sentence pairs, then a logistic regression.
 
 SetFit: Tunstall et al., Efficient Few-Shot Learning Without Prompts, arXiv 2209.11055.
 """
@@ -20,13 +20,13 @@ except ImportError as error:
     raise NotInstalled(f"setfit cannot be imported ({error}); pip install 'tagsmith[bench]'") from error
 
 ITERATIONS = 20
-"""Pairs of each kind a document, as in the paper: all pairs, the default, would grow with the documents' square."""
+"""Pairs of each kind per document, as in the paper; all pairs, the default, grow with the square of the documents."""
 
 BATCH = 16
 
 
 class TokenCount:
-    """A hook before the encoder that counts tokens without and with padding."""
+    """A hook on the encoder that counts tokens without and with padding."""
 
     def __init__(self) -> None:
         self.tokens = self.padded = 0
@@ -60,7 +60,7 @@ def run(contest: Contest) -> Outcome:
         batch_size=BATCH,
         num_epochs=1,
         num_iterations=ITERATIONS,
-        max_steps=math.ceil(pairs / BATCH),  # One epoch; SetFit then draws these pairs alone, not all that there are.
+        max_steps=math.ceil(pairs / BATCH),  # One epoch; without it, SetFit would draw all pairs.
         seed=settings.seed,
         save_strategy="no",
         logging_strategy="no",

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from tagsmith.bench.recipes.contest import Contest, Outcome, outcome_of_figures, peak_memory
+from tagsmith.bench.own_process import peak_memory
+from tagsmith.bench.recipes.contest import Contest, Outcome, outcome_of_figures
 from tagsmith.bench.recipes.training_sets import read
 from tagsmith.config.settings import Recipe
 from tagsmith.core.run import RunFolder
@@ -25,7 +26,7 @@ def run(contest: Contest) -> Outcome:
     seconds = time.perf_counter() - started
     peak = peak_memory()
     if contest.settings.train.recipe is Recipe.auto:
-        # What the comparison of recipes has put through the encoder, the run does not keep.
+        # The run does not record the tokens of the comparison of recipes.
         return outcome_of_figures(seconds, None, None, peak, evaluation)
     trained = [_trained(metrics) for metrics in folder.curves]
     tokens, padded = (sum(counts) for counts in zip(_embedded(contest, folder), *trained, strict=True))
@@ -33,9 +34,9 @@ def run(contest: Contest) -> Outcome:
 
 
 def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
-    """Tokens without and with padding of the one pass over documents that the regression needs.
+    """Tokens without and with padding of the pass over the documents before the regression.
 
-    With the padding of a CPU: that a GPU may have had packed windows, the run does not keep.
+    Padding as on a CPU: the run does not record whether a GPU packed the windows.
     """
     settings = contest.settings
     texts, truth = read(contest.train, contest.schema)
@@ -51,7 +52,7 @@ def _embedded(contest: Contest, folder: RunFolder) -> tuple[int, int]:
 
 
 def _trained(metrics: Path) -> tuple[int, int]:
-    """Tokens without and with padding of all training steps, none where the recipe takes no step."""
+    """Tokens without and with padding of all training steps; 0 where the recipe takes no steps."""
     if not metrics.is_file():
         return 0, 0
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]

@@ -25,11 +25,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "trainer": {"learning_rate": 5e-5},
     "trainer_tuned": {"learning_rate": 3e-4, "warmup_steps": 0.1, "train_sampling_strategy": "group_by_length"},
 }
-"""What differs; both take 5 epochs in batches of 32 documents that are padded to their longest one."""
+"""How the two differ; both train 5 epochs in batches of 32 documents, padded to the longest one."""
 
 
 class CountingCollator:
-    """Pads a batch to its longest document, and counts tokens without and with padding."""
+    """Pad a batch to its longest document, and count tokens without and with padding."""
 
     def __init__(self, tokenizer: Any):
         self.pad = DataCollatorWithPadding(tokenizer)
@@ -50,7 +50,7 @@ def run(contest: Contest) -> Outcome:
     started = time.perf_counter()
     train_texts, train_truth = read(contest.train, schema)
     test_texts, test_truth = read(contest.test, schema)
-    set_seed(settings.seed)  # The head is drawn when the model is made.
+    set_seed(settings.seed)  # The head is initialised with the model.
     tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
     model = AutoModelForSequenceClassification.from_pretrained(
         source,
@@ -73,11 +73,11 @@ def run(contest: Contest) -> Outcome:
     logits = np.asarray(found.predictions, dtype=np.float32)
     predicted = decide(probabilities(logits, schema.multi_label), schema.multi_label, settings.evaluate.threshold)
     seconds = time.perf_counter() - started
-    # Grouping by length permutes the rows of a prediction too: only the labels that come with them fit them.
+    # Grouping by length also permutes the rows of a prediction; the returned labels have the same order.
     labels = np.asarray(found.label_ids)
     truth = labels.astype(np.int8) if schema.multi_label else np.eye(len(schema.classes), dtype=np.int8)[labels]
     if not np.array_equal(truth.sum(axis=0), test_truth.sum(axis=0)):
-        raise RuntimeError("expected the prediction to return the labels of the test documents, in whatever order")
+        raise RuntimeError("expected the prediction to return the labels of the test documents, in any order")
     return outcome(seconds, tokens, padded, predicted, truth, schema)
 
 
@@ -103,7 +103,7 @@ def _arguments(contest: Contest) -> TrainingArguments:
 
 
 def _max_tokens(settings: TrainRun, tokenizer: Any, model: Any) -> int:
-    """As many tokens as Tagsmith's own contenders read of the head of a document."""
+    """The number of tokens that Tagsmith's own contenders read from the head of a document."""
     positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     readable = min(positions, tokenizer.model_max_length)
     return int(settings.data.max_tokens or min(settings.model.max_tokens or readable, readable))
@@ -111,6 +111,6 @@ def _max_tokens(settings: TrainRun, tokenizer: Any, model: Any) -> int:
 
 def _rows(tokenizer: Any, texts: list[str], truth: Any, multi_label: bool, limit: int) -> Any:
     encoded = tokenizer(texts, truncation=True, max_length=limit)
-    # Floats for the binary cross-entropy, ids for the other one.
+    # Floats for the binary cross-entropy, ids for the cross-entropy.
     labels = truth.astype(float).tolist() if multi_label else truth.argmax(axis=1).tolist()
     return [{**{name: values[i] for name, values in encoded.items()}, "labels": labels[i]} for i in range(len(texts))]

@@ -1,4 +1,4 @@
-"""The documents that all contenders are given: every training set and the test set as a JSONL file."""
+"""The documents that all contenders receive: every training set and the test set as a JSONL file."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,12 @@ from tagsmith.core.schema import Schema, indicators, indicators_of_names
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """One training set: a file that all contenders learn from.
+    """A training set: one file for all contenders.
 
     Attributes:
-        per_class: documents a class; None: all documents.
+        per_class: documents per class; None for all documents.
         repetition: 0 for the first draw, or for the first measurement on all documents.
-        documents: number of them in the file.
+        documents: number of documents in the file.
     """
 
     path: Path
@@ -31,12 +31,12 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is compared on.
+    """The documents of the benchmark.
 
     Attributes:
         training_sets: in the order in which they are measured.
         test: file of the test documents, the same for all training sets.
-        notes: remarks for the person, one line each.
+        notes: remarks for the user, one line each.
     """
 
     schema: Schema
@@ -47,21 +47,22 @@ class Prepared:
 
 
 def prepare(settings: BenchTrainRun, folder: Path) -> Prepared:
-    """Load and check the documents, draw from them, and write them into `folder`. Validation documents are left out.
+    """Load and check the documents, draw training sets, and write them into `folder`; leaves out validation documents.
 
     Raises:
         SettingsError: there is no test split.
         InputMissing, DataError: see `data.load`.
     """
-    # Imported here: the process that starts the contenders knows this module, and is to stay a small one, because
-    # a new process counts the peak of the one that started it as its own.
+    # Imported here: contenders import this module too, and would be charged for the memory of `datasets`.
     from tagsmith import data
     from tagsmith.core.errors import SettingsError
 
     tagged = data.load(settings.data, settings.task, settings.seed)
     schema, splits = tagged.schema, tagged.splits
     if "test" not in splits:
-        raise SettingsError("data.test_share=0: there is no test split to compare on; draw one, or name one.")
+        raise SettingsError(
+            "data.test_share=0: there is no test split to evaluate on; set data.test_share or a test file."
+        )
     train = [_record(row, schema) for row in splits["train"]]
     truth = indicators(splits["train"]["labels"], len(schema.classes))
     sets: list[TrainingSet] = []
@@ -79,10 +80,10 @@ def prepare(settings: BenchTrainRun, folder: Path) -> Prepared:
 
 
 def draw(truth: NDArray[np.int8], per_class: int, seed: int) -> NDArray[np.int64]:
-    """Positions of `per_class` random documents of each class, rising; all of a class that has fewer.
+    """Positions of `per_class` random documents of each class, ascending; all documents of a class that has fewer.
 
-    Multi-label: a document counts for each of its classes, those without a class are drawn as if that were one,
-    and rare classes are drawn first; so a common class may have more documents than were asked for.
+    Multi-label: a document counts for each of its classes, documents without a class count as a class of their own, and
+    rare classes are drawn first, so a common class may get more documents than `per_class`.
 
     Args:
         truth: int8 [documents, classes], 1 where a document has a class.

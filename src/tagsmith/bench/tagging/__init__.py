@@ -1,1 +1,1 @@
-"""Learning curves and strategies of choosing documents, simulated on tagged data."""
+"""Simulations on tagged data: learning curves, and strategies for choosing the documents to tag."""

@@ -1,4 +1,4 @@
-"""The learning curve put to the test: what it expects of half as many documents again, and what they then bring."""
+"""Backtest of the learning curve: the gain that it predicts for 50 % more documents, and the gain found."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,18 +19,18 @@ from tagsmith.evaluate.analysis.baselines import predict_with_rule, probe_logits
 from tagsmith.evaluate.analysis.learning_curve import GROWTH, LEAST, learning_curve, predictions_by_share
 
 MOST_CLASSES = 10
-"""Classes of a draw that grow alone."""
+"""The number of classes per draw that get more documents one at a time."""
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """What curves of so many training documents expected, and what was found.
+    """Predicted and actual gains for one number of training documents.
 
     Attributes:
-        figure: macro F1, or that of each class; by half as many documents again of all classes, or of this one alone.
-        cases: gains that were looked at.
-        held: share of them inside their intervals.
-        below: share of them below.
+        figure: macro F1, F1 of a class, or F1 of a class with more documents of that class alone.
+        cases: number of gains.
+        held: share of the gains inside their intervals.
+        below: share of the gains below their intervals.
         expected, found: means over the cases.
         width: of the intervals, mean over the cases.
     """
@@ -49,16 +49,18 @@ class Backtest:
 
 
 def backtest(settings: BenchCurveRun) -> Iterator[Backtest]:
-    """Draw documents, look at their curve, add others; results size by size.
+    """Draw documents, compute their curve, add more documents; yields the results of each size.
 
     Raises:
-        SettingsError: there is no test split, or fewer training documents than a size and its growth, or than a curve
-            needs.
+        SettingsError: there is no test split, or there are too few training documents for a size and its growth, or for
+            a curve.
         InputMissing, DataError: see `data.load` and `loaded_model.load_pretrained`.
     """
     tagged = data.load(settings.data, settings.task, settings.seed)
     if "test" not in tagged.splits:
-        raise SettingsError("data.test_share=0: there is no test split to judge by; draw one, or name one.")
+        raise SettingsError(
+            "data.test_share=0: there is no test split to evaluate on; set data.test_share or a test file."
+        )
     most = int(len(tagged.splits["train"]) / GROWTH)
     if too_large := [size for size in settings.sizes if size > most]:
         raise SettingsError(f"sizes: expected at most {most:,} (two thirds of the documents), found {too_large}.")
@@ -69,14 +71,16 @@ def backtest(settings: BenchCurveRun) -> Iterator[Backtest]:
             for figure, expected, found in _cases(vectors, tagged, size, settings, settings.seed + draw):
                 cases.setdefault(figure, []).append((expected, found))
         if not cases:
-            raise SettingsError(f"sizes: of {size:,} documents no class has the {LEAST} that a curve needs; name more.")
-        yield from (summed_up(size, figure, some) for figure, some in cases.items())
+            raise SettingsError(
+                f"sizes: with {size:,} documents, no class has the {LEAST} that a curve needs; choose larger sizes."
+            )
+        yield from (summarise(size, figure, some) for figure, some in cases.items())
 
 
 def _cases(
     of: Vectors, tagged: data.TaggedData, size: int, settings: BenchCurveRun, seed: int
 ) -> Iterator[tuple[str, dict[str, float], float]]:
-    """The figure, what was expected (gain, low, high) and what was found."""
+    """The figure, the prediction (gain, low, high) and the gain found."""
     multi_label, classes = tagged.schema.multi_label, tagged.schema.classes
     random = np.random.default_rng([seed, size])
     order = random.permutation(len(of.train))
@@ -110,13 +114,13 @@ def _cases(
         own = rest[of.truth[rest][:, label] == 1]
         more = random.permutation(own)[: round((GROWTH - 1) * trained[label])]
         if len(more) < round((GROWTH - 1) * trained[label]):
-            continue  # There are not so many more.
+            continue  # The class has not enough other documents.
         gained = judged(predicted(np.concatenate([known, more]))) - now
         yield "F1 of a class that grows alone", curve["classes"][name], gained[place[name]]
 
 
-def summed_up(size: int, figure: str, cases: list[tuple[dict[str, float], float]]) -> Backtest:
-    """Of cases, each what was expected (gain, low, high) and what was found."""
+def summarise(size: int, figure: str, cases: list[tuple[dict[str, float], float]]) -> Backtest:
+    """The backtest of cases, each a prediction (gain, low, high) and the gain found."""
     expected, low, high = (np.asarray([one[key] for one, _ in cases]) for key in ("gain", "low", "high"))
     found = np.asarray([gain for _, gain in cases])
     rounded = (
@@ -127,12 +131,12 @@ def summed_up(size: int, figure: str, cases: list[tuple[dict[str, float], float]
 
 
 def curve_table(results: list[Backtest]) -> Table:
-    """A row a size and figure."""
-    table = Table(title="gains by half as many documents again", title_justify="left", title_style="bold")
+    """One row per size and figure."""
+    table = Table(title="gains with 50% more documents", title_justify="left", title_style="bold")
     for name in ("documents", "figure", "cases", "in the interval", "below it", "expected", "found", "width"):
         table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
     for one in results:
         shares, gains = (one.held, one.below), (one.expected, one.found, one.width)
-        told = [*(f"{share:.1%}" for share in shares), *(f"{gain:.4f}" for gain in gains)]
-        table.add_row(f"{one.documents:,}", one.figure, f"{one.cases:,}", *told)
+        cells = [*(f"{share:.1%}" for share in shares), *(f"{gain:.4f}" for gain in gains)]
+        table.add_row(f"{one.documents:,}", one.figure, f"{one.cases:,}", *cells)
     return table

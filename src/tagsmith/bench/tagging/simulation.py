@@ -1,6 +1,6 @@
-"""Simulations of a person who tags: how many documents it takes, and how many wrong tags are found again.
+"""Simulations of an annotator: how many documents have to be tagged, and how many wrong tags are found.
 
-The documents go through the encoder once; what learns from the tags is the regression on their vectors.
+The documents go through the encoder once; a regression on their vectors learns from the tags.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,14 +32,14 @@ Tags = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class Curve:
-    """One strategy: figures on the test documents with so many documents tagged, means over the seeds.
+    """Figures of one strategy on the test documents by number of tagged documents, means over the seeds.
 
     Attributes:
-        judged_by: the figure of the task: accuracy; multi-label: micro_f1.
-        documents: tagged, rising.
-        accuracy, micro_f1, macro_f1: one a number of documents.
-        enough: tagged documents that give what random choice gives at the end, by that figure; None: more than there
-            were, or random choice was not measured.
+        judged_by: the figure that `enough` uses: accuracy; multi-label: micro_f1.
+        documents: numbers of tagged documents, ascending.
+        accuracy, micro_f1, macro_f1: one value per number of documents.
+        enough: number of tagged documents that reaches the final figure of random choice; None where it is never
+            reached, or random choice was not measured.
     """
 
     strategy: str
@@ -57,7 +57,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Found:
-    """Wrong tags: how many were turned, and which share of them stands in the first 1.2 times as many of the queue."""
+    """How many tags were made wrong, and the share of them among the first 1.2 times as many lines of the queue."""
 
     documents: int
     turned: int
@@ -70,7 +70,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Vectors:
-    """Documents as the encoder sees them before training; float32 [documents, hidden], int8 [documents, classes]."""
+    """Documents as vectors by the encoder before training: float32 [documents, hidden], int8 [documents, classes]."""
 
     train: Floats
     truth: Tags
@@ -81,7 +81,7 @@ class Vectors:
 
 
 def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
-    """Simulate each strategy, then look for turned tags; results as they come.
+    """Simulate each strategy, then look for wrong tags; yields results as they are computed.
 
     Raises:
         SettingsError: there is no test split, or too few training documents.
@@ -91,7 +91,9 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
     tagged = data.load(settings.data, settings.task, settings.seed)
     multi_label = tagged.schema.multi_label
     if "test" not in tagged.splits:
-        raise SettingsError("data.test_share=0: there is no test split to judge by; draw one, or name one.")
+        raise SettingsError(
+            "data.test_share=0: there is no test split to evaluate on; set data.test_share or a test file."
+        )
     most = len(tagged.splits["train"])
     start = settings.start if settings.start is not None else 3 * len(tagged.schema.classes)
     if not start < settings.documents <= most:
@@ -122,12 +124,12 @@ def measure(settings: BenchImproveRun) -> Iterator[Curve | Found]:
 
 
 def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) -> Vectors:
-    """Training and test documents through the encoder, once."""
+    """Compute the vectors of the training and test documents."""
     model = load_pretrained(settings.model, settings.data, tagged.schema, settings.evaluate.threshold)
     accelerator = start_accelerator(settings.cpu)
     classifier = model.classifier.to(accelerator.device).eval()
 
-    def seen(name: str) -> tuple[Floats, Tags]:
+    def encoded_split(name: str) -> tuple[Floats, Tags]:
         part = tagged.splits[name]
         encoded = model.encode_cached(settings.cache, name, part["text"])
         tokens, what = settings.evaluate.batch_tokens, f"embedding {name}"
@@ -136,13 +138,13 @@ def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) ->
 
     train = tagged.splits["train"]
     folds = folds_of(train, tagged.schema, 5, settings.seed)
-    return Vectors(*seen("train"), *seen("test"), folds, train["text"][:])
+    return Vectors(*encoded_split("train"), *encoded_split("test"), folds, train["text"][:])
 
 
 def _simulate(
     of: Vectors, name: str, known: Any, start: int, batch: int, end: int, seed: int, multi_label: bool
 ) -> tuple[list[int], list[tuple[float, float, float]]]:
-    """Numbers of tagged documents, and accuracy, micro F1 and macro F1 on the test documents with each."""
+    """Numbers of tagged documents, and accuracy, micro F1 and macro F1 on the test documents for each."""
     tagged = np.random.default_rng(seed).permutation(len(of.train))[:start]
     sizes: list[int] = []
     found: list[tuple[float, float, float]] = []
@@ -163,10 +165,10 @@ def _simulate(
 
 
 def turn_tags(truth: Tags, share: float, multi_label: bool, seed: int) -> tuple[Tags, Ints]:
-    """Tags of which a share of the documents' were made wrong, and the positions of these documents, rising.
+    """Tags that are wrong for a share of the documents, and the positions of these documents, ascending.
 
-    Single-label: another class, at random. Multi-label: one class dropped or one added, each as often as the
-    other where there is one to drop.
+    Single-label: another class, at random. Multi-label: one class dropped or added, with equal probability where there
+    is one to drop.
     """
     random = np.random.default_rng(seed)
     turned = np.sort(random.permutation(len(truth))[: round(share * len(truth))])
@@ -186,7 +188,7 @@ def turn_tags(truth: Tags, share: float, multi_label: bool, seed: int) -> tuple[
 def find_turned(
     vectors: Floats, truth: Tags, texts: Sequence[str], folds: Ints, share: float, multi_label: bool, seed: int
 ) -> Found:
-    """Turn tags, and look for them where `scripts/improve.py` would have a person look first."""
+    """Make tags wrong, and look for them at the beginning of the queue of `scripts/improve.py`."""
     wrong, turned = turn_tags(truth, share, multi_label, seed)
     odds = wrong_odds(out_of_fold(vectors, wrong, folds, multi_label, PROBE_C), wrong, multi_label)
     found = with_near_copies(suspicions(odds, wrong, multi_label), vectors, texts, wrong)
@@ -195,15 +197,15 @@ def find_turned(
 
 
 def tagging_table(results: Sequence[Curve | Found], columns: int = 6) -> Table:
-    """A row a strategy: the figure of its task at some numbers of tagged documents, and how many are enough."""
+    """One row per strategy: its figure at some numbers of tagged documents, and the number that is enough."""
     curves = [result for result in results if isinstance(result, Curve)]
     notes = [
-        f"suspected tags: {result.turned:,} of {counted(result.documents, 'document')} turned, "
-        f"{result.recall:.1%} of them in the first {result.looked_at:,}"
+        f"suspected tags: {result.turned:,} of {counted(result.documents, 'document')} tagged wrongly, "
+        f"{result.recall:.1%} of them in the first {result.looked_at:,} lines"
         for result in results
         if isinstance(result, Found)
     ]
-    title = f"what to tag next, {curves[0].judged_by} with so many documents tagged"
+    title = f"what to tag next: {curves[0].judged_by} by number of tagged documents"
     table = Table(title=title, title_justify="left", title_style="bold", caption="\n".join(notes))
     sizes = curves[0].documents
     shown = sorted({round(i) for i in np.linspace(0, len(sizes) - 1, columns)})

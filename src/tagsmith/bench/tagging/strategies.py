@@ -1,4 +1,4 @@
-"""Ways to choose the next documents to tag: Tagsmith's, and those that it is measured beside."""
+"""Strategies for choosing the next documents to tag: Tagsmith's and those that it is compared with."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 Strategy = Callable[["Situation", int, int], Ints]
-"""From a situation, a number of documents and a seed to so many positions among those without a tag."""
+"""From a situation, a number of documents and a seed to that many positions among the untagged documents."""
 
 NEIGHBOURS = 20
 MOST_CLUSTERS = 500
 
 
 class Situation:
-    """What is known when the next documents are chosen.
+    """The state in which the next documents are chosen.
 
     Attributes:
         vectors: float32 [documents, hidden], of all documents.
@@ -34,7 +34,7 @@ class Situation:
 
 
 def strategies(audit_share: float) -> dict[str, Strategy]:
-    """Those of `settings.STRATEGIES`, by name."""
+    """The strategies of `settings.STRATEGIES`, by name."""
 
     def tagsmith(now: Situation, count: int, seed: int) -> Ints:
         vectors = now.vectors[now.untagged]
@@ -52,19 +52,19 @@ def strategies(audit_share: float) -> dict[str, Strategy]:
 
 
 def random(now: Situation, count: int, seed: int) -> Ints:
-    """Any."""
+    """Random documents."""
     return np.random.default_rng(seed).permutation(len(now.untagged))[:count]
 
 
 def margin(now: Situation, count: int, seed: int) -> Ints:
-    """Those with the least margin between the best two classes (multi-label: most wrong decisions expected)."""
+    """Documents with the smallest margin between the best two classes (multi-label: most expected errors)."""
     likely_wrong = np.minimum(now.scores, 1 - now.scores).sum(axis=1)
     unsure = likely_wrong if now.multi_label else uncertainty(now.scores, False)
     return np.argsort(-unsure, kind="stable")[:count]
 
 
 def entropy(now: Situation, count: int, seed: int) -> Ints:
-    """Those whose scores have the most entropy (multi-label: summed over the classes)."""
+    """Documents whose scores have the highest entropy (multi-label: summed over the classes)."""
     likely = np.clip(now.scores.astype(np.float64), 1e-9, 1 - 1e-9)
     found = -(likely * np.log(likely)).sum(axis=1)
     if now.multi_label:
@@ -73,11 +73,11 @@ def entropy(now: Situation, count: int, seed: int) -> Ints:
 
 
 def badge(now: Situation, count: int, seed: int) -> Ints:
-    """k-means++ over the gradients of the head, were its predictions right: Ash et al., arXiv 1906.03671."""
+    """k-means++ on the gradients of the head for its own predictions as labels: Ash et al., arXiv 1906.03671."""
     scores = now.scores
     right = scores >= 0.5 if now.multi_label else scores == scores.max(axis=1, keepdims=True)
     errors, vectors = scores - right, now.vectors[now.untagged]
-    # The gradient is their outer product, whose distances follow from the products of its parts.
+    # A gradient is the outer product of the two, so distances follow from the products of the parts.
     norms = (errors**2).sum(axis=1) * (vectors**2).sum(axis=1)
     generator = np.random.default_rng(seed)
     chosen = [int(norms.argmax())]
@@ -95,7 +95,7 @@ def badge(now: Situation, count: int, seed: int) -> Ints:
 
 
 def typiclust(now: Situation, count: int, seed: int) -> Ints:
-    """The most typical document of each of the largest clusters without a tag: Hacohen et al., arXiv 2202.02794."""
+    """The most typical document of each of the largest untagged clusters: Hacohen et al., arXiv 2202.02794."""
     unit = centred_unit_rows(now.vectors)
     clusters = min(len(now.tagged) + count, MOST_CLUSTERS, len(unit))
     of = MiniBatchKMeans(clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(unit)

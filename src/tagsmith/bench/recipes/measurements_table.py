@@ -1,4 +1,4 @@
-"""The measurements as a table on the terminal."""
+"""The measurements of training as a table for the terminal."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -20,17 +20,17 @@ COLUMNS: dict[str, tuple[Callable[[Measurement], float | None], str]] = {
     "macro F1": (lambda row: row.macro_f1, ".4f"),
 }
 SPREAD = ("seconds", "accuracy", "micro F1", "macro F1")
-"""Columns that show the standard deviation below the mean where there is more than one measurement."""
+"""Columns that show the standard deviation below the mean of several measurements."""
 
 
 def table(measurements: Sequence[Measurement]) -> Table:
-    """A row a contender and a size of the training set: the mean of its measurements, and below it their deviation."""
+    """One row per contender and size of the training set: the mean of its measurements, with their deviation below."""
     first = measurements[0]
     title = f"{first.task}, {first.classes:,} classes, {first.test_documents:,} test documents"
     reasons = {f"{row.contender}: skipped: {row.skipped}" for row in measurements if row.skipped}
     caption = Text("\n".join(sorted(reasons))) if reasons else None
     shown = Table(title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left")
-    shown.add_column("a class", justify="right")
+    shown.add_column("per class", justify="right")
     shown.add_column("contender", no_wrap=True)
     for name in COLUMNS:
         shown.add_column(name, justify="right", no_wrap=True)

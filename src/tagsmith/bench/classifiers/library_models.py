@@ -1,11 +1,10 @@
-"""`python -m tagsmith.bench.classifiers.stock RUN FOLDER`: a run's encoder as the libraries of others load it.
+"""A run's encoder in the formats that other libraries load.
 
-FOLDER/stock is an `AutoModelForSequenceClassification` of that encoder with as many classes and a head that has learnt
-nothing: it has to do the same work, what it answers means nothing. FOLDER/encoder is the encoder alone, with the run's
-head in head.npz.
+FOLDER/stock is an `AutoModelForSequenceClassification` with the encoder and the number of classes, but an untrained
+head: it does the same work, its answers mean nothing. FOLDER/encoder is the encoder alone, with the run's head in
+head.npz.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from tagsmith.model.loaded_model import load_trained
 from tagsmith.tokens.windows import without_limits
 
 
-def write_stock(run: RunFolder, folder: Path) -> None:
+def write_library_models(run: RunFolder, folder: Path) -> None:
     """Write both folders."""
     model = load_trained(run.model, Schema.load(run.schema))
     tokenizer, classifier = model.tokenizer, model.classifier
@@ -34,7 +33,3 @@ def write_stock(run: RunFolder, folder: Path) -> None:
     stock.save_pretrained(folder / "stock")
     for place in (encoder, folder / "stock"):
         wrapped.save_pretrained(place)
-
-
-if __name__ == "__main__":
-    write_stock(RunFolder(Path(sys.argv[1])), Path(sys.argv[2]))
