@@ -241,23 +241,25 @@ def _guidance(names: list[str], lines: list[Any]) -> list[dict[str, Any]]:
     return [
         {
             "kind": "collision", "severity": "problem", "classes": names[:2],
-            "title": f"{names[0]} and {names[1]} collide",
-            "reason": "They are confused both ways more often than chance would have it (18 documents; 3.1 expected).",
+            "title": f"{names[0]} and {names[1]} are confused with each other: 18 documents.",
+            "reason": "18 documents are confused both ways, more than by chance (3.1 expected).",
             "figure": {"documents": 18, "expected": 3.1, "p_value": 0.0004, "macro_f1_merged": 0.912},
-            "remedy": "Say in one sentence each what divides them, and tag the examples again; or merge the two.",
+            "remedy": "Read the examples side by side. If a person cannot tell the classes apart either, merge them.",
             "examples": examples,
         },
         {
             "kind": "few_documents", "severity": "advice", "classes": names[2:3],
-            "title": f"{names[2]} has 12 training documents",
-            "reason": "Below 15, a class is learnt from luck; 50 are recommended.",
-            "figure": {"train": 12, "recommended": 50, "by_class": {names[2]: 12}}, "remedy": "Tag 38 more.",
+            "title": f"1 class has fewer than 15 training documents: {names[2]}.",
+            "reason": "A class with fewer than 15 training documents is seldom learned; 50 are recommended.",
+            "figure": {"train": 12, "recommended": 50, "by_class": {names[2]: 12}},
+            "remedy": "Tag 38 more documents of this class.",
             "examples": [{"id": lines[0]["id"], "text": lines[0]["text"], "split": "test"}],
         },
         {
-            "kind": "cut", "severity": "note", "classes": [], "title": "7 documents are cut",
-            "reason": "They are longer than 256 tokens; what follows is not read.",
-            "figure": {"documents": 7}, "remedy": "data.long_documents=windows reads all of them.", "examples": [],
+            "kind": "cut", "severity": "note", "classes": [],
+            "title": "7 documents are longer than what the model reads.",
+            "reason": "A window has 256 tokens. The model ignores the rest.",
+            "figure": {"documents": 7}, "remedy": "Train with data.long_documents=windows and compare.", "examples": [],
         },
     ]  # fmt: skip
 

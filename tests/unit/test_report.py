@@ -120,7 +120,7 @@ def test_the_headline_says_what_it_knows() -> None:
                   "split": "test"}  # fmt: skip
     bare = headline(evaluation, {})
     assert bare == [
-        "Of 200 documents in the test split, with 2 classes, 190 get their class: 95.0%.",
+        "Of 200 documents in the test split, with 2 classes, 190 are classified correctly: 95.0%.",
         "Macro F1, in which every class counts the same, is 94.0%.",
     ]
     analysis = {

@@ -103,8 +103,8 @@ def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
         "There are no scores."
         if worst is None
         else (
-            f"Where the score is {percent(worst['confidence'])} on average, {percent(worst['accuracy'])} are right "
-            f"({counted(worst['documents'], noun)}): the bin that weighs most in the calibration error."
+            f"The largest part of the calibration error: {counted(worst['documents'], noun)} with a mean score of "
+            f"{percent(worst['confidence'])}, of which {percent(worst['accuracy'])} are right."
         )
     )
     rows = [
@@ -146,7 +146,8 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
     figure.update_xaxes(title_text="share handled without a person", range=[0, 1.01], tickformat=".0%")
     figure.update_yaxes(title_text="precision", tickformat=".1%")
     figure.update_layout(height=420)
-    summary = f"Precision is {percent(points[-1]['precision'])} over all documents. " if points else ""
+    whole = max(points, key=lambda point: point["coverage"], default=None)
+    summary = f"Precision over all documents is {percent(whole['precision'])}. " if whole else ""
     summary += (
         f"At the operating point, the model handles {percent(operating_point['coverage'])} alone, "
         f"with {percent(operating_point['precision'])} precision."
@@ -263,8 +264,8 @@ def lengths(tokens: Mapping[str, Mapping[str, Any]]) -> Chart:
     figure.update_yaxes(title_text="share of the split", tickformat=".0%", rangemode="tozero")
     figure.update_layout(height=320)
     summary = " ".join(
-        f"{split}: half have at most {found['p50']:,.0f} tokens, 95% at most {found['p95']:,.0f}, the longest "
-        f"{found['max']:,.0f}; the model does not read the whole of {counted(found['cut'], 'document')}."
+        f"{split}: half of the documents have at most {found['p50']:,.0f} tokens, 95% at most {found['p95']:,.0f}, the "
+        f"longest {found['max']:,.0f}; the model does not read the whole of {counted(found['cut'], 'document')}."
         for split, found in tokens.items()
     )
     header = ["split", "median", "95th percentile", "longest", "documents cut"]

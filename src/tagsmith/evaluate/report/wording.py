@@ -59,7 +59,7 @@ def headline(evaluation: Mapping[str, Any], analysis: Mapping[str, Any]) -> list
     found = analysis.get("intervals", {})
     right = round(evaluation["accuracy"] * documents)
     certain = f" (95% interval {interval(found['accuracy'])})" if "accuracy" in found else ""
-    what = "get exactly their classes" if multi_label else "get their class"
+    what = "get exactly their classes" if multi_label else "are classified correctly"
     sentences = [
         f"Of {counted(documents, 'document')} in the {evaluation['split']} split, with {counted(classes, 'class')}, "
         f"{right:,} {what}: {percent(evaluation['accuracy'])}{certain}."
