@@ -1,4 +1,4 @@
-"""Encoders of a few thousand weights, made on the spot, and data that they can learn in a second."""
+"""Tiny encoders (a few thousand weights) and documents that they learn in a second."""
 
 import json
 import os
@@ -11,17 +11,17 @@ import pytest
 
 from tests.browser import CHROMIUM, DRIVER
 
-# Before anything is imported that looks at it: no test meets what a person has in a cache, or leaves something there.
+# Set before the imports that read it: tests neither read nor write the caches of the user.
 CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
 os.environ["XDG_CACHE_HOME"] = CACHE.name
 os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{CACHE.name}/hypothesis"
 
-# Before torch is there: tests run on all cores already, and threads that wait for each other cost more than they give.
+# Set before torch is imported: pytest-xdist already uses all cores, and more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests whose marker stands for something that this machine lacks, and give the reason."""
+    """Skip tests marked `browser` or `gpu` on machines without one, with the reason."""
     lacking: dict[str, str] = {}
     if not (CHROMIUM and DRIVER and find_spec("selenium")):
         lacking["browser"] = "needs chromium, chromedriver and selenium"
@@ -54,7 +54,7 @@ def make_tokenizer(folder: Path, max_tokens: int = 64) -> int:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    # As real files do, it carries a truncation and a padding of its own, which must not be obeyed.
+    # Like real files, it sets a truncation and a padding, which Tagsmith must ignore.
     tokenizer.enable_truncation(12)
     tokenizer.enable_padding(length=12)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -87,7 +87,7 @@ def make_encoder(folder: Path, kind: str = "bert", max_tokens: int = 64) -> Path
         "pad_token_id": 0,
     }
     if kind == "deberta-v2":
-        # As in DeBERTa-v3-base: relative positions in buckets, no absolute ones.
+        # As in DeBERTa-v3-base: bucketed relative positions, no absolute ones.
         sizes |= {
             "relative_attention": True,
             "position_buckets": 8,
@@ -106,7 +106,7 @@ def make_encoder(folder: Path, kind: str = "bert", max_tokens: int = 64) -> Path
 
 
 def make_documents(count: int, multi_label: bool, seed: int = 0, longest: int = 12) -> list[dict[str, object]]:
-    """Records of texts whose words come from the topics that they are tagged with."""
+    """Records whose texts contain words of the topics that they are tagged with, and filler words."""
     draw = random.Random(seed)
     records: list[dict[str, object]] = []
     for i in range(count):

@@ -1,4 +1,4 @@
-"""Run folders as evaluation and analysis leave them, of made-up numbers that look like theirs: to try the page on."""
+"""Run folders like those of evaluation and analysis, with made-up figures, for tests of pages and guidance."""
 
 import json
 from itertools import pairwise
@@ -21,7 +21,7 @@ HOSTILE_CLASS = "a<b>&<script>alert(2)</script>"
 
 
 def class_names(count: int) -> list[str]:
-    """At most 150 different names, as long as real ones are."""
+    """Up to 150 different names of realistic length."""
     return [f"{subject}: {action}" for action in ACTIONS for subject in SUBJECTS][:count]
 
 
@@ -34,11 +34,11 @@ def make_run(
     hostile: bool = False,
     all_wrong: bool = False,
 ) -> Path:
-    """Write evaluation, predictions, analysis, guidance, training's figures, schema and settings of a run.
+    """Write the evaluation, predictions, analysis, guidance, training metrics, schema and settings of a run.
 
     Args:
-        hostile: the first document and the last class hold what a page must not run.
-        all_wrong: every document is tagged with the class after the one that it was made for.
+        hostile: the text of the first document and the name of the last class contain scripts that must not run.
+        all_wrong: every document is tagged with the class after its true one.
     """
     draw = np.random.default_rng(seed)
     names = [*class_names(classes - hostile), *[HOSTILE_CLASS] * hostile]
@@ -47,7 +47,7 @@ def make_run(
     truth[np.arange(documents), draw.choice(classes, documents, p=popularity)] = 1
     if multi_label:
         truth |= (draw.random(truth.shape) < 0.08).astype(np.int8)
-    # Classes of one subject are the ones that are confused.
+    # Classes of the same subject are confused with each other.
     near = np.array([[a.split(":")[0] == b.split(":")[0] for b in names] for a in names], dtype=float)
     logits = truth * 5.0 + (truth @ near > 0) * 2.0 + draw.normal(0, 1.5, truth.shape)
     hard = draw.random(documents) < 0.12

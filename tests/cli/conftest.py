@@ -14,14 +14,18 @@ ROOT = Path(__file__).parents[2]
 
 
 PRELOADED = [
-    "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run", "tagsmith.evaluate.analysis.analyse_run",
-    "tagsmith.export.export_run",    "tagsmith.classify.files.classify_files", "tagsmith.improve",
+    "tagsmith.config.hydra_door", "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run",
+    "tagsmith.evaluate.analysis.analyse_run", "tagsmith.export.export_run",
+    "tagsmith.classify.files.classify_files", "tagsmith.improve",
+    # What torch.onnx.export imports when it is called: three seconds.
+    "torch.onnx._internal.exporter._compat", "onnxscript.function_libs.torch_lib.ops",
+    "torch._functorch.aot_autograd", "torch._inductor.pattern_matcher",
 ]  # fmt: skip
-"""What takes seconds to import; a process forked from one that has them starts at once."""
+"""Modules that take seconds to import; a process forked from one that has imported them starts immediately."""
 
 
 class Script:
-    """Runs the real scripts from an empty folder, as a person would."""
+    """Runs the real scripts from an empty folder, as a user does."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -29,7 +33,7 @@ class Script:
     def __call__(
         self, *words: object, launcher: tuple[str, ...] = (), fresh: bool = False, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run `scripts/WORD.py OVERRIDE ...`, in an interpreter of its own where it is `fresh` or has a launcher."""
+        """Run `scripts/WORD.py OVERRIDE ...`, in a new interpreter if `fresh` or with a launcher."""
         name, *overrides = map(str, words)
         path = ROOT / "scripts" / f"{name}.py"
         command = [sys.executable, *launcher, str(path), *overrides]
@@ -45,9 +49,9 @@ class Script:
             process = context.Process(target=run_script, args=(path, overrides, self.folder, environment, out, err))
             process.start()
             process.join(300)
-            assert process.exitcode is not None, f"{command}: not done after 300 s"
-            told = [file.read_text(encoding="utf-8") for file in (out, err)]
-        return subprocess.CompletedProcess(command, process.exitcode, *told)
+            assert process.exitcode is not None, f"{command}: still running after 300 s"
+            printed = [file.read_text(encoding="utf-8") for file in (out, err)]
+        return subprocess.CompletedProcess(command, process.exitcode, *printed)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def script(tmp_path: Path) -> Script:
 
 @pytest.fixture
 def tiny(encoder: Path) -> Callable[..., list[str]]:
-    """Overrides that make a run take seconds."""
+    """Makes overrides for a training that takes a second or two."""
 
     def overrides(**changes: object) -> list[str]:
         settings = {

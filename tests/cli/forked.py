@@ -1,4 +1,4 @@
-"""A script in a process that was forked from one that has imported what takes seconds."""
+"""Runs a script in a process forked from one that has done the slow imports."""
 
 import os
 import runpy
@@ -9,7 +9,7 @@ from pathlib import Path
 def run_script(
     path: Path, overrides: list[str], folder: Path, environment: dict[str, str], out: Path, err: Path
 ) -> None:
-    """Be the process `python PATH OVERRIDE ...`."""
+    """Turn this process into `python PATH OVERRIDE ...`, with its output in two files."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

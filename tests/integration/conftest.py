@@ -9,12 +9,12 @@ from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, Tra
 
 @pytest.fixture
 def settings(encoder: Path, tmp_path: Path) -> Callable[..., TrainRun]:
-    """Settings of a run of a few seconds in a folder of its own."""
+    """Makes settings of a training that takes a second or two, in the temporary folder of the test."""
     return settings_in(tmp_path, encoder)
 
 
 def settings_in(folder: Path, encoder: Path) -> Callable[..., TrainRun]:
-    """Settings of a run of a few seconds; keyword arguments go to the section that knows them."""
+    """Makes such settings for runs in `folder`; each keyword goes to the section that has a setting of that name."""
 
     def make(train_file: Path, run: str = "run", **changes: Any) -> TrainRun:
         data = {"validation_share": 0.2}

@@ -1,4 +1,4 @@
-"""What every process of a launch does in `test_sharding`: train sharded, stop, go on, and tell what it held."""
+"""Runs in each process of the launch in `test_sharding.py`: trains sharded, stops, resumes, records its share."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tagsmith.train.training_log import TrainingLog
 
 
 def settings(folder: Path, encoder: str, documents: str, run: str, **recipe: Any) -> TrainRun:
-    """As in the test, with its weights spread."""
+    """The settings of the test, with sharded weights."""
     given = json.loads((folder / "recipe.json").read_text())
     return TrainRun(
         run=str(folder / run),
@@ -35,11 +35,11 @@ def main(folder: Path, encoder: str, documents: str) -> None:
     optimizers: list[torch.optim.Optimizer] = []
     build = loop.build_optimizer
 
-    def build_noted(*args: Any) -> torch.optim.Optimizer:
+    def build_and_keep(*args: Any) -> torch.optim.Optimizer:
         optimizers.append(build(*args))
         return optimizers[-1]
 
-    loop.build_optimizer = build_noted
+    loop.build_optimizer = build_and_keep
     train(settings(folder, encoder, documents, "whole"))
     kept = [p for group in optimizers[-1].param_groups for p in group["params"]]
     kept += [moment for state in optimizers[-1].state.values() for moment in state.values() if moment.ndim]

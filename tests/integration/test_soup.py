@@ -17,6 +17,7 @@ from tagsmith.train import fit, soup
 from tagsmith.train.train_run import train
 from tagsmith.train.training_log import TrainingLog
 from tests.conftest import make_documents, write_jsonl
+from tests.integration.conftest import settings_in
 from tests.integration.test_saving import Killed, figures, kill
 from tests.integration.test_train import same_weights
 
@@ -70,6 +71,17 @@ def after_keeping(monkeypatch: pytest.MonkeyPatch, number: int, _: int, action: 
     monkeypatch.setattr(fit.soup, "keep", keep_and_act)
 
 
+KILLED = {"soup": 3, "checkpoint_every": 4, "hidden_dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    encoder: Path, single_label_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RunFolder, dict[str, Any]]:
+    """What every killed run must equal."""
+    return train(settings_in(tmp_path_factory.mktemp("soup"), encoder)(single_label_file, "whole", **KILLED))
+
+
 @pytest.mark.parametrize(
     ("when", "number", "step"),
     [
@@ -82,12 +94,17 @@ def after_keeping(monkeypatch: pytest.MonkeyPatch, number: int, _: int, action: 
     ],
 )
 def test_killed_and_resumed_it_ends_as_one_that_never_was(
-    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, when: Any, number: int, step: int
+    settings: Make,
+    single_label_file: Path,
+    undisturbed: tuple[RunFolder, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    when: Any,
+    number: int,
+    step: int,
 ) -> None:
-    about = {"soup": 3, "checkpoint_every": 4, "hidden_dropout": 0.1}
-    whole, expected = train(settings(single_label_file, "whole", **about))
+    whole, expected = undisturbed
     when(monkeypatch, number, step, kill)
-    stopped = settings(single_label_file, "stopped", **about)
+    stopped = settings(single_label_file, "stopped", **KILLED)
     with pytest.raises(Killed):
         train(stopped)
     monkeypatch.undo()
