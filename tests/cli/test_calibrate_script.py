@@ -18,7 +18,7 @@ def test_from_training_to_decisions(script: Script, tiny: Callable[..., list[str
     given = ["data=jsonl", "data.train=train.jsonl", "run=r", *tiny(**{"data.out_of_scope": "foreign.csv"})]
     trained = script("train", *given)
     assert trained.returncode == 0, trained.stderr
-    assert "scores are not calibrated: scripts/calibrate.py run=r does so in some" in trained.stderr
+    assert "scores are not calibrated; scripts/calibrate.py run=r takes about" in trained.stderr
     assert "scores: not calibrated, expected calibration error" in trained.stdout
     done = script("calibrate", "run=r", "folds=2", "cpu=true", "false_alarms=0.1", 'costs=["tools>food=2"]')
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tagsmith.config.settings import DataSettings, ModelSettings, Pooling
 from tagsmith.core.schema import Schema, Task
-from tagsmith.model.attention import NAME, quicken_attention
+from tagsmith.model.attention import NAME, use_fp32_attention
 from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.packed import tensors
 from tagsmith.model.text_classifier import TextClassifier
@@ -47,7 +47,7 @@ def test_attention_is_in_fp32_and_the_same_in_fp32_training(
 ) -> None:
     model, batch = classifier(tmp_path, kind)
     expected, slopes = outcome(model, batch, bf16=False)
-    quicken_attention(model.encoder)
+    use_fp32_attention(model.encoder)
     assert model.encoder.config._attn_implementation == NAME
     logits, gradients = outcome(model, batch, bf16=False)
     assert torch.equal(logits, expected)
@@ -74,6 +74,6 @@ def test_an_encoder_with_attention_of_its_own_keeps_it(tmp_path: Path) -> None:
     model, batch = classifier(tmp_path, "deberta-v2")
     before = model.encoder.config._attn_implementation
     expected, _ = outcome(model, batch, bf16=True)
-    quicken_attention(model.encoder)
+    use_fp32_attention(model.encoder)
     assert model.encoder.config._attn_implementation == before
     assert torch.equal(outcome(model, batch, bf16=True)[0], expected)

@@ -77,12 +77,12 @@ def test_multi_label(settings: Make, multi_label_file: Path) -> None:
     assert all(0 <= score <= 1 for about in choice.values() for score in about["scores"])
 
 
-def test_an_interrupted_comparison_goes_on(settings: Make, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_comparison_is_resumed(settings: Make, many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = train(settings(many, "whole", recipe=Recipe.auto, **SHORT))
     train_fold, folds = auto._train_fold, []
 
     def counted(*args: Any) -> float:
-        folds.append(args[4])
+        folds.append(args[3])
         if len(folds) == 4:
             raise KeyboardInterrupt
         return train_fold(*args)

@@ -134,7 +134,7 @@ def test_each_fold_is_scored_by_a_model_that_was_trained_on_the_others(
 
 
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
-def test_an_interrupted_calibration_goes_on_with_the_next_fold(
+def test_an_interrupted_calibration_resumes_with_the_next_fold(
     settings: Make, multi_label_file: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision
 ) -> None:
     # In bf16 too each fold is trained alike, whether it is the first of a command or a later one.
@@ -146,13 +146,13 @@ def test_an_interrupted_calibration_goes_on_with_the_next_fold(
     fit_fold, trained = held_out.fit_fold, []
 
     def interrupted(*args: Any) -> Any:
-        trained.append(args[3])
+        trained.append(args[2])
         if len(trained) == 2:
-            raise Interrupted("told to leave")
+            raise Interrupted("SIGTERM")
         return fit_fold(*args)
 
     monkeypatch.setattr(held_out, "fit_fold", interrupted)
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="run the same command again to resume"):
         calibrated(run, folds=3)
     assert calibrated(run, folds=3) == whole
     assert trained == [1, 2, 2]

@@ -198,4 +198,4 @@ def test_a_damaged_line_of_figures_is_named(tmp_path: Path) -> None:
     for damaged in ('{"step": \n', "\0\0\n", "[]\n", '{"step": null}\n'):
         run.metrics.write_text('{"step": 1}\n' + damaged + '{"step": 3}\n')
         with pytest.raises(DataError, match=r"metrics\.jsonl:2: expected a JSON object with a step"):
-            TrainingLog(run, Accelerator(cpu=True), every=1, tensorboard=False).go_on(3, [])
+            TrainingLog(run, Accelerator(cpu=True), TrainSettings(log_every=1, tensorboard=False)).resume(3, [])

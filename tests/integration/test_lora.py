@@ -17,7 +17,7 @@ from tagsmith.core.schema import Schema
 from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.processes import resolved_precision
 from tagsmith.train import train_run as stage
-from tagsmith.train.optimizer import LORA_RATE
+from tagsmith.train.resolved_recipe import LORA_RATE
 from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 from tests.integration.test_frozen import largest_difference

@@ -181,17 +181,17 @@ def test_encoders_whose_windows_are_packed(kind: str, tmp_path: Path) -> None:
 def test_encoders_with_relative_positions_get_padded_windows(kind: str, name: str, tmp_path: Path) -> None:
     trained, encoded = classifier(tmp_path, kind, Pooling.mean)
     before = trained.encoder.config._attn_implementation
-    assert judged(trained, encoded) == f"{name} computes attention in a way of its own"
+    assert judged(trained, encoded) == f"{name} has its own implementation of attention"
     assert trained.encoder.config._attn_implementation == before
 
 
 def test_reasons_to_pad_leave_the_encoder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained, encoded = classifier(tmp_path, "xlm-roberta", Pooling.mean)
-    assert judged(trained, encoded, "no") == "the kernel for packed ones takes half precision, not fp32"
+    assert judged(trained, encoded, "no") == "the kernel for packed windows needs half precision, not fp32"
     with monkeypatch.context() as patch:
         # Such as an encoder that counts its positions in yet another way.
         patch.setattr(model, "first_position", lambda config: 0)
-        assert "packed ones get other vectors" in str(judged(trained, encoded))
+        assert "packed windows get different vectors" in str(judged(trained, encoded))
     with monkeypatch.context() as patch:
 
         def refuse(*_: Any, **__: Any) -> Tensor:
@@ -205,7 +205,7 @@ def test_reasons_to_pad_leave_the_encoder_as_it_was(tmp_path: Path, monkeypatch:
     assert dropping.encoder.config._attn_implementation == "sdpa"
 
 
-def test_a_gpu_is_told_which_way_it_goes_and_a_cpu_is_not(
+def test_a_gpu_logs_whether_it_packs_and_a_cpu_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     logging.getLogger("tagsmith").propagate = True
@@ -213,22 +213,22 @@ def test_a_gpu_is_told_which_way_it_goes_and_a_cpu_is_not(
     trained, encoded = classifier(tmp_path, "bert", Pooling.mean)
     reason: str | None = "too old"
     monkeypatch.setattr(fitting, "why_padded", lambda *_: reason)
-    fitting.suit_device(trained, encoded, SimpleNamespace(device=CPU, mixed_precision="bf16"))  # type: ignore[arg-type]
+    fitting.configure_device(trained, encoded, SimpleNamespace(device=CPU, mixed_precision="bf16"))  # type: ignore[arg-type]
     assert not caplog.text
     assert trained.encoder.config._attn_implementation == attention.NAME
     assert not trained.packs
     gpu: Any = SimpleNamespace(device=torch.device("cuda"))
-    fitting.suit_device(trained, encoded, gpu)
-    assert "windows go through the encoder padded: too old" in caplog.text
+    fitting.configure_device(trained, encoded, gpu)
+    assert "windows are padded: too old" in caplog.text
     assert not trained.packs
     reason = None
-    fitting.suit_device(trained, encoded, gpu)
-    assert "windows go through the encoder packed, without padding" in caplog.text
+    fitting.configure_device(trained, encoded, gpu)
+    assert "windows are packed, without padding" in caplog.text
     assert trained.packs
 
 
 def pack(trained: TextClassifier, *_: Any) -> None:
-    """`fitting.suit_device`, on a CPU, in fp32."""
+    """`fitting.configure_device`, on a CPU, in fp32."""
     trained.encoder.set_attn_implementation(NAME)
     trained.packs = True
 
@@ -246,7 +246,7 @@ def test_training_on_packed_windows_ends_where_training_on_padded_ones_does(
     # Without the code generator, which takes a compiler and a minute.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
     padded, expected = train(settings(single_label_file, "padded", **FP32, **about))
-    monkeypatch.setattr(tagsmith.train.train_run, "suit_device", pack)
+    monkeypatch.setattr(tagsmith.train.train_run, "configure_device", pack)
     rows: list[int] = []
     forward = TextClassifier.forward
 
@@ -324,6 +324,6 @@ def test_training_on_a_gpu_packs(
     found, _ = train(
         replace(run, train=replace(run.train, cpu=False, compile=compiled, mixed_precision=Precision.bf16))
     )
-    assert "the encoder packed" in caplog.text
+    assert "windows are packed" in caplog.text
     steps = [json.loads(line) for line in found.metrics.open()]
     assert {line["padding_share"] for line in steps if "tokens" in line} == {0}

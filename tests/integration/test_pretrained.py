@@ -47,7 +47,7 @@ def test_vectors_are_those_before_training(
     again = pretrained(run).vectors_of_split("train", part)
     log.removeHandler(caplog.handler)
     assert np.array_equal(again, found)
-    assert "made anew" in caplog.text
+    assert "computing it again" in caplog.text
 
 
 @pytest.mark.parametrize("recipe", [Recipe.probe, Recipe.finetune])
@@ -71,7 +71,7 @@ def test_training_and_analysis_compute_the_vectors_of_a_document_once(
     assert computed == ["test"]
 
 
-def test_an_encoder_that_has_gone_is_told(run: RunFolder) -> None:
+def test_a_missing_encoder_is_reported(run: RunFolder) -> None:
     content = run.settings.read_text(encoding="utf-8")
     path = run.read_record()["settings"]["model.path"]
     run.settings.write_text(content.replace(path, f"{path}-gone"), encoding="utf-8")

@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_told_and_training_goes_on_from_the_one_before_i
     stopped.resume = True
     run, _ = train(stopped)
     assert f"{newest}: expected a content of SHA-256" in heard.text
-    assert (f"goes on from {older}" if damaged == "newest" else "training starts anew, from the head") in heard.text
+    assert (f"resuming from {older}" if damaged == "newest" else "training starts again from the head") in heard.text
     assert same_weights(whole, run)
     assert figures(whole) == figures(run)
 

@@ -121,7 +121,7 @@ def test_a_signal_in_the_second_training_names_the_run(
 ) -> None:
     at_step_of_training(monkeypatch, 1, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
     told = settings(single_label_file, "stopped", soup=2)
-    with pytest.raises(Interrupted, match=rf"SIGTERM after step 3, saved; .* run={told.run} resume=true goes on"):
+    with pytest.raises(Interrupted, match=rf"SIGTERM after step 3, saved; .* run={told.run} resume=true"):
         train(told)
     run = RunFolder(Path(told.run or ""))
     assert [path.name for path in run.soup.glob("*.safetensors")] == ["0.safetensors"]
@@ -140,7 +140,7 @@ def test_kept_weights_that_are_damaged_are_named_and_trained_anew(
     damaged = RunFolder(Path(stopped.run or "")).soup / "1.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:100])
     stopped.resume = True
-    with pytest.raises(DataError, match=rf"{damaged}: expected weights that fit .* train it anew with resume=true"):
+    with pytest.raises(DataError, match=rf"{damaged}: expected weights that fit .* train it again with resume=true"):
         train(stopped)
     damaged.unlink()
     run, _ = train(stopped)

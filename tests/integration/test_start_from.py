@@ -145,7 +145,7 @@ def test_a_run_goes_on_with_what_it_began_with(
     changes.write_text("rename: {tools: zoo}")
     weights = first.weights.read_bytes()
     first.weights.write_bytes(weights[:-4] + b"\0\0\0\0")
-    with pytest.raises(SettingsError, match="began with other weights"):
+    with pytest.raises(SettingsError, match="expected the weights that run="):
         train(stopped)
     first.weights.write_bytes(weights)
     path = Path(str(stopped.run)) / "settings.json"

@@ -90,7 +90,7 @@ def test_out_of_memory_halves_what_is_taken_at_once_and_the_batch_stays(
 
     monkeypatch.setattr(TextClassifier, "forward", short_of_memory)
     halved, _ = train(settings(single_label_file, "halved", **about))
-    assert told.text.count("this step is redone") == 2
+    assert told.text.count("this step is repeated") == 2
     assert largest_difference(whole, halved) < 1e-4
     steps = [json.loads(line)["step"] for line in whole.metrics.read_text().splitlines()]
     assert [json.loads(line)["step"] for line in halved.metrics.read_text().splitlines()] == steps

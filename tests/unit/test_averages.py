@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tagsmith.train.averages import WeightAverages
+from tagsmith.train.optimizer import WeightAverages
 
 
 def model_of(value: float) -> torch.nn.Linear:
@@ -29,7 +29,7 @@ def test_averages_by_hand() -> None:
     assert averages.averages[0].item() == pytest.approx(expected)
 
 
-def test_averages_are_applied_within_the_block_alone() -> None:
+def test_averages_are_applied_only_within_the_block() -> None:
     model = model_of(1.0)
     averages = WeightAverages(model, 0.9)
     with torch.no_grad():
@@ -40,12 +40,12 @@ def test_averages_are_applied_within_the_block_alone() -> None:
     assert averages.averages[0].item() == 1.0
 
 
-def test_averages_go_on_from_their_state() -> None:
+def test_averages_resume_from_their_state() -> None:
     model = model_of(1.0)
     first, second = WeightAverages(model, 0.9), WeightAverages(model_of(7.0), 0.9)
     with torch.no_grad():
         model.weight.fill_(2.0)
     first.update()
-    second.go_on(first.state())
+    second.load_state(first.state())
     assert second.updates == 1
     assert torch.equal(first.averages[0], second.averages[0])

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tagsmith.config.settings import TrainSettings
 from tagsmith.core import signals as interruption
 from tagsmith.core.files import remove_leftovers
 from tagsmith.core.run import RunFolder
@@ -90,13 +91,13 @@ def test_lines_of_figures_that_a_full_disk_refused_are_written_later(
 ) -> None:
     monkeypatch.setattr(logging.getLogger("tagsmith"), "propagate", True)
     accelerator = SimpleNamespace(is_main_process=True, num_processes=1, process_index=0, device="cpu")
-    log = TrainingLog(RunFolder(tmp_path), accelerator, every=1, tensorboard=False)  # type: ignore[arg-type]
+    log = TrainingLog(RunFolder(tmp_path), accelerator, TrainSettings(log_every=1, tensorboard=False))  # type: ignore[arg-type]
     log.write({"loss": 1.0}, Progress(step=1))
     whole = (tmp_path / "metrics.jsonl").read_text()
     with files_no_longer_than(len(whole) + 9):
         log.write({"loss": 2.0}, Progress(step=2))
         with pytest.raises(OSError, match="File too large"):
-            log.settle()
+            log.sync()
     assert (tmp_path / "metrics.jsonl").read_text() == whole
     assert "its lines are kept" in caplog.text
     log.write({"loss": 3.0}, Progress(step=3))

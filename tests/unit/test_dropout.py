@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tagsmith.train.dropout import CpuDropout, quicken_dropout
+from tagsmith.train.dropout import CpuDropout, use_fast_dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -41,6 +41,6 @@ def test_nothing_is_dropped_out_of_training() -> None:
 
 def test_every_dropout_that_drops_is_replaced() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1), nn.Sequential(nn.Dropout(0.3), nn.Dropout(0.0)))
-    quicken_dropout(model)
+    use_fast_dropout(model)
     kinds = [type(module) for module in model.modules() if "Dropout" in type(module).__name__]
     assert kinds == [CpuDropout, CpuDropout, nn.Dropout]

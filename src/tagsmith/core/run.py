@@ -179,7 +179,8 @@ def _complete_record(content: dict[str, Any]) -> dict[str, Any]:
     versions = [content["versions"][name] for name in ("tagsmith", "torch", "transformers")]
     if not any(encoder) or not all(isinstance(text, str) for text in (*versions, content["started"])):
         raise ValueError("values of another kind")
-    return content
+    # Older versions did not record these.
+    return {"processes": "not recorded", "precision": "not recorded"} | content
 
 
 def fresh_path(name: str) -> Path:

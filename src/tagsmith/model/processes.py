@@ -1,4 +1,4 @@
-"""The processes of a launch: what the main one does alone, how the others learn of it, one training after another."""
+"""The processes of a launch and their devices: the Accelerator, and what the main process does for the others."""
 
 import atexit
 import os
@@ -18,32 +18,30 @@ T = TypeVar("T")
 
 
 @atexit.register
-def leave_group() -> None:
-    """Close the connections to the other processes of a launch while Python is still whole.
+def close_group() -> None:
+    """Close the connections to the other processes of a launch before Python shuts down.
 
-    A thread of gloo that would do so later, while Python ends, at times aborts a process that has done all its work
-    (pytorch/pytorch#190489): accelerate then calls the launch failed.
+    Otherwise a thread of gloo does it during the shutdown, and sometimes aborts a process that has finished its work
+    (pytorch/pytorch#190489): accelerate then reports a failed launch.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _forget_accelerator() -> None:
-    """Let the next Accelerator of this process have a device and a precision of its own.
+    """Let the next Accelerator of this process have another device and precision.
 
-    accelerate keeps both for the life of a process and refuses others; a sweep trains several times in one, and what
-    was trained in bf16 is evaluated in fp32. What the processes of a launch share stays where there are several.
+    accelerate keeps both for the life of a process; but a sweep trains several times in one process, and models
+    trained in bf16 are evaluated in fp32. With several processes, the state that they share is kept.
     """
     if is_initialized():
         AcceleratorState._reset_state(reset_partial_state=AcceleratorState().num_processes == 1)
 
 
 def resolved_precision(wanted: Precision, cpu: bool) -> Precision:
-    """What `auto` means on this machine: bf16 where the GPU, or the CPU that takes its place, multiplies in it.
+    """What `auto` means on this machine: bf16 if the GPU, or without one the CPU, has matrix units for it, else fp32.
 
-    Older GPUs only emulate bf16, which is slower than fp32. So are CPUs without matrix units for it (AMX): a training
-    step of MiniLM took 0.6 times as long as in fp32 with them, 1.5 times with AVX-512's bf16 alone, 3.4 times with
-    neither (one machine, of which torch used less and less).
+    Older GPUs, and CPUs without AMX, only emulate bf16, which is slower than fp32 (see the README).
     """
     if wanted is not Precision.auto:
         return wanted
@@ -55,10 +53,10 @@ def resolved_precision(wanted: Precision, cpu: bool) -> Precision:
 
 
 def start_accelerator(cpu: bool, precision: Precision = Precision.fp32, **options: Any) -> Accelerator:
-    """An Accelerator; where this is a container, with as many threads on the CPU as its share of the cores is worth.
+    """An Accelerator; in a container, with as many CPU threads as its share of the cores.
 
-    torch starts one for each core that it sees: where few of them may be used at a time, threads that wait for each
-    other at every product use that up. OMP_NUM_THREADS goes before it.
+    torch starts one thread per visible core: if only a few cores may be used, the threads spend them waiting for each
+    other. OMP_NUM_THREADS overrides it.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), cores()))
@@ -68,28 +66,27 @@ def start_accelerator(cpu: bool, precision: Precision = Precision.fp32, **option
 
 
 def refuse_launch() -> None:
-    """Raises: SettingsError where accelerate has been told to spread the weights, which `train.shard` does.
+    """Raises: SettingsError if accelerate is launched to shard the weights, which `train.shard` does instead.
 
-    To be called before there is an Accelerator. Its FSDP leaves encoders that transformers loads without weights on all
-    but one process, spreads them only with the optimiser, too late for the head's start, and on CPUs not at all.
+    Call it before creating an Accelerator. With its FSDP, transformers loads the encoder's weights in one process only;
+    it shards with the optimiser, too late for the head's start, and not on CPUs.
     """
     for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if parse_flag_from_env(f"ACCELERATE_USE_{name}"):
             raise SettingsError(
-                f"accelerate launch: expected --multi_gpu, found {name}; launch with --multi_gpu, and have the weights "
-                "spread by train.shard=true."
+                f"accelerate launch: expected --multi_gpu, found {name}; launch with --multi_gpu and train.shard=true."
             )
 
 
 def from_main(value: Any, accelerator: Accelerator) -> Any:
-    """The main process's value, on every process; all of them must call this."""
+    """The value of the main process, on every process; all of them must call this."""
     return broadcast_object_list([value])[0] if accelerator.num_processes > 1 else value
 
 
 def on_main(accelerator: Accelerator, action: Callable[[], T]) -> T | None:
-    """Run `action` on the main process; where it fails, the other processes leave with the same exit status.
+    """Run `action` on the main process while the others wait; if it fails, they exit with the same status.
 
-    All processes must call this. Elsewhere than on the main one it gives None.
+    All processes must call this. It returns None on all but the main one.
     """
     result: T | None = None
     error: Exception | None = None

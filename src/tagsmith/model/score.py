@@ -1,4 +1,4 @@
-"""What a model makes of documents: a number for each of them, in their order, on every process."""
+"""Scoring documents: logits or vectors of each, in their order, on every process; and encoding the documents before."""
 
 import logging
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 class Encoded(Protocol):
-    """Documents ready for an encoder: `windows.EncodedDocuments`, or `frozen.TokenStates` made of them."""
+    """Documents ready for an encoder: `windows.EncodedDocuments`, or `frozen.TokenStates` computed from them."""
 
     @property
     def lengths(self) -> NDArray[np.int64]: ...
@@ -47,7 +47,7 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the documents, at these positions, in the place of all."""
+    """The documents at these positions, as if they were all."""
 
     encoded: Encoded
     documents: NDArray[np.int64]
@@ -76,13 +76,13 @@ def score(
     documents: NDArray[np.int64] | None = None,
     packed: bool = False,
 ) -> Floats:
-    """`forward` of documents, float32 [documents, n], the same on every process.
+    """The output of `forward` for documents, float32 [documents, n], the same on every process.
 
     Args:
         forward: from inputs and attention_mask [windows, tokens] to float [windows, n]; a document gets the
             mean over its windows.
-        documents: positions of those that are scored; None: all of them, in their order.
-        packed: whether windows are given to `forward` packed.
+        documents: positions of the documents to score; None: all of them, in their order.
+        packed: whether `forward` gets packed windows.
     """
     chosen = np.arange(len(encoded)) if documents is None else documents
     batches = scoring_batches(encoded.lengths[chosen], encoded.windows[chosen], batch_tokens)
@@ -95,13 +95,13 @@ def score(
         values: Floats = mean_by_group(forward(inputs, mask).float(), document, windows).cpu().numpy()
         return values
 
-    # Not inference_mode: where weights are spread, what it makes of them could not be trained on later.
+    # Not inference_mode: gathered weights of a sharded model could not be trained on afterwards.
     with torch.no_grad(), meter(what, total, "documents", show=accelerator.is_main_process) as progress:
         for places in mine:
             parts.append((places, scored(places)))
             progress.advance(len(places))
         if len(mine) < len(batches[:: accelerator.num_processes]):
-            # The others are one batch ahead, and where weights are spread they wait for this process's share.
+            # The others are one batch ahead; with sharded weights they wait for this process's part.
             scored(batches[-1])
     if accelerator.num_processes > 1:
         parts = gather_object(parts)
@@ -114,9 +114,13 @@ def score(
 
 
 def logits_and_vectors(
-    model: TextClassifier, encoded: Encoded, batch_tokens: int, accelerator: Accelerator, what: str,
+    model: TextClassifier,
+    encoded: Encoded,
+    batch_tokens: int,
+    accelerator: Accelerator,
+    what: str,
     documents: NDArray[np.int64] | None = None,
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """Logits float32 [documents, classes] and vectors float32 [documents, hidden]; arguments as of `score`."""
     both = score(model.eval().logits_and_vectors, encoded, batch_tokens, accelerator, what, documents)
     classes = model.head.out_features
@@ -126,12 +130,12 @@ def logits_and_vectors(
 def encode_split(
     part: datasets.Dataset, name: str, model: LoadedModel, cache: CacheSettings, accelerator: Accelerator
 ) -> EncodedDocuments:
-    """The documents of a split as tokens; says which of them are longer than what is read."""
+    """The documents of a split as tokens; warns of documents that are longer than a window."""
 
     def load() -> EncodedDocuments:
         return model.encode_cached(cache, name, part["text"])
 
-    # With a cache the main process goes first: it tokenises, the others find its tokens.
+    # With a cache the main process goes first: it tokenises, and the others read its tokens.
     encoded = on_main(accelerator, load) if cache.folder is not None else None
     if encoded is None:
         encoded = load()
@@ -141,7 +145,7 @@ def encode_split(
 
 
 def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, model: LoadedModel) -> str:
-    """How many documents of each class are longer than a window, and what became of the rest of them."""
+    """How many documents of each class are longer than a window, and how much of them is not read."""
     rule, schema = model.encoding.rule, model.schema
     truth = indicators(labels, len(schema.classes))
     longer, cut = encoded.tokens > rule.max_tokens, encoded.unread > 0
@@ -151,9 +155,9 @@ def _long_documents(encoded: EncodedDocuments, labels: Any, name: str, model: Lo
         if truth[cut, i].any()
     )
     unread = int(encoded.unread.sum()) / int(encoded.tokens.sum())
-    told = f"{name}: longer than {rule.max_tokens} tokens: {int(longer.sum()):,} of "
-    told += f"{counted(len(encoded), 'document')}; "
-    told += f"data.long_documents={rule.long_documents}"
+    message = f"{name}: longer than {rule.max_tokens} tokens: {int(longer.sum()):,} of "
+    message += f"{counted(len(encoded), 'document')}; "
+    message += f"data.long_documents={rule.long_documents}"
     if not cut.any():
-        return f"{told} reads all of them."
-    return f"{told} leaves {unread:.0%} of all tokens unread, in documents of the classes: {by_class or 'none'}."
+        return f"{message} reads all of them."
+    return f"{message} leaves {unread:.0%} of all tokens unread, in documents of these classes: {by_class or 'none'}."

@@ -1,8 +1,8 @@
-"""One model spread over the processes of a launch: each holds a share of every weight, its gradient and Adam's moments.
+"""One model sharded over the processes of a launch: each holds a part of every weight, its gradient and Adam's moments.
 
-A layer's weights are gathered while the layer computes, and let go of again. Rajbhandari et al., ZeRO,
-arXiv 1910.02054; Zhao et al., PyTorch FSDP, arXiv 2304.11277; torch's `fully_shard` does the work. What is gathered for
-a checkpoint, or for the run's weights, is what a model in one piece has: either goes on from the other's.
+The weights of a layer are gathered while the layer computes, and freed afterwards. Rajbhandari et al., ZeRO,
+arXiv 1910.02054; Zhao et al., PyTorch FSDP, arXiv 2304.11277; torch's `fully_shard` does the work. Checkpoints and the
+run's weights hold gathered tensors, so that sharded and unsharded trainings resume from each other's.
 """
 
 import logging
@@ -20,34 +20,34 @@ log = logging.getLogger("tagsmith")
 
 
 def shard(encoder: Any, head: nn.Module, accelerator: Accelerator) -> None:
-    """Leave this process its share of an encoder's and a head's weights, on its device.
+    """Keep only this process's part of the weights of an encoder and a head, on its device.
 
-    From here on the processes must make the same number of forward passes: each of them gathers weights from all.
+    From here on all processes must make the same number of forward passes: each gathers weights from all of them.
     """
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     layers = [layer for part in encoder.modules() if isinstance(part, nn.ModuleList) for layer in part]
-    # The innermost first; the encoder is left what stands between its layers. All are moved to the device one by one.
+    # The innermost modules first; the encoder itself holds what is outside its layers. They move to the device in turn.
     for part in (*reversed(layers), encoder.get_input_embeddings(), encoder, head):
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
     weights = [*encoder.parameters(), *head.parameters()]
-    mine, all_of_them = sum(share.to_local().numel() for share in weights), sum(share.numel() for share in weights)
-    log.info(f"weights spread over {accelerator.num_processes} processes: {mine:,} of {all_of_them:,} on the main one")
+    mine, total = sum(share.to_local().numel() for share in weights), sum(share.numel() for share in weights)
+    log.info(f"weights sharded over {accelerator.num_processes} processes: {mine:,} of {total:,} on the main one")
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether the weights are spread over the processes."""
+    """Whether the weights are sharded over the processes."""
     return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
-def whole(value: Any, keep: bool) -> Any:
-    """Tensors that are spread as whole ones on the CPU, what is not spread as it is; every process must call this.
+def gather(value: Any, keep: bool) -> Any:
+    """Sharded tensors gathered on the CPU, anything else unchanged; every process must call this.
 
     Args:
-        value: a tensor or anything else, or a dictionary of such, or of dictionaries.
-        keep: whether this process wants them; None stands in their place where it does not.
+        value: a tensor or anything else, or a nested dictionary of these.
+        keep: whether this process keeps gathered tensors; if not, they are None.
     """
     if isinstance(value, dict):
-        return {name: whole(inside, keep) for name, inside in value.items()}
+        return {name: gather(inside, keep) for name, inside in value.items()}
     if not isinstance(value, DTensor):
         return value
     gathered = value.full_tensor()
@@ -55,10 +55,10 @@ def whole(value: Any, keep: bool) -> Any:
 
 
 def set_weights(model: nn.Module, weights: dict[str, Tensor], strict: bool = False) -> None:
-    """Set the weights of these names to whole tensors; where they are spread, to those of the main process.
+    """Set the named weights to unsharded tensors; if the model is sharded, to those of the main process.
 
     Raises:
-        RuntimeError: a tensor does not fit, or (`strict`) the names are not those of the model.
+        RuntimeError: a tensor has another shape, or (`strict`) the names are not those of the model.
     """
     if not is_sharded(model):
         model.load_state_dict(weights, strict=strict)
@@ -68,18 +68,18 @@ def set_weights(model: nn.Module, weights: dict[str, Tensor], strict: bool = Fal
 
 
 def set_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Set an optimiser to a state of whole tensors, the same on every process."""
+    """Set an optimiser to a state of unsharded tensors, the same on every process."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    spread = {
-        i: {name: _spread_like(parameters[i], value) for name, value in values.items()}
+    sharded = {
+        i: {name: _shard_like(parameters[i], value) for name, value in values.items()}
         for i, values in state["state"].items()
     }
-    optimizer.load_state_dict(state | {"state": spread})
+    optimizer.load_state_dict(state | {"state": sharded})
 
 
-def _spread_like(parameter: Tensor, value: Tensor) -> Tensor:
+def _shard_like(parameter: Tensor, value: Tensor) -> Tensor:
     if not isinstance(parameter, DTensor) or value.shape != parameter.shape:
         return value
     mesh, placements = parameter.device_mesh, parameter.placements
-    # Cloned, as a share is only a view and would keep all of the tensor in memory.
+    # Cloned: a shard is only a view, which would keep the complete tensor in memory.
     return distribute_tensor(value.to(parameter.device), mesh, placements, src_data_rank=None).clone()

@@ -14,20 +14,20 @@ class TextClassifier(nn.Module):
     """A pretrained encoder, pooled and layer-normalised token states, and a linear head.
 
     Attributes:
-        packs: in the precision of training it may be given packed windows, see `packed`.
+        packs: in the precision of training it takes packed windows, see `packed`.
     """
 
     def __init__(self, encoder: Any, classes: int, pooling: Pooling):
         super().__init__()
         self.encoder: Any = encoder
         if getattr(encoder, "pooler", None) is not None:
-            encoder.pooler = None  # Its weights would never be used, and a distributed run refuses such.
+            encoder.pooler = None  # Its weights are never used, which a distributed training does not allow.
         self.pooling = pooling
         self.packs = False
         self.head = nn.Linear(encoder.config.hidden_size, classes)
 
     def token_states(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
-        """What the encoder makes of tokens, float [windows, tokens, hidden]; arguments as of `features`."""
+        """The encoder's states of tokens, float [windows, tokens, hidden]; arguments as of `features`."""
         return self._encoded(attention_mask, input_ids=inputs)
 
     def _encoded(self, attention_mask: Tensor | Packed, **inputs: Tensor) -> Tensor:
@@ -41,8 +41,8 @@ class TextClassifier(nn.Module):
         """Vectors of windows, float [windows, hidden], each with mean 0 and variance 1.
 
         Args:
-            inputs: int64 [windows, tokens], token ids; or [1, tokens], where they are packed.
-            attention_mask: int64 [windows, tokens]; or where the windows are packed.
+            inputs: int64 [windows, tokens], token ids; or [1, tokens], if they are packed.
+            attention_mask: int64 [windows, tokens]; or the positions of packed windows.
         """
         states = self.token_states(inputs, attention_mask)
         if isinstance(attention_mask, Packed):
@@ -59,7 +59,7 @@ class TextClassifier(nn.Module):
         return functional.layer_norm(pooled, pooled.shape[-1:], eps=1e-12)
 
     def logits_and_vectors(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
-        """Both side by side, float [windows, classes + hidden], for the price of one; arguments as of `features`."""
+        """Both in one pass, float [windows, classes + hidden]; arguments as of `features`."""
         vectors = self.features(inputs, attention_mask)
         return torch.cat([self.head(vectors), vectors], dim=1)
 
@@ -72,12 +72,12 @@ class TextClassifier(nn.Module):
 def first_position(config: Any) -> int:
     """The position of a window's first token."""
     if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        return int(config.pad_token_id) + 1  # These count from behind the padding token's id.
+        return int(config.pad_token_id) + 1  # These count from the padding token's id on.
     return 0
 
 
 def freeze_embeddings(model: TextClassifier) -> None:
-    """Keep the embeddings as they are: over half of a small encoder, and little data moves few of their rows."""
+    """Freeze the embeddings: over half of a small encoder's weights, of which little data trains only a few rows."""
     embeddings = getattr(model.encoder, "embeddings", None) or model.encoder.get_input_embeddings()
     for parameter in embeddings.parameters():
         parameter.requires_grad_(False)

@@ -1,4 +1,7 @@
-"""Everything that resuming needs, in one file with a digest: a crash or a damaged disk leaves the one before it."""
+"""The files of checkpoints: everything that resuming needs, in one file with a digest in its name.
+
+After a crash or damage to the disk, the checkpoint before it is still usable.
+"""
 
 import hashlib
 import re
@@ -13,21 +16,21 @@ from tagsmith.core.files import digest, sync
 
 FORMAT = 3
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{32})\.pt")
-"""The step, and half of the SHA-256 of the content: enough to notice damage."""
+"""The step, and half of the SHA-256 of the content: enough to detect damage."""
 
 
 @dataclass
 class Progress:
-    """Where training stands.
+    """How far training has come.
 
     Attributes:
         epoch, batch: the next batch to train on, counted from 0.
         step: optimiser steps done.
-        documents: documents trained on, each epoch anew.
+        documents: documents trained on in this epoch.
         best: the best validation figure so far (higher is better), None before the first.
         since_best: validations since then.
-        stopped: early stopping, or the last step that was wanted, has ended training.
-        skipped: steps that were not taken, because their gradients were not finite.
+        stopped: training has ended, by early stopping or at `max_steps`.
+        skipped: steps whose gradients were not finite.
     """
 
     epoch: int = 0
@@ -42,16 +45,16 @@ class Progress:
 
 @dataclass
 class State:
-    """All that training goes on from.
+    """Everything that training resumes from.
 
     Attributes:
-        progress: where training stands.
-        weights: those that are trained, by name.
-        frozen: SHA-256 of the weights that are not, which come from the encoder's own files again.
-        averages: as of `averages.WeightAverages.state`, None where there are none.
+        progress: how far training has come.
+        weights: the trained ones, by name.
+        frozen: SHA-256 of the others, which are read from the encoder's files again.
+        averages: as of `optimizer.WeightAverages.state`; None if there are none.
         best: the weights of the best validation so far, None before the first.
         optimizer: state of the optimiser.
-        scaler: state of the scaler of fp16 gradients, empty where there is none.
+        scaler: state of the scaler of fp16 gradients, empty if there is none.
         processes: of each process, its random number generators and its sums for the next line of figures.
     """
 
@@ -66,7 +69,7 @@ class State:
 
 
 class _Digesting:
-    """A file whose digest is known as soon as it is written; keeps the error that torch.save replaces by its own."""
+    """A file that computes its digest while it is written; keeps the error that torch.save replaces by its own."""
 
     def __init__(self, file: IO[bytes]):
         self.file, self.digest = file, hashlib.sha256()
@@ -88,10 +91,10 @@ class _Digesting:
 def save(folder: Path, state: State, keep: int) -> Path:
     """Write `step-N-DIGEST.pt`, then remove all but the newest `keep` up to it.
 
-    Those of later steps go too: training has gone on from before them, because they cannot be used.
+    Those of later steps are removed too: training was resumed before them, because they are not usable.
 
     Raises:
-        OSError: it cannot be written; nothing is left of it, and the others are as they were.
+        OSError: it cannot be written; no part of it is left, and the others are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     step = state.progress.step
@@ -122,7 +125,7 @@ def save(folder: Path, state: State, keep: int) -> Path:
 
 
 def newest_usable(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that is whole, None where there is none, and what is wrong with each newer one."""
+    """The newest undamaged checkpoint (None if there is none), and what is wrong with each newer one."""
     problems: list[str] = []
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         problem = _problem(path)
@@ -133,7 +136,7 @@ def newest_usable(folder: Path) -> tuple[Path | None, list[str]]:
 
 
 def load(path: Path) -> State:
-    """What `save` was given; tensors on the CPU."""
+    """The state that `save` wrote, with tensors on the CPU."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     del content["format"]
     return State(**content | {"progress": Progress(**content["progress"])})
@@ -145,10 +148,10 @@ def _step(path: Path) -> int | None:
 
 
 def _problem(path: Path) -> str | None:
-    """Why a checkpoint cannot be used, None where it can."""
+    """Why a checkpoint cannot be used; None if it can."""
     name = NAME.fullmatch(path.name)
     if name is None:
-        return "expected a name with a digest, as this version writes it"
+        return "expected a name with a digest, as this version of Tagsmith writes it"
     try:
         found = digest(path)[:32]
         if found != name[2]:

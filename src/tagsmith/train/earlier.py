@@ -1,4 +1,4 @@
-"""Training that goes on from an earlier run: its encoder, and its head's rows of the classes that there still are."""
+"""Training that starts from an earlier run: its encoder, and the head's rows of the classes that still exist."""
 
 import logging
 from math import log as ln
@@ -26,7 +26,7 @@ log = logging.getLogger("tagsmith")
 
 
 def refuse_known_documents(splits: datasets.DatasetDict, earlier: RunFolder) -> None:
-    """See that no held-out document was trained on in the earlier run.
+    """Check that no held-out document was a training document of the earlier run.
 
     Raises:
         SettingsError: some were.
@@ -37,16 +37,16 @@ def refuse_known_documents(splits: datasets.DatasetDict, earlier: RunFolder) -> 
     if known := sum(same_text(text) in trained_on for text in held_out):
         raise SettingsError(
             f"train.start_from={earlier.path}: {known:,} of {counted(len(held_out), 'held-out document')} were "
-            "training documents there, so no figure could be trusted; "
-            f"data.split_from={earlier.path} holds out the same again."
+            "training documents there, which would make every figure too good; "
+            f"data.split_from={earlier.path} holds out the same documents as that run."
         )
 
 
 def made_from(changes: SchemaChanges | None, earlier: str | None) -> dict[str, Any]:
-    """What a run takes from outside again when it goes on, for its record: settings only say where that lies.
+    """What a run reads from outside again when it is resumed, for its record: settings only name the place.
 
     Args:
-        changes: what has become of the earlier classes.
+        changes: how the classes have changed since the earlier run.
         earlier: `train.start_from`.
 
     Raises:
@@ -60,34 +60,34 @@ def _digest_of_weights(earlier: RunFolder) -> str:
     earlier.require()
     if not earlier.weights.is_file():
         raise InputMissing(
-            f"train.start_from={earlier.path}: no trained weights there; expected a run that was trained to its end."
+            f"train.start_from={earlier.path}: found no trained weights; expected a run whose training is finished."
         )
     return digest(earlier.weights)
 
 
-def take_over(model: LoadedModel, run: RunFolder, earlier: RunFolder) -> None:
-    """Give the model the weights of an earlier run; rows of the head that no class there stands for are zero.
+def start_from_earlier(model: LoadedModel, run: RunFolder, earlier: RunFolder) -> None:
+    """Set the model's weights to those of an earlier run; rows of the head for classes that are new are zero.
 
     Args:
-        run: the run that it is trained in. Its record says what has become of the earlier classes, if not all have
-            kept their names, and which weights it began with.
+        run: the run that the model is trained in. Its record says how the earlier classes have changed, if any were
+            renamed, merged or split, and which weights the run started with.
 
     Raises:
         InputMissing, DataError: the earlier run has no trained weights, or they or the record are damaged.
-        SettingsError: it is of another encoder or task, has none of the classes, or its weights have changed.
+        SettingsError: it has another encoder or task, none of the classes, or its weights have changed.
     """
     schema, pooling = model.schema, model.encoding.pooling
     place = f"train.start_from={earlier.path}"
     digest_now, recorded = _digest_of_weights(earlier), run.read_record().get("made_from")
     if not isinstance(recorded, dict) or not isinstance(began_with := recorded.get("start_from_sha256"), str):
         raise DataError(
-            f"{run.settings}: expected the SHA-256 of the weights that the run began with, found {recorded!r}; "
-            "restore it from a copy, or train anew with overwrite=true, as where an older version of Tagsmith began it."
+            f"{run.settings}: expected the SHA-256 of the weights that the run started with, found {recorded!r}; "
+            "restore it from a copy, or train from scratch with overwrite=true if an older version of Tagsmith made it."
         )
     if began_with != digest_now:
         raise SettingsError(
-            f"{place}: run={run.path} began with other weights (SHA-256 {began_with[:12]}) than stand there now "
-            f"({digest_now[:12]}); put those back, or train anew with overwrite=true."
+            f"{place}: expected the weights that run={run.path} started with (SHA-256 {began_with[:12]}), found "
+            f"others ({digest_now[:12]}); restore them, or train from scratch with overwrite=true."
         )
     old = Schema.load(earlier.schema)
     if old.task is not schema.task:
@@ -96,44 +96,44 @@ def take_over(model: LoadedModel, run: RunFolder, earlier: RunFolder) -> None:
         raise SettingsError(f"{place}: expected model.pooling={pooling.value}, found {found.value}.")
     kinds = [_model_type(each.model / "config.json") for each in (run, earlier)]
     if kinds[0] != kinds[1]:
-        raise SettingsError(f"{place}: expected the same encoder, one of {kinds[0]}, found one of {kinds[1]}.")
+        raise SettingsError(f"{place}: expected an encoder of type {kinds[0]}, found {kinds[1]}.")
     if digest(earlier.model / "tokenizer.json") != digest(run.model / "tokenizer.json"):
-        raise SettingsError(f"{place}: expected a run with the same tokenizer; model= chooses the encoder of that run.")
+        raise SettingsError(f"{place}: expected a run with the same tokenizer; set model= to the encoder of that run.")
     changes = recorded.get("schema_changes")
     known = SchemaChanges.of(changes, str(run.settings)) if changes else SchemaChanges()
     sources = rows_of(schema.classes, old.classes, known)
     if not any(sources):
         raise SettingsError(
-            f"{place}: none of its classes is one of these; data.schema_changes= says what became of it."
+            f"{place}: it has none of these classes; data.schema_changes= names how classes have changed."
         )
     try:
         weights = load_file(earlier.weights)
         head = head_rows(weights["head.weight"], weights["head.bias"], sources)
         set_weights(model.classifier, {**weights, "head.weight": head[0], "head.bias": head[1]}, strict=True)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{earlier.weights}: cannot be read: {error}; restore it, or train that run anew.") from error
+        raise DataError(f"{earlier.weights}: cannot be read: {error}; restore it, or train that run again.") from error
     except (RuntimeError, KeyError) as error:
         raise SettingsError(f"{place}: expected a run with the same encoder: {error}") from error
     fresh = [name for name, rows in zip(schema.classes, sources, strict=True) if not rows]
-    told = f"; without a row there: {', '.join(fresh)}" if fresh else ""
-    log.info(f"starts from {earlier.path} (weights {digest_now[:12]}){told}")
+    new = f"; new classes: {', '.join(fresh)}" if fresh else ""
+    log.info(f"starting from {earlier.path} (weights {digest_now[:12]}){new}")
 
 
 def _model_type(path: Path) -> str:
-    """Weights of one architecture may fit another by name and shape."""
+    """The architecture: weights of one may fit another by name and shape."""
     return read_json(path, lambda content: str(content["model_type"]), "the encoder's configuration", RESTORE_MODEL)
 
 
 def rows_of(classes: tuple[str, ...], old: tuple[str, ...], changes: SchemaChanges) -> list[list[tuple[int, int]]]:
-    """Of which earlier rows each class's row is made: a list of (row, classes that share it) a class."""
+    """The earlier rows that make up each class's row: one list of (row, number of classes that share it) per class."""
     return [[(i, len(parts)) for i, parts in enumerate(map(changes.after, old)) if name in parts] for name in classes]
 
 
 def head_rows(weights: Tensor, bias: Tensor, sources: list[list[tuple[int, int]]]) -> tuple[Tensor, Tensor]:
-    """Weights [classes, hidden] and bias [classes] of a head, made of an earlier one's rows; zero where there are none.
+    """Weights [classes, hidden] and bias [classes] of a head, from the rows of an earlier one; zero for new classes.
 
-    Where the rows of n classes that become one give a document the same logit z, their odds together are n e^z: the row
-    of the one is their mean and the logarithm of n. The parts of a class share its odds evenly.
+    If n classes that are merged have the same logit z for a document, their odds add up to n e^z: the merged row is
+    their mean, and the logarithm of n is added to its bias. A class that is split divides its odds evenly.
     """
     made = torch.zeros(len(sources), weights.shape[1]), torch.zeros(len(sources))
     for i, rows in enumerate(sources):

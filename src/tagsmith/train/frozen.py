@@ -1,6 +1,6 @@
-"""The frozen lower part of an encoder: run once a document, its token states kept in a file instead of computed anew.
+"""The frozen lower layers of an encoder: they run once per document, and their token states are kept in a file.
 
-The lowest layers' forward pass is paid for once instead of once an epoch, their backward pass never.
+Their forward pass is computed once instead of once per epoch, their backward pass never.
 Frozen layers with kept states: Liu et al., AutoFreeze, arXiv 2102.01386.
 """
 
@@ -29,30 +29,30 @@ log = logging.getLogger("tagsmith")
 MIB = 2**20
 
 
-class _Given(nn.Module):
-    """Stands where an encoder has its embeddings, and gives the token states that the encoder was called with."""
+class _PassThrough(nn.Module):
+    """Replaces the embeddings of an encoder; returns the token states that the encoder was called with."""
 
     def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
         return inputs_embeds
 
 
 class UpperClassifier(TextClassifier):
-    """The layers above the frozen ones with pooling and head; it shares the weights of the whole classifier."""
+    """The layers above the frozen ones with pooling and head; it shares the weights of the complete classifier."""
 
     def token_states(self, inputs: Tensor, attention_mask: Tensor | Packed) -> Tensor:
-        """The same as for the whole classifier, from `inputs`: float [windows, tokens, hidden]."""
+        """As of the complete classifier; `inputs` are the states of the lower part, float [windows, tokens, hidden]."""
         return self._encoded(attention_mask, inputs_embeds=inputs.float())
 
 
 def freeze_layers(model: TextClassifier, count: int) -> None:
-    """Freeze all of the encoder that stands below layer `count`, and what its layers share (relative positions).
+    """Freeze everything below layer `count`, and what the layers of the encoder share (relative positions).
 
     Raises:
-        SettingsError: the encoder has no more layers than that, or is not built of layers one after the other.
+        SettingsError: the encoder has no layer above those, or does not consist of layers one after the other.
     """
     layers = layers_of(model.encoder)
     if count >= len(layers):
-        raise SettingsError(f"train.frozen_layers: expected at most {len(layers) - 1} of this encoder, found {count}.")
+        raise SettingsError(f"train.frozen_layers: expected at most {len(layers) - 1} for this encoder, found {count}.")
     trained = {id(parameter) for layer in layers[count:] for parameter in layer.parameters()}
     if (norm := getattr(model.encoder, "final_norm", None)) is not None:
         trained |= {id(parameter) for parameter in norm.parameters()}
@@ -65,29 +65,31 @@ def layers_of(encoder: Any) -> nn.ModuleList:
     inner = getattr(encoder, "encoder", None)
     layers = getattr(encoder, "layers", None) if inner is None else getattr(inner, "layer", None)
     if layers is None or getattr(inner, "conv", None) is not None:
-        raise SettingsError(f"train.frozen_layers: {type(encoder).__name__} cannot be cut between two layers; set 0.")
+        raise SettingsError(
+            f"train.frozen_layers: {type(encoder).__name__} cannot be split between two layers; set it to 0."
+        )
     return layers  # type: ignore[no-any-return]
 
 
-def _twin(module: Any) -> Any:
-    """The same module, of which submodules can be replaced without the original's noticing."""
-    twin = copy.copy(module)
-    twin._modules = dict(module._modules)
-    return twin
+def _shallow_copy(module: Any) -> Any:
+    """A shallow copy of a module, of which submodules can be replaced without changing the original."""
+    copied = copy.copy(module)
+    copied._modules = dict(module._modules)
+    return copied
 
 
 def _with_layers(encoder: Any, layers: nn.ModuleList) -> Any:
-    twin = _twin(encoder)
+    copied = _shallow_copy(encoder)
     if getattr(encoder, "encoder", None) is None:
-        twin.layers = layers
+        copied.layers = layers
     else:
-        twin.encoder = _twin(encoder.encoder)
-        twin.encoder.layer = layers
-    return twin
+        copied.encoder = _shallow_copy(encoder.encoder)
+        copied.encoder.layer = layers
+    return copied
 
 
 def lower_part(model: TextClassifier, count: int) -> Any:
-    """The encoder's embeddings and its lowest `count` layers, without the norm that comes after the last one."""
+    """The encoder's embeddings and its lowest `count` layers, without the norm after the last one."""
     lower = _with_layers(model.encoder, layers_of(model.encoder)[:count])
     if getattr(lower, "final_norm", None) is not None:
         lower.final_norm = nn.Identity()
@@ -95,20 +97,20 @@ def lower_part(model: TextClassifier, count: int) -> Any:
 
 
 def upper_part(model: TextClassifier, count: int) -> UpperClassifier:
-    """What `lower_part` leaves over, from token states to logits."""
+    """The rest above `lower_part`, from token states to logits."""
     upper = UpperClassifier.__new__(UpperClassifier)
     nn.Module.__init__(upper)
     upper.pooling, upper.packs, upper.head = model.pooling, model.packs, model.head
     upper.encoder = _with_layers(model.encoder, layers_of(model.encoder)[count:])
-    upper.encoder.embeddings = _Given()
+    upper.encoder.embeddings = _PassThrough()
     return upper
 
 
 class TokenStates:
-    """Encoded documents as the states that the lower part of the encoder makes of their tokens.
+    """Encoded documents as the token states that the lower part of the encoder computes.
 
-    Takes the place of `EncodedDocuments` where documents are trained on or scored. States are rounded to half
-    precision whether they are kept or not, so that both give the same weights.
+    Replaces `EncodedDocuments` as the input of training and scoring. States are rounded to half precision whether they
+    are kept or not, so that both give the same weights.
 
     Attributes:
         lengths, windows: as of `EncodedDocuments`.
@@ -124,10 +126,10 @@ class TokenStates:
         return len(self.encoded)
 
     def keep(self, path: Path, most_gib: float, batch_tokens: int) -> None:
-        """Compute all states into the file `path`; where it would be larger than `most_gib`, say so and keep none.
+        """Compute all states into the file `path`; if it would be larger than `most_gib`, warn and keep none.
 
-        Every process of a launch computes its share of the documents. A file that is there already is taken as it is:
-        a run has one encoder and one set of documents.
+        Every process of a launch computes its share of the documents. An existing file is used as it is: a run has one
+        encoder and one set of documents.
         """
         shape = (len(self.encoded.ids), self.lower.config.hidden_size)
         if not from_main(path.is_file(), self.accelerator):
@@ -155,19 +157,19 @@ class TokenStates:
         self.accelerator.wait_for_everyone()
 
     def _may_keep(self, path: Path, shape: tuple[int, int], most_gib: float) -> bool:
-        """Whether the states find room; the main process tells their size before anything is written."""
+        """Whether the states fit on the disk; the main process logs their size before anything is written."""
         if not self.accelerator.is_main_process:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         size, free = shape[0] * shape[1] * 2, shutil.disk_usage(path.parent).free
-        told = f"frozen layers: the states of {shape[0]:,} tokens take {size / MIB:,.1f} MiB"
+        needed = f"frozen layers: the states of {shape[0]:,} tokens take {size / MIB:,.1f} MiB"
         if size > min(most_gib * 1024 * MIB, free):
             bound = f"train.frozen_states_gib={most_gib:g}"
             if size > free:
                 bound = f"the {free / MIB:,.1f} MiB left on the disk"
-            log.warning(f"{told}, more than {bound}: computed anew for each batch.")
+            log.warning(f"{needed}, more than {bound}; they are computed for each batch instead.")
             return False
-        log.info(f"{told}, kept in {path}")
+        log.info(f"{needed}, kept in {path}")
         return True
 
     def batch(self, documents: NDArray[np.int64]) -> Batch:
@@ -186,5 +188,5 @@ class TokenStates:
             states = self.lower.eval()(input_ids=ids, attention_mask=mask).last_hidden_state
         half = states[mask.bool()].to(torch.float16)
         if not bool(torch.isfinite(half).all()):
-            raise SettingsError("train.frozen_layers: this encoder's states do not fit half precision; set 0.")
+            raise SettingsError("train.frozen_layers: the states of this encoder exceed half precision; set it to 0.")
         return half.cpu().numpy()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Adapters of low rank beside frozen weights, merged into them when they are trained.
+"""Low-rank adapters on frozen weights, merged into them after training.
 
 Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, arXiv 2106.09685; peft does the work.
 """
@@ -18,19 +18,19 @@ log = logging.getLogger("tagsmith")
 
 
 def require_peft(recipe: Recipe) -> None:
-    """Raises: SettingsError where the recipe needs peft and it is not installed."""
+    """Raises: SettingsError if the recipe needs peft and it is not installed."""
     if recipe is Recipe.lora and find_spec("peft") is None:
         raise SettingsError("train.recipe=lora: needs peft, which is not installed; pip install 'tagsmith[lora]'.")
 
 
 def add_adapters(model: TextClassifier, settings: LoraSettings) -> "LoraModel":
-    """Freeze the encoder and give its linear layers adapters, which change nothing before they are trained.
+    """Freeze the encoder and add adapters to its linear layers; before they are trained, its output stays the same.
 
     Args:
-        model: a whole classifier, or the part above frozen layers: only what is trained gets adapters.
+        model: a complete classifier, or the part above frozen layers.
 
     Raises:
-        SettingsError: the encoder has no such layers as `targets` names.
+        SettingsError: the encoder has no layers of the names in `targets`.
     """
     from peft import LoraConfig, LoraModel
 
@@ -52,5 +52,5 @@ def add_adapters(model: TextClassifier, settings: LoraSettings) -> "LoraModel":
 
 
 def merge(adapters: "LoraModel") -> None:
-    """Add the adapters to the weights that they stand beside; the encoder is then a plain one again."""
+    """Add the adapters to the weights of their layers, which leaves a plain encoder."""
     adapters.merge_and_unload()

@@ -1,4 +1,4 @@
-"""What training minimises: the loss of each document, and what a class weighs in it."""
+"""The loss of each document, and the weight of each class in it."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
 
 MARGIN = 0.05
-"""Scores of absent classes below this cost nothing in the asymmetric loss, as in its paper."""
+"""Scores of absent classes below this add nothing to the asymmetric loss, as in its paper."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DocumentLoss:
     Attributes:
         loss: cross_entropy; focal: Lin et al., Focal Loss for Dense Object Detection, arXiv 1708.02002;
             asymmetric: Ridnik et al., Asymmetric Loss for Multi-Label Classification, arXiv 2009.14119.
-        gamma: focusing exponent; of absent classes alone in the asymmetric loss.
+        gamma: focusing exponent; in the asymmetric loss, of absent classes only.
         smoothing: share of a label that is spread over all classes (multi-label: over present and absent).
         weights: of absent (0) and present (1) classes, float [2, classes], as of `class_weights`.
     """
@@ -39,13 +39,15 @@ class DocumentLoss:
 
     @classmethod
     def of(cls, settings: TrainSettings, truth: NDArray[np.int8], task: Task, device: torch.device) -> "DocumentLoss":
-        """The loss that the settings name, with weights for the training documents' truth [documents, classes].
+        """The loss that the settings name, with class weights from the training documents' truth [documents, classes].
 
         Raises:
-            SettingsError: the asymmetric loss, for single-label documents.
+            SettingsError: the asymmetric loss is set for single-label documents.
         """
         if settings.loss is Loss.asymmetric and task is Task.single_label:
-            raise SettingsError("train.loss=asymmetric: expected multi-label documents; single-label ones take focal.")
+            raise SettingsError(
+                "train.loss=asymmetric: expected multi-label documents; use train.loss=focal for single-label ones."
+            )
         weights = class_weights(truth, task, settings.class_weights)
         smoothing = settings.label_smoothing
         return cls(task, settings.loss, settings.loss_gamma, smoothing, torch.from_numpy(weights).to(device))
@@ -79,8 +81,8 @@ class DocumentLoss:
 def class_weights(truth: NDArray[np.int8], task: Task, kind: ClassWeights) -> NDArray[np.float32]:
     """Weights of absent (0) and present (1) classes, float32 [2, classes], whose mean over `truth` is 1.
 
-    `balanced`: inverse to how many documents have (or have not) the class; `root`: to the square root of that.
-    A class that no training document has keeps a weight of 1.
+    `balanced`: inversely proportional to the number of documents with (or without) the class; `root`: to its square
+    root. A class without training documents has a weight of 1.
     """
     documents, classes = truth.shape
     weights = np.ones((2, classes))

@@ -1,4 +1,4 @@
-"""Several trainings from one start, each with batches and dropout of its own; their weights are averaged.
+"""Several trainings from the same start, each with its own batches and dropout; their weights are averaged.
 
 Wortsman et al., Model soups, arXiv 2203.05482.
 """
@@ -15,13 +15,13 @@ from tagsmith.model.processes import on_main
 from tagsmith.model.text_classifier import TextClassifier
 
 
-def place(run: RunFolder, number: int) -> RunFolder:
-    """Where training `number`, counted from 0, has its figures and checkpoints: the first one in the run itself."""
+def folder_of(run: RunFolder, number: int) -> RunFolder:
+    """The folder of training `number`, counted from 0, for its figures and checkpoints: the run for the first one."""
     return RunFolder(run.soup / str(number)) if number else run
 
 
-def done(run: RunFolder) -> int:
-    """How many trainings have come to their end, so that their weights are kept."""
+def count_finished(run: RunFolder) -> int:
+    """How many trainings are finished: their weights are kept."""
     number = 0
     while _weights(run, number).is_file():
         number += 1
@@ -29,7 +29,7 @@ def done(run: RunFolder) -> int:
 
 
 def keep(run: RunFolder, number: int, model: TextClassifier, accelerator: Accelerator) -> None:
-    """Keep the weights of a training that is done; its checkpoints go.
+    """Keep the weights of a finished training and remove its checkpoints.
 
     Raises:
         TryAgainLater: they cannot be written, such as on a full disk.
@@ -37,14 +37,14 @@ def keep(run: RunFolder, number: int, model: TextClassifier, accelerator: Accele
     weights = model.state_dict()
     on_main(accelerator, lambda: save_weights(_weights(run, number), weights))
     if accelerator.is_main_process:
-        shutil.rmtree(place(run, number).checkpoints, ignore_errors=True)
+        shutil.rmtree(folder_of(run, number).checkpoints, ignore_errors=True)
 
 
 def average(run: RunFolder, size: int, model: TextClassifier) -> None:
-    """Give the model the means of the weights of `size` trainings; weights that none has moved stay to the last bit.
+    """Set the model to the means of the weights of `size` trainings; untrained weights keep every bit.
 
     Raises:
-        DataError: weights that were kept are damaged.
+        DataError: kept weights are damaged.
     """
     sums: dict[str, Tensor] = {}
     for number in range(size):
@@ -55,7 +55,7 @@ def average(run: RunFolder, size: int, model: TextClassifier) -> None:
 
 
 def clear(run: RunFolder) -> None:
-    """Remove all that is only of use until the average is made; the figures of the trainings stay."""
+    """Remove what only the average needs; the figures of the trainings stay."""
     for path in run.soup.glob("*.safetensors"):
         path.unlink()
     for path in run.soup.glob("*/checkpoints"):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from accelerate import Accelerator, PartialState
 from accelerate.utils import InitProcessGroupKwargs, set_seed
@@ -29,15 +29,15 @@ from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_weigh
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.processes import from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.model.score import encode_split
-from tagsmith.model.sharding import shard, whole
+from tagsmith.model.sharding import gather, shard
 from tagsmith.train import lora, soup
-from tagsmith.train.amounts import with_amounts
-from tagsmith.train.auto import choose
+from tagsmith.train.auto import choose_recipe
 from tagsmith.train.calibration.calibrate_run import calibrate, check_costs, forget
 from tagsmith.train.checkpoint import newest_usable
-from tagsmith.train.earlier import made_from, refuse_known_documents, take_over
-from tagsmith.train.fit import fit_recipe, suit_device
-from tagsmith.train.loop import TaggedSplit
+from tagsmith.train.earlier import made_from, refuse_known_documents, start_from_earlier
+from tagsmith.train.fit import configure_device, fit_recipe
+from tagsmith.train.resolved_recipe import resolve_recipe
+from tagsmith.train.training_job import Folds, TaggedSplit, TrainingJob
 
 log = logging.getLogger("tagsmith")
 
@@ -51,9 +51,9 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
     Raises:
         SettingsError: the run folder is taken, or a setting does not fit the data or the encoder.
         InputMissing, DataError: see `data.load` and `loaded_model.load_pretrained`.
-        TryAgainLater: another process trains in this folder, or the disk is full.
-        Interrupted: SIGTERM (where the caller has had it obeyed) or SIGINT has come. Elsewhere than on the main
-            process it is SystemExit, with the same status.
+        TryAgainLater: another process has locked the run, or the disk is full.
+        Interrupted: SIGTERM (if the caller handles it) or SIGINT was received. On other processes than the main one
+            it is SystemExit, with the same status.
     """
     lora.require_peft(settings.train.recipe)
     require_mlflow(settings.train)
@@ -63,7 +63,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
     set_seed(settings.seed, device_specific=True)
     run = RunFolder(Path(from_main(str(settings.run or fresh_path(settings.name)), accelerator)))
     if not run.path.name:
-        raise SettingsError(f"run={settings.run}: expected the name of a folder of its own.")
+        raise SettingsError(f"run={settings.run}: expected the name of a folder for this run.")
     lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
     try:
         tagged = on_main(accelerator, lambda: _claim(settings, run, lock))
@@ -73,29 +73,26 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         def pretrained() -> LoadedModel:
             return load_pretrained(settings.model, settings.data, schema, settings.evaluate.threshold)
 
-        # The main process first: one download of an encoder from the hub, not one a process.
+        # The main process first: one download of an encoder from the hub, not one per process.
         model = on_main(accelerator, pretrained) or pretrained()
         if fresh:
-            on_main(
-                accelerator,
-                lambda: _create(settings, run, cast(data.TaggedData, tagged), model, accelerator.mixed_precision),
-            )
-        notes, tagged = tagged.notes if tagged else [], None  # The documents now stand in the run, not in memory.
+            on_main(accelerator, lambda: _create(settings, run, tagged, model, accelerator.mixed_precision))
+        notes, tagged = tagged.notes if tagged else [], None  # The documents are read from the run from here on.
         accelerator.wait_for_everyone()
         with _log_file(run.log, accelerator):
             for note in notes:
                 log.warning(note)
             with tracked(run, settings.train, accelerator):
                 return run, _train(settings, run, model, accelerator)
-    except (Interrupted, KeyboardInterrupt) as told:
+    except (Interrupted, KeyboardInterrupt) as interruption:
         if not accelerator.is_main_process:
             raise SystemExit(Interrupted.exit_status) from None
-        where = f"{told}; " if isinstance(told, Interrupted) else ""
-        raise Interrupted(f"{where}the same command with run={run.path} resume=true goes on.") from None
+        where = f"{interruption}; " if isinstance(interruption, Interrupted) else ""
+        raise Interrupted(f"{where}to resume, run the same command with run={run.path} resume=true.") from None
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        raise TryAgainLater(f"run={run.path}: {error.strerror}; make room, then go on with resume=true.") from error
+        raise TryAgainLater(f"run={run.path}: {error.strerror}; free some space, then use resume=true.") from error
     finally:
         lock.release()
 
@@ -103,32 +100,34 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
 def _accelerator(settings: TrainRun) -> Accelerator:
     """The processes and devices of this launch."""
     refuse_launch()
-    # The others wait while the main process reads the data and fits the regression, however long that takes.
-    patience = InitProcessGroupKwargs(timeout=timedelta(hours=12))
-    accelerator = start_accelerator(settings.train.cpu, settings.train.mixed_precision, kwargs_handlers=[patience])
+    # The others wait while the main process reads the data and fits the regression, which may take long.
+    timeout = InitProcessGroupKwargs(timeout=timedelta(hours=12))
+    accelerator = start_accelerator(settings.train.cpu, settings.train.mixed_precision, kwargs_handlers=[timeout])
     if settings.train.shard and accelerator.num_processes == 1:
-        raise SettingsError("train.shard: there is one process; start several with accelerate launch, or leave it out.")
+        raise SettingsError(
+            "train.shard=true: expected several processes, found one; use accelerate launch, or leave it out."
+        )
     if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
-        raise SettingsError("train.mixed_precision=fp16: needs a GPU; a CPU knows fp32 and bf16.")
+        raise SettingsError("train.mixed_precision=fp16: needs a GPU; a CPU computes in fp32 or bf16.")
     return accelerator
 
 
 def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedData | None:
-    """Take the run folder and load the documents for it; None: it holds a run to go on with."""
-    refuse_or_allow(run, settings.resume, settings.overwrite)  # Before a lock file is left beside it.
+    """Lock the run folder and load the documents for a new run; None: the folder holds a run to resume."""
+    refuse_or_allow(run, settings.resume, settings.overwrite)  # Before a lock file is left next to it.
     try:
         run.path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise TryAgainLater(f"run={run.path}: another process trains here (it holds {lock.lock_file}).") from None
+        raise TryAgainLater(f"run={run.path}: another process is using it; lock held by {lock.lock_file}.") from None
     except OSError as error:
         raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
-    goes_on = refuse_or_allow(run, settings.resume, settings.overwrite)
-    if not goes_on:
+    resumes = refuse_or_allow(run, settings.resume, settings.overwrite)
+    if not resumes:
         for place in (run.split_classes, run.improve):
-            refuse_to_overwrite_tags(place, "Move them out of the run before it is replaced, or name another folder.")
+            refuse_to_overwrite_tags(place, "Move them out of the run before replacing it, or name another folder.")
     remove_leftovers(run.path)
-    if goes_on:
+    if resumes:
         require_same(run, _settings_of_run(settings), defaults(settings))
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)
@@ -139,14 +138,14 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
     for name, value in judging.items():
         if value is not None and "validation" not in tagged.splits:
             raise SettingsError(
-                f"{name}: there is no validation split to judge by, and test documents choose no settings; "
-                "set data.validation_share=0.1, or name one."
+                f"{name}: needs a validation split, because test documents must not choose settings; "
+                "set data.validation_share=0.1, or name a validation file."
             )
     return tagged
 
 
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
-    """The settings that make the run what it is, by dotted name: not those of the place and the machine."""
+    """The settings that decide the result of the run, by dotted name: not those of the place and the machine."""
     about_the_machine = {
         "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.shard",
         "train.micro_batch_tokens", "train.max_bad_steps", "train.log_every", "train.checkpoint_every",
@@ -154,13 +153,15 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
         "train.mlflow_experiment", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
     kept = {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
-    # What is decided from scores leaves the weights as they are; `decision.json` says what it was made with.
+    # Calibration does not change the weights; `decision.json` records its settings.
     return {name: value for name, value in kept.items() if not name.startswith("calibrate.")}
 
 
-def _create(settings: TrainRun, run: RunFolder, tagged: data.TaggedData, model: LoadedModel, precision: str) -> None:
-    """Write all of the run that stands before training, whole or not at all."""
-
+def _create(
+    settings: TrainRun, run: RunFolder, tagged: data.TaggedData | None, model: LoadedModel, precision: str
+) -> None:
+    """Write everything of the run that is known before training, completely or not at all."""
+    assert tagged is not None  # The main process has loaded the documents of a new run.
     processes = PartialState().num_processes
     sources = made_from(tagged.changes, settings.train.start_from)
 
@@ -187,43 +188,42 @@ def _train(settings: TrainRun, run: RunFolder, model: LoadedModel, accelerator: 
     sizes = ", ".join(f"{len(part):,} {name}" for name, part in splits.items())
     log.info(f"run {run.path}: {schema.task.value}, {counted(len(schema.classes), 'class')}, documents: {sizes}")
     if accelerator.mixed_precision != "no":
-        log.info(f"trains in {accelerator.mixed_precision}, evaluates in fp32")
+        log.info(f"training in {accelerator.mixed_precision}, evaluation in fp32")
     scoring_tokens = settings.evaluate.batch_tokens
     if settings.train.shard:
         shard(classifier.encoder, classifier.head, accelerator)
     else:
         classifier.to(accelerator.device)
     if run.weights.is_file():
-        log.warning(f"{run.path} was trained before, on these documents: nothing is trained, it is evaluated again")
+        log.warning(f"{run.path} is already trained on these documents: evaluating it again without training")
     else:
         on_main(accelerator, lambda: forget(run))
         started = time.monotonic()
-        watched = settings.train.recipe is not Recipe.probe and "validation" in splits
+        validates = settings.train.recipe is not Recipe.probe and "validation" in splits
         tagged = {
             name: TaggedSplit(
                 encode_split(splits[name], name, model, settings.cache, accelerator),
                 splits[name]["labels"][:],
                 splits[name]["id"],
             )
-            for name in ("train", *["validation"] * watched)
+            for name in ("train", *["validation"] * validates)
         }
         if settings.train.start_from is not None:
-            take_over(model, run, RunFolder(Path(settings.train.start_from)))
-        recipe = with_amounts(settings.train, tagged["train"].encoded, schema.multi_label)
-        settings = replace(settings, train=recipe)
-        suit_device(classifier, tagged["train"].encoded, accelerator)
+            start_from_earlier(model, run, RunFolder(Path(settings.train.start_from)))
+        recipe = resolve_recipe(settings, tagged["train"].encoded, schema.multi_label)
+        configure_device(classifier, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
-        if settings.train.recipe is Recipe.auto:
-            folds = folds_of(splits["train"], schema, settings.train.folds, settings.seed)
-            best = choose(classifier, tagged["train"], folds, schema, settings, run, accelerator)
-            settings = replace(settings, train=best)
-        fit_recipe(classifier, tagged, schema, settings, run, start, accelerator)
-        weights = whole(classifier.state_dict(), keep=accelerator.is_main_process)
+        job = TrainingJob(model, recipe, run, accelerator)
+        if recipe.recipe is Recipe.auto:
+            fold = folds_of(splits["train"], schema, recipe.folds, recipe.seed)
+            job = replace(job, recipe=choose_recipe(job, Folds(tagged["train"], fold)))
+        fit_recipe(job, tagged, start)
+        weights = gather(classifier.state_dict(), keep=accelerator.is_main_process)
         on_main(accelerator, lambda: save_weights(run.weights, weights))
         if "validation" not in splits:
-            passes = 1 if settings.train.recipe is Recipe.probe else CalibrateRun.folds - 1
+            passes = 1 if job.recipe.recipe is Recipe.probe else CalibrateRun.folds - 1
             seconds = passes * (time.monotonic() - started)
-            log.info(f"scores are not calibrated: scripts/calibrate.py run={run.path} does so in some {seconds:,.0f} s")
+            log.info(f"scores are not calibrated; scripts/calibrate.py run={run.path} takes about {seconds:,.0f} s")
     if accelerator.is_main_process:
         shutil.rmtree(run.checkpoints, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)
@@ -241,28 +241,29 @@ def _train(settings: TrainRun, run: RunFolder, model: LoadedModel, accelerator: 
     last = default_split(splits)
     figures: dict[str, Any] = {}
     if settings.objective is not None:
-        # Thresholds were chosen on these documents: jobs are judged by scores as the model gives them.
+        # Thresholds were chosen on these documents: jobs are compared by the scores of the model alone.
         figures = evaluated("validation", DecisionRule.plain(schema, model.encoding.threshold))
         on_main(accelerator, lambda: write_json(run.validation, figures))
     return evaluated(last, rule_of_run(run, schema, model.encoding.threshold))
 
 
 def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
-    """The checkpoint to go on from, the same on every process; None: training starts from the head."""
+    """The checkpoint to resume from, the same on every process; None: training starts from the head."""
 
-    def found() -> Path | None:
-        path, problems = newest_usable(soup.place(run, soup.done(run)).checkpoints)
+    def find() -> Path | None:
+        path, problems = newest_usable(soup.folder_of(run, soup.count_finished(run)).checkpoints)
         if problems:
-            anew = f"goes on from {path}" if path else "none is left: training starts anew, from the head"
-            log.warning(listing("Checkpoints that cannot be used:", [*problems, anew]))
+            remedy = f"resuming from {path}" if path else "none is left: training starts again from the head"
+            log.warning(listing("Checkpoints that cannot be used:", [*problems, remedy]))
         return path
 
-    return cast(Path | None, from_main(on_main(accelerator, found), accelerator))
+    found: Path | None = from_main(on_main(accelerator, find), accelerator)
+    return found
 
 
 @contextmanager
 def _log_file(path: Path, accelerator: Accelerator) -> Iterator[None]:
-    """While it is open, the main process writes its log into the run as well."""
+    """While the block runs, the main process also writes its log into the run."""
     if not accelerator.is_main_process:
         yield
         return

@@ -1,4 +1,4 @@
-"""The figures of training while it goes on: `metrics.jsonl`, trackers, the progress bar."""
+"""The figures of a running training: `metrics.jsonl`, trackers, the progress bar."""
 
 import json
 import logging
@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, TensorBoardTracker
 from torch import Tensor
 
+from tagsmith.config.settings import TrainSettings
 from tagsmith.core.errors import DataError
 from tagsmith.core.files import sync, whole_file
 from tagsmith.core.run import RunFolder
@@ -23,28 +24,25 @@ from tagsmith.train.checkpoint import Progress
 log = logging.getLogger("tagsmith")
 
 DIVERGED = 1.5
-"""How many times its first value the last loss is, from which it has risen and not only wavered."""
+"""The last loss over the first one from which training has diverged; smaller increases may be noise."""
 
 
 class TrainingLog:
-    """Sums up the steps between two lines; reads from the device only where a line is due.
+    """Sums up the steps between two lines; reads from the device only when a line is due."""
 
-    Args:
-        tracked: the accelerator's trackers, which outlive the loop, get the figures as well.
-    """
-
-    def __init__(self, run: RunFolder, accelerator: Accelerator, every: int, tensorboard: bool, tracked: bool = False):
-        self.run, self.path, self.accelerator, self.every = run, run.metrics, accelerator, every
-        self.tensorboard = tensorboard
-        self.trackers: list[GeneralTracker] = [*accelerator.trackers] if tracked else []
+    def __init__(self, run: RunFolder, accelerator: Accelerator, settings: TrainSettings):
+        self.run, self.path, self.accelerator = run, run.metrics, accelerator
+        self.every, self.tensorboard = settings.log_every, settings.tensorboard
+        # The accelerator's trackers outlive this training.
+        self.trackers: list[GeneralTracker] = [*accelerator.trackers] if settings.mlflow is not None else []
         self.unwritten = self.speed = ""
         self.restart()
 
-    def go_on(self, step: int, states: list[dict[str, Any]]) -> None:
-        """Go on after `step`: what was written later, by a run that was interrupted, is dropped.
+    def resume(self, step: int, states: list[dict[str, Any]]) -> None:
+        """Continue after `step`; lines of later steps, from a run that was interrupted, are dropped.
 
         Args:
-            states: what `state` gave on each process then; empty at the beginning.
+            states: what `state` returned on each process at that step; empty at the beginning.
         """
         if self.accelerator.is_main_process:
             _keep_lines_until(self.path, step)
@@ -57,7 +55,7 @@ class TrainingLog:
         if len(states) == self.accelerator.num_processes:
             self._set(states[self.accelerator.process_index])
         elif self.accelerator.is_main_process and states:
-            # Other processes than then: the sums over all of them are the same, whoever holds them.
+            # Another number of processes than before: the main one takes the sums over all of them.
             losses = torch.stack([state["losses"] for state in states]).sum(dim=0)
             counts = {name: sum(state[name] for state in states) for name in ("tokens", "padded")}
             self._set(states[0] | {"losses": losses} | counts)
@@ -84,16 +82,17 @@ class TrainingLog:
         self.since = time.monotonic() - state["seconds"]
 
     def restart(self) -> None:
-        """Begin a new line, and the clock of its speed."""
+        """Start a new line, and the clock of its speed."""
         self.steps: list[tuple[Tensor, Tensor, float]] = []
         self.tokens = self.padded = 0
         self.since = time.monotonic()
 
-    def batch(self, batch: Batch, packed: bool) -> None:
-        """Count what this process puts through the encoder."""
-        tokens = int(batch.attention_mask.sum())
-        self.tokens += tokens
-        self.padded += tokens if packed else batch.attention_mask.size
+    def count(self, batches: list[Batch], packed: bool) -> None:
+        """Count the tokens that this process has put through the encoder, and padding unless they were packed."""
+        for batch in batches:
+            tokens = int(batch.attention_mask.sum())
+            self.tokens += tokens
+            self.padded += tokens if packed else batch.attention_mask.size
 
     def step(self, progress: Progress, loss: Tensor, norm: Tensor, learning_rate: float) -> str:
         """Count one optimiser step; `loss` is this process's part of it. Returns the speed, for the bar."""
@@ -124,7 +123,7 @@ class TrainingLog:
         self.restart()
 
     def write(self, values: dict[str, float], progress: Progress) -> None:
-        """Append one line with the step and the epoch; the main process alone does."""
+        """Append a line with the step and the epoch, on the main process."""
         if not self.accelerator.is_main_process:
             return
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}  # JSON has no NaN.
@@ -132,16 +131,16 @@ class TrainingLog:
         try:
             self._append()
         except OSError as error:
-            log.warning(f"{self.path} cannot be written now ({error.strerror}); its lines are kept until it can.")
+            log.warning(f"{self.path} cannot be written ({error.strerror}); its lines are kept in memory until it can.")
         for tracker in [*self.trackers]:
             try:
                 tracker.log(chart_names(values), step=progress.step)
             except OSError as error:
-                log.warning(f"{tracker.name} cannot be written ({error.strerror}); it ends here.")
+                log.warning(f"{tracker.name} cannot be written ({error.strerror}); it gets no further figures.")
                 self.trackers.remove(tracker)
 
-    def settle(self) -> None:
-        """Have every line so far on the disk. Raises: OSError where that cannot be."""
+    def sync(self) -> None:
+        """Write every line so far to the disk. Raises: OSError if that fails."""
         self._append()
         if self.path.is_file():
             sync(self.path)
@@ -149,25 +148,25 @@ class TrainingLog:
     def _append(self) -> None:
         if not self.unwritten:
             return
-        whole = self.path.stat().st_size if self.path.is_file() else 0
+        size = self.path.stat().st_size if self.path.is_file() else 0
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(self.unwritten)
         except OSError:
             if self.path.is_file():
-                os.truncate(self.path, whole)  # Half a line would spoil the next one.
+                os.truncate(self.path, size)  # Half a line would damage the next one.
             raise
         self.unwritten = ""
 
     def close(self) -> None:
-        """Raises: OSError where lines are left that cannot be written."""
+        """Write what is left, and warn if training has diverged. Raises: OSError if lines cannot be written."""
         self._append()
         if self.accelerator.is_main_process and self.path.is_file():
             lines = map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
             losses = [line["loss"] for line in lines if line.get("loss") is not None]
             if losses and losses[-1] > DIVERGED * losses[0]:
                 log.warning(
-                    f"the loss has risen from {losses[0]:.4f} to {losses[-1]:.4f}: training has made the model worse; "
+                    f"the loss has increased from {losses[0]:.4f} to {losses[-1]:.4f}: training made the model worse; "
                     "try a lower train.learning_rate"
                 )
         for tracker in self.trackers:

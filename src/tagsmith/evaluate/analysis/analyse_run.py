@@ -42,6 +42,7 @@ from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, out_of_fold
 from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import on_main
+from tagsmith.model.recorded_settings import recorded_settings
 from tagsmith.model.score import score
 
 log = logging.getLogger("tagsmith")
@@ -264,7 +265,7 @@ def analyse_run(
         analysis |= timed("baselines and learning curve", lambda: parts.baselines_and_curve(drawn, vectors))
         analysis |= {"data": data, "near_duplicates": timed("near-duplicates", parts.near_duplicates)}
         analysis["explanations"] = explanations
-        recipe = run.read_record()["settings"].get("train.recipe")
+        recipe = recorded_settings(run).train.recipe.value
         facts = Facts(
             str(run.path), recipe, model.encoding.rule.as_dict(), model.schema.classes, model.schema.multi_label
         )

@@ -1,4 +1,4 @@
-"""From a run to its decision rule: scores that mean what they say, thresholds, what goes to a person."""
+"""From a run to its decision rule: calibrated scores, thresholds, and which documents go to a person."""
 
 import logging
 import shutil
@@ -28,10 +28,10 @@ from tagsmith.decision.thresholds import abstention
 from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_trained
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.probe import draw_documents
-from tagsmith.model.processes import start_accelerator
+from tagsmith.model.processes import on_main, start_accelerator
+from tagsmith.model.recorded_settings import recorded_settings
 from tagsmith.model.score import encode_split, logits_and_vectors
-from tagsmith.train.amounts import with_amounts
-from tagsmith.train.auto import chosen
+from tagsmith.train.auto import chosen_recipe
 from tagsmith.train.calibration.held_out import (
     HeldOut,
     by_folds,
@@ -39,9 +39,9 @@ from tagsmith.train.calibration.held_out import (
     references_of,
     write_out_of_fold,
 )
-from tagsmith.train.calibration.recorded import recorded_settings
-from tagsmith.train.fit import embed, suit_device
-from tagsmith.train.loop import TaggedSplit
+from tagsmith.train.fit import configure_device, embed
+from tagsmith.train.resolved_recipe import resolve_recipe
+from tagsmith.train.training_job import Folds, TaggedSplit, TrainingJob
 
 log = logging.getLogger("tagsmith")
 
@@ -52,14 +52,15 @@ NEVER = 2.0
 
 
 def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
-    """Make the decision rule of a trained run; returns what `decision.json` says about it (on the main process).
+    """Choose the decision rule of a trained run; returns what `decision.json` says about it (on the main process).
 
     Raises:
         InputMissing: no run, no trained weights, or its encoder is no longer where it was.
-        SettingsError: there is no validation split, or a cost names no class.
+        SettingsError: there is no validation split, or a cost names an unknown class.
         DataError: a file of the run is damaged.
-        TryAgainLater: another process is at work in the run.
-        Interrupted: SIGTERM or SIGINT has come while a fold was trained.
+        TryAgainLater: another process has locked the run. On other processes than the main one it is SystemExit,
+            with the same status.
+        Interrupted: SIGTERM or SIGINT was received while a fold was trained.
     """
     run = RunFolder(Path(settings.run))
     run.require()
@@ -75,8 +76,7 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
         log.setLevel(logging.ERROR)
     lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
     try:
-        if accelerator.is_main_process:
-            lock.acquire()
+        on_main(accelerator, lambda: _acquire(lock, run))
         model = load_trained(run.model, schema)
         model.classifier.to(accelerator.device)
         if source is HeldOutFrom.validation:
@@ -84,10 +84,16 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
         else:
             held = _out_of_fold(run, splits["train"], model, settings, accelerator)
         return calibrate(run, splits, model, settings, settings.batch_tokens, held, accelerator)
-    except Timeout:
-        raise TryAgainLater(f"run={run.path}: another process is at work here (it holds {lock.lock_file}).") from None
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, run: RunFolder) -> None:
+    """Raises: TryAgainLater if another process holds the lock."""
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TryAgainLater(f"run={run.path}: another process is using it; lock held by {lock.lock_file}.") from None
 
 
 def calibrate(
@@ -99,15 +105,14 @@ def calibrate(
     held: HeldOut | None,
     accelerator: Accelerator,
 ) -> dict[str, Any]:
-    """Make and keep the decision rule from held-out documents; returns what it says about itself.
+    """Choose the decision rule by held-out documents and write it; returns its `about`, on the main process.
 
     Args:
         model: trained, on its device.
         held: None: the documents of the validation split.
     """
     schema, train = model.schema, splits["train"]
-    seed = run.read_record()["settings"].get("seed", 0)
-    drawn = draw_documents(train["labels"][:], settings.scope_documents, seed)
+    drawn = draw_documents(train["labels"][:], settings.scope_documents, recorded_settings(run).seed)
     encoded = model.encode(train.select(drawn)["text"][:])
     what = "training documents to measure against"
     _, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, what)
@@ -129,7 +134,7 @@ def calibrate(
 
 
 def keep(run: RunFolder, rule: DecisionRule) -> None:
-    """Write the rule of a run; a crash on the way leaves none, never half of one."""
+    """Write the rule of a run; a crash while writing leaves none."""
     forget(run)
     if rule.scope is not None:
         with written_beside(run.references) as beside:
@@ -138,13 +143,13 @@ def keep(run: RunFolder, rule: DecisionRule) -> None:
 
 
 def forget(run: RunFolder) -> None:
-    """Remove the rule of a run whose weights are to change."""
+    """Remove the rule of a run whose weights will change."""
     run.decision.unlink(missing_ok=True)
     run.references.unlink(missing_ok=True)
 
 
 def check_costs(settings: CalibrateSettings, schema: Schema) -> None:
-    """Raises: SettingsError where a cost names no two classes."""
+    """Raises: SettingsError if a cost does not name two classes."""
     for pair in settings.named_costs():
         split_pair(pair, schema)
 
@@ -152,24 +157,22 @@ def check_costs(settings: CalibrateSettings, schema: Schema) -> None:
 def rule_of(
     held: HeldOut, references: Floats, schema: Schema, settings: CalibrateSettings, threshold: float
 ) -> DecisionRule:
-    """The decision rule that suits held-out documents.
+    """The decision rule chosen by held-out documents.
 
     Args:
         references: see `held_out.references_of`.
-        threshold: of every class, as long as none is chosen (single-label).
+        threshold: of every class, unless thresholds are chosen (single-label).
     """
     goal = Goal(settings.named_costs(), settings.target_precision, settings.target_recall)
     rule, scores, failed = choose_rule(held.logits, held.truth, schema, threshold, goal)
     if set(rule.scale) == {1.0} and not any(rule.shift):
         documents = counted(len(held.truth), "held-out document")
-        log.info(f"scores stay as the model gives them: on {documents} calibrated ones are no better")
+        log.info(f"scores are not calibrated: calibration does not improve them on {documents}")
     if failed:
         names = ", ".join(schema.names(failed))
-        done = "is predicted by a score of 1 alone" if goal.target_precision else "gets the lowest threshold"
-        log.warning(
-            f"{goal.target_precision or goal.target_recall:.0%} is not reached by any threshold of "
-            f"{counted(len(failed), 'class')}: {names}; each {done}"
-        )
+        done = "they are predicted at a score of 1 only" if goal.target_precision else "they get the lowest threshold"
+        target, classes = goal.target_precision or goal.target_recall, counted(len(failed), "class")
+        log.warning(f"No threshold reaches {target:.0%} for {classes}: {names}; {done}")
     rule = replace(rule, scope=_scope(held.distances, references, settings.false_alarms))
     if settings.coverage is not None:
         by_class = settings.coverage_by_class and not schema.multi_label
@@ -198,21 +201,21 @@ def _abstain_below(rule: DecisionRule, scores: Floats, truth: NDArray[np.int8], 
     found = abstention(decisions.confidence, right, target)
     if found is None:
         log.warning(
-            f"No confidence is known to give {target:.0%} right ones ({counted(len(truth), 'held-out document')}, "
-            f"{right.mean():.0%} of them right): every document goes to a person"
+            f"No confidence can be shown to give {target:.0%} correct predictions ({right.mean():.0%} of "
+            f"{counted(len(truth), 'held-out document')} are correct): every document goes to a person"
         )
         return NEVER
     return found
 
 
 def _scope(distances: Floats, references: Floats, false_alarms: float | None) -> Scope | None:
-    """Beyond the distance that at most this share of documents exceeds; None: there are too few to say."""
+    """Scope limited by the distance that at most this share of documents exceeds; None: there are too few."""
     if false_alarms is None:
         return None
     within = int(np.ceil((len(distances) + 1) * (1 - false_alarms)))
     if within > len(distances):
         documents = counted(len(distances), "held-out document")
-        log.warning(f"{documents} cannot say which distance {false_alarms:.0%} exceed: nothing is out of scope")
+        log.warning(f"out of scope: nothing; {documents} are too few for false_alarms={false_alarms:g}")
         return None
     rising = np.sort(distances)
     return Scope(references, float(rising[within - 1 : within + 1].mean()))
@@ -221,33 +224,34 @@ def _scope(distances: Floats, references: Floats, false_alarms: float | None) ->
 def _out_of_fold(
     run: RunFolder, part: datasets.Dataset, model: LoadedModel, settings: CalibrateRun, accelerator: Accelerator
 ) -> HeldOut:
-    """Held-out logits of the training documents by the recipe that the run was trained with."""
+    """Held-out logits of the training documents, by training the run's recipe on folds."""
     schema = model.schema
     made = recorded_settings(run)
     made = replace(made, evaluate=replace(made.evaluate, batch_tokens=settings.batch_tokens))
     made = replace(made, train=replace(made.train, cpu=settings.cpu, compile=False, shard=False))
-    folds = folds_of(part, schema, settings.folds, made.seed)
-    if folds.max() < 1:
+    fold = folds_of(part, schema, settings.folds, made.seed)
+    if fold.max() < 1:
         raise SettingsError(
             "from_=out_of_fold: all training documents are of one group; train with a validation split."
         )
     encoded = encode_split(part, "train", model, settings.cache, accelerator)
-    train = TaggedSplit(encoded, part["labels"][:], part["id"][:])
-    recipe = with_amounts(made.train, encoded, schema.multi_label)
-    made = replace(made, train=chosen(run, recipe) if recipe.recipe is Recipe.auto else recipe)
-    threshold = model.encoding.threshold
-    classifier = load_pretrained(made.model, replace(made.data, max_tokens=None), schema, threshold).classifier
-    classifier.to(accelerator.device)
+    folds = Folds(TaggedSplit(encoded, part["labels"][:], part["id"][:]), fold)
+    recipe = resolve_recipe(made, encoded, schema.multi_label)
+    if recipe.recipe is Recipe.auto:
+        recipe = chosen_recipe(run, recipe)
+    fresh = load_pretrained(made.model, replace(made.data, max_tokens=None), schema, model.encoding.threshold)
+    fresh.classifier.to(accelerator.device)
+    job = TrainingJob(fresh, recipe, run, accelerator)
     started = time.monotonic()
-    if made.train.recipe is Recipe.probe:
-        vectors = embed(classifier, encoded, settings.batch_tokens, accelerator, np.arange(len(encoded)), exact=True)
-        held = by_regressions(vectors, train, folds, schema, made.train, made.seed, settings.scope_documents)
+    if recipe.recipe is Recipe.probe:
+        vectors = embed(job, fresh.classifier, encoded, np.arange(len(encoded)), exact=True)
+        held = by_regressions(job, vectors, folds, settings.scope_documents)
     else:
-        suit_device(classifier, encoded, accelerator)
-        held = by_folds(classifier, train, folds, schema, made, settings.scope_documents, run, accelerator)
+        configure_device(fresh.classifier, encoded, accelerator)
+        held = by_folds(job, folds, settings.scope_documents)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(run.comparison, ignore_errors=True)
         shutil.rmtree(run.frozen_states, ignore_errors=True)
-    log.info(f"{counted(len(train.ids), 'document')} held out, each once, in {time.monotonic() - started:,.0f} s")
+    log.info(f"{counted(len(encoded), 'document')} held out, each once, in {time.monotonic() - started:,.0f} s")
     return held

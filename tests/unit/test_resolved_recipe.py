@@ -1,13 +1,14 @@
 import math
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from tagsmith.config.settings import Recipe, TrainSettings
+from tagsmith.config.settings import Recipe, TrainRun, TrainSettings
 from tagsmith.model.score import Encoded
-from tagsmith.train.amounts import default_epochs, default_rate, with_amounts
+from tagsmith.train.resolved_recipe import ResolvedRecipe, default_epochs, default_rate, resolve_recipe
 
 
 class Documents(SimpleNamespace):
@@ -20,35 +21,41 @@ def documents(count: int, length: int) -> Encoded:
     return cast(Encoded, found)
 
 
+def resolve(given: TrainSettings, train: Encoded, multi_label: bool) -> ResolvedRecipe:
+    return resolve_recipe(TrainRun(train=given), train, multi_label)
+
+
 def test_hand_worked() -> None:
     # 1,024 tokens are 64 documents of 16; 6,400 of them 100 batches an epoch, three epochs 300 steps.
-    found = with_amounts(TrainSettings(), documents(6400, 16), multi_label=False)
+    found = resolve(TrainSettings(), documents(6400, 16), multi_label=False)
     assert (found.epochs, found.learning_rate, found.probe_c) == (3, pytest.approx(2e-4), 10)
     # 10 batches an epoch: 20 epochs are the most; 200 steps.
-    found = with_amounts(TrainSettings(), documents(640, 16), multi_label=True)
+    found = resolve(TrainSettings(), documents(640, 16), multi_label=True)
     assert (found.epochs, found.learning_rate, found.probe_c) == (20, pytest.approx(2e-4), 100)
 
 
 def test_what_is_given_stays() -> None:
-    given = TrainSettings(epochs=2, learning_rate=1e-5, probe_c=0.5)
-    assert with_amounts(given, documents(50, 10), multi_label=True) == given
+    given = TrainSettings(epochs=2, learning_rate=1e-5, head_learning_rate=1e-3, probe_c=0.5)
+    found = resolve(given, documents(50, 10), multi_label=True)
+    assert all(getattr(found, item.name) == getattr(given, item.name) for item in fields(given))
+    assert (found.seed, found.scoring_tokens) == (TrainRun.seed, TrainRun().evaluate.batch_tokens)
 
 
 def test_long_documents_count_by_their_windows() -> None:
     some: Any = Documents(lengths=np.full(640, 16), windows=np.full(640, 4))
-    assert with_amounts(TrainSettings(), some, multi_label=True).epochs == 6  # 40 batches of 16
+    assert resolve(TrainSettings(), some, multi_label=True).epochs == 6  # 40 batches of 16
 
 
 def test_adapters_take_ten_times_the_rate() -> None:
-    rates = [
-        with_amounts(TrainSettings(recipe=recipe), documents(900, 12), False).learning_rate
-        for recipe in (Recipe.lora, Recipe.finetune)
-    ]
-    assert rates[0] == pytest.approx(10 * cast(float, rates[1]))
+    lora, finetune = (
+        resolve(TrainSettings(recipe=recipe), documents(900, 12), False) for recipe in (Recipe.lora, Recipe.finetune)
+    )
+    assert lora.learning_rate == pytest.approx(10 * finetune.learning_rate)
+    assert lora.head_learning_rate == finetune.head_learning_rate == finetune.learning_rate
 
 
 def test_the_end_of_training_counts_not_the_epochs() -> None:
-    found = with_amounts(TrainSettings(max_steps=50), documents(6400, 16), multi_label=False)
+    found = resolve(TrainSettings(max_steps=50), documents(6400, 16), multi_label=False)
     assert found.learning_rate == pytest.approx(4e-4)
 
 

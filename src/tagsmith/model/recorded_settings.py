@@ -1,4 +1,4 @@
-"""The settings that a run was made with, typed again, for those who train its recipe once more."""
+"""The settings that a run was made with, read from its record and typed again."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -11,16 +11,18 @@ from tagsmith.core.run import RunFolder
 
 
 def recorded_settings(run: RunFolder) -> TrainRun:
-    """Seed, model and recipe of a run; what is about the place and the machine, and the data, is as by default.
+    """Seed, model and recipe of a run; settings that did not exist when it was made have their defaults.
+
+    The settings of the data, and those of the place and the machine, have their defaults too.
 
     Raises:
-        InputMissing: the folder holds no run.
+        InputMissing: the folder is not a run.
         DataError: `settings.json` is damaged.
     """
     stored = run.read_record()["settings"]
     try:
         settings = TrainRun(
-            seed=stored["seed"],
+            seed=stored.get("seed", TrainRun.seed),
             model=_section(ModelSettings, stored, "model."),
             train=_section(TrainSettings, stored, "train."),
         )
@@ -35,10 +37,10 @@ def recorded_settings(run: RunFolder) -> TrainRun:
 def _section(kind: type, stored: Mapping[str, Any], prefix: str) -> Any:
     values: dict[str, Any] = {}
     for item in fields(kind):
-        name, wanted = f"{prefix}{item.name}", cast(Any, item.type)
-        if is_dataclass(wanted):
-            values[item.name] = _section(cast(type, wanted), stored, f"{name}.")
+        name, expected = f"{prefix}{item.name}", cast(Any, item.type)
+        if is_dataclass(expected):
+            values[item.name] = _section(cast(type, expected), stored, f"{name}.")
         elif name in stored:
-            is_choice = isinstance(wanted, type) and issubclass(wanted, Enum)
-            values[item.name] = wanted(stored[name]) if is_choice else stored[name]
+            is_choice = isinstance(expected, type) and issubclass(expected, Enum)
+            values[item.name] = expected(stored[name]) if is_choice else stored[name]
     return kind(**values)

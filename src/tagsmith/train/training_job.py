@@ -1,0 +1,83 @@
+"""What a training works on: tagged documents, the folds of a cross-validation, and one model with one recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from tagsmith.core.run import RunFolder
+from tagsmith.core.schema import Schema, indicators
+from tagsmith.model.loaded_model import LoadedModel
+from tagsmith.model.score import Encoded, Part
+from tagsmith.model.text_classifier import TextClassifier
+from tagsmith.train.resolved_recipe import ResolvedRecipe
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TaggedSplit:
+    """Encoded documents with their ids and labels: class ids [documents], or lists of them (multi-label)."""
+
+    encoded: Encoded
+    labels: list[Any]
+    ids: Sequence[str]
+
+    def part(self, documents: Ints) -> "TaggedSplit":
+        """The documents at these positions."""
+        places = documents.tolist()
+        labels, ids = [self.labels[i] for i in places], [self.ids[i] for i in places]
+        return TaggedSplit(Part(self.encoded, documents), labels, ids)
+
+    def truth(self, schema: Schema) -> NDArray[np.int8]:
+        """Which classes each document has, int8 [documents, classes]."""
+        return indicators(self.labels, len(schema.classes))
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Training documents, each of which is held out in one fold.
+
+    Attributes:
+        fold: int64 [documents], the number of the fold in which each document is held out.
+    """
+
+    train: TaggedSplit
+    fold: Ints
+
+    def __len__(self) -> int:
+        return int(self.fold.max()) + 1
+
+    def inside(self, number: int) -> Ints:
+        """Positions of the documents that fold `number` trains on."""
+        return np.flatnonzero(self.fold != number)
+
+    def held_out(self, number: int) -> Ints:
+        """Positions of the documents that fold `number` does not train on."""
+        return np.flatnonzero(self.fold == number)
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """A model, the recipe to train it with, its run, and the processes and devices that do it."""
+
+    model: LoadedModel
+    recipe: ResolvedRecipe
+    run: RunFolder
+    accelerator: Accelerator
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """What is left to train above frozen layers, and the splits as its input.
+
+    Attributes:
+        classifier: computes the logits of the splits: the model's own, or its upper part, which shares its weights.
+    """
+
+    classifier: TextClassifier
+    train: TaggedSplit
+    validation: TaggedSplit | None
