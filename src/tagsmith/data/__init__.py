@@ -1,4 +1,4 @@
-"""From a source of tagged documents to one DatasetDict, with everything wrong in it said at once."""
+"""From a source of tagged documents to one checked and split DatasetDict; all problems are reported together."""
 
 from tagsmith.data.load import TaggedData, load
 

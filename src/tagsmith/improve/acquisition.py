@@ -116,9 +116,9 @@ def choose(
     picks = _Picks(unit)
     audits = picks.take_from(random.permutation(len(scores)), math.floor(audit_share * budget + 0.5))
     unsure = decision_uncertainty(scores, multi_label) * rarity(tagged)
-    worth = np.asarray(unsure.sum(axis=1), dtype=np.float32)
-    of = MOST_UNCERTAIN[multi_label]
-    others = _uncertain(unit, worth, budget - len(audits), of, picks, int(random.integers(2**31)))
+    weights = np.asarray(unsure.sum(axis=1), dtype=np.float32)
+    multiple = MOST_UNCERTAIN[multi_label]
+    others = _uncertain(unit, weights, budget - len(audits), multiple, picks, int(random.integers(2**31)))
     rare = tagged < tagged.mean() / 2
     queue = []
     for i in others:
@@ -178,11 +178,12 @@ class _Picks:
         return found + left
 
 
-def _uncertain(unit: Floats, worth: Floats, wanted: int, of: int, picks: _Picks, seed: int) -> list[int]:
-    by_worth = np.argsort(-worth, kind="stable")
-    left = by_worth[~picks.taken[by_worth]]
-    pool = left[: of * wanted]
-    clusters = [pool[inside] for inside in representatives(unit[pool], worth[pool], wanted, seed)]
+def _uncertain(unit: Floats, weights: Floats, wanted: int, multiple: int, picks: _Picks, seed: int) -> list[int]:
+    """Positions of `wanted` documents, one of each cluster of the `multiple` times as many with the most weight."""
+    by_weight = np.argsort(-weights, kind="stable")
+    left = by_weight[~picks.taken[by_weight]]
+    pool = left[: multiple * wanted]
+    clusters = [pool[inside] for inside in representatives(unit[pool], weights[pool], wanted, seed)]
     # The first of each cluster, then the second of each, ...: the later rounds only replace near copies.
     nearest_first = [int(i) for layer in zip_longest(*clusters) for i in layer if i is not None]
     return picks.take_from([*nearest_first, *left[len(pool) :]], wanted)

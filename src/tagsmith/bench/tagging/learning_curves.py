@@ -78,28 +78,30 @@ def backtest(settings: BenchCurveRun) -> Iterator[Backtest]:
 
 
 def _cases(
-    of: Vectors, tagged: data.TaggedData, size: int, settings: BenchCurveRun, seed: int
+    vectors: Vectors, tagged: data.TaggedData, size: int, settings: BenchCurveRun, seed: int
 ) -> Iterator[tuple[str, dict[str, float], float]]:
     """The figure, the prediction (gain, low, high) and the gain found."""
     multi_label, classes = tagged.schema.multi_label, tagged.schema.classes
     random = np.random.default_rng([seed, size])
-    order = random.permutation(len(of.train))
+    order = random.permutation(len(vectors.train))
     rule = DecisionRule.plain(tagged.schema, 0.5)
     known, rest = np.sort(order[:size]), order[size:]
 
     def predicted(rows: NDArray[np.int64]) -> NDArray[np.int8]:
-        return predict_with_rule(rule, probe_logits(of.train[rows], of.truth[rows], of.test, multi_label))
+        return predict_with_rule(
+            rule, probe_logits(vectors.train[rows], vectors.truth[rows], vectors.test, multi_label)
+        )
 
     def judged(answers: NDArray[np.int8]) -> NDArray[np.float64]:
-        return figures(contributions(of.test_truth, answers).sum(axis=0))
+        return figures(contributions(vectors.test_truth, answers).sum(axis=0))
 
-    folds = draw_folds([of.texts[i] for i in known], [None] * size, of.truth[known], 4, seed)
+    folds = draw_folds([vectors.texts[i] for i in known], [None] * size, vectors.truth[known], 4, seed)
     whole = predicted(known)
     now = judged(whole)
     drawn = predictions_by_share(folds, lambda inside: predicted(known[inside]), whole, AnalysisSettings.curve_draws)
-    trained = of.truth[known].sum(axis=0, dtype=int).tolist()
+    trained = vectors.truth[known].sum(axis=0, dtype=int).tolist()
     resamples = AnalysisSettings.resamples // 2
-    curve = learning_curve(drawn, of.test_truth, (size, size), trained, trained, classes, resamples, seed)
+    curve = learning_curve(drawn, vectors.test_truth, (size, size), trained, trained, classes, resamples, seed)
     place = {name: len(OVERALL) + 3 * i + 2 for i, name in enumerate(classes)}
     macro = OVERALL.index("macro_f1")
     for _ in range(settings.repetitions):
@@ -111,7 +113,7 @@ def _cases(
             yield "F1 of a class", expected, gained[place[name]]
     for name in random.permutation(list(curve["classes"]))[:MOST_CLASSES]:
         label = classes.index(name)
-        own = rest[of.truth[rest][:, label] == 1]
+        own = rest[vectors.truth[rest][:, label] == 1]
         more = random.permutation(own)[: round((GROWTH - 1) * trained[label])]
         if len(more) < round((GROWTH - 1) * trained[label]):
             continue  # The class has not enough other documents.

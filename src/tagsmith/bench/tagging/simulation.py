@@ -142,24 +142,24 @@ def embed(tagged: data.TaggedData, settings: BenchImproveRun | BenchCurveRun) ->
 
 
 def _simulate(
-    of: Vectors, name: str, known: Any, start: int, batch: int, end: int, seed: int, multi_label: bool
+    vectors: Vectors, name: str, known: Any, start: int, batch: int, end: int, seed: int, multi_label: bool
 ) -> tuple[list[int], list[tuple[float, float, float]]]:
     """Numbers of tagged documents, and accuracy, micro F1 and macro F1 on the test documents for each."""
-    tagged = np.random.default_rng(seed).permutation(len(of.train))[:start]
+    tagged = np.random.default_rng(seed).permutation(len(vectors.train))[:start]
     sizes: list[int] = []
     found: list[tuple[float, float, float]] = []
     while True:
-        weights, bias = fit_head(of.train[tagged], of.truth[tagged], multi_label, probe_c(multi_label))
-        logits = np.asarray(of.test @ weights.T + bias, dtype=np.float32)
+        weights, bias = fit_head(vectors.train[tagged], vectors.truth[tagged], multi_label, probe_c(multi_label))
+        logits = np.asarray(vectors.test @ weights.T + bias, dtype=np.float32)
         predicted = decide(probabilities(logits, multi_label), multi_label, 0.5)
         sizes.append(len(tagged))
-        figures = overall(of.test_truth, predicted)
+        figures = overall(vectors.test_truth, predicted)
         found.append((figures["accuracy"], figures["micro_f1"], figures["macro_f1"]))
         if len(tagged) >= end:
             return sizes, found
-        left = np.setdiff1d(np.arange(len(of.train)), tagged)
-        scores = probabilities(np.asarray(of.train[left] @ weights.T + bias, dtype=np.float32), multi_label)
-        now = Situation(of.train, tagged, left, scores, of.truth[tagged].sum(axis=0), multi_label)
+        left = np.setdiff1d(np.arange(len(vectors.train)), tagged)
+        scores = probabilities(np.asarray(vectors.train[left] @ weights.T + bias, dtype=np.float32), multi_label)
+        now = Situation(vectors.train, tagged, left, scores, vectors.truth[tagged].sum(axis=0), multi_label)
         chosen = known[name](now, min(batch, end - len(tagged)), seed * 1_000_003 + len(tagged))
         tagged = np.concatenate([tagged, left[chosen]])
 

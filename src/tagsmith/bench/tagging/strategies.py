@@ -98,12 +98,12 @@ def typiclust(now: Situation, count: int, seed: int) -> Ints:
     """The most typical document of each of the largest untagged clusters: Hacohen et al., arXiv 2202.02794."""
     unit = centred_unit_rows(now.vectors)
     clusters = min(len(now.tagged) + count, MOST_CLUSTERS, len(unit))
-    of = MiniBatchKMeans(clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(unit)
-    covered, sizes = (np.bincount(of[part], minlength=clusters) for part in (now.tagged, now.untagged))
+    cluster_of = MiniBatchKMeans(clusters, n_init=1, max_iter=20, random_state=seed).fit_predict(unit)
+    covered, sizes = (np.bincount(cluster_of[part], minlength=clusters) for part in (now.tagged, now.untagged))
     order = np.lexsort((-sizes, covered))
     queues = []
     for cluster in order:
-        inside = np.flatnonzero(of[now.untagged] == cluster)
+        inside = np.flatnonzero(cluster_of[now.untagged] == cluster)
         vectors = unit[now.untagged[inside]]
         near = np.sort(vectors @ vectors.T, axis=1)[:, -NEIGHBOURS - 1 : -1] if len(inside) > 1 else np.zeros((1, 1))
         queues.append(list(inside[np.argsort(-near.mean(axis=1)[: len(inside)], kind="stable")]))

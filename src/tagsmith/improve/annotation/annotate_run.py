@@ -24,7 +24,7 @@ def give(settings: AnnotateRun) -> tuple[Path, int]:
         InputMissing, DataError: the run or its queues do not exist or are damaged.
         SettingsError: the folder exists.
     """
-    run, schema = _run(settings)
+    run, schema = open_run(settings)
     questions = read_questions(queues(settings, run))
     folder = Path(settings.out) if settings.out is not None else run.improve / f"for_{settings.tool.value}"
     _refuse(folder, settings.overwrite)
@@ -57,7 +57,7 @@ def take(settings: AnnotateRun) -> tuple[Path, dict[str, int]]:
         DataError: answers are unreadable or name unknown classes; all of them are listed.
         SettingsError: the file exists.
     """
-    run, schema = _run(settings)
+    run, schema = open_run(settings)
     path = Path(str(settings.export))
     if not path.is_file():
         raise InputMissing(f"export={path}: does not exist.")
@@ -153,7 +153,8 @@ def describe(counts: dict[str, int]) -> str:
     return ", ".join(f"{counted(counts[name], 'document')} {word}" for name, word in words.items() if name in counts)
 
 
-def _run(settings: AnswerSettings) -> tuple[RunFolder, Schema]:
+def open_run(settings: AnswerSettings) -> tuple[RunFolder, Schema]:
+    """The run that the settings name, and its schema."""
     run = RunFolder(Path(settings.run))
     run.require()
     return run, Schema.load(run.schema)

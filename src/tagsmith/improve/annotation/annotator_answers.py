@@ -74,6 +74,14 @@ def interpret(names: Sequence[str], classes: Sequence[str], multi_label: bool) -
     return (Kind.ignored if words[0].casefold() == IGNORE else Kind.tag), ()
 
 
+def answer_of(
+    names: Sequence[str], classes: Sequence[str], multi_label: bool, id: str | None, text: str, place: str, by: str = ""
+) -> Answer | str:
+    """The answer of the annotator `by`, who gave these names; a message where they contradict each other."""
+    found = interpret(names, classes, multi_label)
+    return f"{place}: {found}" if isinstance(found, str) else Answer(id, text, *found, by, place)
+
+
 def special_words(classes: Sequence[str], multi_label: bool) -> list[str]:
     """The words that a tool offers in addition to the classes."""
     return [word for word in _words(multi_label) if word not in classes]

@@ -9,10 +9,11 @@ record includes a digest of its text.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tagsmith.data.check import same_text
-from tagsmith.improve.annotation.annotator_answers import NONE, Answer, Kind, interpret
+from tagsmith.improve.annotation.annotator_answers import NONE, Answer, Kind, answer_of
 from tagsmith.improve.annotation.questions import Question
 
 QUESTION, FIELD = "class", "text"
@@ -113,14 +114,14 @@ def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterato
             if isinstance(kind, str):
                 yield f"{place}: {kind}"
             elif kind is not None:
-                value = response.get("value")
+                value, user = response.get("value"), str(response.get("user_id") or "")
                 names = value if isinstance(value, list) else [] if value is None else [value]
-                meant = (kind, ()) if kind is Kind.ignored else interpret(list(map(str, names)), classes, multi_label)
-                if isinstance(meant, str):
-                    yield f"{place}: {meant}"
-                    continue
-                counts_as = kind if meant[0] is Kind.tag else meant[0]
-                yield Answer(identity, fields[FIELD], counts_as, meant[1], str(response.get("user_id") or ""), place)
+                if kind is Kind.ignored:
+                    names = []
+                answer = answer_of(list(map(str, names)), classes, multi_label, identity, fields[FIELD], place, user)
+                if isinstance(answer, Answer) and answer.kind is Kind.tag:
+                    answer = replace(answer, kind=kind)
+                yield answer
 
 
 def _responses(record: Mapping[str, Any]) -> list[Any] | str:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tagsmith.core.rows import BadRow, json_lines
-from tagsmith.improve.annotation.annotator_answers import NONE, Answer, interpret, special_words
+from tagsmith.improve.annotation.annotator_answers import NONE, Answer, answer_of, special_words
 from tagsmith.improve.annotation.questions import Question
 
 
@@ -75,8 +75,5 @@ def _answers(
         meta = record.get("meta") if isinstance(record.get("meta"), Mapping) else {}
         identity = record.get("tagsmith_id") or (meta or {}).get("tagsmith_id")
         if found:
-            meant = interpret([str(name) for name in found], classes, multi_label)
-            if isinstance(meant, str):
-                yield f"{place}: {meant}"
-            else:
-                yield Answer(None if identity is None else str(identity), text, *meant, annotator, place)
+            names, identity = [str(name) for name in found], None if identity is None else str(identity)
+            yield answer_of(names, classes, multi_label, identity, text, place, annotator)

@@ -10,10 +10,8 @@ import requests
 from tagsmith.config.settings import LabelStudioRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
 from tagsmith.core.progress import meter
-from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
 from tagsmith.improve.annotation import label_studio
-from tagsmith.improve.annotation.annotate_run import model_name, queues, write_tags
+from tagsmith.improve.annotation.annotate_run import model_name, open_run, queues, write_tags
 from tagsmith.improve.annotation.questions import read_questions, same_document
 
 TOKEN = "LABEL_STUDIO_TOKEN"
@@ -121,9 +119,7 @@ def push(settings: LabelStudioRun) -> tuple[str, int, int]:
         SettingsError: the project's interface has no choices for these classes.
         DataError: the project has ids of the queues with other texts, for example from an earlier pool.
     """
-    run = RunFolder(Path(settings.run))
-    run.require()
-    schema = Schema.load(run.schema)
+    run, schema = open_run(settings)
     questions = read_questions(queues(settings, run))
     server = Server(settings.url, _token())
     config = label_studio.config(schema.classes, schema.multi_label)
@@ -157,16 +153,13 @@ def pull(settings: LabelStudioRun) -> tuple[Path, dict[str, int]]:
     Raises:
         InputMissing: the server has no project with this title.
     """
-    run = RunFolder(Path(settings.run))
-    run.require()
+    run, schema = open_run(settings)
     server = Server(settings.url, _token())
     project = server.project(settings.project)
     if project is None:
         raise InputMissing(f"project={settings.project}: {server.url} has no project with this title; push creates it.")
     answers = label_studio.answers(list(server.tasks(project["id"])))
-    return write_tags(
-        answers, settings, run, Schema.load(run.schema), "label_studio", f"{server.url}, {settings.project}"
-    )
+    return write_tags(answers, settings, run, schema, "label_studio", f"{server.url}, {settings.project}")
 
 
 def _token() -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tagsmith.core.files import whole_file
 from tagsmith.core.rows import BadRow, delimited
-from tagsmith.improve.annotation.annotator_answers import Answer, interpret
+from tagsmith.improve.annotation.annotator_answers import Answer, answer_of
 from tagsmith.improve.annotation.questions import Question
 
 COLUMNS = ("id", "text", "suggested", "score", "why", "tag", "annotator")
@@ -39,10 +39,10 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
     """The answers in the column `tag`: classes, or `ignore` or (multi-label) `none`; empty cells are not answered."""
     rows = delimited(path, ",")
     _, header = next(rows)
-    names = set() if isinstance(header, BadRow) else set(header)
-    if not {"id", "text", "tag"} <= names:
-        columns = ", ".join(sorted(names)) or "none"
-        yield f"{path}: expected the columns id, text and tag, separated by commas, found {columns}"
+    columns = set() if isinstance(header, BadRow) else set(header)
+    if not {"id", "text", "tag"} <= columns:
+        listed = ", ".join(sorted(columns)) or "none"
+        yield f"{path}: expected the columns id, text and tag, separated by commas, found {listed}"
         return
     mark = separator(classes)
     for row, record in rows:
@@ -50,12 +50,9 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             yield f"{path}:{row}: {record.what}"
         elif tag := record["tag"].strip():
             given = [name.strip() for name in tag.split(mark)] if multi_label else [tag]
-            place, found = f"{path}:{row}", interpret([name for name in given if name], classes, multi_label)
-            if isinstance(found, str):
-                yield f"{place}: {found}"
-                continue
-            identity, text = _text(record["id"]), _text(record["text"])
-            yield Answer(identity or None, text, *found, record.get("annotator", ""), place)
+            names, identity, text = list(filter(None, given)), _text(record["id"]), _text(record["text"])
+            by = record.get("annotator", "")
+            yield answer_of(names, classes, multi_label, identity or None, text, f"{path}:{row}", by)
 
 
 def _text(cell: str) -> str:
