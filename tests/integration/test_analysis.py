@@ -23,6 +23,8 @@ from tagsmith.train.calibration.calibrate_run import calibrate_run
 from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
 
+pytestmark = pytest.mark.slow
+
 QUICK = AnalysisSettings(resamples=100, curve_draws=1)
 
 
@@ -50,7 +52,6 @@ def planted(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "planted.jsonl", [*records, *copies])
 
 
-@pytest.mark.slow
 def test_all_parts_of_a_single_label_run(settings: Callable[..., TrainRun], planted: Path) -> None:
     run = trained(settings, planted, recipe=Recipe.finetune)
     evaluation, analysis, lines = evaluated(run)
@@ -99,7 +100,6 @@ def test_a_multi_label_run(settings: Callable[..., TrainRun], multi_label_file: 
     assert analysis["explanations"]["mistakes"] == round(evaluation["documents"] * (1 - evaluation["accuracy"]))
 
 
-@pytest.mark.slow
 def test_where_the_run_has_chosen_thresholds_so_have_the_baselines(
     settings: Callable[..., TrainRun], multi_label_file: Path
 ) -> None:
@@ -115,7 +115,6 @@ def test_where_the_run_has_chosen_thresholds_so_have_the_baselines(
     assert evaluated(run, threshold=0.5)[1]["baselines"]["tfidf"]["micro_f1"] == plain["tfidf"]["micro_f1"]
 
 
-@pytest.mark.slow
 def test_the_planted_word_weighs_most(settings: Callable[..., TrainRun], tmp_path: Path) -> None:
     # One word alone tells the classes apart; in some documents it stands for the other class.
     draw = random.Random(0)

@@ -22,6 +22,8 @@ from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 
+pytestmark = pytest.mark.slow
+
 
 def settings_of(run: Path, data: Path, encoder: Path, **changes: object) -> TrainRun:
     settings = TrainRun(

@@ -73,6 +73,7 @@ def test_planted_wrong_tags_stand_first(settings: Settings, tmp_path: Path, mult
     assert shown == queue[:7]
 
 
+@pytest.mark.slow
 def test_stored_scores_of_fine_tuned_models_count_if_they_match_the_tags(settings: Settings, tmp_path: Path) -> None:
     run, _ = trained(settings, tmp_path, False, wrong=0.0)
     before = improve(run)["suspected_tags.jsonl"]

@@ -22,6 +22,8 @@ from tagsmith.train.train_run import train
 from tests.conftest import make_encoder
 from tests.integration.test_frozen import largest_difference
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., TrainRun]
 LORA = {"recipe": Recipe.lora, "learning_rate": 1e-2}
 
@@ -39,7 +41,6 @@ def changed(run: RunFolder, encoder: Path) -> set[str]:
     return {name for name in after.keys() & before.keys() if not torch.equal(after[name], before[name])}
 
 
-@pytest.mark.slow
 def test_merged_adapters_leave_a_plain_encoder(
     settings: Make, single_label_file: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,7 +59,6 @@ def test_merged_adapters_leave_a_plain_encoder(
     assert not any("lora" in name for name in model.state_dict())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("frozen_layers", [0, 1])
 def test_stopped_and_resumed_equals_uninterrupted(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, frozen_layers: int
@@ -111,7 +111,6 @@ def test_named_layers_alone(settings: Make, single_label_file: Path, encoder: Pa
         train(settings(single_label_file, "none", lora=LoraSettings(targets=["nothing"]), **LORA))
 
 
-@pytest.mark.slow
 def test_adapters_have_ten_times_the_rate(settings: Make, single_label_file: Path) -> None:
     rates = []
     for recipe in (Recipe.lora, Recipe.finetune):
@@ -141,7 +140,6 @@ def test_settings_that_cannot_be() -> None:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
 def test_a_compiled_training_has_the_same_names_and_nearly_the_same_weights(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision

@@ -20,6 +20,8 @@ from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.pretrained_vectors import PretrainedEncoder, folds_of, out_of_fold
 from tagsmith.train.train_run import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(settings: Callable[..., TrainRun], single_label_file: Path) -> RunFolder:

@@ -347,6 +347,7 @@ def seal(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_used_classifier_survives_fork_and_spawn() -> None:
     code = """

@@ -161,6 +161,7 @@ def test_of_equal_runs_one_in_twenty_is_called_better(few_exchanges: None) -> No
         assert 3 <= called <= 26
 
 
+@pytest.mark.slow
 def test_of_many_equal_classes_none_is_called_different() -> None:
     """A bootstrap alone calls one so in 1 of 10 such comparisons: it takes few documents for more than they are."""
     classes, each = 40, 25

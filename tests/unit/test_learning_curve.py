@@ -84,6 +84,7 @@ def f1(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jumps", [True, False])
 def test_intervals_hold_what_is_gained_as_often_as_they_claim(monkeypatch: pytest.MonkeyPatch, jumps: bool) -> None:
     if not jumps:  # The law alone, without what one training differs by from the next.

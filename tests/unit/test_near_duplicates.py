@@ -93,6 +93,7 @@ def test_hashed_ngrams_give_the_similarity_of_sets_of_strings() -> None:
     assert all(similarity(a, b) == exact(a, b) for a in texts for b in texts)
 
 
+@pytest.mark.slow
 def test_long_documents_take_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = random.Random(0)
     base = "".join(draw.choice(string.ascii_letters) for _ in range(20_000))

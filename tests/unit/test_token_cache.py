@@ -106,6 +106,7 @@ def test_the_key_follows_from_all_that_tokens_depend_on(tokenizer: Tokenizer, mo
     assert len(set(keys)) == len(keys)
 
 
+@pytest.mark.slow
 def test_the_code_is_that_of_the_files(tmp_path: Path) -> None:
     package = tmp_path / "tagsmith"
     package.mkdir()
