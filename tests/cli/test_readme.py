@@ -77,6 +77,9 @@ def files(tmp_path_factory: pytest.TempPathFactory, readme_encoder: Path) -> Pat
     columns = {"text": [text for text, _ in pairs], "label": [names.index(label) for _, label in pairs]}
     features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
     Dataset.from_dict(columns, features=features).save_to_disk(folder / "saved")
+    (folder / "my_configs" / "experiment").mkdir(parents=True)
+    (experiment,) = re.findall(r"^```yaml\n(# @package.+?)^```$", (ROOT / "configs/README.md").read_text(), re.M | re.S)
+    (folder / "my_configs" / "experiment" / "mine.yaml").write_text(experiment)
     (folder / "changes.yaml").write_text(f"rename: {{{names[0]}: renamed}}\nadd: [another]\n")
 
     script = Script(folder)
