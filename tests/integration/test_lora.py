@@ -65,7 +65,8 @@ def test_stopped_and_resumed_equals_uninterrupted(
 ) -> None:
     from tagsmith.train import loop
 
-    about = {**LORA, "frozen_layers": frozen_layers, "checkpoint_every": 1, "lora": LoraSettings(dropout=0.1)}
+    about = {**LORA, "frozen_layers": frozen_layers, "checkpoint_every": 1}
+    monkeypatch.setattr(LoraSettings, "dropout", 0.1)
     whole, _ = train(settings(single_label_file, "whole", **about))
     due = loop._is_due
 

@@ -353,8 +353,7 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("mlflow", "s
         ({"mlflow": "runs/mlflow.db"}, "mlflow"),
         ({"mlflow": "sqlite:///:memory:"}, "mlflow"),
         ({"mlflow": "http:///x"}, "mlflow"),
-        ({"mlflow_experiment": "it's"}, "mlflow_experiment"),
-        ({"mlflow": "sqlite:///runs/mlflow.db", "mlflow_experiment": "mine"}, None),
+        ({"mlflow": "sqlite:///runs/mlflow.db"}, None),
         ({"mlflow": "https://mlflow.example.org"}, None),
     ],
 )

@@ -40,7 +40,7 @@ def test_label_smoothing_spreads_a_share_over_all_classes() -> None:
 
 
 def test_focal_loss_single_label() -> None:
-    found = loss_of(Task.single_label, SINGLE, loss=Loss.focal, loss_gamma=2.0)(LOGITS, torch.tensor([0, 2]))
+    found = loss_of(Task.single_label, SINGLE, loss=Loss.focal)(LOGITS, torch.tensor([0, 2]))
     right = exp(2) / TOTAL
     assert found.tolist() == pytest.approx([-log(right) * (1 - right) ** 2, log(3) * (2 / 3) ** 2], rel=1e-5)
 
@@ -59,16 +59,16 @@ def test_label_smoothing_multi_label_moves_targets_towards_a_half() -> None:
     assert found[0].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_focal_loss_multi_label() -> None:
-    found = loss_of(Task.multi_label, MULTI, loss=Loss.focal, loss_gamma=1.0)(LOGITS, torch.from_numpy(MULTI).float())
+def test_focal_loss_multi_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainSettings, "loss_gamma", 1.0)
+    found = loss_of(Task.multi_label, MULTI, loss=Loss.focal)(LOGITS, torch.from_numpy(MULTI).float())
     parts = [-log(sigmoid(2)) * (1 - sigmoid(2)), log(2) / 2, -log(1 - sigmoid(-1)) * sigmoid(-1)]
     assert found[0].item() == pytest.approx(sum(parts) / 3, rel=1e-5)
 
 
-def test_asymmetric_loss() -> None:
-    found = loss_of(Task.multi_label, MULTI, loss=Loss.asymmetric, loss_gamma=4.0)(
-        LOGITS, torch.from_numpy(MULTI).float()
-    )
+def test_asymmetric_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainSettings, "loss_gamma", 4.0)
+    found = loss_of(Task.multi_label, MULTI, loss=Loss.asymmetric)(LOGITS, torch.from_numpy(MULTI).float())
     zero, minus = sigmoid(0) - 0.05, sigmoid(-1) - 0.05
     parts = [-log(sigmoid(2)), -log(1 - zero) * zero**4, -log(1 - minus) * minus**4]
     assert found[0].item() == pytest.approx(sum(parts) / 3, rel=1e-5)

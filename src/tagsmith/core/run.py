@@ -251,17 +251,19 @@ def require_same(run: RunFolder, settings: dict[str, Any], defaults: dict[str, A
     """Check that a run is resumed with the settings that it was made with.
 
     Args:
-        defaults: values of settings that did not exist yet when the run was made.
+        defaults: values of settings that did not exist yet when the run was made, or that are constants now.
 
     Raises:
         SettingsError: settings differ.
         DataError: `settings.json` is damaged.
     """
-    stored = {name: defaults.get(name) for name in settings} | run.read_record()["settings"]
+    recorded = run.read_record()["settings"]
+    stored, now = (
+        {name: defaults.get(name) for name in recorded.keys() | settings.keys()} | values
+        for values in (recorded, settings)
+    )
     changed = [
-        f"{name}: {stored.get(name)} in the run, {settings.get(name)} now"
-        for name in sorted(stored.keys() | settings.keys())
-        if stored.get(name) != settings.get(name)
+        f"{name}: {stored[name]} in the run, {now[name]} now" for name in sorted(now) if stored[name] != now[name]
     ]
     if changed:
         raise SettingsError(

@@ -1,6 +1,7 @@
 """Settings of the analysis that follows an evaluation; they bound its time to seconds."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tagsmith.config.settings.fields import setting
 
@@ -9,7 +10,6 @@ from tagsmith.config.settings.fields import setting
 class AnalysisSettings:
     """The analysis of an evaluation (`analysis.json`, `guidance.json`)."""
 
-    seed: int = setting(0, "seed of all random draws", low=0, high=2**31 - 1)
     resamples: int = setting(1000, "bootstrap resamples behind each interval", low=100, high=100_000)
     most_documents: int = setting(
         10_000,
@@ -39,14 +39,15 @@ class AnalysisSettings:
         unit="documents",
         low=0,
     )
-    explained_words: int = setting(
-        64,
-        "maximum number of parts of a document that are masked in turn; in longer ones, neighbouring words form a part",
-        low=1,
-    )
     explained_tokens: int = setting(
         200_000,
         "maximum number of tokens scored for the explanations; 30 seconds on two cores",
         unit="tokens, padding not included",
         low=0,
     )
+
+    # Constants, by the names that they had as settings.
+    seed: ClassVar[int] = 0
+    """Seed of all random draws."""
+    explained_words: ClassVar[int] = 64
+    """Maximum number of parts of a document that are masked in turn; in longer ones, neighbouring words form a part."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 from tagsmith.config.settings.fields import setting
 
@@ -53,12 +54,10 @@ class CalibrateSettings:
         low=0.0001,
         high=0.5,
     )
-    scope_documents: int = setting(
-        5000,
-        "maximum number of training documents, drawn with every class, for the distance of out-of-scope detection",
-        unit="documents",
-        low=1,
-    )
+
+    # A constant, by the name that it had as a setting.
+    scope_documents: ClassVar[int] = 5000
+    """Maximum number of training documents, drawn with every class, for the distance of out-of-scope detection."""
 
     def problems(self) -> Iterator[str]:
         if self.target_precision is not None and self.target_recall is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar, get_origin
 
 REQUIRED = "???"
 """The default of a setting that the user must give."""
@@ -59,8 +59,18 @@ def as_dict(settings: Any) -> dict[str, Any]:
 
 
 def defaults(settings: Any) -> dict[str, Any]:
-    """The default of every setting by dotted name, ready for JSON."""
-    return {name: _plain(default_of(item)) for name, item, _ in walk(settings)}
+    """The default of every setting, and the value of every former setting (`ClassVar`), by name, ready for JSON."""
+    return {name: _plain(default_of(item)) for name, item, _ in walk(settings)} | dict(_constants(settings))
+
+
+def _constants(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for kind in type(settings).__mro__:
+        for name, annotation in vars(kind).get("__annotations__", {}).items():
+            if get_origin(annotation) is ClassVar:
+                yield f"{prefix}{name}", getattr(kind, name)
+    for item in fields(settings):
+        if is_dataclass(value := getattr(settings, item.name)):
+            yield from _constants(value, f"{prefix}{item.name}.")
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 
 from tagsmith.config.settings.fields import setting
 from tagsmith.config.settings.lora import LoraSettings
@@ -96,10 +97,6 @@ class TrainSettings:
     head_learning_rate: float | None = setting(
         None, "peak learning rate of the head; null: learning_rate, a tenth of it with adapters", low=0
     )
-    lr_warmup_fraction: float = setting(
-        0.05, "share of training with rising learning rates, which then fall linearly to 0", low=0, high=1
-    )
-    weight_decay: float = setting(0.01, "decoupled weight decay of matrices", low=0)
     ema_decay: float | None = setting(
         None,
         "validate and keep an exponential moving average of the weights with this decay per step; null: off",
@@ -116,12 +113,10 @@ class TrainSettings:
     max_bad_steps: int = setting(
         0, "steps whose loss or gradients are not finite are skipped; training stops after more than this many", low=0
     )
-    max_grad_norm: float = setting(1.0, "gradients are clipped to this norm; 0: no clipping", low=0)
     loss: Loss = setting(
         Loss.cross_entropy,
         "focal and asymmetric (multi-label only) give less weight to documents that are classified well",
     )
-    loss_gamma: float = setting(2.0, "exponent of the focal and the asymmetric loss", low=0, high=10)
     label_smoothing: float = setting(0.0, "share of a label that is spread over all classes", low=0, high=0.5)
     class_weights: ClassWeights = setting(
         ClassWeights.equal,
@@ -170,9 +165,6 @@ class TrainSettings:
         unit="minutes",
         low=0,
     )
-    keep_checkpoints: int = setting(
-        2, "number of most recent checkpoints kept while training", unit="checkpoints", low=1
-    )
     mixed_precision: Precision = setting(
         Precision.auto,
         "number format of the forward pass; auto: bf16 where the GPU or CPU (AMX) supports it, otherwise fp32",
@@ -193,13 +185,24 @@ class TrainSettings:
         "MLflow store for a copy of the run without its documents: sqlite:///FILE, with artifacts in "
         "FILE_artifacts next to it, or http(s)://SERVER; null: none",
     )
-    mlflow_experiment: str = setting("tagsmith", "MLflow experiment; MLFLOW_EXPERIMENT_NAME takes precedence")
+
+    # Constants, by the names that they had as settings.
+    lr_warmup_fraction: ClassVar[float] = 0.05
+    """Share of training with rising learning rates, which then fall linearly to 0."""
+    weight_decay: ClassVar[float] = 0.01
+    """Decoupled weight decay of matrices."""
+    max_grad_norm: ClassVar[float] = 1.0
+    """Gradients are clipped to this norm."""
+    loss_gamma: ClassVar[float] = 2.0
+    """Exponent of the focal and the asymmetric loss."""
+    keep_checkpoints: ClassVar[int] = 2
+    """Most recent checkpoints kept while training: if the newest is damaged, the other is used."""
+    mlflow_experiment: ClassVar[str] = "tagsmith"
+    """MLflow experiment; MLFLOW_EXPERIMENT_NAME takes precedence."""
 
     def problems(self) -> Iterator[str]:
         if self.mlflow is not None and not re.fullmatch(r"sqlite:///(?!:memory:)[^?]+|https?://[^/].*", self.mlflow):
             yield f"mlflow: expected null, sqlite:///FILE or http(s)://SERVER, found {self.mlflow}"
-        if not self.mlflow_experiment.strip() or "'" in self.mlflow_experiment:
-            yield f"mlflow_experiment: expected a name without quotes, found {self.mlflow_experiment!r}"
         if self.start_from is not None and self.recipe not in (Recipe.finetune, Recipe.lora):
             yield f"start_from: expected null with the recipe {self.recipe.value}, found {self.start_from}"
         if self.soup > 1 and self.recipe is Recipe.probe:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import ClassVar
 
 from tagsmith.config.settings.analysis import AnalysisSettings
 from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
@@ -68,10 +69,13 @@ class CacheSettings:
 class EvaluateSettings:
     """How documents are scored and evaluated."""
 
-    threshold: float = setting(0.5, "score at which a class is predicted (multi-label)", low=0, high=1)
     batch_tokens: int = setting(
         2048, "maximum number of tokens that a process scores in one batch", unit="tokens, padding included", low=16
     )
+
+    # A constant, by the name that it had as a setting: calibration chooses thresholds, and evaluate.py may set one.
+    threshold: ClassVar[float] = 0.5
+    """Score at which a class is predicted (multi-label), where no threshold was chosen."""
 
 
 @dataclass
