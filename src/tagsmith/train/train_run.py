@@ -149,8 +149,8 @@ def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
     about_the_machine = {
         "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.shard",
         "train.micro_batch_tokens", "train.max_bad_steps", "train.log_every", "train.checkpoint_every",
-        "train.checkpoint_minutes", "train.keep_checkpoints", "train.tensorboard", "train.mlflow",
-        "train.mlflow_experiment", "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
+        "train.checkpoint_minutes", "train.tensorboard", "train.mlflow",
+        "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
     }  # fmt: skip
     kept = {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
     # Calibration does not change the weights; `decision.json` records its settings.
