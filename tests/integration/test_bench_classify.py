@@ -67,7 +67,7 @@ def test_measurements_of_fresh_interpreters(tmp_path: Path) -> None:
     assert [row.skipped is None for row in found[2:]] == [False, False]
 
 
-def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
+def test_contenders_that_cannot_be_measured_are_reported(tmp_path: Path) -> None:
     long = write_jsonl(tmp_path / "long.jsonl", [{"text": "cat " * 50}])
     with pytest.raises(DataError, match="the shortest has 200"):
         list(compare(BenchClassifyRun(bundle=str(BUNDLE), input=str(long))))

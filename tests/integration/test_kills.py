@@ -21,6 +21,6 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(
         single_label_file, "kills", epochs=3, checkpoint_every=4, validate_every=5, log_every=3,
         early_stopping_patience=50,
     )  # fmt: skip
-    told = check_kills(CheckKills(**vars(recipe), kills=8))
-    assert len(told) == 8
-    assert any("into the writing of a checkpoint" in line for line in told)
+    states = check_kills(CheckKills(**vars(recipe), kills=8))
+    assert len(states) == 8
+    assert any("into the writing of a checkpoint" in line for line in states)

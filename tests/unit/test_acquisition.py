@@ -30,14 +30,14 @@ def queue(scores: np.ndarray, vectors: np.ndarray, budget: int, **changes: objec
     return choose(scores, vectors, budget=budget, **settings)  # type: ignore[arg-type]
 
 
-def test_single_label_doubt_is_the_margin_shared_by_the_best_two() -> None:
+def test_single_label_uncertainty_is_the_margin_shared_by_the_best_two() -> None:
     scores = np.asarray([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]], dtype=np.float32)
     # 1 - (0.5 - 0.3) = 0.8, of which 0.5 / 0.8 falls to the first class.
     assert np.allclose(decision_uncertainty(scores, False), [[0.5, 0.3, 0], [0, 0, 0]])
     assert np.allclose(uncertainty(scores, False), [0.8, 0])
 
 
-def test_multi_label_doubt_is_the_entropy_of_each_decision_in_bits() -> None:
+def test_multi_label_uncertainty_is_the_entropy_of_each_decision_in_bits() -> None:
     scores = np.asarray([[0.75, 0.0], [0.5, 0.5]], dtype=np.float32)
     # 3/4 log2(4/3) + 1/4 log2(4) = 2 - 3/4 log2(3).
     expected = 2 - 0.75 * np.log2(3)
@@ -50,7 +50,7 @@ def test_a_class_with_fewer_tags_counts_more() -> None:
     assert np.allclose(rarity(np.asarray([3, 0, 17, 8])), np.asarray([8 / 4, 8 / 1, 8 / 18, 8 / 9]) ** 0.25)
 
 
-def test_uncertain_documents_of_a_rare_class_go_first_and_say_so() -> None:
+def test_uncertain_documents_of_a_rare_class_come_first_with_that_reason() -> None:
     scores = np.tile(np.asarray([[0.9, 0.05, 0.05]], dtype=np.float32), (40, 1))
     scores[3] = [0.5, 0.5, 0.0]
     scores[7] = [0.5, 0.0, 0.5]

@@ -110,7 +110,7 @@ OTHER = [{"type": "choices", "value": {"choices": ["b"]}}]
         ({"lead_time": 4.0}, Kind.tag),
         ({"lead_time": 0.1, "parent_prediction": 3, "result": OTHER}, Kind.tag),
         ({"lead_time": None, "last_action": "updated"}, Kind.tag),
-        # As imported annotations are, which are ground truth where nothing else is said.
+        # Like imported annotations, which are ground truth by default.
         ({"lead_time": None, "ground_truth": True, "result": OTHER}, Kind.unreviewed),
         ({"lead_time": 4.0, "was_cancelled": True}, Kind.ignored),
     ],

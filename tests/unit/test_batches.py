@@ -48,7 +48,7 @@ def test_a_document_beyond_the_budget_goes_alone() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 7, 500])
-def test_every_document_comes_once_within_the_budget(count: int) -> None:
+def test_every_document_is_in_one_batch_within_the_budget(count: int) -> None:
     lengths, windows = sizes(0, count)
     for batches in (scoring_batches(lengths, windows, 256), training_batches(lengths, windows, 256, 0, 0)):
         assert sorted(np.concatenate(batches).tolist()) == list(range(count))

@@ -1,4 +1,4 @@
-"""`data.schema_changes`: tags follow, and what a person has to say waits."""
+"""`data.schema_changes`: most tags follow from the changes, the others wait to be given again."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_documents_of_several_classes_lose_the_deleted_one(tmp_path: Path) -> No
     assert after == {name: [x for x in tag if x != "animals"] for name, tag in before.items()}
 
 
-def test_documents_of_a_split_class_wait_for_a_person(tmp_path: Path) -> None:
+def test_documents_of_a_split_class_wait_for_a_tag(tmp_path: Path) -> None:
     before = tags(loaded(tmp_path, None))
     divided = [name for name, tag in before.items() if tag == ["animals"]]
     data = loaded(tmp_path, "split: {animals: [wild, tame]}")
@@ -73,7 +73,7 @@ def test_documents_of_a_split_class_wait_for_a_person(tmp_path: Path) -> None:
     assert [line["id"] for line in after.unresolved] == [filled[-1]["id"]]
 
 
-def test_a_persons_tags_may_be_of_the_classes_before(tmp_path: Path) -> None:
+def test_manual_tags_may_have_the_old_names(tmp_path: Path) -> None:
     before = loaded(tmp_path, None)
     row = before.splits["train"][0]
     (tmp_path / "queue.jsonl").write_text(
@@ -85,7 +85,7 @@ def test_a_persons_tags_may_be_of_the_classes_before(tmp_path: Path) -> None:
     assert after["new"] == ["zoo"]
 
 
-def test_a_tag_of_a_split_class_says_too_little(tmp_path: Path) -> None:
+def test_a_tag_of_a_split_class_is_ambiguous(tmp_path: Path) -> None:
     (tmp_path / "queue.jsonl").write_text(json.dumps({"id": "new", "text": "one more", "tag": "animals"}) + "\n")
     with pytest.raises(DataError, match=r"'animals' is split by data\.schema_changes; expected one of wild, tame"):
         loaded(tmp_path, "split: {animals: [wild, tame]}", tagged=[str(tmp_path / "queue.jsonl")])

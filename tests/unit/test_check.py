@@ -38,7 +38,7 @@ def test_good_documents_have_no_problem() -> None:
     ids=ascii,
 )
 @pytest.mark.parametrize("task", list(Task))
-def test_what_is_no_text_is_a_problem_of_its_row(text: object, what: str, task: Task) -> None:
+def test_a_text_that_is_not_text_is_a_problem_of_its_row(text: object, what: str, task: Task) -> None:
     assert found(document(7, text, "a"), task=task) == [f"train.csv:7: {what}"]
 
 
@@ -83,7 +83,7 @@ def test_many_declared_classes_are_not_all_listed() -> None:
     assert found(document(2, "one", "x"), declared=declared) == [expected]
 
 
-def test_an_id_may_stand_once() -> None:
+def test_an_id_may_be_used_once() -> None:
     documents = [document(row, f"text {row}", "a", id=name) for row, name in enumerate(["1", "2", "1", "1"], 2)]
     assert found(*documents) == [
         "train.csv:4: duplicate id '1', first used at train.csv:2",
@@ -91,7 +91,7 @@ def test_an_id_may_stand_once() -> None:
     ]
 
 
-def test_an_id_of_one_file_may_not_stand_in_another() -> None:
+def test_an_id_may_not_be_used_in_two_files() -> None:
     other = Document("test.csv", 9, "two", ["a"], "test", "1")
     assert found(document(2, "one", "a", id="1"), other) == ["test.csv:9: duplicate id '1', first used at train.csv:2"]
 
@@ -100,7 +100,7 @@ def test_documents_without_an_id_are_not_duplicates() -> None:
     assert found(document(2, "one", "a"), document(3, "two", "a")) == []
 
 
-def test_one_document_tagged_differently_twice_is_named_at_both_places() -> None:
+def test_equal_texts_with_different_labels_are_named_at_both_places() -> None:
     documents = [document(2, "one", "a"), document(3, "two", "a"), document(4, " one\n", "b")]
     assert found(*documents) == [
         "train.csv:2: the same text has different labels: a here, b at train.csv:4",

@@ -76,7 +76,7 @@ def test_language_and_group_are_columns_where_any_document_has_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize("text", ["null", "NA", "None", "nan", "日本 😀", "a\0b", "line\r\nbreak", "x" * 200_000])
-def test_a_text_arrives_as_it_stands(tmp_path: Path, text: str) -> None:
+def test_a_text_is_not_changed(tmp_path: Path, text: str) -> None:
     data = load_records(tmp_path, [{"text": text, "label": "NA"}, {"text": "other", "label": "null"}])
     assert data.splits["train"]["text"][:] == [text, "other"]
     assert data.schema.classes == ("NA", "null")
@@ -111,7 +111,7 @@ def test_a_declared_class_without_any_document_is_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
-def test_a_class_that_is_held_out_alone_is_noted(tmp_path: Path, held_out: str) -> None:
+def test_a_class_that_only_held_out_documents_have_is_noted(tmp_path: Path, held_out: str) -> None:
     records = [*records_of("abab"), {"text": "held out", "label": "c", "split": held_out}]
     data = load_records(tmp_path, records, split_field="split")
     note = "Classes found only in held-out documents, which the model cannot learn (1): c."
@@ -125,7 +125,7 @@ def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
     assert data.notes == ["Classes without test documents, which cannot be evaluated (2): a, c."]
 
 
-def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> None:
+def test_all_problems_are_in_one_message_with_file_and_row(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(
         b"id,text,label\n"
         b"1,good,a\n"
@@ -166,7 +166,7 @@ def test_all_findings_come_in_one_message_with_file_and_row(tmp_path: Path) -> N
     assert len(lines) == 12
 
 
-def test_a_long_list_of_findings_is_cut_and_counted(tmp_path: Path) -> None:
+def test_a_long_list_of_problems_is_cut_and_counted(tmp_path: Path) -> None:
     lines = problems_of(tmp_path, [{"text": "", "label": "a"}] * 1_150)
     assert lines[0].startswith("1,150 problems in the tagged data")
     assert lines[100] == "train.jsonl:100: the text is empty"
@@ -176,13 +176,13 @@ def test_a_long_list_of_findings_is_cut_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["oops\n", "oops\nno\n", '{"text": "a", "label": []}\n', '{"text": "", "label": 1.5}']
 )
-def test_problems_are_told_where_no_row_says_the_task(tmp_path: Path, content: str) -> None:
+def test_problems_are_reported_where_no_row_declares_the_task(tmp_path: Path, content: str) -> None:
     (tmp_path / "train.jsonl").write_text(content)
     with pytest.raises(DataError, match=r"train\.jsonl:1: "):
         load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
 
 
-def test_utf_16_read_as_utf_8_is_told(tmp_path: Path) -> None:
+def test_utf_16_read_as_utf_8_is_reported(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes('{"text": "a", "label": "b"}\n'.encode("utf-16"))
     with pytest.raises(DataError, match=r"train\.jsonl: begins with the byte-order mark of UTF-16"):
         load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
@@ -207,14 +207,14 @@ def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
     assert data.notes == ["Left out 4 bad rows (data.on_bad_row=skip)."]
 
 
-def test_both_places_of_a_document_tagged_differently_twice_are_skipped(tmp_path: Path) -> None:
+def test_all_rows_of_a_text_with_different_labels_are_skipped(tmp_path: Path) -> None:
     records = [*records_of("aabb"), {"text": "text 0", "label": "b"}]
     data = load_records(tmp_path, records, on_bad_row=OnBadRow.skip)
     assert [problem.row for problem in data.rejected] == [1, 5]
     assert data.splits["train"]["text"][:] == ["text 1", "text 2", "text 3"]
 
 
-def test_a_class_of_skipped_rows_alone_is_no_class(tmp_path: Path) -> None:
+def test_a_class_that_only_skipped_rows_have_is_not_a_class(tmp_path: Path) -> None:
     records = [*records_of("aabb"), {"text": "", "label": "c"}]
     assert load_records(tmp_path, records, on_bad_row=OnBadRow.skip).schema.classes == ("a", "b")
 
@@ -268,7 +268,7 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
     ]
 
 
-def test_split_from_tells_how_many_documents_are_gone(tmp_path: Path) -> None:
+def test_split_from_reports_how_many_documents_are_missing(tmp_path: Path) -> None:
     held_out = [{"text": f"held out {i}", "label": "a", "split": "test"} for i in range(3)]
     first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
@@ -278,7 +278,7 @@ def test_split_from_tells_how_many_documents_are_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("made", ["nothing", "empty folder", "no data set", "other columns"])
-def test_split_from_something_that_is_no_run_is_refused(tmp_path: Path, made: str) -> None:
+def test_split_from_a_folder_that_is_not_a_run_is_rejected(tmp_path: Path, made: str) -> None:
     run = tmp_path / "run"
     if made != "nothing":
         run.mkdir()
@@ -310,7 +310,7 @@ def test_split_from_something_that_is_no_run_is_refused(tmp_path: Path, made: st
     ],
 )
 @pytest.mark.parametrize("share", [0.0, 0.2])
-def test_too_little_data_is_said_to_be_so(
+def test_too_little_data_is_reported(
     tmp_path: Path, records: list[Record], task: Task | None, message: str, share: float
 ) -> None:
     with pytest.raises(DataError, match=message):
@@ -391,7 +391,7 @@ def test_a_path_that_leads_nowhere_is_input_missing(tmp_path: Path, monkeypatch:
         load(TextFoldersSettings(path=path), None, 0)
 
 
-def test_an_empty_name_of_the_training_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_name_of_the_training_file_is_rejected(tmp_path: Path) -> None:
     test = written(tmp_path / "test.jsonl", records_of("ab"))
     with pytest.raises((InputMissing, SettingsError), match=r"data\.train"):
         load(JsonlSettings(train="", test=test), None, 0)

@@ -100,20 +100,20 @@ def test_the_case_of_the_kind_does_not_matter(tmp_path: Path, kind: str, task: T
     assert read(tmp_path, labels_file([], kind)).task is task
 
 
-def test_the_kind_may_stand_in_the_metadata_alone(tmp_path: Path) -> None:
+def test_the_kind_may_be_only_in_the_metadata(tmp_path: Path) -> None:
     project = labels_file([], MULTI)
     del project["assets"]["projectKind"]
     assert read(tmp_path, project).task is Task.multi_label
 
 
 @pytest.mark.parametrize("kind", ["CustomEntityRecognition", "", None, 5, [SINGLE], {"kind": SINGLE}])
-def test_another_kind_of_project_is_refused(tmp_path: Path, kind: object) -> None:
+def test_another_kind_of_project_is_rejected(tmp_path: Path, kind: object) -> None:
     with pytest.raises(DataError, match=f"expected projectKind {SINGLE} or {MULTI}, found"):
         read(tmp_path, labels_file([], kind))
 
 
 @pytest.mark.parametrize("multilingual", [True, "true", "false", None, 1])
-def test_any_spelling_of_multilingual_is_taken(tmp_path: Path, multilingual: object) -> None:
+def test_any_spelling_of_multilingual_is_accepted(tmp_path: Path, multilingual: object) -> None:
     project = labels_file([tagged("1.txt", "A")])
     project["metadata"]["multilingual"] = multilingual
     assert [document.text for document in read(tmp_path, project).documents] == ["one"]
@@ -125,7 +125,7 @@ def test_the_metadata_may_be_missing_or_odd(tmp_path: Path, metadata: object) ->
     assert len(read(tmp_path, project).documents) == 1
 
 
-def test_a_byte_order_mark_is_passed_over_in_labels_and_texts(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_skipped_in_labels_and_texts(tmp_path: Path) -> None:
     project = b"\xef\xbb\xbf" + json.dumps(labels_file([tagged("1.txt", "A")])).encode()
     source = read(tmp_path, project, {"1.txt": b"\xef\xbb\xbfone"})
     assert [document.text for document in source.documents] == ["one"]
@@ -138,7 +138,7 @@ def test_without_any_dataset_the_splits_are_drawn(tmp_path: Path) -> None:
     assert {name: len(part) for name, part in data.splits.items()} == {"train": 16, "test": 4}
 
 
-def test_train_and_test_are_kept_as_the_project_has_them(tmp_path: Path) -> None:
+def test_the_splits_of_the_project_are_kept(tmp_path: Path) -> None:
     documents = [
         tagged("1.txt", "A", dataset="Train"),
         tagged("2.txt", "B", dataset="Train"),
@@ -152,12 +152,12 @@ def test_train_and_test_are_kept_as_the_project_has_them(tmp_path: Path) -> None
     }
 
 
-def test_a_location_may_stand_in_a_subfolder(tmp_path: Path) -> None:
+def test_a_location_may_be_in_a_subfolder(tmp_path: Path) -> None:
     source = read(tmp_path, labels_file([tagged("mail/2024/1.txt", "A")]), {"mail/2024/1.txt": "one"})
     assert [(document.id, document.text) for document in source.documents] == [("mail/2024/1.txt", "one")]
 
 
-def test_the_texts_may_lie_in_another_folder(tmp_path: Path) -> None:
+def test_the_texts_may_be_in_another_folder(tmp_path: Path) -> None:
     written(tmp_path / "texts", {}, {"1.txt": "one"})
     source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {}, texts=str(tmp_path / "texts"))
     assert [document.text for document in source.documents] == ["one"]
@@ -216,9 +216,7 @@ def test_a_listed_file_is_not_counted_as_unlisted_because_it_is_bad(tmp_path: Pa
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_an_entry_that_cannot_be_used_is_a_problem_with_its_place_in_the_list(
-    tmp_path: Path, entry: object, what: str
-) -> None:
+def test_an_unusable_entry_is_a_problem_with_its_position(tmp_path: Path, entry: object, what: str) -> None:
     source = read(tmp_path, labels_file([tagged("1.txt", "A"), entry, tagged("3.txt", "B")]))
     [problem] = found(source)
     assert problem.startswith(f"labels.json#documents:2: {what}")
@@ -282,7 +280,7 @@ def test_skipping_the_second_listing_of_a_document_keeps_the_first(tmp_path: Pat
     [b"", b"{", b"\xff\xfe{\0}\0", b"\0", b"[]", b'"x"', b"null", b"{}", b'{"assets": []}', b"[" * 100_000],
     ids=lambda value: ascii(value)[:20],
 )
-def test_a_file_that_is_no_labels_file_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_labels_file_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(DataError, match=r"labels\.json"):
         read(tmp_path, content)
 
@@ -302,20 +300,20 @@ def test_a_file_that_is_no_labels_file_is_named(tmp_path: Path, content: bytes) 
     ],
     ids=str,
 )
-def test_lists_that_are_none_are_refused(tmp_path: Path, classes: object, documents: object) -> None:
+def test_fields_that_are_not_lists_are_rejected(tmp_path: Path, classes: object, documents: object) -> None:
     with pytest.raises(DataError, match=r"labels\.json: expected lists `assets\.classes`"):
         read(tmp_path, labels_file(documents, classes=classes))
 
 
 @pytest.mark.parametrize("name", ["", "\ud800"], ids=["empty", "surrogate"])
-def test_a_class_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_invalid_class_name_is_rejected(tmp_path: Path, name: str) -> None:
     documents = [tagged(text, "AB"[i % 2]) for i, text in enumerate(TEXTS)]
     path = written(tmp_path, labels_file(documents, classes=("A", "B", name)))
     with pytest.raises(DataError, match="class"):
         load(AzureSettings(path=path), None, 0)
 
 
-def test_a_project_with_a_single_class_is_too_little(tmp_path: Path) -> None:
+def test_a_project_with_a_single_class_is_rejected(tmp_path: Path) -> None:
     path = written(tmp_path, labels_file([tagged(name, "A") for name in TEXTS], classes=("A",)))
     with pytest.raises(DataError, match="at least two classes, found A"):
         load(AzureSettings(path=path), None, 0)
@@ -328,7 +326,7 @@ def test_a_missing_labels_file_or_folder_is_named_with_its_setting(tmp_path: Pat
         read(tmp_path, labels_file([]), texts=str(tmp_path / "nowhere"))
 
 
-def test_a_folder_in_place_of_the_labels_file_is_refused(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_labels_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the labels file"):
         read_azure.read(AzureSettings(path=str(tmp_path)))
 
@@ -346,7 +344,7 @@ def test_a_location_outside_the_folder_is_a_problem_not_a_read(tmp_path: Path, l
 
 
 @pytest.mark.parametrize("language", [["en"], True, {"a": 1}], ids=str)
-def test_a_language_that_is_no_text_is_a_problem(tmp_path: Path, language: Any) -> None:
+def test_a_language_that_is_not_text_is_a_problem(tmp_path: Path, language: Any) -> None:
     project = labels_file([tagged("1.txt", "A", language=language)])
     [problem] = read_azure.read(AzureSettings(path=written(tmp_path, project))).problems
     assert problem.what.startswith("expected text or a number as language, found ")

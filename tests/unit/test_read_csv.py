@@ -77,7 +77,7 @@ def test_a_table_with_tabs_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "NA", "None", "nan", "N/A", "-", "0", "true"])
-def test_words_for_nothing_stay_text(tmp_path: Path, text: str) -> None:
+def test_texts_such_as_null_and_nan_are_texts(tmp_path: Path, text: str) -> None:
     [document] = read(tmp_path, f"text,label\n{text},x\n").documents
     assert document.text == text
 
@@ -140,8 +140,8 @@ def test_the_split_column_must_be_there_too(tmp_path: Path) -> None:
         read(tmp_path, "text,label\nHello,x\n", split_field="part")
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    # Which of the two texts is meant, nobody can say.
+def test_a_column_that_is_there_twice_is_rejected(tmp_path: Path) -> None:
+    # Which of the two texts is right is unknown.
     with pytest.raises(DataError, match=r"train\.csv.*text"):
         read(tmp_path, "text,label,text\na,x,b\n")
 
@@ -224,7 +224,7 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
         ("label_delimiter", ""),
     ],
 )
-def test_a_setting_that_no_file_could_be_read_with_is_refused(setting: str, value: str) -> None:
+def test_a_setting_that_no_file_could_be_read_with_is_rejected(setting: str, value: str) -> None:
     [problem] = problems(CsvSettings(train="train.csv", **{setting: value}))
     assert problem.startswith(f"{setting}: expected ")
 

@@ -106,7 +106,9 @@ def test_the_label_column_declares_task_and_classes(
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_label_that_is_no_name_is_a_problem_of_its_row(tmp_path: Path, feature: Any, label: Any, shown: str) -> None:
+def test_a_label_that_is_not_a_name_is_a_problem_of_its_row(
+    tmp_path: Path, feature: Any, label: Any, shown: str
+) -> None:
     source = read(tmp_path, part([label], feature))
     assert found(source) == [f"saved[train]:1: expected a class name, found {shown}"]
     assert source.documents == []
@@ -150,7 +152,7 @@ def test_the_task_is_that_of_the_training_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "NA", "None"])
-def test_words_for_nothing_stay_text(tmp_path: Path, text: str) -> None:
+def test_texts_such_as_null_and_nan_are_texts(tmp_path: Path, text: str) -> None:
     source = read(tmp_path, part([0], body=([text], Value("string"))), text_field="body")
     assert [document.text for document in source.documents] == [text]
 
@@ -171,7 +173,7 @@ def test_a_row_without_text_is_a_problem_of_its_row(tmp_path: Path, texts: list[
     assert str(caught.value).splitlines()[1].endswith(f"saved[train]:1: {what}")
 
 
-def test_columns_that_are_not_asked_for_are_not_decoded(tmp_path: Path) -> None:
+def test_other_columns_are_not_decoded(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     broken = ([{"bytes": b"no image", "path": None}], datasets.Image())
     assert [document.text for document in read(tmp_path, part([0], picture=broken)).documents] == ["text 0"]
@@ -200,7 +202,7 @@ def test_a_folder_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
         read_hub.read(HubSettings(path=str(tmp_path / "nowhere")))
 
 
-def test_a_file_or_another_folder_is_no_saved_data_set(tmp_path: Path) -> None:
+def test_a_file_or_another_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in (tmp_path, tmp_path / "file"):
         with pytest.raises(DataError, match="expected a folder that save_to_disk wrote"):
@@ -250,7 +252,7 @@ def test_an_empty_data_set_holds_no_document(tmp_path: Path) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_the_hub_does_not_give_is_said_in_one_message(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_an_unavailable_data_set_is_reported_in_one_message(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise error
 
@@ -287,7 +289,7 @@ def test_an_id_of_another_kind_is_a_problem(tmp_path: Path) -> None:
     assert source.documents == []
 
 
-def test_an_empty_class_name_is_no_label_alone_and_a_problem_in_a_list(tmp_path: Path) -> None:
+def test_an_empty_class_name_means_no_label_but_is_a_problem_in_a_list(tmp_path: Path) -> None:
     [document] = read(tmp_path / "one", part([""], Value("string"))).documents
     assert document.labels == []
     [problem] = found(read(tmp_path / "many", part([["a", ""]], List(Value("string")))))

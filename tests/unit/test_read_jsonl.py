@@ -113,7 +113,7 @@ def test_labels_are_read(tmp_path: Path, tag: dict[str, Any], labels: list[str])
     ],
     ids=str,
 )
-def test_labels_that_are_no_names_are_a_problem_of_their_row(tmp_path: Path, tag: dict[str, Any], what: str) -> None:
+def test_labels_that_are_not_names_are_a_problem_of_their_row(tmp_path: Path, tag: dict[str, Any], what: str) -> None:
     good = {"text": "Bye", "label": "x"}
     source = read(tmp_path, good, {"text": "Hello", **tag}, good)
     assert found(source) == [f"train.jsonl:2: {what}"]
@@ -129,7 +129,7 @@ def test_one_field_may_hold_the_lists_of_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "NA", "None", "", " ", None, 5, True, ["a"], {"a": 1}, "\ud800"])
-def test_the_text_is_passed_on_as_it_stands_to_be_checked(tmp_path: Path, text: object) -> None:
+def test_the_text_is_not_changed_before_it_is_checked(tmp_path: Path, text: object) -> None:
     [document] = read(tmp_path, {"text": text, "label": "x"}).documents
     assert document.text == text
     assert type(document.text) is type(text)
@@ -187,12 +187,12 @@ def test_bytes_that_are_not_in_the_encoding_are_a_problem_of_their_row(tmp_path:
     assert [document.row for document in source.documents] == [1]
 
 
-def test_a_field_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_field_is_reported_with_the_existing_ones(tmp_path: Path) -> None:
     source = read(tmp_path, {"body": "a", "label": "x"}, {"text": None, "label": "x"})
     assert found(source) == [
         "train.jsonl:1: missing field text, found body, label; set data.text_field to the text's field"
     ]
-    assert [document.text for document in source.documents] == [None]  # `check` tells of it.
+    assert [document.text for document in source.documents] == [None]  # `check` reports it.
 
 
 def test_a_file_inside_an_installed_package_is_found_without_importing_it(

@@ -53,7 +53,7 @@ def test_documents_come_in_an_order_that_does_not_depend_on_the_file_system(tmp_
     [("train", "train"), ("Training", "train"), ("test", "test"), ("TEST", "test"), ("val", "validation"),
      ("valid", "validation"), ("dev", "validation"), ("validation", "validation")],
 )  # fmt: skip
-def test_folders_named_after_splits_may_stand_around_the_classes(tmp_path: Path, folder: str, split: str) -> None:
+def test_class_folders_may_be_in_folders_named_after_splits(tmp_path: Path, folder: str, split: str) -> None:
     source = read(tmp_path, {f"{folder}/sport/1.txt": "goal", f"{folder}/trade/1.txt": "price"})
     assert seen(source) == [("sport/1.txt", ["sport"], split, "goal"), ("trade/1.txt", ["trade"], split, "price")]
 
@@ -66,22 +66,22 @@ def test_the_same_file_name_in_two_splits_names_two_documents(tmp_path: Path) ->
     assert len({*tagged.splits["train"]["id"], *tagged.splits["test"]["id"]}) == 8
 
 
-def test_a_class_may_have_the_name_of_a_split_where_others_have_not(tmp_path: Path) -> None:
+def test_a_class_may_have_the_name_of_a_split_if_others_do_not(tmp_path: Path) -> None:
     source = read(tmp_path, {"test/1.txt": "exam", "sport/1.txt": "goal"})
     assert [(document.labels, document.split) for document in source.documents] == [(["sport"], None), (["test"], None)]
 
 
-def test_what_lies_beside_classes_and_documents_is_passed_over(tmp_path: Path) -> None:
-    beside = {"README.txt": "x", "sport/note.md": "x", ".git/1.txt": "x", "__MACOSX/1.txt": "x", "sport/sub/1.txt": "x"}
-    assert seen(read(tmp_path, {**FOUR, **beside})) == seen(read(tmp_path / "clean", FOUR))
+def test_other_files_and_folders_are_skipped(tmp_path: Path) -> None:
+    others = {"README.txt": "x", "sport/note.md": "x", ".git/1.txt": "x", "__MACOSX/1.txt": "x", "sport/sub/1.txt": "x"}
+    assert seen(read(tmp_path, {**FOUR, **others})) == seen(read(tmp_path / "clean", FOUR))
 
 
-def test_a_folder_with_the_name_of_a_document_is_passed_over(tmp_path: Path) -> None:
+def test_a_folder_with_the_name_of_a_document_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "sport" / "3.txt").mkdir(parents=True)
     assert len(read(tmp_path, FOUR).documents) == 4
 
 
-def test_a_pattern_says_which_files_are_documents(tmp_path: Path) -> None:
+def test_the_pattern_selects_the_documents(tmp_path: Path) -> None:
     files = {"sport/1.text": "goal", "sport/1.txt": "no", "trade/1.text": "price"}
     source = read(tmp_path, files, pattern="*.text")
     assert [document.text for document in source.documents] == ["goal", "price"]
@@ -94,7 +94,7 @@ def test_a_pattern_that_goes_into_folders_finds_every_file(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("pattern", ["", "/tmp/*.txt", "**.txt"])
-def test_a_pattern_that_no_folder_could_be_searched_with_is_refused(pattern: str) -> None:
+def test_an_invalid_pattern_is_rejected(pattern: str) -> None:
     [problem] = problems(TextFoldersSettings(path="texts", pattern=pattern))
     assert problem.startswith("pattern: expected ")
 
@@ -107,7 +107,7 @@ def test_an_empty_class_folder_is_named_in_a_note(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "NA", "None"])
-def test_words_for_nothing_stay_text(tmp_path: Path, text: str) -> None:
+def test_texts_such_as_null_and_nan_are_texts(tmp_path: Path, text: str) -> None:
     assert [document.text for document in read(tmp_path, {"sport/1.txt": text}).documents] == [text]
 
 
@@ -145,7 +145,7 @@ def test_a_folder_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [{}, {"1.txt": "goal"}, {".git/1.txt": "x"}], ids=["empty", "files", "hidden"])
-def test_a_folder_without_class_folders_is_refused(tmp_path: Path, files: dict[str, str | bytes]) -> None:
+def test_a_folder_without_class_folders_is_rejected(tmp_path: Path, files: dict[str, str | bytes]) -> None:
     with pytest.raises(DataError, match="expected one folder per class, found no folders"):
         read(tmp_path, files)
 
@@ -156,14 +156,14 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
         load(TextFoldersSettings(path=str(tmp_path / "texts.zip")), None, 0)
 
 
-def test_class_folders_without_any_document_are_refused(tmp_path: Path) -> None:
+def test_class_folders_without_any_document_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "sport").mkdir()
     with pytest.raises(DataError, match="The data holds no document"):
         load(TextFoldersSettings(path=str(tmp_path)), None, 0)
 
 
 @pytest.mark.parametrize("name", [b"sport/\xff.txt", b"\xff/1.txt"], ids=["file", "folder"])
-def test_a_name_that_is_no_unicode_text_does_not_end_in_a_traceback(tmp_path: Path, name: bytes) -> None:
+def test_a_name_that_is_not_valid_unicode_does_not_end_in_a_traceback(tmp_path: Path, name: bytes) -> None:
     try:
         path = written(tmp_path, {**FOUR, os.fsdecode(name): "goal, too"})
     except OSError:

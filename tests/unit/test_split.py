@@ -129,7 +129,7 @@ def test_equal_texts_stay_together_so_that_none_is_left_out(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_documents_that_hang_together_through_others_stay_together(seed: int) -> None:
+def test_documents_linked_through_others_stay_together(seed: int) -> None:
     # 0 and 1 share a group, 1 and 2 a text, 2 and 3 a group.
     given = documents(*"ab" * 10)
     given[0].group = given[1].group = "x"
@@ -141,7 +141,7 @@ def test_documents_that_hang_together_through_others_stay_together(seed: int) ->
 
 
 @pytest.mark.parametrize("shared", [{"group": "x"}, {"text": "same"}])
-def test_documents_that_all_hang_together_are_all_trained_on(shared: dict[str, str]) -> None:
+def test_documents_that_are_all_linked_are_all_trained_on(shared: dict[str, str]) -> None:
     given = documents(*"ababab")
     for document in given:
         for name, value in shared.items():

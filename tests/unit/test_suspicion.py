@@ -40,7 +40,7 @@ def test_multi_label_odds_of_a_missing_tag_count_how_many_could_lack_it() -> Non
     assert both.suggested == (1,)
 
 
-def test_of_two_near_copies_the_more_doubtful_one_is_doubted_still_more() -> None:
+def test_of_two_near_copies_the_more_suspected_one_moves_up() -> None:
     texts = ["Where is my new card?", "Where is my  new card", "Close my account", "Why was my card declined?"]
     vectors = np.asarray([[1, 0, 0], [0.99, 0.02, 0], [-1, 1, 0], [-1, -1, 0]], dtype=np.float32)
     truth = np.eye(4, dtype=np.int8)
@@ -63,7 +63,7 @@ def test_equal_characters() -> None:
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_confident_learning_counts_what_was_planted(multi_label: bool) -> None:
+def test_confident_learning_counts_the_planted_mistakes(multi_label: bool) -> None:
     random = np.random.default_rng(0)
     right = np.eye(3, dtype=np.int8)[random.integers(0, 3, 600)]
     if multi_label:
@@ -76,13 +76,13 @@ def test_confident_learning_counts_what_was_planted(multi_label: bool) -> None:
     assert 40 < count_wrong(logits, given, multi_label) < 80
 
 
-def test_a_class_without_a_document_is_no_mistake() -> None:
+def test_a_class_without_documents_is_not_a_mistake() -> None:
     truth = np.eye(4, dtype=np.int8)[[0, 1, 0, 1] * 20]
     logits = (truth * 6.0 - 3).astype(np.float32)
     assert count_wrong(logits, truth, False) == 0
 
 
-def test_what_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     require_cleanlab()
     monkeypatch.setattr(suspicion, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'tagsmith\[improve\]'"):

@@ -37,7 +37,7 @@ def documents(seed: int) -> list[str]:
 
 @pytest.mark.parametrize("rule", ["head", "head_tail"])
 @pytest.mark.parametrize("max_tokens", [3, 4, 9, 16])
-def test_the_same_is_read(rule: str, max_tokens: int) -> None:
+def test_the_same_tokens_are_read(rule: str, max_tokens: int) -> None:
     tokenizer = bert()
     window_rule = WindowRule(max_tokens, rule)
     for seed in range(3):
@@ -58,7 +58,7 @@ def test_most_of_a_long_document_is_not_tokenised() -> None:
     assert len(ids_as_read(tokenizer, replace(rule, long_documents="windows"))([text])[0]) == 30_000
 
 
-def test_a_tokenizer_that_may_look_across_white_space_sees_it_all() -> None:
+def test_a_tokenizer_that_may_look_across_white_space_reads_the_whole_text() -> None:
     rule = WindowRule(10, "head")
     text = "the cats " * 100
     assert len(text) > 2 * CHARACTERS * 9

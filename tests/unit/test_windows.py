@@ -79,12 +79,12 @@ def test_texts_beyond_one_chunk_keep_their_order(tokenizer: Tokenizer) -> None:
     assert (encoded.lengths - 2).tolist() == [1 + i % 5 for i in range(23)]
 
 
-def test_no_text_at_all_and_an_empty_text(tokenizer: Tokenizer) -> None:
+def test_no_texts_and_an_empty_text(tokenizer: Tokenizer) -> None:
     assert len(encode(tokenizer, [], WindowRule(8), 0)) == 0
     assert windows_of(encode(tokenizer, [""], WindowRule(8), 0), 0) == [[1, 2]]
 
 
-def test_special_tokens_may_stand_on_one_side_only(tokenizer: Tokenizer) -> None:
+def test_special_tokens_may_be_on_one_side_only(tokenizer: Tokenizer) -> None:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     assert special_tokens(tokenizer) == ([1], [2])
