@@ -97,10 +97,9 @@ def guidance_text(path: Path, most: int = 5) -> str:
         shown.append(f"{line['severity']}: {line['title']}")
         if line["remedy"] not in [before["remedy"] for before in lines[:i]]:  # Lines of one kind may share it.
             shown.append(f"    {line['remedy']}")
-    more = max(0, len(lines) - most)
-    return "\n".join(
-        ["what to do next:", *shown, f"{f'and {more} more, ' if more else ''}with reasons and examples: {path}"]
-    )
+    more = len(lines) - most
+    rest = f"and {more} more, with reasons and examples" if more > 0 else "reasons and examples"
+    return "\n".join(["what to do next:", *shown, f"{rest}: {path}"])
 
 
 def confusion_csv(evaluation: Mapping[str, Any]) -> str:
