@@ -1,12 +1,16 @@
 """From a run to its decision rule, and from there to evaluation, bundle and predictions."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import (
@@ -20,7 +24,7 @@ from tagsmith.config.settings import (
     Split,
     TrainRun,
 )
-from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.core.errors import DataError, Interrupted, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
@@ -32,6 +36,7 @@ from tagsmith.train.calibration import held_out
 from tagsmith.train.calibration.calibrate_run import calibrate_run
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
+from tests.integration.test_sharding import LAUNCH, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -240,3 +245,16 @@ def test_few_documents_promise_nothing(settings: Make, tmp_path: Path) -> None:
     assert evaluation["operating_point"]["precision"] is None
     assert evaluation["out_of_scope"] is None
     assert all(line["to_person"] for line in lines(run.predictions))
+
+
+def test_all_processes_wait_for_the_lock_and_exit_alike_without_it(
+    settings: Make, single_label_file: Path, tmp_path: Path
+) -> None:
+    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+    command = [sys.executable, *LAUNCH, str(Path(__file__).with_name("locked.py")), str(run.path), str(tmp_path)]
+    variables = {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    with FileLock(run.path.with_name(f".{run.path.name}.lock")):
+        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    outcomes = [json.loads((tmp_path / f"{process}.json").read_text()) for process in range(2)]
+    assert outcomes == [[TryAgainLater.exit_status, 0]] * 2
