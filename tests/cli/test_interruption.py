@@ -1,4 +1,4 @@
-"""The real script, told to leave."""
+"""The real script, interrupted by a signal."""
 
 import json
 import os
@@ -50,10 +50,10 @@ def test_sigterm_while_training(start: Callable[..., subprocess.Popen[str]], tmp
     process = start(epochs=5000)
     until(lambda: (tmp_path / "r" / "metrics.jsonl").is_file(), process)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=100)
-    assert process.returncode == 75, told
-    assert "Traceback" not in told
-    (line,) = [line for line in told.splitlines() if line.startswith("interrupted: ")]
+    _, stderr = process.communicate(timeout=100)
+    assert process.returncode == 75, stderr
+    assert "Traceback" not in stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("interrupted: ")]
     assert "run=r resume=true" in line
     newest = max((tmp_path / "r" / "checkpoints").iterdir())
     assert f"SIGTERM after step {int(newest.name[5:14]):,}, saved" in line
@@ -63,14 +63,14 @@ def test_sigterm_before_training(start: Callable[..., subprocess.Popen[str]], tm
     process = start()
     until(lambda: (tmp_path / ".r.lock").is_file(), process)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=100)
-    assert process.returncode == 75, told
-    assert "Traceback" not in told
-    assert "interrupted: " in told
+    _, stderr = process.communicate(timeout=100)
+    assert process.returncode == 75, stderr
+    assert "Traceback" not in stderr
+    assert "interrupted: " in stderr
     assert [path.name for path in tmp_path.glob(".r.*")] in ([], [".r.lock"])
 
 
-def test_two_processes_leave_at_the_same_step(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_two_processes_stop_at_the_same_step(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     process = start(*LAUNCH, epochs=5000)
     until(lambda: (tmp_path / "r" / "metrics.jsonl").is_file(), process)
     workers = [
@@ -78,12 +78,12 @@ def test_two_processes_leave_at_the_same_step(start: Callable[..., subprocess.Po
         if any(word.endswith("train.py") for word in child.cmdline()) and "RANK" in child.environ()
     ]  # fmt: skip
     assert len(workers) == 2
-    # One of them alone is told, and not the one that writes.
+    # Only one of them gets the signal, and not the one that writes.
     next(child for child in workers if child.environ()["RANK"] == "1").send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=100)
-    (line,) = [line for line in told.splitlines() if line.startswith("interrupted: ")]
+    _, stderr = process.communicate(timeout=100)
+    (line,) = [line for line in stderr.splitlines() if line.startswith("interrupted: ")]
     assert "another process after step" in line
-    assert "exitcode  : 75" in told
+    assert "exitcode  : 75" in stderr
     newest = max((tmp_path / "r" / "checkpoints").iterdir())
     lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == int(newest.name[5:14])

@@ -52,12 +52,12 @@ def main(folder: Path, encoder: str, documents: str) -> None:
 
     step = TrainingLog.step
 
-    def step_and_leave(self: TrainingLog, progress: Any, *args: Any) -> str:
+    def step_and_interrupt(self: TrainingLog, progress: Any, *args: Any) -> str:
         if progress.step == 7 and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, progress, *args)
 
-    TrainingLog.step = step_and_leave  # type: ignore[method-assign]
+    TrainingLog.step = step_and_interrupt  # type: ignore[method-assign]
     for name in ("stopped", "left"):
         try:
             train(settings(folder, encoder, documents, name))

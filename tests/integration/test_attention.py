@@ -70,7 +70,7 @@ def test_attention_is_in_fp32_and_the_same_in_fp32_training(
         assert (found - wanted).norm() <= 0.1 * wanted.norm() + 1e-3
 
 
-def test_an_encoder_with_attention_of_its_own_keeps_it(tmp_path: Path) -> None:
+def test_an_encoder_with_its_own_attention_keeps_it(tmp_path: Path) -> None:
     model, batch = classifier(tmp_path, "deberta-v2")
     before = model.encoder.config._attn_implementation
     expected, _ = outcome(model, batch, bf16=True)

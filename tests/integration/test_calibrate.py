@@ -215,7 +215,7 @@ def test_costs_change_what_is_predicted(settings: Make, single_label_file: Path)
         calibrated(run, costs=["animals>plants=2"])
 
 
-def test_mistakes_are_told(settings: Make, single_label_file: Path) -> None:
+def test_mistakes_are_reported(settings: Make, single_label_file: Path) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe, validation_share=0.0))
     with pytest.raises(SettingsError, match="no validation split"):
         calibrated(run, from_=HeldOutFrom.validation)
@@ -228,7 +228,7 @@ def test_mistakes_are_told(settings: Make, single_label_file: Path) -> None:
         calibrated(run)
 
 
-def test_weights_that_change_lose_their_rule(settings: Make, single_label_file: Path) -> None:
+def test_new_weights_remove_the_rule(settings: Make, single_label_file: Path) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
     calibrated(run, target_precision=0.5)
     train(settings(single_label_file, recipe=Recipe.probe, resume=True))

@@ -105,9 +105,11 @@ def test_a_damaged_file_is_refused_by_name(
             continue
         with pytest.raises((DataError, InputMissing)) as refused:
             stages[stage]()
-        told = str(refused.value)
-        assert str(run.data if name.startswith("data/") else run.path / name) in told
-        assert any(advice in told for advice in ("restore", "resume=true", "no run here", "expected the schema.json"))
+        message = str(refused.value)
+        assert str(run.data if name.startswith("data/") else run.path / name) in message
+        assert any(
+            advice in message for advice in ("restore", "resume=true", "no run here", "expected the schema.json")
+        )
     assert not run.path.with_name("bundle").exists()
 
 
@@ -173,7 +175,7 @@ def test_class_ids_beyond_the_classes_are_refused(run: RunFolder, stages: dict[s
         stages["evaluate"]()
 
 
-def test_missing_documents_are_said_to_be_missing(run: RunFolder, stages: dict[str, Callable[[], object]]) -> None:
+def test_missing_documents_are_reported(run: RunFolder, stages: dict[str, Callable[[], object]]) -> None:
     shutil.rmtree(run.data)
     for name in ("train", "evaluate", "export", "split_from"):
         with pytest.raises(InputMissing, match="data"):
@@ -181,7 +183,7 @@ def test_missing_documents_are_said_to_be_missing(run: RunFolder, stages: dict[s
 
 
 @pytest.mark.parametrize("damage", ["missing", "half", "a list"])
-def test_a_damaged_evaluation_is_written_anew(
+def test_a_damaged_evaluation_is_written_again(
     run: RunFolder, stages: dict[str, Callable[[], object]], damage: str
 ) -> None:
     expected = json.loads(run.evaluation.read_text())

@@ -1,4 +1,4 @@
-"""Frozen lowest layers: what they give is computed once, and training cannot tell the difference."""
+"""Frozen lowest layers: their output is computed once, and training gives the same weights."""
 
 import logging
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def largest_difference(a: RunFolder, b: RunFolder) -> float:
 
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "mpnet", "modernbert", "deberta-v2"])
 @pytest.mark.parametrize("pooling", list(Pooling))
-def test_the_two_parts_make_what_the_whole_makes(kind: str, pooling: Pooling, tmp_path: Path) -> None:
+def test_the_two_parts_compute_the_same_as_the_complete_model(kind: str, pooling: Pooling, tmp_path: Path) -> None:
     encoder = make_encoder(tmp_path / kind, kind)
     data = DataSettings(max_tokens=16, window_overlap=4, long_documents=LongDocuments.windows)
     loaded = load_pretrained(ModelSettings(path=str(encoder), pooling=pooling), data, SCHEMA, 0.5)
@@ -74,7 +74,7 @@ def test_kept_and_computed_states_give_the_same_weights(
     assert not kept.frozen_states.exists()
 
 
-def test_frozen_layers_stay_as_they_are(settings: Make, single_label_file: Path, encoder: Path) -> None:
+def test_frozen_layers_do_not_change(settings: Make, single_label_file: Path, encoder: Path) -> None:
     before = {f"encoder.{name}": value for name, value in load_file(encoder / "model.safetensors").items()}
     run, _ = train(settings(single_label_file, frozen_layers=1))
     after = load_file(run.weights)

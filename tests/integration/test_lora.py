@@ -1,4 +1,4 @@
-"""Adapters of low rank: trained beside frozen weights, merged at the end, gone from the run."""
+"""Adapters of low rank: trained on frozen weights, merged at the end, absent from the run."""
 
 import functools
 import json
@@ -129,7 +129,7 @@ def test_without_peft_the_message_says_what_to_install(
         train(settings(single_label_file, **LORA))
 
 
-def test_settings_that_cannot_be() -> None:
+def test_impossible_settings() -> None:
     made = TrainRun(model=ModelSettings(name="x"))
     assert not problems(made)
     made.train.recipe, made.train.freeze_embeddings, made.train.lora.targets = Recipe.lora, False, []
@@ -189,7 +189,7 @@ def test_auto_is_bf16_on_a_cpu_with_matrix_units_for_it(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_record_says_what_auto_was(
+def test_the_record_says_which_precision_auto_chose(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": precision == "bf16"})

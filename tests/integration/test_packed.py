@@ -149,7 +149,7 @@ def test_the_part_above_frozen_layers_takes_packed_windows(kind: str, tmp_path: 
     torch.testing.assert_close(gradients, slopes, atol=1e-5, rtol=1e-3)
 
 
-def test_where_windows_stand_in_the_row(tmp_path: Path) -> None:
+def test_positions_of_windows_in_the_row(tmp_path: Path) -> None:
     _, encoded = classifier(tmp_path, "bert", Pooling.mean)
     batch = encoded.batch(np.array([2, 0]))
     inputs, where, _, _ = tensors(batch, CPU, True)

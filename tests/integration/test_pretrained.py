@@ -84,7 +84,7 @@ def test_a_missing_encoder_is_reported(run: RunFolder) -> None:
         pretrained(run)
 
 
-def test_no_document_has_a_say_in_its_own_score(run: RunFolder) -> None:
+def test_no_document_affects_its_own_score(run: RunFolder) -> None:
     schema = Schema.load(run.schema)
     part = load_documents(run.data, schema)["train"]
     folds = folds_of(part, schema, 3, seed=0)

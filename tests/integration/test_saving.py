@@ -1,4 +1,4 @@
-"""Stopped, told to leave, out of disk, damaged: what came of a run is what an undisturbed one gives."""
+"""A run that was stopped, interrupted, out of disk or damaged ends like an undisturbed one."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def _no_checkpoint_by_the_clock() -> Iterator[None]:
 
 
 @pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
     monkeypatch.setattr(logging.getLogger("tagsmith"), "propagate", True)
     caplog.set_level(logging.INFO)
     return caplog
@@ -75,24 +75,24 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_where_training_stands(
+def test_a_signal_saves_a_checkpoint(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     whole, _ = train(settings(single_label_file, "whole", validate_every=5, log_every=3))
     call_at_step(monkeypatch, 7, lambda: os.kill(os.getpid(), number))
-    told = settings(single_label_file, "told", validate_every=5, log_every=3)
+    stopped_run = settings(single_label_file, "interrupted", validate_every=5, log_every=3)
     with pytest.raises(Interrupted, match=rf"{signal.Signals(number).name} after step 7, saved;.* resume=true"):
-        train(told)
+        train(stopped_run)
     monkeypatch.undo()
-    path = max((Path(told.run or "") / "checkpoints").iterdir())
+    path = max((Path(stopped_run.run or "") / "checkpoints").iterdir())
     assert path.name.startswith("step-000000007-")
-    told.resume = True
-    run, _ = train(told)
+    stopped_run.resume = True
+    run, _ = train(stopped_run)
     assert same_weights(whole, run)
     assert figures(whole) == figures(run)
 
 
-def test_ctrl_c_outside_of_the_loop_says_how_to_go_on(
+def test_ctrl_c_outside_the_loop_says_how_to_resume(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tagsmith.train.train_run.fit_recipe", lambda *_: os.kill(os.getpid(), signal.SIGINT))
@@ -101,8 +101,8 @@ def test_ctrl_c_outside_of_the_loop_says_how_to_go_on(
 
 
 @pytest.mark.parametrize("damaged", ["newest", "all"])
-def test_a_damaged_checkpoint_is_told_and_training_goes_on_from_the_one_before_it(
-    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, heard: pytest.LogCaptureFixture,
+def test_a_damaged_checkpoint_is_reported_and_training_resumes_from_the_one_before_it(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture,
     damaged: str,
 ) -> None:  # fmt: skip
     whole, _ = train(settings(single_label_file, "whole", **STEPS))
@@ -117,14 +117,14 @@ def test_a_damaged_checkpoint_is_told_and_training_goes_on_from_the_one_before_i
         flip(path)
     stopped.resume = True
     run, _ = train(stopped)
-    assert f"{newest}: expected a content of SHA-256" in heard.text
-    assert (f"resuming from {older}" if damaged == "newest" else "training starts again from the head") in heard.text
+    assert f"{newest}: expected a content of SHA-256" in logged.text
+    assert (f"resuming from {older}" if damaged == "newest" else "training starts again from the head") in logged.text
     assert same_weights(whole, run)
     assert figures(whole) == figures(run)
 
 
 def test_a_full_disk_does_not_stop_training(
-    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, heard: pytest.LogCaptureFixture
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     whole, _ = train(settings(single_label_file, "whole", **STEPS))
     save = checkpoint.save
@@ -140,15 +140,15 @@ def test_a_full_disk_does_not_stop_training(
         train(stopped)
     monkeypatch.undo()
     assert [path.name[:14] for path in (Path(stopped.run or "") / "checkpoints").iterdir()] == ["step-000000004"]
-    assert "No checkpoint after step 8" in heard.text
-    assert "File too large" in heard.text
+    assert "No checkpoint after step 8" in logged.text
+    assert "File too large" in logged.text
     stopped.resume = True
     run, _ = train(stopped)
     assert same_weights(whole, run)
     assert figures(whole) == figures(run)
 
 
-def test_weights_that_find_no_room_are_a_matter_of_trying_again(
+def test_weights_that_do_not_fit_on_the_disk_ask_to_try_again(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object) -> None:
@@ -161,7 +161,7 @@ def test_weights_that_find_no_room_are_a_matter_of_trying_again(
     train(settings(single_label_file, resume=True))
 
 
-def test_an_encoder_that_changed_since_is_refused(
+def test_an_encoder_that_has_changed_is_refused(
     settings: Make, single_label_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_encoder(tmp_path / "own")

@@ -1,4 +1,4 @@
-"""Weights spread over two processes: the same run, each of them with half of everything."""
+"""Weights sharded over two processes: the same run, each process with half of everything."""
 
 import json
 import os
@@ -47,10 +47,10 @@ def test_two_processes_with_half_of_the_weights_each(
         [*command, str(single_label_file)], env=os.environ | variables, text=True, stderr=subprocess.PIPE
     )
     try:
-        _, told = launched.communicate(timeout=300)
+        _, stderr = launched.communicate(timeout=300)
     finally:
-        launched.terminate()  # Processes that wait for each other are ended by their launcher, if that is told so.
-    assert launched.returncode == 0, told
+        launched.terminate()  # The launcher ends processes that still wait for each other.
+    assert launched.returncode == 0, stderr
     for process in range(2):
         held = json.loads((tmp_path / f"held-{process}.json").read_text())
         assert held["spread"]
@@ -72,7 +72,7 @@ def test_two_processes_with_half_of_the_weights_each(
         found["log_loss"], abs=1e-5
     )
 
-    # What a sharded run has left, one process goes on from.
+    # One process resumes from the checkpoint of a sharded run.
     resumed, _ = train(settings(single_label_file, "left", resume=True, **about, **RECIPE))
     assert largest_difference(resumed, whole) < 1e-4
     lines = [[json.loads(line) for line in run.metrics.read_text().splitlines()] for run in (plain, stopped, left)]

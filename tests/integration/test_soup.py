@@ -1,4 +1,4 @@
-"""The average of several trainings: of what each of them gives alone, and nothing lost when one of them is killed."""
+"""The average of several trainings: the mean of their weights, and nothing is lost if one of them is killed."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def all_figures(run: RunFolder) -> list[list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("recipe", [{}, {"frozen_layers": 1}, {"ema_decay": 0.9}, {"recipe": Recipe.lora}])
-def test_it_is_the_mean_of_trainings_that_differ_in_their_seed(
+def test_a_soup_is_the_mean_of_trainings_with_different_seeds(
     settings: Make, single_label_file: Path, tmp_path: Path, recipe: dict[str, Any]
 ) -> None:
     # With documents of their own for each split, a seed draws batches and dropout and nothing else.
@@ -93,7 +93,7 @@ def undisturbed(
         (after_keeping, 2, 0),
     ],
 )
-def test_killed_and_resumed_it_ends_as_one_that_never_was(
+def test_a_soup_that_was_killed_and_resumed_equals_uninterrupted(
     settings: Make,
     single_label_file: Path,
     undisturbed: tuple[RunFolder, dict[str, Any]],
@@ -120,15 +120,15 @@ def test_a_signal_in_the_second_training_names_the_run(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_step_of_training(monkeypatch, 1, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    told = settings(single_label_file, "stopped", soup=2)
-    with pytest.raises(Interrupted, match=rf"SIGTERM after step 3, saved; .* run={told.run} resume=true"):
-        train(told)
-    run = RunFolder(Path(told.run or ""))
+    given = settings(single_label_file, "stopped", soup=2)
+    with pytest.raises(Interrupted, match=rf"SIGTERM after step 3, saved; .* run={given.run} resume=true"):
+        train(given)
+    run = RunFolder(Path(given.run or ""))
     assert [path.name for path in run.soup.glob("*.safetensors")] == ["0.safetensors"]
     assert not run.checkpoints.exists()
 
 
-def test_kept_weights_that_are_damaged_are_named_and_trained_anew(
+def test_damaged_weights_of_a_soup_are_named_and_trained_again(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _ = train(settings(single_label_file, "whole", soup=2))

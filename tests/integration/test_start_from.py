@@ -48,7 +48,7 @@ def test_where_two_classes_are_alike_their_odds_add_up() -> None:
     assert torch.softmax(rows @ x + shift, 0).tolist() == pytest.approx([float(before[:2].sum()), float(before[2])])
 
 
-def test_a_run_goes_on_where_the_earlier_one_ended(
+def test_a_run_starts_where_the_earlier_one_ended(
     settings: Make, single_label_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = train(settings(single_label_file, "first"))
@@ -118,7 +118,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
-def test_a_run_goes_on_with_what_it_began_with(
+def test_a_run_resumes_with_what_it_started_with(
     settings: Make, single_label_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The changes of classes are those of its record, whatever has become of the file; other weights are refused."""
@@ -178,15 +178,15 @@ def test_calibration_by_folds_knows_nothing_of_the_earlier_run(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({}, "held-out document.* were training documents there"),
         ({"split_from": "first", "pooling": Pooling.cls}, "expected model.pooling=cls, found mean"),
         ({"split_from": "first", "path": "other"}, "the same (tokenizer|encoder)"),
     ],
 )
-def test_what_cannot_be_gone_on_from(
-    settings: Make, single_label_file: Path, tmp_path: Path, changes: dict[str, object], told: str
+def test_runs_that_training_cannot_start_from(
+    settings: Make, single_label_file: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     first, _ = train(settings(single_label_file, "first", recipe=Recipe.probe, validation_share=0.0))
     if "split_from" in changes:
@@ -194,7 +194,7 @@ def test_what_cannot_be_gone_on_from(
     if "path" in changes:
         changes = {**changes, "path": str(make_encoder(tmp_path / "other", "roberta"))}
     other = {"seed": 5, "start_from": str(first.path), "validation_share": 0.0, **changes}
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=message):
         train(settings(single_label_file, "second", **other))
 
 

@@ -28,7 +28,7 @@ def largest_difference(a: RunFolder, b: RunFolder) -> float:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     logging.getLogger("tagsmith").propagate = True
     caplog.set_level(logging.INFO, "tagsmith")
     return caplog
@@ -58,11 +58,11 @@ def test_a_loss_that_is_no_number_stops_training_and_names_the_documents(
 
 
 def test_bad_steps_are_skipped_up_to_a_bound(
-    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     spoil(monkeypatch, {2, 4})
     run, _ = train(settings(single_label_file, max_bad_steps=2, validation_share=0.0))
-    assert "skipped (2 of 2)" in told.text
+    assert "skipped (2 of 2)" in logged.text
     assert all(torch.isfinite(value).all() for value in load_file(run.weights).values())
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert [line["step"] for line in lines if line["loss"] is None] == [2, 4]
@@ -76,8 +76,8 @@ def test_bad_steps_are_skipped_up_to_a_bound(
     assert largest_difference(run, resumed) == 0
 
 
-def test_out_of_memory_halves_what_is_taken_at_once_and_the_batch_stays(
-    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+def test_out_of_memory_halves_the_micro_batches_and_keeps_the_batch(
+    settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     about = {"hidden_dropout": 0.0, "mixed_precision": Precision.fp32}
     whole, _ = train(settings(single_label_file, "whole", **about))
@@ -90,13 +90,13 @@ def test_out_of_memory_halves_what_is_taken_at_once_and_the_batch_stays(
 
     monkeypatch.setattr(TextClassifier, "forward", short_of_memory)
     halved, _ = train(settings(single_label_file, "halved", **about))
-    assert told.text.count("this step is repeated") == 2
+    assert logged.text.count("this step is repeated") == 2
     assert largest_difference(whole, halved) < 1e-4
     steps = [json.loads(line)["step"] for line in whole.metrics.read_text().splitlines()]
     assert [json.loads(line)["step"] for line in halved.metrics.read_text().splitlines()] == steps
 
 
-def test_a_document_that_does_not_fit_is_told(
+def test_a_document_that_does_not_fit_is_reported(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: TextClassifier, *_: Any) -> torch.Tensor:
@@ -107,11 +107,11 @@ def test_a_document_that_does_not_fit_is_told(
         train(settings(single_label_file))
 
 
-def test_averages_are_what_is_validated_and_kept(settings: Make, single_label_file: Path) -> None:
+def test_averages_are_validated_and_kept(settings: Make, single_label_file: Path) -> None:
     plain, _ = train(settings(single_label_file, "plain", validation_share=0.0))
     averaged, _ = train(settings(single_label_file, "averaged", validation_share=0.0, ema_decay=0.9))
     assert largest_difference(plain, averaged) > 0
-    # Training itself goes on from the weights, not from their averages.
+    # Training itself continues from the weights, not from their averages.
     first, second = ([json.loads(line)["loss"] for line in run.metrics.open()] for run in (plain, averaged))
     assert first == second
 

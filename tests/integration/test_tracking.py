@@ -357,5 +357,5 @@ print(sorted(name for name in sys.modules if name.split(".")[0] in ("mlflow", "s
         ({"mlflow": "https://mlflow.example.org"}, None),
     ],
 )
-def test_settings_that_cannot_be(given: dict[str, str], name: str | None) -> None:
+def test_impossible_settings(given: dict[str, str], name: str | None) -> None:
     assert [problem.partition(":")[0] for problem in TrainSettings(**given).problems()] == ([name] if name else [])  # type: ignore[arg-type]

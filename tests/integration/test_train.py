@@ -124,7 +124,7 @@ def test_a_finished_run_that_is_resumed_is_evaluated_again(settings: Make, singl
 
 
 @pytest.mark.parametrize(("rate", "risen"), [(1e-3, False), (1.0, True)])
-def test_training_that_makes_the_model_worse_says_so(
+def test_training_that_makes_the_model_worse_logs_a_warning(
     settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture, rate: float, risen: bool
 ) -> None:
     train(settings(single_label_file, learning_rate=rate))
@@ -138,9 +138,7 @@ def test_resuming_with_other_settings_is_refused_by_name(settings: Make, single_
 
 
 @pytest.mark.slow
-def test_a_run_made_before_there_was_a_setting_goes_on_with_its_default(
-    settings: Make, single_label_file: Path
-) -> None:
+def test_a_run_made_before_a_setting_existed_resumes_with_its_default(settings: Make, single_label_file: Path) -> None:
     run, evaluation = train(settings(single_label_file))
     record = json.loads(run.settings.read_text())
     del record["settings"]["train.soup"]
@@ -165,7 +163,7 @@ def test_a_folder_that_is_taken_is_refused(settings: Make, single_label_file: Pa
     assert (tmp_path / "letters" / "dear.txt").read_text() == "dear"
 
 
-def test_bad_data_leaves_the_run_that_was_there(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+def test_bad_data_does_not_replace_an_existing_run(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
     run, evaluation = train(settings(single_label_file, recipe=Recipe.probe))
     broken = tmp_path / "broken.jsonl"
     broken.write_text("no json\n")
@@ -181,9 +179,7 @@ def test_a_wrong_encoder_leaves_no_run_behind(settings: Make, single_label_file:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_that_another_process_trains_is_left_alone(
-    settings: Make, single_label_file: Path, tmp_path: Path
-) -> None:
+def test_a_run_that_another_process_trains_is_locked(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
     from filelock import FileLock
 
     with FileLock(tmp_path / ".run.lock"), pytest.raises(TryAgainLater, match="another process"):
@@ -206,7 +202,7 @@ def test_training_ends_after_max_steps_and_its_rates_with_it(settings: Make, sin
 
 
 @pytest.mark.slow
-def test_a_second_run_finds_its_tokens(
+def test_a_second_run_reads_cached_tokens(
     settings: Make, single_label_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cache = CacheSettings(str(tmp_path / "cache"))
@@ -245,7 +241,7 @@ def test_gradient_accumulation_does_not_change_the_result(settings: Make, single
 
 
 @pytest.mark.slow
-def test_embeddings_stay_as_they_are_unless_told(settings: Make, single_label_file: Path, encoder: Path) -> None:
+def test_embeddings_are_frozen_by_default(settings: Make, single_label_file: Path, encoder: Path) -> None:
     name = "embeddings.word_embeddings.weight"
     before = load_file(encoder / "model.safetensors")[name]
     frozen, _ = train(settings(single_label_file, "frozen"))
@@ -261,10 +257,10 @@ def test_long_documents_are_never_cut_silently(
 
     logging.getLogger("tagsmith").propagate = True
     train(settings(single_label_file, recipe=Recipe.probe, max_tokens=8, window_overlap=2))
-    told = next(record.getMessage() for record in caplog.records if "longer than 8 tokens" in record.getMessage())
-    assert "animals" in told
-    assert "food" in told
-    assert "unread" in told
+    message = next(record.getMessage() for record in caplog.records if "longer than 8 tokens" in record.getMessage())
+    assert "animals" in message
+    assert "food" in message
+    assert "unread" in message
 
 
 def test_max_tokens_beyond_the_encoder_is_refused(settings: Make, single_label_file: Path) -> None:
@@ -297,7 +293,7 @@ def test_the_test_documents_of_an_earlier_run_are_used_again(
     assert tested(run) != tested(fresh)
 
 
-def test_evaluating_a_split_that_is_not_there(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
+def test_evaluating_a_missing_split(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe, validation_share=0.0))
     with pytest.raises(InputMissing, match="train, test"):
         evaluate_run(EvaluateRun(run=str(run.path), split=Split.validation, cpu=True), run)
@@ -315,7 +311,7 @@ def test_a_folder_whose_weights_are_another_models_is_refused(
     assert not (tmp_path / "other").exists()
 
 
-def test_given_test_documents_stay_so_beside_those_of_an_earlier_run(settings: Make, single_label_file: Path) -> None:
+def test_given_test_documents_are_kept_with_those_of_an_earlier_run(settings: Make, single_label_file: Path) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
     lines = single_label_file.read_text().splitlines()
     earlier = {json.loads(line)["id"] for line in run.predictions.read_text().splitlines()}
@@ -345,7 +341,7 @@ def test_a_class_name_is_no_markup(settings: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_trainings_of_one_process_have_a_precision_of_their_own(settings: Make, single_label_file: Path) -> None:
+def test_each_training_of_a_process_has_its_own_precision(settings: Make, single_label_file: Path) -> None:
     short = {"epochs": 1, "validation_share": 0.0}
     first, _ = train(settings(single_label_file, "first", mixed_precision=Precision.fp32, **short))
     other, _ = train(settings(single_label_file, "other", mixed_precision=Precision.bf16, **short))

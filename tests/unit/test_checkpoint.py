@@ -55,14 +55,14 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == [only.name]
 
 
-def test_a_checkpoint_that_training_went_on_from_before_goes(tmp_path: Path) -> None:
+def test_a_later_checkpoint_is_removed_after_resuming_before_it(tmp_path: Path) -> None:
     first, _, _ = (save(tmp_path, state(step), keep=9) for step in (1, 2, 3))
     second = save(tmp_path, state(2), keep=2)
     assert names(tmp_path) == [first.name, second.name]
 
 
 @pytest.mark.parametrize("damage", ["cut short", "one bit", "empty", "no digest"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(tmp_path: Path, damage: str) -> None:
     older, newest = (save(tmp_path, state(step), keep=2) for step in (1, 2))
     content = newest.read_bytes()
     flipped = bytearray(content)
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(tmp_path: Pa
     assert newest_usable(tmp_path)[0] is None
 
 
-def test_a_full_disk_leaves_the_older_ones_and_no_half(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_older_ones_and_no_partial_one(tmp_path: Path) -> None:
     older = save(tmp_path, state(1), keep=1)
     with files_no_longer_than(9000), pytest.raises(OSError, match="File too large"):
         save(tmp_path, state(2), keep=1)

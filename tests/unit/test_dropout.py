@@ -6,7 +6,7 @@ from tagsmith.train.dropout import CpuDropout, use_fast_dropout
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_as_many_are_dropped_as_the_rate_says_and_the_mean_stays(rate: float) -> None:
+def test_the_rate_is_dropped_and_the_mean_stays(rate: float) -> None:
     torch.manual_seed(0)
     states = torch.ones(300, 1000, requires_grad=True)
     out = CpuDropout(rate)(states)
@@ -18,7 +18,7 @@ def test_as_many_are_dropped_as_the_rate_says_and_the_mean_stays(rate: float) ->
     assert torch.equal(states.grad, out)
 
 
-def test_the_same_seed_drops_the_same_and_each_call_others() -> None:
+def test_the_same_seed_drops_the_same_and_each_call_drops_others() -> None:
     dropout, states = CpuDropout(0.5), torch.ones(4, 100)
     torch.manual_seed(1)
     first, second = dropout(states), dropout(states)

@@ -13,7 +13,7 @@ def points(classes: int, each: int = 20) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_head_tells_classes_apart(classes: int) -> None:
+def test_the_head_separates_classes(classes: int) -> None:
     features, labels = points(classes)
     weights, bias = fit_head(features, indicators(labels, classes), False, 100)
     assert weights.shape == (classes, 6)
@@ -58,7 +58,7 @@ def test_drawn_documents_hold_every_class_and_follow_the_shares() -> None:
     assert counts[0] / 500 == pytest.approx(0.7, abs=0.07)
 
 
-def test_the_seed_alone_decides_which_are_drawn() -> None:
+def test_only_the_seed_decides_which_are_drawn() -> None:
     labels = [i % 3 for i in range(300)]
     assert draw_documents(labels, 50, seed=1).tolist() == draw_documents(labels, 50, seed=1).tolist()
     assert draw_documents(labels, 50, seed=1).tolist() != draw_documents(labels, 50, seed=2).tolist()
@@ -73,7 +73,7 @@ def test_drawn_multi_label_documents_hold_every_class() -> None:
     assert any(not labels[i] for i in drawn)
 
 
-def test_where_there_is_little_room_each_class_has_one_document() -> None:
+def test_with_a_small_limit_each_class_has_one_document() -> None:
     labels = [i % 40 for i in range(400)]
     for most in (40, 30):
         assert sorted(labels[i] for i in draw_documents(labels, most, seed=0)) == list(range(40))

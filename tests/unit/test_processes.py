@@ -1,4 +1,4 @@
-"""What the processes of a launch owe to each other."""
+"""The processes of a launch: the end of their group, and their threads."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ print(torch.distributed.is_initialized())
 
 
 @pytest.mark.slow
-def test_the_group_is_left_before_python_ends(tmp_path: Path) -> None:
+def test_the_group_is_closed_before_python_ends(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ENDS_IN_A_GROUP, str(tmp_path / "meeting")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def test_the_group_is_left_before_python_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("named", "expected"), [(None, 1), ("3", 3)])
-def test_threads_are_what_a_container_may_use_unless_a_person_names_them(
+def test_threads_are_the_cores_of_the_container_unless_set(
     named: str | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "cores", lambda: 1)

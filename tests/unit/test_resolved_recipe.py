@@ -34,7 +34,7 @@ def test_hand_worked() -> None:
     assert (found.epochs, found.learning_rate, found.probe_c) == (20, pytest.approx(2e-4), 100)
 
 
-def test_what_is_given_stays() -> None:
+def test_given_settings_are_kept() -> None:
     given = TrainSettings(epochs=2, learning_rate=1e-5, head_learning_rate=1e-3, probe_c=0.5)
     found = resolve(given, documents(50, 10), multi_label=True)
     assert all(getattr(found, item.name) == getattr(given, item.name) for item in fields(given))
@@ -54,7 +54,7 @@ def test_adapters_take_ten_times_the_rate() -> None:
     assert lora.head_learning_rate == finetune.head_learning_rate == finetune.learning_rate
 
 
-def test_the_end_of_training_counts_not_the_epochs() -> None:
+def test_max_steps_decides_the_rate_if_it_ends_training() -> None:
     found = resolve(TrainSettings(max_steps=50), documents(6400, 16), multi_label=False)
     assert found.learning_rate == pytest.approx(4e-4)
 

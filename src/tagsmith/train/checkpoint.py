@@ -98,10 +98,10 @@ def save(folder: Path, state: State, keep: int) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     step = state.progress.step
-    beside = folder / f".step-{step:09d}.tmp"
+    temporary = folder / f".step-{step:09d}.tmp"
     content = {**vars(state), "format": FORMAT, "progress": asdict(state.progress)}
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             digesting = _Digesting(file)
             try:
                 torch.save(content, cast(IO[bytes], digesting))
@@ -109,12 +109,12 @@ def save(folder: Path, state: State, keep: int) -> Path:
                 if digesting.error is not None:
                     raise digesting.error from None
                 raise
-        sync(beside)
+        sync(temporary)
         path = folder / f"step-{step:09d}-{digesting.digest.hexdigest()[:32]}.pt"
-        beside.replace(path)
+        temporary.replace(path)
         sync(folder)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     others = {other for other in folder.glob("step-*.pt") if other != path}
     earlier = sorted(other for other in others if (found := _step(other)) is not None and found < step)
     for old in others - {*earlier[max(0, len(earlier) - keep + 1) :]}:

@@ -139,11 +139,11 @@ class TokenStates:
         self.states = np.memmap(path, np.float16, "r", shape=shape)
 
     def _compute_all(self, path: Path, shape: tuple[int, int], batch_tokens: int) -> None:
-        main, beside = self.accelerator.is_main_process, path.with_suffix(".tmp")
+        main, temporary = self.accelerator.is_main_process, path.with_suffix(".tmp")
         if main:
-            np.memmap(beside, np.float16, "w+", shape=shape).flush()
+            np.memmap(temporary, np.float16, "w+", shape=shape).flush()
         self.accelerator.wait_for_everyone()
-        states = np.memmap(beside, np.float16, "r+", shape=shape)
+        states = np.memmap(temporary, np.float16, "r+", shape=shape)
         batches = scoring_batches(self.lengths, self.windows, batch_tokens)
         mine = batches[self.accelerator.process_index :: self.accelerator.num_processes]
         with meter("frozen layers", sum(map(len, mine)), "documents", show=main) as progress:
@@ -153,7 +153,7 @@ class TokenStates:
         states.flush()
         self.accelerator.wait_for_everyone()
         if main:
-            beside.replace(path)
+            temporary.replace(path)
         self.accelerator.wait_for_everyone()
 
     def _may_keep(self, path: Path, shape: tuple[int, int], most_gib: float) -> bool:
