@@ -179,7 +179,7 @@ def test_the_probe_needs_one_pass(settings: Make, single_label_file: Path, monke
 
 
 def test_what_auto_chose_is_what_is_held_out(settings: Make, multi_label_file: Path) -> None:
-    run, _ = train(settings(multi_label_file, recipe=Recipe.auto, epochs=1, validation_share=0.0, folds=2))
+    run, _ = train(settings(multi_label_file, recipe=Recipe.auto, epochs=1, validation_share=0.0))
     choice = json.loads(run.choice.read_text())
     for about in choice.values():
         about["chosen"] = about["frozen_layers"] == 1

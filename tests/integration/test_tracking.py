@@ -211,7 +211,7 @@ def test_each_job_of_a_sweep_has_an_mlflow_run(
 def test_the_comparison_of_recipes_is_no_part_of_the_figures(
     settings: Make, single_label_file: Path, store: str
 ) -> None:
-    run, _ = train(settings(single_label_file, mlflow=store, recipe=Recipe.auto, folds=2))
+    run, _ = train(settings(single_label_file, mlflow=store, recipe=Recipe.auto))
     (found,) = runs(store)
     assert (artifacts(found) / "choice.json").read_bytes() == run.choice.read_bytes()
     assert of_loop(figures(store, found)) == (lines(run) if run.metrics.is_file() else {})

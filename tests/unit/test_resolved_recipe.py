@@ -35,7 +35,7 @@ def test_hand_worked() -> None:
 
 
 def test_given_settings_are_kept() -> None:
-    given = TrainSettings(epochs=2, learning_rate=1e-5, head_learning_rate=1e-3, probe_c=0.5)
+    given = TrainSettings(epochs=2, learning_rate=1e-5)
     found = resolve(given, documents(50, 10), multi_label=True)
     assert all(getattr(found, item.name) == getattr(given, item.name) for item in fields(given))
     assert (found.seed, found.scoring_tokens) == (TrainRun.seed, TrainRun().evaluate.batch_tokens)

@@ -28,7 +28,8 @@ class ResolvedRecipe(TrainSettings):
     """`TrainSettings` without the options that were left open, and what else decides the weights.
 
     Attributes:
-        head_learning_rate: peak learning rate of the head.
+        head_learning_rate: peak learning rate of the head, which is not that of adapters.
+        probe_c: inverse regularisation strength of the regression.
         seed: of batches and dropout.
         scoring_tokens: tokens of a batch, padding included, in passes without gradients.
     """
@@ -55,8 +56,8 @@ def resolve_recipe(settings: TrainRun, train: Encoded, multi_label: bool) -> Res
     chosen = {
         "epochs": epochs,
         "learning_rate": rate,
-        "head_learning_rate": given.head_learning_rate if given.head_learning_rate is not None else rate / adapters,
-        "probe_c": given.probe_c if given.probe_c is not None else probe_c(multi_label),
+        "head_learning_rate": rate / adapters,
+        "probe_c": probe_c(multi_label),
     }
     values = {field.name: getattr(given, field.name) for field in fields(TrainSettings)} | chosen
     return ResolvedRecipe(**values, seed=settings.seed, scoring_tokens=settings.evaluate.batch_tokens)

@@ -74,11 +74,6 @@ class TrainSettings:
         unit="documents",
         low=2,
     )
-    probe_c: float | None = setting(
-        None,
-        "inverse regularisation strength of the regression; null: 10, multi-label 100",
-        low=1e-6,
-    )
     epochs: int | None = setting(
         None,
         "passes over the training documents; null: 3, multi-label enough for 240 steps, at most 20",
@@ -93,9 +88,6 @@ class TrainSettings:
         "peak learning rate; null: 2e-4 for batches of 64 or more documents, lower for smaller ones, higher below 200 "
         "steps, ten times higher for adapters",
         low=0,
-    )
-    head_learning_rate: float | None = setting(
-        None, "peak learning rate of the head; null: learning_rate, a tenth of it with adapters", low=0
     )
     ema_decay: float | None = setting(
         None,
@@ -135,7 +127,6 @@ class TrainSettings:
     time_budget: float = setting(
         600.0, "auto: time for the comparison and for the training of the chosen recipe", unit="seconds", low=0
     )
-    folds: int = setting(3, "auto: folds of the training documents, each held out once", unit="folds", low=2, high=20)
     frozen_layers: int = setting(
         0, "do not train the embeddings and this many of the lowest layers; they run once per document", low=0
     )
@@ -195,6 +186,8 @@ class TrainSettings:
     """Gradients are clipped to this norm."""
     loss_gamma: ClassVar[float] = 2.0
     """Exponent of the focal and the asymmetric loss."""
+    folds: ClassVar[int] = 3
+    """Folds of the training documents for the comparison of the recipe auto."""
     keep_checkpoints: ClassVar[int] = 2
     """Most recent checkpoints kept while training: if the newest is damaged, the other is used."""
     mlflow_experiment: ClassVar[str] = "tagsmith"
