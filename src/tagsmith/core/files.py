@@ -29,7 +29,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path for a file that is renamed to `path` when the block succeeds, and removed when it fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -47,7 +47,7 @@ def whole_file(path: Path) -> Iterator[TextIO]:
 
     A lone surrogate, which UTF-8 cannot encode, is written as its escape.
     """
-    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         yield file
 
 

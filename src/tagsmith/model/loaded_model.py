@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tagsmith.config.settings import CacheSettings, DataSettings, ModelSettings
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater, listing
-from tagsmith.core.files import digest, in_package, written_beside
+from tagsmith.core.files import atomic_path, digest, in_package
 from tagsmith.core.schema import Schema
 from tagsmith.model.sharding import set_weights
 from tagsmith.model.text_classifier import TextClassifier, first_position
@@ -152,7 +152,7 @@ def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
         TryAgainLater: they cannot be written, such as on a full disk.
     """
     try:
-        with written_beside(path) as beside:
+        with atomic_path(path) as beside:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, beside)
     except (OSError, SafetensorError) as error:
         raise TryAgainLater(f"{path} cannot be written: {error}; fix that, then resume with resume=true.") from error

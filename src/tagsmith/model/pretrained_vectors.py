@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.config.settings import CacheSettings, DataSettings
-from tagsmith.core.files import written_beside
+from tagsmith.core.files import atomic_path
 from tagsmith.core.progress import meter
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
@@ -70,7 +70,7 @@ class PretrainedEncoder:
 def save_vectors(run: RunFolder, name: str, vectors: Floats) -> None:
     """Save the pretrained encoder's vectors of a split in the run, in half precision, for `vectors_of_split`."""
     run.vectors.mkdir(exist_ok=True)
-    with written_beside(run.vectors / f"{name}.npy") as beside, beside.open("wb") as file:
+    with atomic_path(run.vectors / f"{name}.npy") as beside, beside.open("wb") as file:
         np.save(file, vectors.astype(np.float16))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tagsmith.classify.bundle.contents import SIGNATURE, hidden
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
-from tagsmith.core.files import written_beside
+from tagsmith.core.files import atomic_path
 
 KEYS = "expected an elliptic-curve key (P-256, P-384 or P-521) in PEM"
 CHANGED = re.compile(r"Hash mismatch for \W*([^'\"\\]+)")
@@ -43,7 +43,7 @@ def signer(private_key: Path) -> Callable[[Path], None]:
         _refuse(_links(folder), folder)
         ignored = [path.relative_to(folder) for path in folder.rglob(".*")]
         config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[SIGNATURE, *ignored]))
-        with written_beside(folder / SIGNATURE) as temporary:
+        with atomic_path(folder / SIGNATURE) as temporary:
             config.sign(folder, temporary)
 
     return sign

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tagsmith.config.settings import CalibrateRun, CalibrateSettings, HeldOutFrom, Precision, Recipe, as_dict
 from tagsmith.core.errors import SettingsError, TryAgainLater, counted
-from tagsmith.core.files import write_json, written_beside
+from tagsmith.core.files import atomic_path, write_json
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
@@ -137,7 +137,7 @@ def keep(run: RunFolder, rule: DecisionRule) -> None:
     """Write the rule of a run; a crash while writing leaves none."""
     forget(run)
     if rule.scope is not None:
-        with written_beside(run.references) as beside:
+        with atomic_path(run.references) as beside:
             rule.scope.save(beside)
     write_json(run.decision, rule.as_dict())
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tagsmith.config.settings import HeldOutFrom
 from tagsmith.core.errors import DataError, Interrupted
-from tagsmith.core.files import json_text, write_json, write_lines, written_beside
+from tagsmith.core.files import atomic_path, json_text, write_json, write_lines
 from tagsmith.core.progress import meter
 from tagsmith.core.schema import Schema
 from tagsmith.decision.scope import nearest_cosine, unit_rows
@@ -167,7 +167,7 @@ class _FoldResults:
 
     def keep(self, fold: int, logits: Floats, distances: Floats) -> None:
         if self.accelerator.is_main_process:
-            with written_beside(self._path(fold)) as beside, beside.open("wb") as file:
+            with atomic_path(self._path(fold)) as beside, beside.open("wb") as file:
                 np.savez(file, logits=logits, distances=distances)
         self.accelerator.wait_for_everyone()
 
