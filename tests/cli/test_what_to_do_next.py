@@ -1,4 +1,4 @@
-"""scripts/evaluate.py says what to do next, and writes it with reasons and examples."""
+"""scripts/evaluate.py prints what to do next, and writes it with reasons and examples."""
 
 import json
 from collections.abc import Callable
@@ -21,10 +21,10 @@ def test_evaluate_ends_with_what_to_do_next(script: Script, tiny: Callable[..., 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     lines = json.loads((tmp_path / "r/guidance.json").read_text())
-    told = done.stdout.split("what to do next:\n")[1]
-    assert f"{lines[0]['severity']}: {lines[0]['title']}" in told
-    assert lines[0]["remedy"] in told
-    assert "r/guidance.json" in told
+    shown = done.stdout.split("what to do next:\n")[1]
+    assert f"{lines[0]['severity']}: {lines[0]['title']}" in shown
+    assert lines[0]["remedy"] in shown
+    assert "r/guidance.json" in shown
     assert json.loads((tmp_path / "r/analysis.json").read_text())["split"] == "test"
 
     without = script("evaluate", "run=r", "cpu=true", "analyse=false")

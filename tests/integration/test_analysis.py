@@ -100,7 +100,7 @@ def test_a_multi_label_run(settings: Callable[..., TrainRun], multi_label_file: 
     assert analysis["explanations"]["mistakes"] == round(evaluation["documents"] * (1 - evaluation["accuracy"]))
 
 
-def test_where_the_run_has_chosen_thresholds_so_have_the_baselines(
+def test_baselines_have_chosen_thresholds_if_the_run_has(
     settings: Callable[..., TrainRun], multi_label_file: Path
 ) -> None:
     run = trained(settings, multi_label_file, recipe=Recipe.probe)
@@ -137,7 +137,7 @@ def test_the_planted_word_weighs_most(settings: Callable[..., TrainRun], tmp_pat
         assert weights == sorted(weights, reverse=True)
 
 
-def test_a_word_weighs_what_its_absence_costs(encoder: Path) -> None:
+def test_the_weight_of_a_word_is_the_drop_without_it(encoder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(encoder / "tokenizer.json"))
     table = {"cat dog": 0.9, " dog": 0.2, "cat ": 0.95}
     seen: list[str] = []
@@ -163,7 +163,7 @@ def test_parts_of_long_documents(encoder: Path) -> None:
     assert affordable([], [], 10) == 0
 
 
-def test_the_surest_mistakes_are_explained_first() -> None:
+def test_the_most_confident_mistakes_are_explained_first() -> None:
     truth = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.int8)
     predicted = np.array([[0, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1]], dtype=np.int8)
     scores = np.array([[0.1, 0.6, 0], [0.7, 0.9, 0.8], [0.3, 0.2, 0], [0, 0, 1]], dtype=np.float32)
@@ -179,9 +179,7 @@ def test_lengths_by_hand() -> None:
     assert same["counts"] == [2]
 
 
-def test_a_run_that_evaluates_what_it_was_trained_on(
-    settings: Callable[..., TrainRun], single_label_file: Path
-) -> None:
+def test_a_run_evaluated_on_its_training_split(settings: Callable[..., TrainRun], single_label_file: Path) -> None:
     run = trained(settings, single_label_file, recipe=Recipe.probe)
     few = AnalysisSettings(resamples=100, curve_draws=1, explained_documents=0, similarity=1.0)
     _, analysis, lines = evaluated(run, split=Split.train, analysis=few)
@@ -191,7 +189,7 @@ def test_a_run_that_evaluates_what_it_was_trained_on(
     assert analysis["learning_curve"]["points"][-1]["documents"] == 84  # Four fifths of 105.
 
 
-def test_of_many_documents_some_are_drawn(settings: Callable[..., TrainRun], single_label_file: Path) -> None:
+def test_a_sample_is_drawn_from_many_documents(settings: Callable[..., TrainRun], single_label_file: Path) -> None:
     run = trained(settings, single_label_file, recipe=Recipe.probe, test_share=0.1)
     bounded = AnalysisSettings(
         resamples=100, curve_draws=1, most_documents=100, compared_documents=40, explained_tokens=0
@@ -209,7 +207,7 @@ def test_a_regression_of_one_class_predicts_it() -> None:
     assert found.argmax(axis=1).tolist() == [1, 1]
 
 
-def test_without_its_encoder_a_run_is_still_looked_into(
+def test_a_run_without_its_encoder_is_still_analysed(
     settings: Callable[..., TrainRun], single_label_file: Path
 ) -> None:
     run = trained(settings, single_label_file, recipe=Recipe.probe)
@@ -228,7 +226,7 @@ def test_an_analysis_is_never_of_another_evaluation(settings: Callable[..., Trai
     assert not run.guidance.exists()
 
 
-def test_damaged_predictions_are_told(tmp_path: Path) -> None:
+def test_damaged_predictions_are_reported(tmp_path: Path) -> None:
     schema = Schema.load(_schema(tmp_path))
     path = tmp_path / "predictions.jsonl"
     row = {"id": "1", "text": "x", "labels": ["a"], "predicted": ["b"], "scores": {"a": 0.1, "b": 0.9}}

@@ -251,8 +251,8 @@ def test_ten_thousand_rows_stay_fluent(browser: Page, large: Path, capsys: pytes
     assert len(set(browser.column("document-table", 1))) == 1
     size = large.stat().st_size / 1e6
     with capsys.disabled():
-        told = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items())
-        print(f"\n10,000 rows, {size:.1f} MB: interactive after {ready:.2f} s; {told}")
+        times_text = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items())
+        print(f"\n10,000 rows, {size:.1f} MB: interactive after {ready:.2f} s; {times_text}")
     assert ready < TO_INTERACTIVE
     assert max(times.values()) < TO_ANSWER
     assert browser.complaints() == []

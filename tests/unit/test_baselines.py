@@ -23,7 +23,7 @@ def drawn(documents: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.in
     return (2 * truth - 3 + random.normal(size=truth.shape)).astype(np.float32), truth
 
 
-def test_thresholds_of_a_baseline_are_chosen_for_what_the_runs_were() -> None:
+def test_thresholds_of_a_baseline_are_chosen_for_the_goal_of_the_run() -> None:
     (unseen, tags), (logits, truth) = drawn(2000, 0), drawn(2000, 1)
     best = overall(truth, predict_with_rule(rule_for_baseline(PLAIN, unseen, tags, SCHEMA), logits))
     assert best["macro_f1"] > overall(truth, predict_with_rule(PLAIN, logits))["macro_f1"] + 0.2
@@ -37,7 +37,7 @@ def test_thresholds_of_a_baseline_are_chosen_for_what_the_runs_were() -> None:
     assert costs.thresholds == pytest.approx((0.1, 0.5))
 
 
-def test_words_without_an_encoder_get_thresholds_too() -> None:
+def test_tfidf_gets_chosen_thresholds_too() -> None:
     random = np.random.default_rng(0)
     truth = (random.random((400, 2)) < [0.08, 0.5]).astype(np.int8)
     filler = ["so", "on", "and", "then", "it", "was", "there", "with", "more", "of", "this"]

@@ -55,7 +55,7 @@ def test_figures_by_hand() -> None:
     assert twice_the_last[:6] == pytest.approx([2 / 4, 4 / 8, (1 + 0.5 + 0) / 3, 8 / 4, 3 / 4, 1 / 3])
 
 
-def test_of_no_difference_nothing_is_found() -> None:
+def test_equal_classifiers_do_not_differ() -> None:
     truth, before = tags([0, 0, 1, 1]), tags([0, 1, 1, 1])
     part = contributions(truth, before)
     low, high, error = difference(part, part, 100, np.random.default_rng(0))
@@ -65,7 +65,7 @@ def test_of_no_difference_nothing_is_found() -> None:
 
 
 @pytest.mark.parametrize("least", [10, 5_000_000])
-def test_both_are_judged_on_the_same_draws(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
+def test_both_classifiers_share_the_resamples(monkeypatch: pytest.MonkeyPatch, least: int) -> None:
     monkeypatch.setattr("tagsmith.decision.bootstrap.AT_ONCE", least)
     part = contributions(*draw(30, 0.7, 0))
     ours, theirs = bootstrap_sums((part, part), 50, np.random.default_rng(0), size=20)
@@ -74,7 +74,7 @@ def test_both_are_judged_on_the_same_draws(monkeypatch: pytest.MonkeyPatch, leas
     assert (ours[:, -5] == 20).all()
 
 
-def test_what_two_share_does_not_widen_their_difference() -> None:
+def test_shared_errors_do_not_widen_the_interval_of_a_difference() -> None:
     truth, predicted = draw(400, 0.7, 0)
     other = predicted.copy()
     other[:20] = truth[:20]
@@ -94,7 +94,7 @@ def test_intervals_cover_as_often_as_they_claim() -> None:
     assert covered.min() / runs >= 0.95 - 3 * (0.95 * 0.05 / runs) ** 0.5
 
 
-def test_of_few_documents_a_class_percentiles_miss_the_macro_f1_and_the_correction_does_not() -> None:
+def test_percentiles_miss_the_macro_f1_of_small_classes_and_the_correction_does_not() -> None:
     runs, covered, plain = 120, 0, 0
     for seed in range(runs):
         part = contributions(*draw(100, 0.85, seed, classes=20))
@@ -108,7 +108,7 @@ def test_of_few_documents_a_class_percentiles_miss_the_macro_f1_and_the_correcti
 
 
 @pytest.mark.slow
-def test_differences_of_few_documents_a_class_need_no_correction() -> None:
+def test_differences_need_no_correction_for_small_classes() -> None:
     runs, covered = 120, 0
     for seed in range(runs):
         random = np.random.default_rng([1, seed])
@@ -122,7 +122,7 @@ def test_differences_of_few_documents_a_class_need_no_correction() -> None:
 
 
 @pytest.mark.slow
-def test_a_smaller_draw_covers_the_difference_on_other_documents_and_a_whole_one_does_not() -> None:
+def test_a_smaller_resample_covers_the_difference_on_other_documents() -> None:
     random = np.random.default_rng(0)
 
     def two(count: int) -> list[object]:

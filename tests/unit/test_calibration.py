@@ -1,4 +1,4 @@
-"""Scores become what is right of them: hand-worked figures, and data whose miscalibration is known."""
+"""Calibration: hand-worked figures, and data with a known distortion."""
 
 import numpy as np
 import pytest
@@ -29,11 +29,11 @@ def multi(documents: int, seed: int = 0) -> tuple[Floats, NDArray[np.int8]]:
 
 
 @pytest.mark.parametrize("distortion", [0.4, 1.0, 2.5])
-def test_the_temperature_is_that_by_which_logits_were_distorted(distortion: float) -> None:
+def test_the_temperature_undoes_a_distortion_of_logits(distortion: float) -> None:
     assert temperature(*single(4000, distortion)) == pytest.approx(distortion, rel=0.06)
 
 
-def test_scores_that_were_spoilt_are_mended_on_documents_that_were_not_seen() -> None:
+def test_distorted_scores_are_calibrated_on_unseen_documents() -> None:
     logits, truth = single(3000, 2.5, seed=1)
     scale, shift = fit_scaling(*single(3000, 2.5), multi_label=False)
     rule = DecisionRule(False, tuple(scale), tuple(shift), ())
@@ -44,7 +44,7 @@ def test_scores_that_were_spoilt_are_mended_on_documents_that_were_not_seen() ->
     assert (before.argmax(axis=1) == after.argmax(axis=1)).all()
 
 
-def test_where_nothing_is_wrong_scores_stay_below_one() -> None:
+def test_scores_stay_below_one_if_no_document_is_wrong() -> None:
     logits = np.tile(np.float32([9, 0, 0]), (50, 1))
     truth = np.tile(np.int8([1, 0, 0]), (50, 1))
     found = softmax(logits / np.float32(temperature(logits, truth)))[0, 0]
@@ -52,7 +52,7 @@ def test_where_nothing_is_wrong_scores_stay_below_one() -> None:
     assert (50 + 0.25 / 3) / 50.25 < found < 0.9995
 
 
-def test_few_documents_do_not_spoil_scores_that_were_right() -> None:
+def test_few_documents_do_not_distort_calibrated_scores() -> None:
     others, truth = single(2000, 1.0, seed=1)
     before = mean_log_loss(softmax(others), truth, False)
     after = [
@@ -69,7 +69,7 @@ def test_one_temperature_for_several_classes() -> None:
     assert temperature((honest * 3).astype(np.float32), truth, True) == pytest.approx(3, rel=0.1)
 
 
-def test_each_class_of_many_has_its_own_scale_and_level() -> None:
+def test_each_class_of_many_has_its_own_scale_and_shift() -> None:
     scale, shift = fit_scaling(*multi(20000), multi_label=True)
     assert scale == pytest.approx([0.5, 0.5, 0.5], rel=0.1)
     assert shift == pytest.approx([0, 0, 1.5], abs=0.2)

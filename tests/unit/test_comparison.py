@@ -154,7 +154,7 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says(few_exchange
 
 
 @pytest.mark.slow
-def test_of_equal_runs_one_in_twenty_is_called_better(few_exchanges: None) -> None:
+def test_one_in_twenty_equal_runs_is_called_better(few_exchanges: None) -> None:
     chances = [compare_answers(*simulated(120, (0.8, 0.8), seed), 100, seed).overall.chance for seed in range(300)]
     for figure in (MACRO, ACCURACY):
         called = sum(one[figure] < 0.05 for one in chances)
@@ -162,7 +162,7 @@ def test_of_equal_runs_one_in_twenty_is_called_better(few_exchanges: None) -> No
 
 
 @pytest.mark.slow
-def test_of_many_equal_classes_none_is_called_different() -> None:
+def test_no_class_of_equal_runs_is_called_different() -> None:
     """A bootstrap alone calls one so in 1 of 10 such comparisons: it takes few documents for more than they are."""
     classes, each = 40, 25
     truth, called = np.repeat(np.arange(classes), each), 0
@@ -184,7 +184,7 @@ def test_a_class_that_is_learnt_at_last_is_called_different() -> None:
     assert found.classes[3, 2]["difference"] == 1
 
 
-def test_pairs_say_more_than_two_intervals() -> None:
+def test_a_paired_interval_is_narrower_than_two() -> None:
     truth, first, second = simulated(1000, (0.80, 0.84), 0)
     found = compare_answers(truth, first, second, 500, 0).overall
     alone = [overall_intervals(truth, one.predicted, 500, 0)["accuracy"] for one in (first, second)]
@@ -192,7 +192,7 @@ def test_pairs_say_more_than_two_intervals() -> None:
     assert found.high[ACCURACY] - found.low[ACCURACY] < 0.85 * unpaired
 
 
-def test_the_exchange_is_mcnemars_test_where_right_and_wrong_are_counted() -> None:
+def test_randomization_agrees_with_mcnemars_test_on_accuracy() -> None:
     truth, first, second = simulated(200, (0.75, 0.85), 3)
     found = compare_answers(truth, first, second, 100, 0)
     # Of one class a document, micro F1 is the accuracy; it is judged by the exchange, the accuracy by the exact test.
@@ -202,7 +202,7 @@ def test_the_exchange_is_mcnemars_test_where_right_and_wrong_are_counted() -> No
     assert mcnemar(0, 0) == 1
 
 
-def test_the_same_seed_gives_the_same_and_the_order_of_the_runs_a_sign() -> None:
+def test_the_seed_is_deterministic_and_the_order_of_runs_changes_the_sign() -> None:
     truth, first, second = simulated(150, (0.75, 0.85), 1)
     ours = [compare_answers(truth, first, second, 200, 7).overall for _ in range(2)]
     theirs = compare_answers(truth, second, first, 200, 7).overall
@@ -221,7 +221,7 @@ def test_losses_of_documents() -> None:
     assert losses(np.zeros((1, 2), dtype=np.float32), truth[:1], False) == pytest.approx([np.log(2e6)])
 
 
-def test_how_many_documents_would_tell() -> None:
+def test_documents_needed_to_detect_a_difference() -> None:
     # With a standard error of 2 points, a difference of (1.96 + 0.84) * 2 points shows in 4 of 5 cases.
     assert documents_needed(0.02, 500, 0.01) == pytest.approx(500 * 5.603**2, rel=1e-3)
     assert documents_needed(0.001, 500, 0.01) == 500
@@ -265,7 +265,7 @@ def test_the_verdict_says_when_a_difference_is_not_significant(tmp_path: Path) -
     assert "30 went from wrong to right and 40 from right to wrong with after" in sentences[2]
 
 
-def test_a_difference_that_is_sure_may_still_not_matter(tmp_path: Path) -> None:
+def test_a_significant_difference_may_be_irrelevant(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / "x", answers(lambda i: i % 10 > 4)), write_run(tmp_path / "y", answers(bool))]
     found = comparison_of(pair(*runs), CompareRuns(runs=["x", "y"], resamples=100, smallest=0.9))
     assert found["verdict"]["better"] == "y"
@@ -273,7 +273,7 @@ def test_a_difference_that_is_sure_may_still_not_matter(tmp_path: Path) -> None:
 
 
 def test_a_handful_of_changed_documents_is_no_proof(tmp_path: Path) -> None:
-    """All five became right: the bootstrap's interval lies beside 0, but as much comes in 1 of 16 cases by chance."""
+    """All five became right: the bootstrap interval excludes 0, but chance brings as much in 1 of 16 cases."""
     before = answers(lambda i: i % 10 > 1 and i not in (2, 23, 44, 65, 86))
     runs = [write_run(tmp_path / "x", before), write_run(tmp_path / "y", answers(lambda i: i % 10 > 1))]
     found = comparison_of(pair(*runs), SETTINGS)
@@ -302,7 +302,7 @@ def test_documents_are_the_same_by_id_and_text_and_judged_by_the_second_runs_tag
     assert len(without.retagged) == 1
 
 
-def test_what_runs_handle_by_themselves(tmp_path: Path) -> None:
+def test_what_runs_handle_alone(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name, FIRST, asks=asks) for name, asks in (("x", "4"), ("y", "24"))]
     found = comparison_of(pair(*runs), SETTINGS)["operating_point"]
     assert (found["coverage"]["first"], found["coverage"]["second"]) == (0.75, 0.5)
@@ -311,7 +311,7 @@ def test_what_runs_handle_by_themselves(tmp_path: Path) -> None:
     assert comparison_of(pair(runs[0], plain), SETTINGS)["operating_point"] is None
 
 
-def test_classes_in_another_order_are_the_same_classes(tmp_path: Path) -> None:
+def test_the_order_of_classes_does_not_matter(tmp_path: Path) -> None:
     both = pair(write_run(tmp_path / "x", FIRST), write_run(tmp_path / "y", FIRST, ("b", "a")))
     assert (both.first.predicted == both.second.predicted).all()
     assert both.first.scores == pytest.approx(both.second.scores)
@@ -414,7 +414,7 @@ def test_changes_that_do_not_lead_to_the_second_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_where_comparisons_go(tmp_path: Path) -> None:
+def test_folders_of_comparisons(tmp_path: Path) -> None:
     lines = {"x": FIRST, "y": SECOND, "z": FIRST}
     runs = [str(write_run(tmp_path / name, lines[name]).path) for name in lines]
     found = compare_runs(CompareRuns(runs=runs, resamples=100))
@@ -437,7 +437,7 @@ def test_where_comparisons_go(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_nothing_is_written_where_one_of_the_runs_does_not_compare(tmp_path: Path) -> None:
+def test_nothing_is_written_if_one_run_cannot_be_compared(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / "x", FIRST), write_run(tmp_path / "y", SECOND)]
     runs.append(write_run(tmp_path / "z", FIRST, ("a", "c", "b")))
     with pytest.raises(SettingsError, match="only in the second: c"):
@@ -450,7 +450,7 @@ def test_settings_that_name_no_two_runs(runs: list[str], problem: str) -> None:
     assert any(problem in one for one in CompareRuns(runs=runs).problems())
 
 
-def test_what_a_document_holds_is_text_on_the_page(tmp_path: Path) -> None:
+def test_documents_are_shown_as_text_on_the_page(tmp_path: Path) -> None:
     classes = ("a<script>", "b&c")
     first = write_run(tmp_path / "x<b>", [("<b>1", [classes[0]], [classes[0]])], classes)
     second = write_run(tmp_path / "y", [("<b>1", [classes[0]], [classes[1]])], classes)

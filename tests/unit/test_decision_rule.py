@@ -95,12 +95,12 @@ def test_out_of_scope_goes_to_a_person(tmp_path: Path) -> None:
         ({"thresholds": [0.5] * 3, "costs": 5}, "expected scale, shift and thresholds"),
     ],
 )
-def test_another_file_is_refused(tmp_path: Path, content: dict[str, object], message: str) -> None:
+def test_an_invalid_file_is_rejected(tmp_path: Path, content: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         DecisionRule.from_dict(content, SINGLE, tmp_path / "decision.json", tmp_path / "scope.npy")
 
 
-def test_a_file_of_format_1_has_thresholds_alone(tmp_path: Path) -> None:
+def test_a_file_of_format_1_has_thresholds_only(tmp_path: Path) -> None:
     rule = DecisionRule.from_dict({"thresholds": [0.5, 0.4, 0.3]}, MULTI, tmp_path / "a", tmp_path / "b")
     assert rule == DecisionRule(True, (1.0,) * 3, (0.0,) * 3, (0.5, 0.4, 0.3))
     assert not rule.calibrated

@@ -90,7 +90,7 @@ def calm() -> Case:
     return Case(right(["a", "b", "c"], 60), ["a", "b", "c"])
 
 
-def test_where_nothing_is_wrong_little_is_said(calm: Case) -> None:
+def test_a_good_run_gets_little_guidance(calm: Case) -> None:
     assert [line["kind"] for line in calm.lines()] == ["not_calibrated"]
     line = calm.line("not_calibrated")
     assert line["severity"] == "note"
@@ -206,7 +206,7 @@ def test_classes_that_attract_errors_by_their_size_alone() -> None:
     assert beyond_chance(np.array([[0, 9], [9, 0]]), np.array([[0, 9.0], [9.0, 0]])) == []  # Two classes: all errors.
 
 
-def test_many_collisions_do_not_drown_a_person() -> None:
+def test_many_confused_pairs_share_a_line() -> None:
     names = [f"{i:02}" for i in range(40)]
     pairs = right(names, 40)
     for k in range(0, 16, 2):
@@ -219,7 +219,7 @@ def test_many_collisions_do_not_drown_a_person() -> None:
     assert lines[-1]["figure"]["documents"] == 18
 
 
-def test_multi_label_collisions_are_missed_and_invented_pairs() -> None:
+def test_multi_label_confusions_are_missed_and_invented_pairs() -> None:
     pairs: list[tuple[Any, Any]] = [(["a", "c"], ["b", "c"])] * 4 + [(["b"], ["a"])] * 3
     pairs += [(["a"], ["a"]), (["b"], ["b"]), (["c"], ["c"]), ([], [])] * 60
     case = Case(pairs, ["a", "b", "c"], multi_label=True)

@@ -35,7 +35,7 @@ def test_wilson_by_hand() -> None:
     assert class_intervals(0, 0, 0) == {"precision": None, "recall": None, "f1": None}
 
 
-def test_a_class_that_is_always_right_is_not_surely_perfect() -> None:
+def test_a_class_without_errors_has_an_interval_below_one() -> None:
     few, many = class_intervals(4, 0, 0)["f1"], class_intervals(400, 0, 0)["f1"]
     assert few is not None
     assert many is not None

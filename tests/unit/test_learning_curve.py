@@ -28,7 +28,7 @@ def test_a_power_law_is_found_and_extrapolated() -> None:
     assert later[0, 0] == pytest.approx(0.1 - 0.1 / 2**0.5)
 
 
-def test_slopes_that_are_noise_are_drawn_together_and_others_are_not() -> None:
+def test_only_noisy_slopes_are_shrunk() -> None:
     random = np.random.default_rng(0)
     common = np.full((501, 1), -0.3)
 
@@ -39,12 +39,12 @@ def test_slopes_that_are_noise_are_drawn_together_and_others_are_not() -> None:
 
     noisy = spread([-0.9, -0.3, 0.3], noise=1.0)
     assert noisy == pytest.approx([-0.3] * 3, abs=0.05)
-    sure = spread([-0.9, -0.3, 0.3], noise=0.01)
-    assert sure == pytest.approx([-0.9, -0.3, 0.3], abs=0.01)
+    certain = spread([-0.9, -0.3, 0.3], noise=0.01)
+    assert certain == pytest.approx([-0.9, -0.3, 0.3], abs=0.01)
     assert spread([0.0], noise=0.0) == [-0.3]  # Never wrong: no noise, and no meaning.
 
 
-def test_figures_jump_like_the_proportions_that_they_are() -> None:
+def test_figures_jump_like_proportions() -> None:
     random = np.random.default_rng(0)
     size, errors = np.array([20.0, 100.0, 400.0]), np.array([0.3, 0.2, 0.1])
     spread = np.sqrt(2 * errors * (1 - errors) / size)  # Two trainings that have nothing in common.
@@ -86,7 +86,7 @@ def f1(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jumps", [True, False])
-def test_intervals_hold_what_is_gained_as_often_as_they_claim(monkeypatch: pytest.MonkeyPatch, jumps: bool) -> None:
+def test_intervals_cover_the_gain_as_often_as_they_claim(monkeypatch: pytest.MonkeyPatch, jumps: bool) -> None:
     if not jumps:  # The law alone, without what one training differs by from the next.
         monkeypatch.setattr("tagsmith.evaluate.analysis.learning_curve.jump", lambda *_: 0.0)
     names = [str(i) for i in range(15)]
@@ -109,7 +109,7 @@ def test_intervals_hold_what_is_gained_as_often_as_they_claim(monkeypatch: pytes
         assert sum(of_all) < 21
 
 
-def test_points_and_who_is_left_out() -> None:
+def test_points_and_classes_left_out() -> None:
     truth = np.eye(3, dtype=np.int8)[[0, 0, 1, 1]]
     wrong = np.eye(3, dtype=np.int8)[[0, 0, 0, 0]]
     drawn = [Drawn(0.25, wrong), Drawn(0.5, wrong), Drawn(0.75, truth), Drawn(1.0, truth)]
@@ -127,7 +127,7 @@ def test_points_and_who_is_left_out() -> None:
     assert many["classes"]["a"]["gain"] < curve["classes"]["a"]["gain"] / 5
 
 
-def test_draws_are_quarters_and_three_of_them_hold_two() -> None:
+def test_a_draw_of_three_quarters_contains_one_of_a_half() -> None:
     folds = np.repeat(np.arange(4), 5)
     seen: list[int] = []
 
@@ -142,7 +142,7 @@ def test_draws_are_quarters_and_three_of_them_hold_two() -> None:
     assert all(set(half) < set(more) for half, more in zip(QUARTERS[0.5], QUARTERS[0.75], strict=True))
 
 
-def test_a_curve_is_judged_by_what_came_of_it() -> None:
+def test_a_curve_is_compared_with_the_gain_found() -> None:
     expected = {"gain": 0.02, "low": 0.01, "high": 0.05}
     cases = [(expected, found) for found in (0.0, 0.01, 0.03, 0.06)]
     found = summarise(770, "macro F1", cases)

@@ -66,7 +66,7 @@ def test_multi_label_by_hand() -> None:
     assert result["log_loss"] == pytest.approx(-np.log(cells).mean(), abs=1e-6)
 
 
-def test_zero_divisions_are_zero_and_certain_mistakes_cost_much_but_not_infinitely_much() -> None:
+def test_zero_divisions_are_zero_and_certain_mistakes_have_a_finite_loss() -> None:
     scores = np.array([[0.0, 1.0], [0.0, 1.0]], dtype=np.float32)
     result = figures(scores, indicators([[0], []], 2), ["a", "b"], True, 0.5)
     assert result["classes"]["a"]["precision"] == 0
@@ -103,7 +103,7 @@ def test_the_metric_module_loads_without_a_network(config: str, references: list
     assert batched.compute(classes=["a", "b"]) == expected
 
 
-def test_an_unknown_configuration_is_refused() -> None:
+def test_an_unknown_configuration_is_rejected() -> None:
     with pytest.raises(ValueError, match="single_label or multi_label"):
         ClassificationFigures("both")
 

@@ -1,4 +1,4 @@
-"""Documents that are nearly the same: found, told from others, and what follows from their splits and tags."""
+"""Near-duplicates: which pairs are found, and what follows from their splits and tags."""
 
 import random
 import string
@@ -77,7 +77,7 @@ def test_nothing_in_common() -> None:
 
 
 @pytest.mark.slow
-def test_thousands_from_one_template_are_not_compared_each_with_each() -> None:
+def test_texts_of_one_template_have_a_bounded_number_of_candidates() -> None:
     documents = [Side("train", str(i), f"{sentence(0)} number {i}", ("a",)) for i in range(400)]
     assert near_duplicates(documents, 0.8)["within"] == {"train": 400}
 

@@ -53,7 +53,7 @@ def test_missed_and_invented_by_hand() -> None:
     assert most_errors(counts, 1) == [1]
 
 
-def test_of_one_class_a_document_it_is_the_confusion_matrix_without_its_diagonal(tmp_path: Path) -> None:
+def test_single_label_counts_are_the_confusion_matrix_without_its_diagonal(tmp_path: Path) -> None:
     run = make_run(tmp_path, classes=6, documents=200)
     lines = [json.loads(text) for text in (run / "predictions.jsonl").read_text().split("\n") if text]
     evaluation = json.loads((run / "evaluation.json").read_text())
@@ -66,7 +66,7 @@ def test_of_one_class_a_document_it_is_the_confusion_matrix_without_its_diagonal
     assert not counts[:, -1].any()
 
 
-def test_confused_classes_stand_together() -> None:
+def test_confused_classes_are_next_to_each_other() -> None:
     # 0 with 4 and 1 with 3 much, 4 with 1 a little; 2 and 5 with none.
     errors = np.zeros((6, 6), dtype=np.int64)
     errors[0, 4], errors[4, 0], errors[1, 3], errors[4, 1] = 6, 4, 8, 1
@@ -136,7 +136,7 @@ def test_the_headline_says_what_it_knows() -> None:
     assert "82.0% of the documents alone, with 95.1% precision (target 95.0%); the other 18.0% go to a person" in full
 
 
-def test_the_surest_mistakes_come_first_and_offsets_stay_inside() -> None:
+def test_the_most_confident_mistakes_come_first_and_offsets_stay_inside() -> None:
     lines = [
         line("right", ["a"], ["a"], a=0.9),
         line("unsure", ["a"], ["b"], a=0.4, b=0.5),
@@ -168,7 +168,7 @@ def test_the_surest_mistakes_come_first_and_offsets_stay_inside() -> None:
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "</script>", "<!--", "]]>", "\u2028\u2029", "&lt;", "\\u003c", "\udc80"])
-def test_json_in_a_script_keeps_its_text_and_ends_nothing(text: str) -> None:
+def test_json_in_a_script_cannot_end_its_element(text: str) -> None:
     written = json_text({text: [text]})
     assert not re.search("[<>&\u2028\u2029]", written)
     assert json.loads(written) == {text: [text]}
@@ -182,7 +182,7 @@ def test_json_has_no_nan() -> None:
     assert escaped_json('"<"') == '"\\u003c"'
 
 
-def test_scripts_stand_in_a_page() -> None:
+def test_scripts_can_be_inlined() -> None:
     import base64
     import gzip
     import hashlib
@@ -238,7 +238,7 @@ class Elements(HTMLParser):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_what_documents_and_classes_hold_is_text(tmp_path: Path, multi_label: bool) -> None:
+def test_documents_and_classes_are_shown_as_text(tmp_path: Path, multi_label: bool) -> None:
     run = RunFolder(make_run(tmp_path, classes=6, documents=120, multi_label=multi_label, hostile=True))
     guidance = json.loads(run.guidance.read_text())
     guidance[0]["title"] = guidance[0]["examples"][0]["text"] = HOSTILE
@@ -338,7 +338,7 @@ def test_empty_parts_of_the_analysis_are_explained(tmp_path: Path) -> None:
     assert "target_precision= (multi-label: target_exact=) of calibrate.py does" in text
 
 
-def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_inconsistent_files_are_rejected(tmp_path: Path) -> None:
     run = RunFolder(make_run(tmp_path / "run", documents=60))
     whole = run.predictions.read_text()
     run.predictions.write_text(whole.split("\n")[0] + "\n")

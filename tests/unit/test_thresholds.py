@@ -26,7 +26,7 @@ def test_a_class_without_documents_has_the_threshold_of_all() -> None:
     assert found[2] == pytest.approx(together[0], abs=0.03)
 
 
-def test_a_rare_class_is_drawn_to_the_others_the_more_the_rarer_it_is() -> None:
+def test_rarer_classes_are_shrunk_more_towards_the_others() -> None:
     common = np.repeat(np.float32([0.9, 0.5, 0.1]), 200)
     of_common = np.repeat(np.int8([1, 1, 0]), 200)  # Everything from 0.5 up is right.
     found = {}
@@ -40,7 +40,7 @@ def test_a_rare_class_is_drawn_to_the_others_the_more_the_rarer_it_is() -> None:
     assert 0.1 < found[1] <= 0.5 < found[200] <= 0.9
 
 
-def test_wanted_precision_and_recall_are_met_by_hand() -> None:
+def test_target_precision_and_recall_by_hand() -> None:
     scores = np.repeat(np.float32([[0.9], [0.7], [0.5], [0.3]]), 100, axis=0)
     truth = np.zeros((400, 1), np.int8)
     for start, right in ((0, 100), (100, 90), (200, 50), (300, 10)):
@@ -56,7 +56,7 @@ def test_wanted_precision_and_recall_are_met_by_hand() -> None:
     assert (found, failed) == (1.0, [0])
 
 
-def test_thresholds_beat_a_half_where_scores_are_calibrated_and_classes_rare() -> None:
+def test_chosen_thresholds_beat_a_half_for_rare_classes() -> None:
     draw = np.random.default_rng(0)
 
     def drawn(documents: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +95,7 @@ def test_abstention_by_hand() -> None:
     assert abstention(np.full(200, 0.7, np.float32), np.arange(200) < 100, 0.9) is None
 
 
-def test_the_wanted_precision_is_missed_as_seldom_as_is_said() -> None:
+def test_the_target_precision_is_missed_as_seldom_as_claimed() -> None:
     draw = np.random.default_rng(0)
     missed, handled = 0, []
     for _ in range(200):
