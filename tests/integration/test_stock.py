@@ -19,6 +19,8 @@ from tagsmith.tokens.encoding_spec import EncodingSpec
 from tagsmith.tokens.windows import WindowRule
 from tests.conftest import make_documents, make_encoder
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [str(record["text"]) for record in make_documents(30, multi_label=True, longest=80)]
 CLASSES = ("tools", "food", "animals", "none of them")
 

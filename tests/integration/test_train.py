@@ -133,7 +133,7 @@ def test_training_that_makes_the_model_worse_logs_a_warning(
 
 def test_resuming_with_other_settings_is_refused_by_name(settings: Make, single_label_file: Path) -> None:
     train(settings(single_label_file, recipe=Recipe.probe))
-    with pytest.raises(SettingsError, match=r"seed: the run has 0, now 7"):
+    with pytest.raises(SettingsError, match=r"seed: 0 in the run, 7 now"):
         train(settings(single_label_file, recipe=Recipe.probe, seed=7, resume=True))
 
 
@@ -158,7 +158,7 @@ def test_a_folder_that_is_taken_is_refused(settings: Make, single_label_file: Pa
     train(settings(single_label_file, recipe=Recipe.probe, overwrite=True))
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("dear")
-    with pytest.raises(SettingsError, match="holds no run"):
+    with pytest.raises(SettingsError, match="exists but is not a run"):
         train(settings(single_label_file, "letters", overwrite=True))
     assert (tmp_path / "letters" / "dear.txt").read_text() == "dear"
 
