@@ -34,9 +34,11 @@ class PretrainedEncoder:
     """The encoder that a run started from, with the run's window rule."""
 
     def __init__(self, run: RunFolder, batch_tokens: int, cache: CacheSettings, accelerator: Accelerator):
-        """Raises:
-        InputMissing: the encoder is no longer where the run loaded it from.
-        DataError: `settings.json` of the run is damaged.
+        """Load the encoder.
+
+        Raises:
+            InputMissing: it is no longer where the run loaded it from.
+            DataError: `settings.json` of the run is damaged.
         """
         settings = recorded_settings(run).model
         recorded = EncodingSpec.load(run.model / "reading.json")

@@ -71,8 +71,10 @@ def fit(job: TrainingJob, trainable: Trainable, outputs: RunFolder, start: Path 
     total = recipe.epochs * size
     done = progress.epoch * size + progress.documents
     shown = total if recipe.max_steps is None else None
-    bar_of = meter("training", shown, "documents", show=accelerator.is_main_process, done=done)
-    with deferred_signals() as interruption, bar_of as bar:
+    with (
+        deferred_signals() as interruption,
+        meter("training", shown, "documents", show=accelerator.is_main_process, done=done) as bar,
+    ):
         while progress.epoch < recipe.epochs and not progress.stopped:
             batches = training_batches(
                 train.encoded.lengths, train.encoded.windows, recipe.batch_tokens, recipe.seed, progress.epoch

@@ -47,10 +47,12 @@ class MicroBatches:
     def __init__(
         self, encoded: Encoded, labels: Tensor, most_tokens: int | None, packed: bool, accelerator: Accelerator
     ):
-        """Args:
-        labels: of all documents.
-        most_tokens: of one micro-batch, padding included; None: one micro-batch a batch.
-        packed: whether windows are packed into one row, see `model.packed`.
+        """Cut batches of these documents.
+
+        Args:
+            labels: of all documents.
+            most_tokens: of one micro-batch, padding included; None: one micro-batch per batch.
+            packed: whether windows are packed into one row, see `model.packed`.
         """
         self.encoded, self.labels, self.packed, self.accelerator = encoded, labels, packed, accelerator
         self.most_tokens = most_tokens
