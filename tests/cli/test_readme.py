@@ -85,11 +85,9 @@ def files(tmp_path_factory: pytest.TempPathFactory, readme_encoder: Path) -> Pat
     script = Script(folder)
     done = script("train", *small(readme_encoder), "data=jsonl", "data.train=train.jsonl", "run=runs/first")
     assert done.returncode == 0, done.stderr
-    done = script("export", "run=runs/first", "bundle=bundles/demo")
-    assert done.returncode == 0, done.stderr
     for copy in ("mine", "demo"):
         shutil.copytree(folder / "runs" / "first", folder / "runs" / copy)
-    shutil.copytree(folder / "bundles" / "demo", folder / "bundles" / "mine")
+        make_bundle(folder / "bundles" / copy)
     return folder
 
 
