@@ -115,8 +115,8 @@ def pair_of(
     _require_same("task", [schema.task.value for schema in schemas], runs, "their figures cannot be compared")
     remedy = "scripts/evaluate.py run=... split=... evaluates another split"
     _require_same("split", [one.evaluation["split"] for one in files], runs, remedy)
-    ways = _ways(schemas[0].classes, schemas[1].classes, changes)
-    classes = tuple(dict.fromkeys(ways[0].values()))
+    mappings = _class_mappings(schemas[0].classes, schemas[1].classes, changes)
+    classes = tuple(dict.fromkeys(mappings[0].values()))
     found = [_predictions(one, run) for one, run in zip(files, runs, strict=True)]
     rows = _same(*found)
     ids = [{row["id"] for row in one.rows} for one in found]
@@ -130,8 +130,8 @@ def pair_of(
         )
     at = [np.asarray(column) for column in zip(*rows, strict=True)]
     truths = [
-        _in_common_classes(one.truth[place], schema.classes, way, classes, sums=False)
-        for one, place, schema, way in zip(found, at, schemas, ways, strict=True)
+        _mapped(one.truth[place], schema.classes, mapping, classes, sums=False)
+        for one, place, schema, mapping in zip(found, at, schemas, mappings, strict=True)
     ]
     # A document of a class that the other run does not have cannot be compared.
     comparable = np.full(len(rows), schemas[1].multi_label) | (truths[1] == 1).any(axis=1)
@@ -148,14 +148,12 @@ def pair_of(
         Side(
             run=run,
             files=one,
-            predicted=_in_common_classes(here.predicted[place], schema.classes, way, classes, sums=False)[kept],
-            scores=_in_common_classes(here.scores[place], schema.classes, way, classes, sums=not schema.multi_label)[
-                kept
-            ],
+            predicted=_mapped(here.predicted[place], schema.classes, mapping, classes, sums=False)[kept],
+            scores=_mapped(here.scores[place], schema.classes, mapping, classes, sums=not schema.multi_label)[kept],
             handled=_handled(here, place[kept]),
             alone=len(here) - len(rows),
         )
-        for run, one, here, place, schema, way in zip(runs, files, found, at, schemas, ways, strict=True)
+        for run, one, here, place, schema, mapping in zip(runs, files, found, at, schemas, mappings, strict=True)
     ]
     lines = [found[1].rows[i] for i in at[1]]
     chosen = [line for line, keep in zip(lines, kept, strict=True) if keep]
@@ -205,7 +203,7 @@ def _handled(found: Predictions, at: NDArray[np.int64]) -> NDArray[np.bool_] | N
     return ~np.array(to_person, dtype=np.bool_) if all(isinstance(one, bool) for one in to_person) else None
 
 
-def _ways(
+def _class_mappings(
     old: tuple[str, ...], new: tuple[str, ...], changes: SchemaChanges | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The common class of each class of the two runs."""
@@ -218,15 +216,15 @@ def _ways(
                 f"changes."
             )
         return {name: name for name in old}, {name: name for name in new}
-    ways = changes.common(old)
-    if set(ways[1]) | set(changes.add) != set(new):
-        expected, found = set(ways[1]) | set(changes.add), set(new)
+    mappings = changes.common(old)
+    if set(mappings[1]) | set(changes.add) != set(new):
+        expected, found = set(mappings[1]) | set(changes.add), set(new)
         raise SettingsError(
             "schema_changes: does not lead from the classes of the first run to those of the second; missing in the "
             f"second: {', '.join(sorted(expected - found)) or 'none'}; only in the second: "
             f"{', '.join(sorted(found - expected)) or 'none'}."
         )
-    return ways
+    return mappings
 
 
 def _same(first: Predictions, second: Predictions) -> list[tuple[int, int]]:
@@ -236,13 +234,13 @@ def _same(first: Predictions, second: Predictions) -> list[tuple[int, int]]:
     return [(places[key], i) for i, key in enumerate(keys) if key in places]
 
 
-def _in_common_classes(
-    values: NDArray[Number], classes: Sequence[str], way: Mapping[str, str], common: Sequence[str], sums: bool
+def _mapped(
+    values: NDArray[Number], classes: Sequence[str], mapping: Mapping[str, str], common: Sequence[str], sums: bool
 ) -> NDArray[Number]:
     """Columns [documents, classes] in the common classes; of merged columns the sum or the maximum."""
     mapped: NDArray[Number] = np.zeros((len(values), len(common)), dtype=values.dtype)
     for i, name in enumerate(classes):
-        if name in way:
-            column = mapped[:, common.index(way[name])]
+        if name in mapping:
+            column = mapped[:, common.index(mapping[name])]
             column[:] = column + values[:, i] if sums else np.maximum(column, values[:, i])
     return mapped
