@@ -1,4 +1,4 @@
-"""Tagsmith: tagged documents in, a text classifier that its owner holds out."""
+"""Tagsmith: tagged documents in, your own text classifier out."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -91,7 +91,7 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tiny: Tiny, tmp_
     lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["1.txt", "2.txt"]
     assert lines[0]["error"] == "cannot be decoded as utf-8"
-    if Path("/proc").is_dir():  # A folder in which nobody can make a file.
+    if Path("/proc").is_dir():  # A folder in which no file can be created.
         done = script("classify", "bundle=b", "input=texts", "output=/proc/t.jsonl")
         assert (done.returncode, "Traceback" in done.stderr) == (64, False)
         assert "output=/proc/t.jsonl: cannot be written" in done.stderr
@@ -159,14 +159,14 @@ def test_each_job_of_a_sweep_has_a_folder_of_its_own(script: Script, tiny: Tiny,
         assert f"run: runs/{run.name}" in done.stdout
 
 
-def test_help_for_a_choice_that_is_not_there(script: Script) -> None:
+def test_help_for_an_unknown_choice(script: Script) -> None:
     done = script("train", "data=jsonll", "--help")
     assert done.returncode == 64
     assert "Could not find 'data/jsonll'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_help_may_be_read_by_halves(script: Script) -> None:
+def test_help_may_be_read_partially(script: Script) -> None:
     command = f"{sys.executable} {ROOT / 'scripts' / 'train.py'} --help | head -n 1"
     done = subprocess.run(["bash", "-c", command], cwd=script.folder, capture_output=True, text=True, timeout=100)
     assert done.stdout == "python scripts/train.py NAME=VALUE ...\n"
@@ -175,8 +175,8 @@ def test_help_may_be_read_by_halves(script: Script) -> None:
 
 @pytest.mark.parametrize("reader", ["true", "head -n 1"])
 @pytest.mark.parametrize("buffered", ["", "1"])
-def test_what_is_told_may_be_read_by_halves(tmp_path: Path, reader: str, buffered: str) -> None:
-    """One script tells by rich and by print, the other so little that it stays in the buffer to the end."""
+def test_output_may_be_read_partially(tmp_path: Path, reader: str, buffered: str) -> None:
+    """One script prints with rich and print, the other so little that it stays in the buffer until the end."""
     for name in "xy":
         make_run(tmp_path / name, documents=40)
     (tmp_path / "x" / "improve").mkdir()
@@ -188,7 +188,7 @@ def test_what_is_told_may_be_read_by_halves(tmp_path: Path, reader: str, buffere
         ("compare.py runs=[x,y] resamples=100", "y/compared/x/comparison.html"),
         ("annotate.py give run=x tool=csv", "x/improve/for_csv"),
     ):
-        command = f"{sys.executable} {ROOT}/scripts/{words} | {reader} > told; exit ${{PIPESTATUS[0]}}"
+        command = f"{sys.executable} {ROOT}/scripts/{words} | {reader} > read; exit ${{PIPESTATUS[0]}}"
         environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
         done = subprocess.run(
             ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
@@ -217,7 +217,7 @@ def test_an_evaluation_whose_reader_has_gone_is_whole(script: Script, tiny: Tiny
     ],
 )
 @pytest.mark.parametrize("end", ["", "| true", ">&-"])
-def test_who_does_not_read_changes_no_status(tmp_path: Path, stage: str, status: int, end: str) -> None:
+def test_a_closed_stdout_does_not_change_the_status(tmp_path: Path, stage: str, status: int, end: str) -> None:
     start = "import time\nfrom tagsmith.config.hydra_door import script\nfrom tagsmith.core.errors import DataError\n"
     wait = "time.sleep(0.3); " if end == "| true" else ""
     main = f"def main(settings):\n    {wait}{stage}\n    open('done', 'w')\n"

@@ -148,7 +148,7 @@ def test_a_wrong_setting_is_named_with_what_was_expected(overrides: list[str], m
         to_settings(composed("train", *overrides), TrainRun)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(SettingsError) as error:
         to_settings(composed("train", "train.epochs=0", "seed=-1", "+model.typo=1"), TrainRun)
     for part in ("train.epochs", "seed", "model.typo"):
@@ -156,7 +156,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("override", ["train.typo=1", "train.epochs=many", "data=nowhere", "task=regression"])
-def test_what_hydra_refuses_it_refuses_by_name(override: str) -> None:
+def test_errors_of_hydra_name_the_setting(override: str) -> None:
     with pytest.raises(Exception, match=override.split("=")[0].split(".")[-1]) as error:
         composed("train", override)
     assert isinstance(error.value, Exception)
@@ -176,7 +176,7 @@ def test_an_unknown_key_in_a_yaml_names_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 75), (errno.EROFS, 64), (errno.EACCES, 64)])
-def test_a_place_that_cannot_be_written_is_no_bug(
+def test_a_path_that_cannot_be_written_is_not_a_bug(
     number: int, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stage(_: object) -> None:
@@ -184,9 +184,9 @@ def test_a_place_that_cannot_be_written_is_no_bug(
 
     monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
     assert config._run("train", stage, composed("train")) == (status, None)
-    told = capsys.readouterr().err
-    assert "error: runs/mine/evaluation.json: " in told
-    assert "Traceback" not in told
+    errors = capsys.readouterr().err
+    assert "error: runs/mine/evaluation.json: " in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow
@@ -202,7 +202,7 @@ def test_another_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.slow
-def test_a_package_of_an_extra_that_is_missing_is_no_bug(
+def test_a_missing_package_of_an_extra_is_not_a_bug(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stage(_: object) -> None:
@@ -213,15 +213,17 @@ def test_a_package_of_an_extra_that_is_missing_is_no_bug(
 
     monkeypatch.setattr(config.HydraConfig, "get", lambda: SimpleNamespace(mode=None))
     assert config._run("train", stage, composed("train")) == (64, None)
-    told = capsys.readouterr().err
-    assert told == "error: python scripts/train.py needs the package cleanlab.filter: pip install 'tagsmith[train]'.\n"
+    errors = capsys.readouterr().err
+    assert (
+        errors == "error: python scripts/train.py needs the package cleanlab.filter: pip install 'tagsmith[train]'.\n"
+    )
     with pytest.raises(SystemExit) as left:
         config._run("train", broken, composed("train"))
     assert left.value.code == 70
 
 
 @pytest.mark.parametrize("missing", ["hydra", "omegaconf"])
-def test_scripts_say_what_the_base_package_does_not_bring(missing: str) -> None:
+def test_scripts_report_a_missing_hydra(missing: str) -> None:
     script = CONFIGS.parent / "scripts" / "classify.py"
     code = f"import runpy, sys; sys.modules['{missing}'] = None; runpy.run_path({str(script)!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

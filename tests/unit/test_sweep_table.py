@@ -1,4 +1,4 @@
-"""The jobs of a sweep beside each other, from their files alone."""
+"""The table of a sweep's jobs, from their files."""
 
 import csv
 import json

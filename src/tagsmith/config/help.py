@@ -57,7 +57,7 @@ def _explain_section(kind: type, prefix: str, defaults: Mapping[str, Any] | None
 
 def _explain_setting(name: str, row: Any, defaults: Mapping[str, Any]) -> list[str]:
     meta, default = row.metadata, defaults.get(name, default_of(row))
-    if isinstance(default, str):  # `DATA` stands for what was chosen as data=.
+    if isinstance(default, str):  # `DATA` is the choice of data=.
         default = re.sub(r"\$\{hydra:runtime\.choices\.(\w+)\}", lambda match: match[1].upper(), default)
     shown = "required" if default == REQUIRED else f"default {_as_typed(default)}"
     low, high = meta["low"], meta["high"]

@@ -107,7 +107,7 @@ def script(name: str) -> Callable[[Callable[[Any], Any]], Callable[[], None]]:
             raise_on_sigterm()
             ignore_closed_stdout()
             register()
-            # A verb as the first word stands for `action=VERB`.
+            # `push` is short for `action=push`.
             if "action" in {field.name for field in fields(STAGES[name])}:
                 sys.argv[1:2] = [re.sub(r"^([a-z]+)$", r"action=\1", word) for word in sys.argv[1:2]]
             if wrong := unknown_settings(sys.argv[1:], STAGES[name], _sections()):
