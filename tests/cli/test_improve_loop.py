@@ -38,7 +38,7 @@ def test_train_improve_tag_train(script: Script, tiny: Tiny, tmp_path: Path) -> 
     files = "data.tagged=[runs/mine/improve/tag_next.jsonl,runs/mine/improve/suggested_tags.jsonl]"
     again = script("train", *source, files, "run=runs/second")
     assert again.returncode == 0, again.stderr
-    assert "data.tagged: 6 training documents added." in again.stderr
+    assert "data.tagged: added 6 training documents." in again.stderr
     assert "data.tagged: 34 lines without a tag." in again.stderr
     evaluations = [json.loads((tmp_path / "runs" / run / "evaluation.json").read_text()) for run in ("mine", "second")]
     assert evaluations[0]["documents"] == evaluations[1]["documents"]
@@ -93,4 +93,4 @@ def test_the_learning_curve_is_put_to_the_test(script: Script, tiny: Tiny, tmp_p
     assert "sizes: expected at most 80" in refused.stderr
     nothing = script("bench_curve", *source, "sizes=[9]")
     assert nothing.returncode == 64
-    assert "of 9 documents no class has the 8" in nothing.stderr
+    assert "with 9 documents, no class has the 8" in nothing.stderr

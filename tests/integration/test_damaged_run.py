@@ -171,7 +171,7 @@ def test_class_ids_beyond_the_classes_are_refused(run: RunFolder, stages: dict[s
     part.info.features = features
     shutil.rmtree(run.data / "test")
     part.save_to_disk(run.data / "test")
-    with pytest.raises(DataError, match="beyond its 3 classes, such as 7"):
+    with pytest.raises(DataError, match="out of range for 3 classes, such as 7"):
         stages["evaluate"]()
 
 

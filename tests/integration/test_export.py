@@ -125,7 +125,7 @@ def test_export_refuses_missing_runs_and_existing_folders(
     with pytest.raises(SettingsError, match="exists but is not a bundle"):
         export(ExportRun(run=str(run.path), bundle=str(other), overwrite=True))
     run.weights.unlink()
-    with pytest.raises(InputMissing, match="has not finished"):
+    with pytest.raises(InputMissing, match="training is not finished"):
         export(ExportRun(run=str(run.path), bundle=str(tmp_path / "c")))
 
 

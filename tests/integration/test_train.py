@@ -143,7 +143,7 @@ def test_a_run_made_before_a_setting_existed_resumes_with_its_default(settings: 
     record = json.loads(run.settings.read_text())
     del record["settings"]["train.soup"]
     run.settings.write_text(json.dumps(record))
-    with pytest.raises(SettingsError, match=r"train\.soup: the run has 1, now 2$"):
+    with pytest.raises(SettingsError, match=r"train\.soup: 1 in the run, 2 now$"):
         train(settings(single_label_file, soup=2, resume=True))
     assert train(settings(single_label_file, resume=True))[1] == evaluation
     run.settings.write_text(json.dumps(record | {"settings": {**record["settings"], "train.gone": 3}}))
