@@ -39,7 +39,7 @@ def test_train_improve_tag_train(script: Script, tiny: Tiny, tmp_path: Path) -> 
     again = script("train", *source, files, "run=runs/second")
     assert again.returncode == 0, again.stderr
     assert "data.tagged: added 6 training documents." in again.stderr
-    assert "data.tagged: 34 lines without a tag." in again.stderr
+    assert "data.tagged: 34 lines not tagged yet." in again.stderr
     evaluations = [json.loads((tmp_path / "runs" / run / "evaluation.json").read_text()) for run in ("mine", "second")]
     assert evaluations[0]["documents"] == evaluations[1]["documents"]
 

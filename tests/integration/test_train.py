@@ -147,7 +147,7 @@ def test_a_run_made_before_a_setting_existed_resumes_with_its_default(settings: 
         train(settings(single_label_file, soup=2, resume=True))
     assert train(settings(single_label_file, resume=True))[1] == evaluation
     run.settings.write_text(json.dumps(record | {"settings": {**record["settings"], "train.gone": 3}}))
-    with pytest.raises(SettingsError, match=r"train\.gone: the run has 3, now None$"):
+    with pytest.raises(SettingsError, match=r"train\.gone: 3 in the run, None now$"):
         train(settings(single_label_file, resume=True))
 
 
