@@ -16,6 +16,7 @@ from tests.conftest import make_documents, write_jsonl
 RUNS = Path(__file__).parents[1] / "fixtures" / "run_0_1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "multi"])
 def test_an_old_run_works_with_every_script(name: str, script: Script, tmp_path: Path) -> None:
     shutil.copytree(RUNS, tmp_path, dirs_exist_ok=True)
