@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,23 @@ def indicators_of_names(names: Sequence[Sequence[str]], classes: Sequence[str]) 
     """
     ids = {name: i for i, name in enumerate(classes)}
     return indicators([[ids[name] for name in some] for some in names], len(classes))
+
+
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+    # Joiners are part of the spelling in Persian, Hindi and emoji; beside Latin letters they are leftovers.
+    "|(?<![\u0590-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0590-\U0010ffff])"
+)
+
+
+def normal_name(name: str) -> str:
+    """A class name as a person reads it: without invisible characters and surplus white space, in Unicode form NFC."""
+    name = " ".join(name.split())
+    return (
+        name
+        if name.isascii() and name.isprintable()
+        else " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
+    )
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

@@ -26,6 +26,7 @@ from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.config.settings.compare import CompareRuns, Retagged
 from tagsmith.config.settings.data import (
     AzureSettings,
+    ClassNames,
     CsvSettings,
     DataSettings,
     FileSettings,
@@ -76,6 +77,7 @@ __all__ = [
     "CalibrateRun",
     "CalibrateSettings",
     "CheckKills",
+    "ClassNames",
     "ClassWeights",
     "ClassifyRun",
     "CompareRuns",

@@ -15,6 +15,13 @@ class OnBadRow(Enum):
     skip = "skip"
 
 
+class ClassNames(Enum):
+    """Whether class names that differ by case or accents alone are different classes, or spellings of one."""
+
+    exact = "exact"
+    merge = "merge"
+
+
 class LongDocuments(Enum):
     """Which tokens are read of a document that is longer than a window."""
 
@@ -45,6 +52,11 @@ class DataSettings:
 
     classes: list[str] | None = setting(
         None, "the classes in their order; null: those found in the data, in natural order"
+    )
+    class_names: ClassNames | None = setting(
+        None,
+        "class names that differ by case or accents alone; exact: keep them apart; merge: use the commonest spelling, "
+        "or the declared one; null: stop and list them",
     )
     on_bad_row: OnBadRow = setting(
         OnBadRow.error,
