@@ -98,11 +98,8 @@ def test_the_label_column_declares_task_and_classes(
 @pytest.mark.parametrize(
     ("feature", "label", "shown"),
     [
-        (Value("float64"), 1.0, "1.0"),
-        (Value("bool"), True, "True"),
         ({"name": Value("string")}, {"name": "x"}, "{'name': 'x'}"),
         (List(List(AB)), [[0]], "[0]"),
-        (List(Value("bool")), [False], "False"),
     ],
     ids=lambda value: str(value)[:30],
 )

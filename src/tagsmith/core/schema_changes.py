@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from tagsmith.core.errors import DataError, InputMissing, listing
+from tagsmith.core.schema import normal_name
 
 PARTS = ("rename", "merge", "split", "add", "delete")
 
@@ -80,6 +81,15 @@ class SchemaChanges:
             "add": list(self.add),
             "delete": list(self.delete),
         }
+
+    def normalised(self) -> "SchemaChanges":
+        """The changes with normalised class names, as those of tagged data are."""
+        return SchemaChanges(
+            {normal_name(old): normal_name(new) for old, new in self.become.items()},
+            {normal_name(old): tuple(map(normal_name, parts)) for old, parts in self.split.items()},
+            tuple(map(normal_name, self.add)),
+            tuple(map(normal_name, self.delete)),
+        )
 
     def fit(self, classes: Sequence[str]) -> list[str]:
         """Why the changes cannot be applied to these classes: unknown names, and names that are in use."""

@@ -1,17 +1,18 @@
 """What every reader returns: documents, each with its file and row, and the problems found on the way."""
 
 import math
-import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tagsmith.config.settings import HubSettings, TableSettings
+from tagsmith.config.settings import ClassNames, HubSettings, TableSettings
 from tagsmith.core.errors import InputMissing
 from tagsmith.core.files import in_package
 from tagsmith.core.rows import BadRow
 from tagsmith.core.schema import Task
+from tagsmith.data.class_names import NameReader, one_spelling
 
 SPELLINGS = {
     "train": ("train", "training"),
@@ -64,6 +65,7 @@ class Source:
         task: the task that the format declares, if any.
         classes: the classes that the source declares, in order, if any.
         notes: remarks for the user, one line each.
+        names: reads the class names, and counts those that it changes.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -71,6 +73,7 @@ class Source:
     task: Task | None = None
     classes: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    names: NameReader = field(default_factory=NameReader, compare=False)
 
     def problem(self, file: str, row: int, what: str, content: object = "") -> None:
         self.problems.append(Problem(file, row, what, str(content)[:1000]))
@@ -127,14 +130,10 @@ class SourceRow:
         self.bad = True
 
     def class_names(self, values: Iterable[Any]) -> list[str]:
-        """The class names as stripped text, each once; a value that is not a name is a problem."""
-        names: list[str] = []
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-                self.problem(f"expected a class name, found {value!r}")
-                return []
-            if (name := str(value).strip()) not in names:
-                names.append(sys.intern(name))  # One string per class, not one per document.
+        """The class names, each once; a value that is not a name is a problem."""
+        if isinstance(names := self.source.names.names(values), str):
+            self.problem(names)
+            return []
         return names
 
     def split_name(self, value: Any) -> str | None:
@@ -184,3 +183,18 @@ def split_files(settings: TableSettings) -> Iterator[tuple[Path, str | None]]:
     for split in ("train", "validation", "test"):
         if (name := getattr(settings, split)) is not None:
             yield locate(name, f"data.{split}"), None if split == "train" else split
+
+
+def one_name_per_class(source: Source, declared: Sequence[str] | None, class_names: ClassNames | None) -> None:
+    """Give the documents one name per class where names differ by case or accents alone; see `one_spelling`.
+
+    Raises:
+        DataError: there are such names and `class_names` is None; all of them are listed.
+    """
+    counts = Counter(name for document in source.documents for name in document.labels)
+    if not (spelling := one_spelling(counts, declared, class_names)):
+        return
+    for document in source.documents:
+        document.labels = list(dict.fromkeys(spelling.get(name, name) for name in document.labels))
+    shown = ", ".join(f"{old} ({counts[old]:,}) as {new}" for old, new in spelling.items())
+    source.notes.append(f"data.class_names=merge: read labels that differ by case or accents alone: {shown}.")

@@ -205,6 +205,17 @@ def columns_of_bits(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return names if len(names) > 1 else []
 
 
+def label_remedy(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What to set where the label column is missing; `rows`: some rows of the source."""
+    if not (names := columns_of_bits(rows)):
+        return "Set data.label_field to the column of the class."
+    shown = ",".join(names)
+    return (
+        f"Set data.label_field to the column of the class; or, as {', '.join(names)} hold 0 and 1, name those of them "
+        f"that are classes: 'data.label_columns=[{shown}]' (or a pattern, such as 'data.label_columns=[is_*]')."
+    )
+
+
 def matching_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:
     """The columns that are named, or match a pattern such as is_*, in the order of the patterns, each once.
 

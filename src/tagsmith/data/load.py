@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from tagsmith.config.settings import (
     AzureSettings,
+    ClassNames,
     CsvSettings,
     DataSettings,
     HubSettings,
@@ -19,13 +20,14 @@ from tagsmith.config.settings import (
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
-from tagsmith.core.schema import Schema, Task, indicators_of_names, ordered_classes
+from tagsmith.core.schema import Schema, Task, indicators_of_names, normal_name, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
 from tagsmith.data.check import check, same_text
+from tagsmith.data.class_names import folded_name
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.data.documents import Document, Problem, Source
+from tagsmith.data.documents import Document, Problem, Source, one_name_per_class
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.data.tagged import KnownClasses, ManualTags, apply_tags, check_against, read_tagged
@@ -78,11 +80,17 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
-    changes = SchemaChanges.read(Path(settings.schema_changes)) if settings.schema_changes is not None else None
+    declared = None if declared is None else [normal_name(name) for name in declared]
+    for document in source.documents:
+        document.labels = [source.names.name(name) or name for name in document.labels]
+    changes = None
+    if settings.schema_changes is not None:
+        changes = SchemaChanges.read(Path(settings.schema_changes)).normalised()
     unresolved = Unresolved()
     if changes is not None:
         declared = change_classes(source.documents, declared, changes)
         source.documents, unresolved = change_tags(source.documents, task, changes)
+    one_name_per_class(source, declared, settings.class_names)
     problems = source.problems + check(source.documents, task, declared)
     tags = _manual_tags(settings, source, declared, problems, task, changes)
     problems += tags.problems
@@ -122,7 +130,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     _require_enough(documents, schema)
     _assign_ids(documents)
     _assign_ids(unresolved.documents)
-    notes = source.notes + unresolved.notes() + notes + _class_notes(documents, schema)
+    notes = source.notes + source.names.notes() + unresolved.notes() + notes + _class_notes(documents, schema)
     if bad:
         notes.append(f"Left out {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
     out_of_scope = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
@@ -144,7 +152,8 @@ def _manual_tags(
     bad = {(problem.file, problem.row) for problem in problems}
     usable = [document for document in source.documents if (document.file, document.row) not in bad]
     known = set(declared) if declared is not None else {name for document in usable for name in document.labels}
-    tags = read_tagged(settings.tagged, KnownClasses(known, task, changes))
+    alike = {folded_name(name): name for name in known} if settings.class_names is ClassNames.merge else {}
+    tags = read_tagged(settings.tagged, KnownClasses(known, task, changes, alike))
     tags.problems += check_against(tags.documents, usable)
     return tags
 

@@ -1,6 +1,6 @@
 """Manual tags, as filled in in the queues of `scripts/improve.py`, and what they change in the documents."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +11,9 @@ from tagsmith.core.schema import Task
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.changed import rename_tags
 from tagsmith.data.check import same_text
+from tagsmith.data.class_names import folded_name
 from tagsmith.data.documents import Document, Problem, Source, SourceRow, locate
+from tagsmith.data.labels import as_list
 
 
 @dataclass
@@ -37,11 +39,13 @@ class KnownClasses:
         names: the classes of the data; a tag with another name is a problem.
         task: None where it is not known.
         changes: where given, a tag may also name a class as it was before the changes.
+        alike: classes by their folded name, where a tag may differ from them by case or accents.
     """
 
     names: Collection[str]
     task: Task | None
     changes: SchemaChanges | None = None
+    alike: Mapping[str, str] = field(default_factory=dict)
 
 
 def filled_in(place: Path) -> dict[Path, int]:
@@ -96,7 +100,9 @@ def read_tagged(paths: Sequence[str], classes: KnownClasses) -> ManualTags:
 def _document(row: SourceRow, classes: KnownClasses) -> Document | None:
     """The document of a line with a tag, unless the line has problems."""
     tag, text = row.content["tag"], row.content.get("text")
-    names = row.class_names(tag if isinstance(tag, list) else [tag])
+    names = row.class_names(items if (items := as_list(tag)) is not None else [tag])
+    if classes.alike:
+        names = [name if name in classes.names else classes.alike.get(folded_name(name), name) for name in names]
     readable, changes = not row.bad, classes.changes
     if changes is not None:
         names = rename_tags(names, classes.names, changes)
