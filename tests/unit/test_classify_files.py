@@ -128,3 +128,24 @@ def test_the_number_of_processes_changes_nothing(settings: ClassifyRun, tmp_path
 def test_an_output_that_cannot_be_written_is_refused(settings: ClassifyRun) -> None:
     with pytest.raises(SettingsError, match=r"output=/proc/t\.jsonl: cannot be written"):
         classify_files(replace(settings, output="/proc/t.jsonl"))
+
+
+def test_a_folder_is_read_without_hidden_files_and_counts_other_kinds(
+    settings: ClassifyRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["a.txt", "B.TXT", "sub/c.txt", "sub/._c.txt", ".git/d.txt", "__MACOSX/e.txt", "notes.docx", "README"]
+    for name in names:
+        path = tmp_path / "inbox" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("Where is my parcel?")
+    classify_files(replace(settings, input=str(tmp_path / "inbox")))
+    lines = [json.loads(line) for line in Path(settings.output).read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["B.TXT", "a.txt", "sub/c.txt"]
+    assert f"input={tmp_path / 'inbox'}: left out 2 files other than .txt: 1 .docx, 1 without a suffix." in caplog.text
+
+
+def test_a_folder_without_text_files_says_what_it_holds(settings: ClassifyRun, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "a.docx").touch()
+    with pytest.raises(DataError, match=r"expected \.txt files, found 1 \.docx\."):
+        open_input(tmp_path / "inbox", "text", None, "utf-8")

@@ -84,5 +84,5 @@ def test_an_unusable_pool_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the column text"):
         read(write(tmp_path / "pool.csv", ["id,body", "1,a"]))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"pool=.*there are no \.txt files"):
+    with pytest.raises(DataError, match=r"pool=.*expected \.txt files, found no files"):
         read(tmp_path / "empty")

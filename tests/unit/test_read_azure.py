@@ -68,17 +68,49 @@ def test_documents_classes_and_splits_come_from_the_labels_file(tmp_path: Path) 
     assert (source.problems, source.notes) == ([], [])
 
 
-def test_a_multi_label_project_gives_any_number_of_classes(tmp_path: Path) -> None:
+def test_a_multi_label_project_gives_several_classes(tmp_path: Path) -> None:
     documents = [
         {"location": "1.txt", "classes": [{"category": "A"}, {"category": "B"}]},
         {"location": "2.txt", "classes": [{"category": "B"}]},
-        {"location": "3.txt", "classes": []},
-        {"location": "4.txt"},
     ]
     source = read(tmp_path, labels_file(documents, MULTI))
     assert source.task is Task.multi_label
-    assert [document.labels for document in source.documents] == [["A", "B"], ["B"], [], []]
+    assert [document.labels for document in source.documents] == [["A", "B"], ["B"]]
     assert source.problems == []
+
+
+UNTAGGED: list[dict[str, Any]] = [
+    {},
+    {"class": None},
+    {"class": {}},
+    {"class": {"category": None}},
+    {"class": {"category": " "}},
+    {"classes": []},
+    {"classifiers": []},
+]
+
+
+@pytest.mark.parametrize("kind", [SINGLE, MULTI])
+@pytest.mark.parametrize("untagged", UNTAGGED, ids=str)
+def test_documents_without_a_class_are_left_out_and_counted(
+    tmp_path: Path, kind: str, untagged: dict[str, Any]
+) -> None:
+    documents = [tagged("1.txt", "A"), {"location": "2.txt", **untagged}, {"location": "gone.txt", **untagged}]
+    source = read(tmp_path, labels_file(documents, kind), {"1.txt": "one", "2.txt": "two"})
+    assert [document.id for document in source.documents] == ["1.txt"]
+    assert source.problems == []
+    assert source.notes == [f"{tmp_path / 'labels.json'}: left out 2 of 3 documents without a class, such as 2.txt."]
+
+
+def test_a_labels_file_without_any_tag_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.json: none of its 2 documents has a class; tag them in the project"):
+        read(tmp_path, labels_file([{"location": "1.txt"}, {"location": "2.txt", "class": None}]))
+
+
+@pytest.mark.parametrize("key", ["class", "classes", "classifiers"])
+def test_a_single_label_project_reads_its_class_under_each_key(tmp_path: Path, key: str) -> None:
+    source = read(tmp_path, labels_file([{"location": "1.txt", key: [{"category": "A"}]}]))
+    assert [document.labels for document in source.documents] == [["A"]]
 
 
 def test_a_multi_label_project_does_not_lose_a_tag_in_the_single_label_form(tmp_path: Path) -> None:
@@ -100,10 +132,57 @@ def test_the_case_of_the_kind_does_not_matter(tmp_path: Path, kind: str, task: T
     assert read(tmp_path, labels_file([], kind)).task is task
 
 
-def test_the_kind_may_be_only_in_the_metadata(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["projectKind", "kind"])
+@pytest.mark.parametrize("place", ["assets", "metadata", "top"])
+def test_the_kind_may_be_in_any_of_its_places(tmp_path: Path, place: str, key: str) -> None:
     project = labels_file([], MULTI)
-    del project["assets"]["projectKind"]
+    del project["assets"]["projectKind"], project["metadata"]["projectKind"]
+    (project if place == "top" else project[place])[key] = MULTI
     assert read(tmp_path, project).task is Task.multi_label
+
+
+def test_two_kinds_of_project_are_rejected(tmp_path: Path) -> None:
+    project = labels_file([])
+    project["metadata"]["projectKind"] = MULTI
+    with pytest.raises(DataError, match=f"expected one kind of project, found {MULTI}, {SINGLE}"):
+        read(tmp_path, project)
+
+
+def preview(*documents: list[str], kind: str | None = None, nested: bool = True) -> dict[str, Any]:
+    """A project of the preview of 2021: `classifiers` and `modelType`, or the bare file of tags."""
+    lists = {
+        "classifiers": [{"name": "A"}, {"name": "B"}],
+        "documents": [
+            {"location": f"{i}.txt", "language": "en-us", "classifiers": [{"classifierName": name} for name in names]}
+            for i, names in enumerate(documents, 1)
+        ],
+    }
+    metadata = {} if kind is None else {"metadata": {"name": "p", "modelType": kind}}
+    return {"api-version": "2021-11-01-preview", **metadata, **({"assets": lists} if nested else lists)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [("singleClassification", Task.single_label), ("MultiClassification", Task.multi_label)],
+)
+def test_a_project_of_the_preview_is_read(tmp_path: Path, kind: str, task: Task) -> None:
+    source = read(tmp_path, preview(["A"], ["B"], [], kind=kind), {"1.txt": "one", "2.txt": "two"})
+    assert source.task is task
+    assert source.classes == ["A", "B"]
+    assert [(d.id, d.text, d.labels) for d in source.documents] == [("1.txt", "one", ["A"]), ("2.txt", "two", ["B"])]
+    assert len(source.notes) == 1
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize(("last", "task"), [(["B"], Task.single_label), (["A", "B"], Task.multi_label)])
+def test_without_a_kind_the_documents_decide_and_a_note_says_so(
+    tmp_path: Path, last: list[str], task: Task, nested: bool
+) -> None:
+    source = read(tmp_path, preview(["A"], last, nested=nested), {"1.txt": "one", "2.txt": "two"})
+    assert source.task is task
+    assert [document.labels for document in source.documents] == [["A"], last]
+    [note] = source.notes
+    assert note.endswith(f", so the task is {task.value}.")
 
 
 @pytest.mark.parametrize("kind", ["CustomEntityRecognition", "", None, 5, [SINGLE], {"kind": SINGLE}])
@@ -125,10 +204,13 @@ def test_the_metadata_may_be_missing_or_odd(tmp_path: Path, metadata: object) ->
     assert len(read(tmp_path, project).documents) == 1
 
 
-def test_a_byte_order_mark_is_skipped_in_labels_and_texts(tmp_path: Path) -> None:
-    project = b"\xef\xbb\xbf" + json.dumps(labels_file([tagged("1.txt", "A")])).encode()
-    source = read(tmp_path, project, {"1.txt": b"\xef\xbb\xbfone"})
-    assert [document.text for document in source.documents] == ["one"]
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_byte_order_mark_and_utf_16_are_read(tmp_path: Path, encoding: str) -> None:
+    project = json.dumps(labels_file([tagged("1.txt", "é")], classes=("é", "B")), ensure_ascii=False).encode(encoding)
+    text = "one".encode("utf-8-sig" if encoding == "utf-8-sig" else "utf-16")
+    source = read(tmp_path, project, {"1.txt": text})
+    assert [(document.text, document.labels) for document in source.documents] == [("one", ["é"])]
+    assert source.problems == []
 
 
 def test_without_any_dataset_the_splits_are_drawn(tmp_path: Path) -> None:
@@ -155,6 +237,79 @@ def test_the_splits_of_the_project_are_kept(tmp_path: Path) -> None:
 def test_a_location_may_be_in_a_subfolder(tmp_path: Path) -> None:
     source = read(tmp_path, labels_file([tagged("mail/2024/1.txt", "A")]), {"mail/2024/1.txt": "one"})
     assert [(document.id, document.text) for document in source.documents] == [("mail/2024/1.txt", "one")]
+
+
+BLOB = "https://account.blob.core.windows.net/texts/"
+
+
+@pytest.mark.parametrize(
+    ("location", "file"),
+    [
+        (r"mail\1.txt", "mail/1.txt"),
+        ("/mail/1.txt", "mail/1.txt"),
+        (r"\mail\1.txt", "mail/1.txt"),
+        ("./mail//1.txt", "mail/1.txt"),
+        ("mail/a%20b.txt", "mail/a b.txt"),
+        ("mail%2F%C3%A9.txt", "mail/é.txt"),
+        ("/mail%5Ca%20b.txt", "mail/a b.txt"),
+        (BLOB + "mail/1.txt", "mail/1.txt"),
+        (BLOB + "mail/a%20b.txt?sv=2022-11-02&sig=a%2Fb", "mail/a b.txt"),
+        (BLOB + "1.txt", "texts/1.txt"),
+        ("wasbs://texts@account.blob.core.windows.net/mail/1.txt", "mail/1.txt"),
+        ("texts/1.txt", "1.txt"),
+        ("Mail/Ticket.TXT", "mail/ticket.txt"),
+        ("mail/cafe\u0301.txt", "mail/caf\u00e9.txt"),
+        (BLOB + "Mail%2FTicket.txt", "mail/ticket.txt"),
+    ],
+)
+def test_a_location_in_another_spelling_finds_its_file(tmp_path: Path, location: str, file: str) -> None:
+    project = labels_file([tagged(location, "A")])
+    project["metadata"]["storageInputContainerName"] = "texts"
+    source = read(tmp_path, project, {file: "one"})
+    assert [(document.id, document.text) for document in source.documents] == [(file, "one")]
+    assert source.problems == []
+    expected = f"1 of 1 location spelled in another way than the paths of the files: {location} is {file}."
+    assert source.notes == [f"{tmp_path / 'labels.json'}: {expected}"]
+
+
+@pytest.mark.parametrize("name", ["a%20b.txt", "a\\b.txt", "A.txt", "100%.txt"])
+def test_a_file_that_is_named_as_its_location_comes_first(tmp_path: Path, name: str) -> None:
+    others = {"a b.txt": "other", "a/b.txt": "other", "a.txt": "other", "100%": "other"}
+    source = read(tmp_path, labels_file([tagged(name, "A")]), {**others, name: "one"})
+    assert [(document.id, document.text) for document in source.documents] == [(name, "one")]
+
+
+def test_a_name_that_fits_two_files_in_other_case_is_a_problem(tmp_path: Path) -> None:
+    source = read(tmp_path, labels_file([tagged("a.txt", "A")]), {"A.txt": "one", "A.TXT": "two"})
+    [problem] = source.problems
+    assert problem.what == f"{tmp_path} has several files of this name that differ in case alone: a.txt"
+
+
+def test_two_spellings_of_one_location_are_a_duplicate(tmp_path: Path) -> None:
+    source = read(tmp_path, labels_file([tagged("mail/1.txt", "A"), tagged(r"mail\1.txt", "A")]), {"mail/1.txt": "one"})
+    assert found(source)[0].startswith("labels.json#documents:2: duplicate location")
+
+
+def test_locations_that_do_not_exist_have_one_wording_with_the_remedy(tmp_path: Path) -> None:
+    source = read(tmp_path, labels_file([tagged("mail/1.txt", "A"), tagged("mail/2.txt", "A")]), {})
+    wording = f"the location does not exist in {tmp_path}; set data.texts to the folder of the text files: "
+    assert [problem.what for problem in source.problems] == [wording + "mail/1.txt", wording + "mail/2.txt"]
+
+
+def test_class_names_in_another_case_are_the_declared_ones_and_counted(tmp_path: Path) -> None:
+    documents = [tagged("1.txt", "billing"), tagged("2.txt", "BUG"), tagged("3.txt", "Billing"), tagged("4.txt", "bug")]
+    source = read(tmp_path, labels_file(documents, classes=("Billing", "bug")))
+    assert [document.labels for document in source.documents] == [["Billing"], ["bug"], ["Billing"], ["bug"]]
+    assert source.notes == [
+        f"{tmp_path / 'labels.json'}: 2 tags in another case than the declared class, such as billing; "
+        "taken as the declared class."
+    ]
+
+
+def test_classes_that_are_declared_in_two_cases_stay_as_they_are_written(tmp_path: Path) -> None:
+    documents = [tagged("1.txt", "A"), tagged("2.txt", "a")]
+    source = read(tmp_path, labels_file(documents, classes=("A", "a")))
+    assert [document.labels for document in source.documents] == [["A"], ["a"]]
 
 
 def test_the_texts_may_be_in_another_folder(tmp_path: Path) -> None:
@@ -197,22 +352,20 @@ def test_a_listed_file_is_not_counted_as_unlisted_because_it_is_bad(tmp_path: Pa
         ({"location": 5}, "expected an object with a `location`"),
         ({"location": "2.txt", "class": "A"}, 'expected the class as {"category": NAME}'),
         ({"location": "2.txt", "class": 5}, 'expected the class as {"category": NAME}'),
-        ({"location": "2.txt", "class": {}}, 'expected the class as {"category": NAME}'),
-        ({"location": "2.txt", "class": {"category": None}}, 'expected the class as {"category": NAME}'),
         ({"location": "2.txt", "class": {"category": 1}}, 'expected the class as {"category": NAME}'),
         ({"location": "2.txt", "class": {"category": ["A"]}}, 'expected the class as {"category": NAME}'),
         ({"location": "2.txt", "class": ["A"]}, 'expected the class as {"category": NAME}'),
         (tagged("2.txt", "A", dataset="Dev set"), "expected train, validation or test as the split, found 'Dev set'"),
         (tagged("2.txt", "A", dataset=5), "expected train, validation or test as the split, found 5"),
         (tagged("2.txt", "A", dataset=["Test"]), "expected train, validation or test as the split, found ['Test']"),
-        (tagged("gone.txt", "A"), "gone.txt does not exist in "),
-        (tagged("sub/1.txt", "A"), "sub/1.txt does not exist in "),
-        (tagged("", "A"), " does not exist in "),
-        (tagged(".", "A"), ". does not exist in "),
-        (tagged("1\0.txt", "A"), "1\0.txt does not exist in "),
+        (tagged("gone.txt", "A"), "the location does not exist in "),
+        (tagged("sub/1.txt", "A"), "the location does not exist in "),
+        (tagged("", "A"), "the location does not exist in "),
+        (tagged(".", "A"), "the location does not exist in "),
+        (tagged("1\0.txt", "A"), "the location does not exist in "),
         (tagged("\ud800.txt", "A"), ""),
-        (tagged("x" * 300 + ".txt", "A"), "x" * 300 + ".txt does not exist in "),
-        (tagged("1.txt/2.txt", "A"), "1.txt/2.txt does not exist in "),
+        (tagged("x" * 300 + ".txt", "A"), "the location does not exist in "),
+        (tagged("1.txt/2.txt", "A"), "the location does not exist in "),
     ],
     ids=lambda value: ascii(value)[:40],
 )
@@ -224,7 +377,7 @@ def test_an_unusable_entry_is_a_problem_with_its_position(tmp_path: Path, entry:
 
 
 def test_a_text_in_another_encoding_is_a_problem_of_its_file(tmp_path: Path) -> None:
-    source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {"1.txt": "café".encode("utf-16")})
+    source = read(tmp_path, labels_file([tagged("1.txt", "A")]), {"1.txt": "café".encode("cp1252")})
     assert found(source) == ["1.txt:1: cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"]
 
 
@@ -240,10 +393,10 @@ def test_encoding_and_fallback_are_named_in_the_settings(tmp_path: Path, raw: by
     assert [document.text for document in source.documents] == ["café"]
 
 
-def test_empty_texts_missing_labels_and_second_labels_are_named_together(tmp_path: Path) -> None:
+def test_empty_texts_and_second_labels_are_named_together(tmp_path: Path) -> None:
     documents = [
         tagged("1.txt", "A"),
-        {"location": "2.txt"},
+        tagged("2.txt", "A"),
         {"location": "3.txt", "class": [{"category": "A"}, {"category": "B"}]},
         tagged("4.txt", "B"),
     ]
@@ -252,7 +405,6 @@ def test_empty_texts_missing_labels_and_second_labels_are_named_together(tmp_pat
         load(AzureSettings(path=path), None, 0)
     lines = str(caught.value).splitlines()[1:]
     assert [line.removeprefix(f"  - {tmp_path}/labels.json#")[:26] for line in lines] == [
-        "2.txt:2: no label; single-",
         "3.txt:3: expected one labe",
         "4.txt:4: the text is empty",
     ]
@@ -291,7 +443,6 @@ def test_a_file_that_is_not_a_labels_file_is_named(tmp_path: Path, content: byte
         (None, []),
         ({"category": "A"}, []),
         (["A", "B"], []),
-        ([{"name": "A"}], []),
         ([{"category": 1}], []),
         ([None], []),
         (("A", "B"), None),
@@ -331,11 +482,30 @@ def test_a_folder_in_place_of_the_labels_file_is_rejected(tmp_path: Path) -> Non
         read_azure.read(AzureSettings(path=str(tmp_path)))
 
 
-@pytest.mark.parametrize("location", ["{outside}", "../outside.txt", "sub/../../outside.txt", "../../etc/passwd"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "..",
+        "../outside.txt",
+        "sub/../../outside.txt",
+        "../../etc/passwd",
+        "/../outside.txt",
+        r"..\outside.txt",
+        r"sub\..\..\outside.txt",
+        r"C:\..\outside.txt",
+        r"C:..\outside.txt",
+        "%2e%2e/outside.txt",
+        "..%2Foutside.txt",
+        "sub/..%5C..%5Coutside.txt",
+        "texts/../../outside.txt",
+        "file:///../outside.txt",
+        "https://account.blob.core.windows.net/texts/../../outside.txt",
+        "https://account.blob.core.windows.net/%2E%2E/outside.txt",
+    ],
+)
 def test_a_location_outside_the_folder_is_a_problem_not_a_read(tmp_path: Path, location: str) -> None:
     (tmp_path / "outside.txt").write_text("secret")
     (tmp_path / "inside" / "sub").mkdir(parents=True)
-    location = location.format(outside=tmp_path / "outside.txt")
     project = labels_file([tagged(location, "A"), tagged("1.txt", "B")])
     source = read_azure.read(AzureSettings(path=written(tmp_path / "inside", project)))
     [problem] = source.problems
@@ -348,3 +518,13 @@ def test_a_language_that_is_not_text_is_a_problem(tmp_path: Path, language: Any)
     project = labels_file([tagged("1.txt", "A", language=language)])
     [problem] = read_azure.read(AzureSettings(path=written(tmp_path, project))).problems
     assert problem.what.startswith("expected text or a number as language, found ")
+
+
+@pytest.mark.parametrize("prefix", ["", "file://", "//?", "https://account.blob.core.windows.net"])
+def test_an_absolute_path_is_looked_for_inside_the_folder(tmp_path: Path, prefix: str) -> None:
+    (tmp_path / "outside.txt").write_text("secret")
+    location = f"{prefix}{tmp_path / 'outside.txt'}"
+    source = read(tmp_path / "inside", labels_file([tagged(location, "A"), tagged("1.txt", "B")]))
+    [problem] = source.problems
+    assert problem.what.startswith("the location does not exist in ")
+    assert [document.text for document in source.documents] == ["one"]

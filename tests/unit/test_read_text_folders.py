@@ -71,9 +71,69 @@ def test_a_class_may_have_the_name_of_a_split_if_others_do_not(tmp_path: Path) -
     assert [(document.labels, document.split) for document in source.documents] == [(["sport"], None), (["test"], None)]
 
 
-def test_other_files_and_folders_are_skipped(tmp_path: Path) -> None:
-    others = {"README.txt": "x", "sport/note.md": "x", ".git/1.txt": "x", "__MACOSX/1.txt": "x", "sport/sub/1.txt": "x"}
-    assert seen(read(tmp_path, {**FOUR, **others})) == seen(read(tmp_path / "clean", FOUR))
+def test_files_that_are_not_documents_are_counted_by_kind(tmp_path: Path) -> None:
+    others = {"README.txt": "x", "sport/note.md": "x", "sport/b.MD": "x", "sport/sub/1.txt": "x", "trade/LICENSE": "x"}
+    source = read(tmp_path, {**FOUR, **others})
+    assert seen(source) == seen(read(tmp_path / "clean", FOUR))
+    kinds = "2 .md, 2 .txt, 1 without a suffix"
+    assert source.notes == [f"{tmp_path}: left out 5 files that no class folder has as *.txt: {kinds}."]
+
+
+HIDDEN = [
+    ".git/1.txt",
+    "__MACOSX/1.txt",
+    "sport/._1.txt",
+    "sport/.DS_Store",
+    "sport/.cache/1.txt",
+    "sport/__MACOSX/1.txt",
+]
+
+
+@pytest.mark.parametrize("pattern", ["*.txt", "**/*.txt"])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_hidden_files_and_folders_are_left_out(tmp_path: Path, name: str, pattern: str) -> None:
+    source = read(tmp_path, {**FOUR, name: b"\xff"}, pattern=pattern)
+    assert seen(source) == seen(read(tmp_path / "clean", FOUR))
+    assert (source.problems, source.notes) == ([], [])
+
+
+@pytest.mark.parametrize(("file", "pattern"), [("1.TXT", "*.txt"), ("1.Txt", "*.TXT"), ("a/B.TXT", "**/?.txt")])
+def test_the_case_of_a_file_name_does_not_matter(tmp_path: Path, file: str, pattern: str) -> None:
+    assert [d.id for d in read(tmp_path, {f"sport/{file}": "goal"}, pattern=pattern).documents] == [f"sport/{file}"]
+
+
+@pytest.mark.parametrize("name", ["unsup", "Unlabeled", "unlabelled", "un-tagged", "UNTAGGED", "un_annotated"])
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_folder_of_untagged_documents_is_no_class(tmp_path: Path, split: str, name: str) -> None:
+    files: dict[str, str | bytes] = {split + file: text for file, text in FOUR.items()}
+    source = read(tmp_path, {**files, f"{split}{name}/1.txt": "x", f"{split}{name}/2.txt": b"\xff"})
+    assert {document.labels[0] for document in source.documents} == {"sport", "trade"}
+    assert source.problems == []
+    [note] = source.notes
+    assert note == (
+        f"{tmp_path / split / name}: left out 2 documents, because the folder's name means untagged; "
+        f"with {name} in data.classes it is a class."
+    )
+
+
+def test_a_declared_class_may_have_a_name_that_means_untagged(tmp_path: Path) -> None:
+    source = read(tmp_path, {**FOUR, "untagged/1.txt": "x"}, classes=["sport", "trade", "untagged"])
+    assert {document.labels[0] for document in source.documents} == {"sport", "trade", "untagged"}
+    assert source.notes == []
+
+
+def test_classes_that_the_test_folder_lacks_are_counted(tmp_path: Path) -> None:
+    both = {f"{split}/{name}": text for split in ("train", "test") for name, text in FOUR.items()}
+    [note] = read(
+        tmp_path, {**both, "train/drafts/1.txt": "x", "train/drafts/2.txt": "x", "train/old/1.txt": "x"}
+    ).notes
+    expected = "2 classes with training documents, but no folder for testing: drafts (2), old (1). "
+    assert note == expected + "A folder that is no class can be removed, or deleted by data.schema_changes."
+
+
+@pytest.mark.parametrize("splits", [("train",), ("train", "validation")])
+def test_without_a_test_folder_no_class_lacks_one(tmp_path: Path, splits: tuple[str, ...]) -> None:
+    assert read(tmp_path, {f"{split}/{name}": text for split in splits for name, text in FOUR.items()}).notes == []
 
 
 def test_a_folder_with_the_name_of_a_document_is_skipped(tmp_path: Path) -> None:
@@ -116,7 +176,9 @@ def test_a_text_keeps_its_line_breaks_and_loses_its_byte_order_mark(tmp_path: Pa
     assert document.text == "one\r\ntwo\n"
 
 
-@pytest.mark.parametrize("raw", ["café".encode("cp1252"), "café".encode("utf-16"), b"\x80", b"a\xed\xa0\x80"], ids=repr)
+@pytest.mark.parametrize(
+    "raw", ["café".encode("cp1252"), "café".encode("utf-16-le"), b"\x80", b"a\xed\xa0\x80"], ids=repr
+)
 def test_a_file_in_another_encoding_is_a_problem_that_names_it(tmp_path: Path, raw: bytes) -> None:
     source = read(tmp_path, {**FOUR, "trade/2.txt": raw})
     expected = (

@@ -232,8 +232,9 @@ def test_a_header_alone_has_no_rows(tmp_path: Path) -> None:
         (b"\x81", "utf-8", "cp1252", None),
         (b"\xef\xbb\xbfx", "utf-8", None, "x"),
         ("x".encode("utf-16"), "utf-16", None, "x"),
-        ("x".encode("utf-16"), "utf-8", None, None),
-        ("x".encode("utf-16"), "utf-8", "utf-16", "x"),
+        ("x".encode("utf-16"), "utf-8", None, "x"),
+        ("x".encode("utf-16"), "utf-8", "cp1252", "x"),
+        (b"\xfe\xff\0x", "utf-8", None, "x"),
         (b"\xff\xfex", "utf-16", None, None),
         (b"\xed\xa0\x80", "utf-8", None, None),  # half of a surrogate pair
         (b"", "utf-8", None, ""),

@@ -70,7 +70,7 @@ def json_text(content: Any) -> str:
 
 
 def read_json(path: Path, parse: Callable[[Any], Parsed], expected: str, remedy: str) -> Parsed:
-    """What `parse` returns for the content of a JSON file.
+    """What `parse` returns for the content of a JSON file in UTF-8, UTF-16 or UTF-32.
 
     Args:
         parse: raises any of `MALFORMED`, or a DataError, where the content is not as `expected`.
@@ -80,7 +80,7 @@ def read_json(path: Path, parse: Callable[[Any], Parsed], expected: str, remedy:
         DataError: the file cannot be read, is not JSON, or `parse` has refused its content.
     """
     try:
-        return parse(json.loads(path.read_text(encoding="utf-8-sig")))
+        return parse(json.loads(path.read_bytes()))
     except (DataError, *MALFORMED) as error:
         raise DataError(f"{path}: expected {expected}, found {error!r}; {remedy}.") from error
 

@@ -14,6 +14,8 @@ from tagsmith.core.errors import DataError, counted
 
 csv.field_size_limit(2**31 - 1)  # The default of 131,072 characters is less than a long document has.
 
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -113,7 +115,7 @@ def _lines(path: Path, encoding: str, fallback: str | None) -> Iterator[str]:
 
 def _begins_as_utf_16(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return file.read(2) in UTF_16_MARKS
 
 
 def is_broken(text: str) -> bool:
@@ -135,8 +137,12 @@ def _unreadable(text: str, encoding: str) -> BadRow | None:
 
 
 def decode(raw: bytes, encoding: str, fallback: str | None = None) -> str | None:
-    """The text of a whole file without its byte-order mark, or None where neither encoding fits."""
-    for name in filter(None, (encoding, fallback)):
+    """The text of a whole file without its byte-order mark, or None where neither encoding fits.
+
+    A file that `encoding` does not fit and that begins with the byte-order mark of UTF-16 is read as that.
+    """
+    marked = "utf-16" if raw[:2] in UTF_16_MARKS else None
+    for name in filter(None, (encoding, marked, fallback)):
         try:
             return raw.decode(name).removeprefix("\ufeff")
         except UnicodeError:

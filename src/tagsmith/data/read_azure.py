@@ -1,6 +1,9 @@
 """Tagged documents from a labels file of Azure custom text classification and its text files."""
 
-from pathlib import Path, PurePath
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tagsmith.config.settings import AzureSettings
@@ -8,12 +11,36 @@ from tagsmith.core.errors import DataError, counted
 from tagsmith.core.files import json_object, read_json
 from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task
+from tagsmith.core.text_files import is_hidden
+from tagsmith.data.azure_locations import BadLocation, TextFiles
 from tagsmith.data.documents import Document, Source, SourceRow, locate
 
 KINDS = {
     "customsinglelabelclassification": Task.single_label,
     "custommultilabelclassification": Task.multi_label,
+    "singleclassification": Task.single_label,
+    "multiclassification": Task.multi_label,
 }
+"""In lower case; the last two are those of the previews of 2021."""
+
+KIND_KEYS = ("projectKind", "kind", "modelType")
+CLASS_KEYS = ("classes", "classifiers")
+TAG_KEYS = ("class", "classes", "classifiers")
+NAME_KEYS = ("category", "name", "classifierName")
+
+
+@dataclass
+class _Reading:
+    """The state of one reading; `listed`: the position of each file in the list of documents."""
+
+    path: Path
+    texts: TextFiles
+    settings: AzureSettings
+    declared: dict[str, str]  # Class names by folded name, where that is unambiguous.
+    listed: dict[Path, int] = field(default_factory=dict)
+    untagged: list[str] = field(default_factory=list)  # Locations.
+    respelled: list[str] = field(default_factory=list)  # Locations with the paths that they mean.
+    other_case: list[str] = field(default_factory=list)  # Names of classes.
 
 
 def read(settings: AzureSettings) -> Source:
@@ -21,84 +48,155 @@ def read(settings: AzureSettings) -> Source:
 
     Raises:
         InputMissing: the file or folder does not exist.
-        DataError: the file is not a labels file of a classification project.
+        DataError: the file is not a labels file of a classification project, or no document has a class.
     """
     path = locate(settings.path, "data.path")
     folder = locate(settings.texts, "data.texts") if settings.texts else path.parent
     if path.is_dir():
         raise DataError(f"{path}: expected the labels file (JSON), found a folder.")
-    project = read_json(path, json_object, "a JSON object in UTF-8", "export the labels file again")
-    assets = project.get("assets")
+    project = read_json(path, json_object, "a JSON object", "export the labels file again")
+    # The previews of 2021 have the lists on top, without assets.
+    assets = project.get("assets", project if "documents" in project else None)
     if not isinstance(assets, dict):
         raise DataError(f"{path}: expected an object `assets`, found {type(assets).__name__}.")
     metadata = project.get("metadata")
-    stated = assets.get("projectKind") or (metadata.get("projectKind") if isinstance(metadata, dict) else None)
-    task = KINDS.get(str(stated).lower())
-    if task is None:
-        raise DataError(
-            f"{path}: expected projectKind CustomSingleLabelClassification or CustomMultiLabelClassification, "
-            f"found {stated!r}."
-        )
-    source = Source(task=task)
-    classes = _categories(assets.get("classes"))
+    metadata = metadata if isinstance(metadata, dict) else {}
+    declared = next((assets[key] for key in CLASS_KEYS if key in assets), None)
+    classes = _names(declared) if isinstance(declared, list) else None
     documents = assets.get("documents")
     if classes is None or not isinstance(documents, list):
         raise DataError(f"{path}: expected lists `assets.classes` (of {{category}}) and `assets.documents`.")
-    source.classes = list(dict.fromkeys(classes))
-    places: dict[str, int] = {}
+    classes = list(dict.fromkeys(classes))
+    source = Source(classes=classes)
+    source.task = _task(path, (assets, metadata, project), documents, source)
+    container = metadata.get("storageInputContainerName")
+    texts = TextFiles(folder, container if isinstance(container, str) else None)
+    reading = _Reading(path, texts, settings, _by_folded_name(classes))
     for position, entry in enumerate(documents, 1):
-        row = SourceRow(source, f"{path}#documents", position, entry)
-        location = entry.get("location") if isinstance(entry, dict) else None
-        if isinstance(location, str) and (first := places.setdefault(location, position)) != position:
-            row.problem(f"duplicate location {location!r}, first used at {row.file}:{first}")
-        else:
-            _add(path, folder, row, task, settings)
-    untagged = sum(text.name not in places for text in folder.glob("*.txt"))
-    if untagged:
-        source.notes.append(f"{folder}: left out {counted(untagged, 'text file')} that the labels file does not list.")
+        _add(reading, SourceRow(source, f"{path}#documents", position, entry))
+    if len(reading.untagged) == len(documents) > 0:
+        raise DataError(
+            f"{path}: none of its {counted(len(documents), 'document')} has a class; tag them in the project, and "
+            "export the labels file again."
+        )
+    source.notes += _notes(reading, len(documents))
     return source
 
 
-def _categories(entries: Any) -> list[str] | None:
+def _task(path: Path, places: tuple[dict[str, Any], ...], documents: list[Any], source: Source) -> Task:
+    stated = [value for place in places for key in KIND_KEYS if (value := place.get(key)) not in (None, "")]
+    tasks = {KINDS.get(str(value).strip().lower()) for value in stated}
+    if len(tasks) > 1:
+        raise DataError(f"{path}: expected one kind of project, found {', '.join(sorted(set(map(str, stated))))}.")
+    task = next(iter(tasks), None)
+    if task is None and not stated and documents:
+        several = any(len(_tags(entry) or []) > 1 for entry in documents if isinstance(entry, dict))
+        task = Task.multi_label if several else Task.single_label
+        most = "several classes in one document" if several else "at most one class per document"
+        source.notes.append(f"{path}: names no projectKind; found {most}, so the task is {task.value}.")
+    if task is None:
+        raise DataError(
+            f"{path}: expected projectKind CustomSingleLabelClassification or CustomMultiLabelClassification, "
+            f"found {stated[0] if stated else None!r}."
+        )
+    return task
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _names(entries: list[Any]) -> list[str] | None:
     """The names in a list of {"category": name}; None where the list has another form."""
-    if not isinstance(entries, list):
-        return None
-    names = [entry.get("category") if isinstance(entry, dict) else None for entry in entries]
-    if not all(isinstance(name, str) for name in names):
-        return None
-    return [str(name).strip() for name in names]
+    names: list[str] = []
+    for entry in entries:
+        name = next((entry[key] for key in NAME_KEYS if key in entry), None) if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            return None
+        names.append(name.strip())
+    return names
 
 
-def _add(path: Path, folder: Path, row: SourceRow, task: Task, settings: AzureSettings) -> None:
+def _tags(entry: dict[str, Any]) -> list[Any]:
+    """The tags of a document under all keys that they may have, without empty ones."""
+    tags = [tag for key in TAG_KEYS for tag in _as_list(entry.get(key))]
+    return [
+        tag for tag in tags if not isinstance(tag, dict) or any(str(tag.get(key) or "").strip() for key in NAME_KEYS)
+    ]
+
+
+def _by_folded_name(classes: list[str]) -> dict[str, str]:
+    folded = [name.casefold() for name in classes]
+    return {fold: name for fold, name in zip(folded, classes, strict=True) if folded.count(fold) == 1}
+
+
+def _add(reading: _Reading, row: SourceRow) -> None:
+    """Add the document of one entry of the list, or say what is wrong with it."""
     entry = row.content
-    if not isinstance(entry, dict) or not isinstance(entry.get("location"), str):
+    location = entry.get("location") if isinstance(entry, dict) else None
+    if not isinstance(location, str):
         return row.problem("expected an object with a `location`")
-    # In a multi-label project too, a document of one class may have the single-label form.
-    tags = entry.get("class" if task is Task.single_label or "classes" not in entry else "classes")
-    names = _categories([tags] if isinstance(tags, dict) else (tags or []))
+    names = _names(_tags(entry))
     if names is None:
         return row.problem('expected the class as {"category": NAME}')
-    location = entry["location"]
-    inside = PurePath(location)
-    if inside.is_absolute() or ".." in inside.parts:
-        return row.problem(f"expected a relative location inside {folder}, without .., found {location}")
+    if not names:
+        reading.untagged.append(location)
+        return None
     language = row.optional("language")
+    try:
+        inside = reading.texts.find(location)
+    except BadLocation as error:
+        return row.problem(str(error))
+    if (first := reading.listed.setdefault(inside, row.row)) != row.row:
+        return row.problem(f"duplicate location {location!r}, first used at {row.file}:{first}")
     if row.bad:
         return None
-    text_file = folder / inside
-    try:
-        exists = text_file.is_file()
-    except OSError:
-        exists = False
-    if not exists:
-        return row.problem(f"{location} does not exist in {folder}")
+    if inside.as_posix() != location:
+        reading.respelled.append(f"{location} is {inside.as_posix()}")
+    text_file = reading.texts.folder / inside
     raw = text_file.read_bytes()
-    text = decode(raw, settings.encoding, settings.fallback_encoding)
+    text = decode(raw, reading.settings.encoding, reading.settings.fallback_encoding)
     if text is None:
-        what = f"cannot be decoded as {settings.encoding}; set data.encoding or data.fallback_encoding"
+        what = f"cannot be decoded as {reading.settings.encoding}; set data.encoding or data.fallback_encoding"
         return row.source.problem(str(text_file), 1, what, raw[:200])
-    labels, split = row.class_names(names), row.split_name(entry.get("dataset"))
+    labels, split = row.class_names(_as_declared(reading, row.source, names)), row.split_name(entry.get("dataset"))
     if not row.bad:
-        place = f"{path}#{location}"  # Where a wrong tag is to be corrected.
-        row.source.documents.append(Document(place, row.row, text, labels, split, location, language))
+        place = f"{reading.path}#{location}"  # Where a wrong tag is to be corrected.
+        row.source.documents.append(Document(place, row.row, text, labels, split, inside.as_posix(), language))
     return None
+
+
+def _as_declared(reading: _Reading, source: Source, names: list[str]) -> Iterator[str]:
+    """The names, each as declared where it differs from that in case alone."""
+    for name in names:
+        declared = name if name in (source.classes or ()) else reading.declared.get(name.casefold(), name)
+        if declared != name:
+            reading.other_case.append(name)
+        yield declared
+
+
+def _notes(reading: _Reading, documents: int) -> Iterator[str]:
+    path, folder = reading.path, reading.texts.folder
+    if reading.untagged:
+        share = f"{len(reading.untagged):,} of {counted(documents, 'document')}"
+        yield f"{path}: left out {share} without a class, such as {reading.untagged[0]}."
+    if reading.respelled:
+        share = f"{len(reading.respelled):,} of {counted(documents, 'location')}"
+        yield f"{path}: {share} spelled in another way than the paths of the files: {reading.respelled[0]}."
+    if reading.other_case:
+        share = f"{counted(len(reading.other_case), 'tag')} in another case than the declared class"
+        yield f"{path}: {share}, such as {reading.other_case[0]}; taken as the declared class."
+    if unlisted := _unlisted(reading):
+        yield f"{folder}: left out {counted(unlisted, 'text file')} that the labels file does not list."
+
+
+def _unlisted(reading: _Reading) -> int:
+    """The number of text files in the folders of the documents that no location names."""
+    folder = reading.texts.folder
+    named = set(reading.listed)
+    for location in reading.untagged:
+        with contextlib.suppress(BadLocation):
+            named.add(reading.texts.find(location))
+    places = {folder / path.parent for path in named} | {folder}
+    texts = (path for place in places for path in place.iterdir() if path.suffix.lower() == ".txt")
+    return sum(not is_hidden(path.name) and path.relative_to(folder) not in named for path in texts)

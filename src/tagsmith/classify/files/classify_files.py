@@ -94,6 +94,8 @@ def classify_files(settings: ClassifyRun) -> Counts:
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
     del classifier
     source_rows = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
+    for note in source_rows.notes:
+        log.warning(note)
     try:
         with Journal(output) as journal:
             return _classify(settings, journal, bundle, work, source_rows)

@@ -1,12 +1,13 @@
 """Untagged documents from a file or a folder, as a stream of rows with a key and a text or an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.core.errors import DataError, SettingsError
+from tagsmith.core.errors import DataError, SettingsError, counted
 from tagsmith.core.rows import BadRow, Rows, decode, delimited, json_lines, text_problem
+from tagsmith.core.text_files import kinds_of, visible_files
 
 KINDS = "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files"
 
@@ -27,10 +28,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Input:
-    """Rows in order, and the place of the last one (empty lines make it approximate)."""
+    """Rows in order, the place of the last one (empty lines make it approximate), and notes for the user."""
 
     rows: Iterator[Row]
     places: int
+    notes: Sequence[str] = ()
 
 
 def open_input(source: Path, text_field: str, delimiter: str | None, encoding: str, setting: str = "input") -> Input:
@@ -42,10 +44,14 @@ def open_input(source: Path, text_field: str, delimiter: str | None, encoding: s
     """
     kind = source.suffix.lower()
     if source.is_dir():
-        paths = sorted(source.rglob("*.txt"))
+        files = visible_files(source)
+        paths = [path for path in files if path.suffix.lower() == ".txt"]
+        others = [path for path in files if path.suffix.lower() != ".txt"]
         if not paths:
-            raise DataError(f"{setting}={source}: there are no .txt files.")
-        return Input(_text_files(source, paths, encoding), len(paths))
+            found = f"found {kinds_of(others)}" if others else "found no files"
+            raise DataError(f"{setting}={source}: expected .txt files, {found}.")
+        notes = [f"{setting}={source}: left out {counted(len(others), 'file')} other than .txt: {kinds_of(others)}."]
+        return Input(_text_files(source, paths, encoding), len(paths), notes if others else [])
     if kind == ".parquet":
         return _parquet(source, text_field, setting)
     if kind == ".jsonl":
