@@ -10,7 +10,7 @@ from tagsmith.config.settings import AzureSettings
 from tagsmith.core.errors import DataError, counted
 from tagsmith.core.files import json_object, read_json
 from tagsmith.core.rows import decode
-from tagsmith.core.schema import Task
+from tagsmith.core.schema import Task, normal_name
 from tagsmith.core.text_files import is_hidden
 from tagsmith.data.azure_locations import BadLocation, TextFiles
 from tagsmith.data.documents import Document, Source, SourceRow, locate
@@ -66,7 +66,7 @@ def read(settings: AzureSettings) -> Source:
     documents = assets.get("documents")
     if classes is None or not isinstance(documents, list):
         raise DataError(f"{path}: expected lists `assets.classes` (of {{category}}) and `assets.documents`.")
-    classes = list(dict.fromkeys(classes))
+    classes = list(dict.fromkeys(map(normal_name, classes)))
     source = Source(classes=classes)
     source.task = _task(path, (assets, metadata, project), documents, source)
     container = metadata.get("storageInputContainerName")
@@ -113,7 +113,7 @@ def _names(entries: list[Any]) -> list[str] | None:
         name = next((entry[key] for key in NAME_KEYS if key in entry), None) if isinstance(entry, dict) else None
         if not isinstance(name, str):
             return None
-        names.append(name.strip())
+        names.append(name)
     return names
 
 
@@ -169,7 +169,8 @@ def _add(reading: _Reading, row: SourceRow) -> None:
 def _as_declared(reading: _Reading, source: Source, names: list[str]) -> Iterator[str]:
     """The names, each as declared where it differs from that in case alone."""
     for name in names:
-        declared = name if name in (source.classes or ()) else reading.declared.get(name.casefold(), name)
+        normal = normal_name(name)
+        declared = name if normal in (source.classes or ()) else reading.declared.get(normal.casefold(), name)
         if declared != name:
             reading.other_case.append(name)
         yield declared
