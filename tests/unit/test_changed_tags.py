@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import JsonlSettings
+from tagsmith.config.settings import JsonlSettings, OnBadRow
 from tagsmith.core.errors import DataError
 from tagsmith.data import TaggedData, load
 from tests.conftest import make_documents, write_jsonl
@@ -88,7 +88,8 @@ def test_manual_tags_may_have_the_old_names(tmp_path: Path) -> None:
 def test_a_tag_of_a_split_class_is_ambiguous(tmp_path: Path) -> None:
     (tmp_path / "queue.jsonl").write_text(json.dumps({"id": "new", "text": "one more", "tag": "animals"}) + "\n")
     with pytest.raises(DataError, match=r"'animals' is split by data\.schema_changes; expected one of wild, tame"):
-        loaded(tmp_path, "split: {animals: [wild, tame]}", tagged=[str(tmp_path / "queue.jsonl")])
+        loaded(tmp_path, "split: {animals: [wild, tame]}", tagged=[str(tmp_path / "queue.jsonl")],
+               on_bad_row=OnBadRow.error)  # fmt: skip
 
 
 def test_changes_of_other_classes(tmp_path: Path) -> None:

@@ -52,13 +52,8 @@ def test_the_text_of_a_long_wrong_value_is_cut() -> None:
     assert len(problem) < 300
 
 
-def test_single_label_documents_need_a_label() -> None:
-    what = "no label; single-label data needs one label per document (task=multi_label allows none)"
-    assert found(document(2, "one"), document(3, "two", "a")) == [f"train.csv:2: {what}"]
-
-
 def test_single_label_documents_may_have_one_label() -> None:
-    what = "expected one label, found 3: a, b, c (task=multi_label allows several)"
+    what = "expected one label, found 3: 'a', 'b', 'c' (task=multi_label allows several)"
     assert found(document(2, "one", "a", "b", "c")) == [f"train.csv:2: {what}"]
 
 
@@ -86,44 +81,23 @@ def test_many_declared_classes_are_not_all_listed() -> None:
 def test_an_id_may_be_used_once() -> None:
     documents = [document(row, f"text {row}", "a", id=name) for row, name in enumerate(["1", "2", "1", "1"], 2)]
     assert found(*documents) == [
-        "train.csv:4: duplicate id '1', first used at train.csv:2",
-        "train.csv:5: duplicate id '1', first used at train.csv:2",
+        "train.csv:4: duplicate id '1', first used at train.csv:2 (data.id_field=null ignores ids)",
+        "train.csv:5: duplicate id '1', first used at train.csv:2 (data.id_field=null ignores ids)",
     ]
 
 
 def test_an_id_may_not_be_used_in_two_files() -> None:
     other = Document("test.csv", 9, "two", ["a"], "test", "1")
-    assert found(document(2, "one", "a", id="1"), other) == ["test.csv:9: duplicate id '1', first used at train.csv:2"]
+    [line] = found(document(2, "one", "a", id="1"), other)
+    assert line.startswith("test.csv:9: duplicate id '1', first used at train.csv:2")
 
 
 def test_documents_without_an_id_are_not_duplicates() -> None:
     assert found(document(2, "one", "a"), document(3, "two", "a")) == []
 
 
-def test_equal_texts_with_different_labels_are_named_at_both_places() -> None:
-    documents = [document(2, "one", "a"), document(3, "two", "a"), document(4, " one\n", "b")]
-    assert found(*documents) == [
-        "train.csv:2: the same text has different labels: a here, b at train.csv:4",
-        "train.csv:4: the same text has different labels: b here, a at train.csv:2",
-    ]
-
-
-def test_different_tags_across_files_are_found_too() -> None:
-    other = Document("test.csv", 9, "one", ["b"], "test")
-    assert found(document(2, "one", "a"), other) == [
-        "train.csv:2: the same text has different labels: a here, b at test.csv:9",
-        "test.csv:9: the same text has different labels: b here, a at train.csv:2",
-    ]
-
-
-def test_different_sets_of_labels_are_different_tags_and_their_order_is_not() -> None:
-    same = [document(2, "one", "a", "b"), document(3, "one", "b", "a")]
-    assert found(*same, task=Task.multi_label) == []
-    assert found(*same, document(4, "one"), task=Task.multi_label) == [
-        "train.csv:2: the same text has different labels: a+b here, no class at train.csv:4",
-        "train.csv:3: the same text has different labels: b+a here, no class at train.csv:4",
-        "train.csv:4: the same text has different labels: no class here, a+b at train.csv:2",
-    ]
+def test_equal_texts_with_different_labels_are_no_problem() -> None:
+    assert found(document(2, "one", "a"), document(3, " one\n", "b")) == []
 
 
 def test_all_problems_come_in_the_order_of_the_rows() -> None:
@@ -135,14 +109,11 @@ def test_all_problems_come_in_the_order_of_the_rows() -> None:
     ]
     lines = found(*documents, declared=["a", "b"])
     assert [line.split(": ")[0] for line in lines] == [
-        "train.csv:2",  # tagged differently
         "train.csv:3",  # empty text
         "train.csv:3",  # two labels
         "train.csv:3",  # id
         "train.csv:4",  # unknown class
-        "train.csv:4",  # tagged differently
         "train.csv:5",  # no text
-        "train.csv:5",  # no label
     ]
 
 
@@ -160,28 +131,6 @@ def test_a_class_with_half_of_a_surrogate_pair_is_a_problem_of_its_row() -> None
 def test_a_problem_carries_the_text_and_the_labels() -> None:
     [problem] = check([document(2, "one", "x")], Task.single_label, ["a"])
     assert (problem.file, problem.row, problem.content) == ("train.csv", 2, "'one' ['x']")
-
-
-class CountedLabels(list[str]):
-    """Labels that count how often they are read."""
-
-    reads = 0
-
-    def __iter__(self) -> Any:
-        CountedLabels.reads += 1
-        return super().__iter__()
-
-
-def test_many_copies_of_one_text_are_compared_in_linear_time() -> None:
-    # 50,000 times "ok", one of them tagged differently, would otherwise take a quarter of an hour.
-    copies = 200
-    documents = [document(row, "ok", "a") for row in range(copies)]
-    documents[-1].labels = ["b"]
-    for copy in documents:
-        copy.labels = CountedLabels(copy.labels)
-    CountedLabels.reads = 0
-    assert len(found(*documents)) == copies
-    assert CountedLabels.reads < 20 * copies
 
 
 @pytest.mark.parametrize(

@@ -325,7 +325,7 @@ def test_a_class_that_is_declared_twice_is_one_class(tmp_path: Path) -> None:
 def test_an_undeclared_class_is_a_problem_that_names_the_document(tmp_path: Path) -> None:
     path = written(tmp_path, labels_file([tagged("1.txt", "A"), tagged("2.txt", "C")]))
     with pytest.raises(DataError, match=r"labels\.json#2\.txt:2: unknown class 'C'; the declared classes are A, B"):
-        load(AzureSettings(path=path), None, 0)
+        load(AzureSettings(path=path, on_bad_row=OnBadRow.error), None, 0)
 
 
 def test_text_files_that_are_not_in_the_labels_file_are_counted(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_empty_texts_and_second_labels_are_named_together(tmp_path: Path) -> Non
 def test_a_document_that_is_listed_twice_is_named_by_its_places_in_the_list(tmp_path: Path) -> None:
     path = written(tmp_path, labels_file([tagged("1.txt", "A"), tagged("2.txt", "B"), tagged("1.txt", "A")]))
     with pytest.raises(DataError) as caught:
-        load(AzureSettings(path=path), None, 0)
+        load(AzureSettings(path=path, on_bad_row=OnBadRow.error), None, 0)
     [line] = str(caught.value).splitlines()[1:]
     assert "#documents:3: " in line
     assert line.endswith("#documents:1")

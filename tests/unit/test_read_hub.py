@@ -6,7 +6,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from tagsmith.config.settings import HubSettings, problems
+from tagsmith.config.settings import HubSettings, OnBadRow, problems
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_hub
@@ -112,12 +112,14 @@ def test_a_label_that_is_not_a_name_is_a_problem_of_its_row(
 
 
 @pytest.mark.parametrize("label", [-1, None])
-def test_a_row_without_label_is_a_problem_of_its_split_and_row(tmp_path: Path, label: int | None) -> None:
-    data = DatasetDict(train=part([0, 1, 0]), test=part([0, label], name="test"))
-    with pytest.raises(DataError) as caught:
-        load(HubSettings(path=str(saved(tmp_path, data))), None, 0)
-    [line] = str(caught.value).splitlines()[1:]
-    assert line.startswith(f"  - {tmp_path}/saved[test]:2: no label; ")
+@pytest.mark.parametrize(("tagged", "whole"), [([0], ""), ([], ", all 1 of test")])
+def test_rows_without_label_are_left_out_and_counted(
+    tmp_path: Path, label: int | None, tagged: list[int], whole: str
+) -> None:
+    data = DatasetDict(train=part([0, 1, 0]), test=part([*tagged, label], name="test"))
+    loaded = load(HubSettings(path=str(saved(tmp_path, data)), test_share=0), None, 0)
+    assert len(loaded.splits.get("test", [])) == len(tagged)
+    assert f"Left out 1 document without a label{whole}; " in loaded.notes[0]
 
 
 def test_a_label_beyond_the_classes_is_a_problem_of_its_row(tmp_path: Path) -> None:
@@ -126,13 +128,13 @@ def test_a_label_beyond_the_classes_is_a_problem_of_its_row(tmp_path: Path) -> N
     info["features"]["label"]["names"] = ["a"]
     (folder / "dataset_info.json").write_text(json.dumps(info))
     with pytest.raises(DataError, match=r"saved\[train\]:2: "):
-        load(HubSettings(path=str(folder)), None, 0)
+        load(HubSettings(path=str(folder), on_bad_row=OnBadRow.error), None, 0)
 
 
 def test_an_undeclared_class_names_split_and_row(tmp_path: Path) -> None:
     data = part(["a", "b", "c"], Value("string"))
     with pytest.raises(DataError, match=r"saved\[train\]:3: unknown class 'c'; the declared classes are a, b"):
-        load(HubSettings(path=str(saved(tmp_path, data)), classes=["a", "b"]), None, 0)
+        load(HubSettings(path=str(saved(tmp_path, data)), classes=["a", "b"], on_bad_row=OnBadRow.error), None, 0)
 
 
 def test_the_classes_are_those_of_the_training_split_by_name_not_by_number(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_texts_such_as_null_and_nan_are_texts(tmp_path: Path, text: str) -> None
 def test_a_row_without_text_is_a_problem_of_its_row(tmp_path: Path, texts: list[Any], kind: Any, what: str) -> None:
     folder = saved(tmp_path, part([0, 1], body=(texts, kind)))
     with pytest.raises(DataError) as caught:
-        load(HubSettings(path=str(folder), text_field="body"), None, 0)
+        load(HubSettings(path=str(folder), text_field="body", on_bad_row=OnBadRow.error), None, 0)
     assert str(caught.value).splitlines()[1].endswith(f"saved[train]:1: {what}")
 
 

@@ -235,4 +235,4 @@ def test_a_name_that_is_not_valid_unicode_does_not_end_in_a_traceback(tmp_path: 
     except TagsmithError as error:
         assert "1.txt" in str(error) or "sport" in str(error)  # noqa: PT017
     else:
-        assert len(tagged.splits["train"]) == 5
+        assert len(tagged.splits["train"]) + len({problem.row for problem in tagged.rejected}) == 5

@@ -142,8 +142,9 @@ BAD = [
 
 @pytest.mark.parametrize("line", BAD, ids=str)
 def test_every_bad_line_is_reported_with_file_and_row(tmp_path: Path, line: Any) -> None:
+    file = tagged(tmp_path / "t.jsonl", [{"text": "good", "tag": "food"}, line])
     with pytest.raises(DataError, match=r"1 problem.*\n.*t\.jsonl:2: "):
-        loaded(tmp_path, [tagged(tmp_path / "t.jsonl", [{"text": "good", "tag": "food"}, line])])
+        loaded(tmp_path, [file], on_bad_row=OnBadRow.error)
 
 
 def test_all_problems_are_reported_together_or_left_out(tmp_path: Path) -> None:
@@ -191,9 +192,10 @@ def test_a_declared_class_without_a_document_may_be_given(tmp_path: Path) -> Non
     assert by_id(data)["t.jsonl:1"] == ("a new kind", "plants")
 
 
-def test_a_manual_tag_settles_conflicting_labels(tmp_path: Path) -> None:
+def test_a_manual_tag_settles_contradicting_labels(tmp_path: Path) -> None:
     records = [*make_documents(40, False), {"id": "x", "text": "both", "label": "food"}]
     write_jsonl(tmp_path / "train.jsonl", [*records, {"id": "y", "text": "both", "label": "tools"}])
     file = tagged(tmp_path / "t.jsonl", [{"id": "x", "text": "both", "tag": "food"}])
-    found = by_id(loaded(tmp_path, [file], on_bad_row=OnBadRow.skip, test_share=0.0))
-    assert [found[name] for name in ("x", "y") if name in found] == [("both", "food")]
+    data = loaded(tmp_path, [file], test_share=0.0)
+    assert [by_id(data)[name] for name in "xy"] == [("both", "food")] * 2
+    assert data.contradictions == []

@@ -49,6 +49,10 @@ class RunFolder:
         return self.path / "rejected.jsonl"
 
     @property
+    def contradictions(self) -> Path:
+        return self.path / "contradictions.jsonl"
+
+    @property
     def log(self) -> Path:
         return self.path / "train.log"
 

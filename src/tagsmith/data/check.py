@@ -1,10 +1,12 @@
 """What is wrong with the documents themselves, whatever their format."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
+from tagsmith.core.errors import DataError, counted
 from tagsmith.core.rows import is_broken
 from tagsmith.core.schema import Task
-from tagsmith.data.documents import Document, Problem
+from tagsmith.data.documents import Document, Problem, Source
 
 
 def same_text(text: str) -> str:
@@ -25,59 +27,67 @@ def folded_text(text: str) -> str:
 
 
 def check(documents: Sequence[Document], task: Task | None, declared: Collection[str] | None) -> list[Problem]:
-    """Every problem of every document, in the order of the documents."""
-    problems: list[tuple[int, Problem]] = []
+    """Every problem of every document, in the order of the documents.
+
+    Documents with the same text and different labels are no problem, see `contradictions`.
+    """
+    problems: list[Problem] = []
     known = set(declared or ())
 
-    def report(position: int, what: str) -> None:
-        document = documents[position]
+    def report(what: str) -> None:
         content = f"{document.text!r} {document.labels}"[:1000]
-        problems.append((position, Problem(document.file, document.row, what, content)))
+        problems.append(Problem(document.file, document.row, what, content))
 
     first_with_id: dict[str, Document] = {}
-    first_with_text: dict[str, int] = {}
-    repeated: dict[str, list[int]] = {}
-    for position, document in enumerate(documents):
+    for document in documents:
         if what := _text_problem(document.text):
-            report(position, what)
-        else:
-            text = same_text(document.text)
-            if (before := first_with_text.setdefault(text, position)) != position:
-                repeated.setdefault(text, [before]).append(position)
+            report(what)
         for name in ("id", "language", "group"):
             if is_broken(getattr(document, name) or ""):
-                report(position, f"{name} holds an unpaired surrogate, which is not valid Unicode")
+                report(f"{name} holds an unpaired surrogate, which is not valid Unicode")
         for name in document.labels:
             if is_broken(name):
-                report(position, f"class {name!r} holds an unpaired surrogate, which is not valid Unicode")
-        if task is Task.single_label and not document.labels:
-            report(position, "no label; single-label data needs one label per document (task=multi_label allows none)")
+                report(f"class {name!r} holds an unpaired surrogate, which is not valid Unicode")
         if task is Task.single_label and len(document.labels) > 1:
-            tags = ", ".join(document.labels)
-            report(
-                position, f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows several)"
-            )
+            tags = ", ".join(map(repr, document.labels))
+            report(f"expected one label, found {len(document.labels)}: {tags} (task=multi_label allows several)")
         for name in document.labels:
             if declared is not None and name not in known:
-                report(position, f"unknown class {name!r}; the declared classes are {_first_names(declared)}")
+                report(f"unknown class {name!r}; the declared classes are {_first_names(declared)}")
         if document.id is not None:
             first = first_with_id.setdefault(document.id, document)
             if first is not document:
-                report(position, f"duplicate id {document.id!r}, first used at {first.file}:{first.row}")
-    for positions in repeated.values():
-        if all(documents[p].labels == documents[positions[0]].labels for p in positions):
-            continue
-        first_with_tags: dict[frozenset[str], Document] = {}
-        tags_of = {p: frozenset(documents[p].labels) for p in positions}
-        for p in positions:
-            first_with_tags.setdefault(tags_of[p], documents[p])
-        if len(first_with_tags) > 1:
-            one, two = list(first_with_tags.items())[:2]
-            for p in positions:
-                other = two[1] if tags_of[p] == one[0] else one[1]
-                tags = f"{_tags(documents[p])} here, {_tags(other)} at {other.file}:{other.row}"
-                report(p, f"the same text has different labels: {tags}")
-    return [problem for _, problem in sorted(problems, key=lambda item: item[0])]
+                place = f"{first.file}:{first.row}"
+                report(f"duplicate id {document.id!r}, first used at {place} (data.id_field=null ignores ids)")
+    return problems
+
+
+def leave_out_untagged(source: Source, task: Task | None) -> list[str]:
+    """Leave single-label documents without a label out of the source; returns notes.
+
+    Raises:
+        DataError: no document that may be trained on has a label.
+    """
+    if task is not Task.single_label:
+        return []
+    tagged = [document for document in source.documents if document.labels]
+    before = Counter(document.split or "train" for document in source.documents)
+    after = Counter(document.split or "train" for document in tagged)
+    source.documents = tagged
+    count = before.total() - after.total()
+    if not count:
+        return []
+    if not after["train"] and before["train"]:
+        raise DataError(
+            f"None of {counted(before['train'], 'training document')} has a label; expected a class in each tagged "
+            "row. Set data.label_field to the field of the class; task=multi_label takes rows without one as documents "
+            "of no class."
+        )
+    whole = "".join(f", all {before[split]:,} of {split}" for split in before if not after[split])
+    return [
+        f"Left out {counted(count, 'document')} without a label{whole}; "
+        "task=multi_label would keep them as documents of no class."
+    ]
 
 
 def _text_problem(text: object) -> str | None:
@@ -90,10 +100,6 @@ def _text_problem(text: object) -> str | None:
     if is_broken(text):
         return "the text holds an unpaired surrogate, which is not valid Unicode"
     return None
-
-
-def _tags(document: Document) -> str:
-    return "+".join(document.labels) or "no class"
 
 
 def _first_names(names: Collection[str], most: int = 10) -> str:

@@ -16,18 +16,20 @@ from tagsmith.config.settings import (
     DataSettings,
     HubSettings,
     JsonlSettings,
-    OnBadRow,
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.core.schema import Schema, Task, indicators_of_names, normal_name, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
+from tagsmith.data.bad_rows import causes, in_order, leave_out, refuse_or_leave_out
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
-from tagsmith.data.check import check, same_text
+from tagsmith.data.check import check, leave_out_untagged, same_text
 from tagsmith.data.class_names import folded_name
+from tagsmith.data.contradictions import settle_contradictions
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document, Problem, Source, one_name_per_class
+from tagsmith.data.ids import assign_ids, begin_anew, short_names
 from tagsmith.data.read_texts import read_texts
 from tagsmith.data.split import HELD_OUT, HeldOut, assign
 from tagsmith.data.tagged import KnownClasses, ManualTags, apply_tags, check_against, read_tagged
@@ -50,11 +52,12 @@ class TaggedData:
     Attributes:
         splits: train, and validation and test where they have documents; columns `id`, `text`, `labels`
             (ClassLabel, or List of ClassLabel), and `language` and `group` where any document has one.
-        rejected: rows that `data.on_bad_row=skip` left out.
+        rejected: rows that were left out because they cannot be used.
         notes: remarks for the user, one line each.
         out_of_scope: texts of none of the classes, to test on.
         unresolved: one record per untagged document of a class that `data.schema_changes` splits.
         changes: what `data.schema_changes` holds.
+        contradictions: one record per text that is tagged in several ways.
     """
 
     splits: datasets.DatasetDict
@@ -64,6 +67,7 @@ class TaggedData:
     out_of_scope: list[str] = field(default_factory=list)
     unresolved: list[dict[str, Any]] = field(default_factory=list)
     changes: SchemaChanges | None = None
+    contradictions: list[dict[str, Any]] = field(default_factory=list)
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
@@ -71,8 +75,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
 
     Raises:
         InputMissing: a file or folder does not exist.
-        DataError: rows are bad (all of them are listed, with file and row) and `on_bad_row` is error, or too
-            few documents are left to train on.
+        BadRows: more rows are bad than `on_bad_row` allows.
+        DataError: too few documents are left to train on.
+        SettingsError: a setting does not fit the task.
     """
     try:
         source = READERS[type(settings)](settings)
@@ -91,51 +96,49 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         declared = change_classes(source.documents, declared, changes)
         source.documents, unresolved = change_tags(source.documents, task, changes)
     one_name_per_class(source, declared, settings.class_names)
+    untagged = leave_out_untagged(source, task)
+    notes = begin_anew(source.documents)
     problems = source.problems + check(source.documents, task, declared)
     tags = _manual_tags(settings, source, declared, problems, task, changes)
-    problems += tags.problems
-    if problems and settings.on_bad_row is OnBadRow.error:
-        files = dict.fromkeys([document.file for document in source.documents] + [problem.file for problem in problems])
-        order = {file: i for i, file in enumerate(files)}
-        problems.sort(key=lambda problem: (order[problem.file], problem.row))
-        headline = (
-            f"{counted(len(problems), 'problem')} in the tagged data (data.on_bad_row=skip leaves these rows out):"
-        )
-        raise DataError(listing(headline, [str(problem) for problem in problems]))
-    if not source.documents and not problems:
-        raise DataError("The data holds no documents; check the files that the data. settings name.")
+    problems = in_order(problems + tags.problems, source.documents)
+    names = short_names([*source.documents, *tags.documents])
+    bad_rows = refuse_or_leave_out(settings, problems, [*source.documents, *tags.documents])
+    remarks = untagged + causes(problems)
+    if not source.documents:
+        raise _too_little("The data holds no documents; check the files that the data. settings name.", remarks)
     if task is None:
-        raise DataError("The data holds no labels, so its task is unknown; set task=single_label or task=multi_label.")
-    bad = {(problem.file, problem.row) for problem in problems}
-    manual = unresolved.resolve(tag for tag in tags.documents if (tag.file, tag.row) not in bad)
-    documents = [
-        document
-        for document in source.documents
-        if (document.file, document.row) not in bad and id(document) not in unresolved.pending
-    ]
+        unknown = "The data holds no labels, so its task is unknown; set task=single_label or task=multi_label."
+        raise _too_little(unknown, remarks)
+    manual = unresolved.resolve(leave_out(tags.documents, problems))
+    documents = [one for one in leave_out(source.documents, problems) if id(one) not in unresolved.pending]
     if not documents:
-        raise DataError("The data holds no usable tagged documents.")
+        raise _too_little("The data holds no usable tagged documents.", remarks)
     schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
-    _require_classes(schema)
+    _require_classes(schema, remarks)
     earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
     has_class = indicators_of_names([document.labels for document in documents], schema.classes)
     usable = documents
-    documents, notes = assign(documents, has_class, settings.test_share, settings.validation_share, seed, earlier)
+    documents, about_splits = assign(
+        documents, has_class, settings.test_share, settings.validation_share, seed, earlier
+    )
+    notes += about_splits
     if settings.tagged:
         # After the splits are drawn, so that manual tags move no document from one split to another.
         documents, note = apply_tags(manual, usable, documents)
         notes.append(note)
         if tags.untagged:
             notes.append(f"data.tagged: {counted(tags.untagged, 'line')} not tagged yet.")
-    _require_enough(documents, schema)
-    _assign_ids(documents)
-    _assign_ids(unresolved.documents)
-    notes = source.notes + source.names.notes() + unresolved.notes() + notes + _class_notes(documents, schema)
-    if bad:
-        notes.append(f"Left out {counted(len(bad), 'bad row')} (data.on_bad_row=skip).")
+    _require_enough(documents, schema, remarks)
+    assign_ids(documents, names)
+    assign_ids(unresolved.documents, names)
+    contradictory = settle_contradictions(usable, documents, settings.contradictions, task, notes)
+    notes = (
+        source.notes + source.names.notes() + unresolved.notes() + untagged + notes + _class_notes(documents, schema)
+    )
+    notes += [bad_rows] if bad_rows else []
     out_of_scope = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
     splits = _dataset_dict(documents, schema)
-    return TaggedData(splits, schema, problems, notes, out_of_scope, unresolved.lines(), changes)
+    return TaggedData(splits, schema, problems, notes, out_of_scope, unresolved.lines(), changes, contradictory)
 
 
 def _manual_tags(
@@ -149,8 +152,7 @@ def _manual_tags(
     """What `data.tagged` holds; a class that is neither declared nor used by a usable document is a problem."""
     if not settings.tagged:
         return ManualTags()
-    bad = {(problem.file, problem.row) for problem in problems}
-    usable = [document for document in source.documents if (document.file, document.row) not in bad]
+    usable = leave_out(source.documents, problems)
     known = set(declared) if declared is not None else {name for document in usable for name in document.labels}
     alike = {folded_name(name): name for name in known} if settings.class_names is ClassNames.merge else {}
     tags = read_tagged(settings.tagged, KnownClasses(known, task, changes, alike))
@@ -171,22 +173,29 @@ def _held_out(run: Path) -> HeldOut:
     return HeldOut({name: set(part["id"]) for name, part in parts.items()}, texts, groups)
 
 
-def _require_classes(schema: Schema) -> None:
+def _too_little(message: str, remarks: Sequence[str]) -> DataError:
+    """The error about data that is not enough, with what was left out of it."""
+    return DataError(listing(f"{message} Left out of the data:", remarks) if remarks else message)
+
+
+def _require_classes(schema: Schema, remarks: Sequence[str]) -> None:
     if schema.task is Task.single_label and len(schema.classes) < 2:
-        raise DataError(f"Single-label data needs at least two classes, found {', '.join(schema.classes) or 'none'}.")
+        found = ", ".join(schema.classes) or "none"
+        raise _too_little(f"Single-label data needs at least two classes, found {found}.", remarks)
     if not schema.classes:
-        raise DataError("The data holds no labels; multi-label data needs at least one class.")
+        raise _too_little("The data holds no labels; multi-label data needs at least one class.", remarks)
 
 
-def _require_enough(documents: Sequence[Document], schema: Schema) -> None:
+def _require_enough(documents: Sequence[Document], schema: Schema, remarks: Sequence[str]) -> None:
     train = [document for document in documents if document.split == "train"]
     seen = {name for document in train for name in document.labels}
     if not train or len(seen) < (2 if schema.task is Task.single_label else 1):
-        raise DataError(
+        message = (
             f"The training split holds {counted(len(train), 'document')} of the classes "
             f"{', '.join(sorted(seen)) or 'none'}, too few to train on. Tag more documents, or lower data.test_share "
             "and data.validation_share."
         )
+        raise _too_little(message, remarks)
 
 
 def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
@@ -208,18 +217,6 @@ def _class_notes(documents: Sequence[Document], schema: Schema) -> list[str]:
             found = f"({len(untested):,}): {', '.join(untested)}"
             notes.append(f"Classes without test documents, which cannot be evaluated {found}.")
     return notes
-
-
-def _assign_ids(documents: Sequence[Document]) -> None:
-    """Give documents without an id their file and row as id: `train.jsonl:17`."""
-    names = {file: Path(file).name for file in {document.file for document in documents}}
-    files = Counter(names.values())
-    taken = {document.id for document in documents}
-    for document in documents:
-        if document.id is None:
-            short = names[document.file]
-            name = f"{short if files[short] == 1 else document.file}:{document.row}"
-            document.id = name if name not in taken else f"{document.file}:{document.row}#"
 
 
 def _dataset_dict(documents: Sequence[Document], schema: Schema) -> datasets.DatasetDict:

@@ -175,6 +175,8 @@ def _create(
             write_lines(inside.split_classes, tagged.unresolved)
         if tagged.rejected:
             write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
+        if tagged.contradictions:
+            write_lines(inside.contradictions, tagged.contradictions)
         save_architecture(inside.model, model)
         write_json(inside.settings, record(_settings_of_run(settings), sources, processes, precision))
 

@@ -27,6 +27,7 @@ from tagsmith.config.settings.compare import CompareRuns, Retagged
 from tagsmith.config.settings.data import (
     AzureSettings,
     ClassNames,
+    Contradictions,
     CsvSettings,
     DataSettings,
     FileSettings,
@@ -34,6 +35,7 @@ from tagsmith.config.settings.data import (
     JsonlSettings,
     LongDocuments,
     OnBadRow,
+    OnMissing,
     TableSettings,
     TextFoldersSettings,
 )
@@ -81,6 +83,7 @@ __all__ = [
     "ClassWeights",
     "ClassifyRun",
     "CompareRuns",
+    "Contradictions",
     "CsvSettings",
     "DataSettings",
     "EvaluateRun",
@@ -101,6 +104,7 @@ __all__ = [
     "ModelSettings",
     "OnBadRow",
     "OnDisagreement",
+    "OnMissing",
     "Pooling",
     "Precision",
     "PushPull",

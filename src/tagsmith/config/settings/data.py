@@ -9,10 +9,25 @@ from tagsmith.config.settings.fields import REQUIRED, setting
 
 
 class OnBadRow(Enum):
-    """What to do with a row that cannot be used."""
+    """What to do with rows that cannot be used."""
+
+    skip_few = "skip_few"
+    skip = "skip"
+    error = "error"
+
+
+class Contradictions(Enum):
+    """What to do with documents that have the same text and different labels."""
+
+    keep = "keep"
+    unite = "unite"
+
+
+class OnMissing(Enum):
+    """What to do where held-out documents of an earlier run are not in the data."""
 
     error = "error"
-    skip = "skip"
+    allow = "allow"
 
 
 class ClassNames(Enum):
@@ -59,8 +74,20 @@ class DataSettings:
         "or the declared one; null: stop and list them",
     )
     on_bad_row: OnBadRow = setting(
-        OnBadRow.error,
-        "rows that cannot be used; error: stop and list them; skip: leave them out and write them to the run",
+        OnBadRow.skip_few,
+        "rows that cannot be used; skip_few: leave up to max_bad_share of them out and write them to the run, stop and "
+        "list them where there are more; skip: leave out any number; error: stop at one",
+    )
+    max_bad_share: float = setting(
+        0.01,
+        "share of rows, in all and in each file, that on_bad_row=skip_few leaves out, rounded up to a whole row",
+        low=0,
+        high=1,
+    )
+    contradictions: Contradictions = setting(
+        Contradictions.keep,
+        "documents with the same text and different labels; keep: leave them as they are; unite: give them all labels "
+        "of that text (multi_label)",
     )
     tagged: list[str] | None = setting(
         None,
@@ -84,6 +111,9 @@ class DataSettings:
         None, "YAML of classes to rename, merge, split, add or delete; it is applied to all tags of the data"
     )
     split_from: str | None = setting(None, "earlier run whose test and validation documents are reused")
+    split_from_missing: OnMissing = setting(
+        OnMissing.error, "where some of those documents are not in the data; error: list them; allow: use the others"
+    )
     max_tokens: int | None = setting(None, "length of a window; null: model.max_tokens", unit="tokens", low=8)
     long_documents: LongDocuments = setting(
         LongDocuments.head,
