@@ -13,6 +13,7 @@ from tagsmith.config.settings import (
     DataSettings,
     JsonlSettings,
     OnBadRow,
+    OnMissing,
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
@@ -357,7 +358,12 @@ def test_split_from_reports_how_many_documents_are_missing(tmp_path: Path) -> No
     held_out = [{"text": f"held out {i}", "label": "a", "split": "test"} for i in range(3)]
     first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
-    second = load_records(tmp_path, [*records_of("abab"), held_out[0]], split_from=str(tmp_path / "run"))
+    records, earlier = [*records_of("abab"), held_out[0]], {"split_from": str(tmp_path / "run")}
+    with pytest.raises(
+        DataError, match=r"2 of 3 held-out documents .*\n  - test document train\.jsonl:4: 'held out 1'"
+    ):
+        load_records(tmp_path, records, **earlier)
+    second = load_records(tmp_path, records, **earlier, split_from_missing=OnMissing.allow)
     assert second.splits["test"]["text"][:] == ["held out 0"]
     assert second.notes[0] == "data.split_from: found 1 of 3 test documents of that run in this data."
 
@@ -534,6 +540,6 @@ def test_split_from_holds_out_the_groups_of_the_earlier_run(tmp_path: Path) -> N
     first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
     new = [{"text": f"new {i}", "label": "ab"[i % 2], "group": f"author {i}"} for i in range(4)]
-    second = load_records(tmp_path, [*records_of("ab"), *new, held_out[0]], split_from=str(tmp_path / "run"))
+    second = load_records(tmp_path, [*records_of("ab"), *new, *held_out], split_from=str(tmp_path / "run"))
     assert second.splits["train"]["text"][:] == ["text 0", "text 1", "new 2", "new 3"]
     assert "data.split_from: left out 2 train documents whose group has test documents in that run." in second.notes

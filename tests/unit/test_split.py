@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tagsmith.core.errors import DataError
 from tagsmith.data.documents import Document
-from tagsmith.data.split import HeldOut, assign
+from tagsmith.data.held_out import Before, HeldOut, hold_out_again
+from tagsmith.data.split import assign
 
 SEEDS = range(5)
 
@@ -23,9 +25,22 @@ def split(
     seed: int = 0,
     earlier: HeldOut | None = None,
     classes: str = "abc",
+    allow_missing: bool = True,
 ) -> tuple[list[Document], list[str]]:
+    about_earlier: list[str] = []
+    if earlier is not None:
+        given = hold_out_again(given, earlier, [], allow_missing, about_earlier)
+        test_share = validation_share = 0
     indicators = np.array([[name in d.labels for name in classes] for d in given], dtype=np.int8)
-    return assign(given, indicators.reshape(len(given), len(classes)), test_share, validation_share, seed, earlier)
+    kept, notes = assign(given, indicators.reshape(len(given), len(classes)), test_share, validation_share, seed)
+    return kept, about_earlier + notes
+
+
+def before(groups: dict[str, set[str]] | None = None, **held_out: list[str]) -> HeldOut:
+    """An earlier run that held out these documents, each as `id:text` or `id:text:labels`."""
+    found = {split: [f"{line}:a".split(":")[:3] for line in lines] for split, lines in held_out.items()}
+    documents = {split: [Before(one[0], one[1], frozenset(one[2])) for one in lines] for split, lines in found.items()}
+    return HeldOut("runs/earlier", documents, groups or {})
 
 
 def sizes(kept: list[Document]) -> dict[str | None, int]:
@@ -217,9 +232,9 @@ def test_an_earlier_run_s_held_out_documents_are_held_out_again_and_nothing_is_d
     given[1].split = "train"
     given[2].id, given[2].text = "two", "edited"
     given[3].id = "three"
-    earlier = HeldOut(
-        ids={"test": {"two", "x"}, "validation": {"three"}},
-        texts={"test": {"text 0", "text 1", "old text", "gone"}, "validation": {"former text"}},
+    earlier = before(
+        test=["p:text 0", "q:text 1", "two:old text", "x:gone"],
+        validation=["three:former text"],
     )
     kept, notes = split(given, 0.5, 0.5, earlier=earlier)
     assert [document.split for document in kept[:4]] == ["test", "test", "test", "validation"]
@@ -230,19 +245,60 @@ def test_an_earlier_run_s_held_out_documents_are_held_out_again_and_nothing_is_d
     ]
 
 
-def test_a_new_copy_of_an_earlier_test_document_is_tested_not_trained_on() -> None:
+@pytest.mark.parametrize("known_by", ["id", "labels", "order"])
+def test_a_new_copy_of_an_earlier_test_document_does_not_take_its_place(known_by: str) -> None:
     given = documents(*"abab")
-    given[3].text = "text  0"
-    kept, _ = split(given, earlier=HeldOut({"test": {"f:1"}}, {"test": {"text 0"}}))
-    assert [document.split for document in kept] == ["test", "train", "train", "test"]
+    old, new = (given[3], given[0]) if known_by != "order" else (given[0], given[3])
+    new.text = "text  3" if new is given[0] else "text  0"
+    old.id = "known" if known_by == "id" else None
+    labels = "b" if known_by == "labels" else "c"
+    kept, notes = split(given, earlier=before(test=[f"known:{old.text}:{labels}"]))
+    assert [(d.row, d.split) for d in kept if d.split == "test"] == [(old.row, "test")]
+    assert len(kept) == 3
+    assert notes[-1] == "Left out 1 train document with the same text as a test document."
+
+
+def test_as_many_copies_are_held_out_as_before_with_their_labels() -> None:
+    given = documents(*"aabb")
+    for document in given[:3]:
+        document.text = "same"
+    kept, _ = split(given, earlier=before(test=["x:same:a", "y:same:b"]))
+    assert [(d.row, d.split) for d in kept] == [(0, "test"), (2, "test"), (3, "train")]
+
+
+def test_an_id_that_another_document_has_now_does_not_hold_it_out() -> None:
+    given = documents(*"abab")
+    given[0].id, given[3].id = "17", "test/17"
+    kept, _ = split(given, earlier=before(test=["17:text 3"]))
+    assert [(d.row, d.split) for d in kept] == [(0, "train"), (1, "train"), (2, "train"), (3, "test")]
 
 
 def test_an_earlier_test_document_stays_one_whatever_else_it_equals() -> None:
     given = documents(*"abab")
     given[0].id = "zero"
-    earlier = HeldOut({"test": {"zero"}, "validation": {"v"}}, {"test": {"old"}, "validation": {"text 0"}})
-    kept, _ = split(given, earlier=earlier)
+    kept, _ = split(given, earlier=before(test=["zero:old"], validation=["v:text 0"]))
     assert kept[0].split == "test"
+
+
+def test_missing_held_out_documents_are_listed_unless_they_are_allowed() -> None:
+    earlier = before(test=["t:text 0", *(f"x{i}:gone {i}" for i in range(7))], validation=["v:gone too"])
+    with pytest.raises(DataError) as caught:
+        split(documents(*"abab"), earlier=earlier, allow_missing=False)
+    assert str(caught.value).splitlines() == [
+        "data.split_from=runs/earlier: 8 of 9 held-out documents of that run are not in this data, so that figures "
+        "could not be compared; restore them, or hold out the others with data.split_from_missing=allow:",
+        *(f"  - test document x{i}: 'gone {i}'" for i in range(5)),
+        "  ... and 3 more",
+    ]
+    kept, _ = split(documents(*"abab"), earlier=earlier)
+    assert sizes(kept) == {"train": 3, "test": 1}
+
+
+def test_documents_of_deleted_or_split_classes_are_not_missing() -> None:
+    given = documents(*"abab")
+    notes: list[str] = []
+    hold_out_again(given[1:], before(test=["t:text 0", "u:text 1"]), given[:1], False, notes)
+    assert notes == ["data.split_from: found 2 of 2 test documents of that run in this data."]
 
 
 def test_the_rest_of_an_earlier_test_document_s_group_is_left_out() -> None:
@@ -251,11 +307,7 @@ def test_the_rest_of_an_earlier_test_document_s_group_is_left_out() -> None:
         document.group = group
     given[3].split = "validation"  # Given so, but it would help to choose the weights.
     given[5].split = "test"  # Tests on more than the earlier run did, and learns nothing.
-    earlier = HeldOut(
-        ids={"test": {"t"}, "validation": {"v"}},
-        texts={"test": {"text 0", "gone"}, "validation": {"text 4"}},
-        groups={"test": {"y", "x"}, "validation": {"z"}},
-    )
+    earlier = before({"test": {"y", "x"}, "validation": {"z"}}, test=["t:text 0", "u:gone"], validation=["v:text 4"])
     kept, notes = split(given, earlier=earlier)
     assert [(d.row, d.split) for d in kept] == [
         (0, "test"), (4, "validation"), (5, "test"), (6, "train"), (7, "train"),
@@ -272,6 +324,6 @@ def test_the_rest_of_an_earlier_test_document_s_group_is_left_out() -> None:
 def test_a_group_that_only_this_data_names_is_held_out_too() -> None:
     given = documents(*"abab")
     given[0].group = given[1].group = "x"
-    kept, notes = split(given, earlier=HeldOut({"test": set()}, {"test": {"text 0"}}))
+    kept, notes = split(given, earlier=before(test=["t:text 0"]))
     assert [(d.row, d.split) for d in kept] == [(0, "test"), (2, "train"), (3, "train")]
     assert notes[1:] == ["data.split_from: left out 1 train document whose group has test documents in that run."]

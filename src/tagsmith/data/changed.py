@@ -38,7 +38,7 @@ class Unresolved:
     """
 
     pending: dict[int, SplitDocument] = field(default_factory=dict)
-    deleted: int = 0
+    deleted: list[Document] = field(default_factory=list)
     resolved: int = 0
     already_renamed: dict[str, int] = field(default_factory=dict)
 
@@ -88,7 +88,7 @@ class Unresolved:
                 "split_classes.jsonl of the run, and name that file in data.tagged."
             )
         if self.deleted:
-            notes.append(f"left out {counted(self.deleted, 'document')} of deleted classes.")
+            notes.append(f"left out {counted(len(self.deleted), 'document')} of deleted classes.")
         return [f"data.schema_changes: {note}" for note in notes]
 
 
@@ -127,7 +127,7 @@ def change_tags(
         after = [changes.after(name) for name in before]
         labels = list(dict.fromkeys(parts[0] for parts in after if parts))
         if before and not labels and task is not Task.multi_label:
-            unresolved.deleted += 1
+            unresolved.deleted.append(document)
             continue
         if any(len(parts) > 1 for parts in after):
             choices = list(dict.fromkeys(part for parts in after for part in parts))

@@ -16,6 +16,7 @@ from tagsmith.config.settings import (
     DataSettings,
     HubSettings,
     JsonlSettings,
+    OnMissing,
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
@@ -24,14 +25,14 @@ from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
 from tagsmith.data.bad_rows import causes, in_order, leave_out, refuse_or_leave_out
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
-from tagsmith.data.check import check, leave_out_untagged, same_text
+from tagsmith.data.check import check, leave_out_untagged
 from tagsmith.data.class_names import folded_name
 from tagsmith.data.contradictions import settle_contradictions
-from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document, Problem, Source, one_name_per_class
+from tagsmith.data.held_out import HeldOut, hold_out_again
 from tagsmith.data.ids import assign_ids, begin_anew, short_names
 from tagsmith.data.read_texts import read_texts
-from tagsmith.data.split import HELD_OUT, HeldOut, assign
+from tagsmith.data.split import assign
 from tagsmith.data.tagged import KnownClasses, ManualTags, apply_tags, check_against, read_tagged
 
 SPLITS = ("train", "validation", "test")
@@ -115,12 +116,15 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         raise _too_little("The data holds no usable tagged documents.", remarks)
     schema = Schema(ordered_classes(declared, (name for d in documents for name in d.labels)), task)
     _require_classes(schema, remarks)
-    earlier = _held_out(Path(settings.split_from)) if settings.split_from else None
+    usable, shares = documents, (settings.test_share, settings.validation_share)
+    if settings.split_from is not None:
+        changed = [*unresolved.deleted, *unresolved.documents]
+        allow_missing = settings.split_from_missing is OnMissing.allow
+        earlier = HeldOut.load(Path(settings.split_from))
+        documents = hold_out_again(documents, earlier, changed, allow_missing, notes)
+        shares = (0.0, 0.0)
     has_class = indicators_of_names([document.labels for document in documents], schema.classes)
-    usable = documents
-    documents, about_splits = assign(
-        documents, has_class, settings.test_share, settings.validation_share, seed, earlier
-    )
+    documents, about_splits = assign(documents, has_class, *shares, seed)
     notes += about_splits
     if settings.tagged:
         # After the splits are drawn, so that manual tags move no document from one split to another.
@@ -158,19 +162,6 @@ def _manual_tags(
     tags = read_tagged(settings.tagged, KnownClasses(known, task, changes, alike))
     tags.problems += check_against(tags.documents, usable)
     return tags
-
-
-def _held_out(run: Path) -> HeldOut:
-    if not (run / "data").is_dir():
-        raise InputMissing(f"data.split_from={run}: expected the folder of a run, found no folder `data` in it.")
-    try:
-        splits = load_documents(run / "data")
-    except DataError as error:
-        raise DataError(f"data.split_from={run}: {error}") from error
-    parts = {name: splits[name][:] if name in splits else {"id": [], "text": []} for name in HELD_OUT}
-    texts = {name: {same_text(text) for text in part["text"]} for name, part in parts.items()}
-    groups = {name: set(part.get("group", ())) - {None} for name, part in parts.items()}
-    return HeldOut({name: set(part["id"]) for name, part in parts.items()}, texts, groups)
 
 
 def _too_little(message: str, remarks: Sequence[str]) -> DataError:

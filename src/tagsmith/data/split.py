@@ -1,8 +1,7 @@
 """Which document goes to which split: given splits are kept, missing ones are drawn by share."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold, MultilabelStratifiedShuffleSplit
@@ -19,41 +18,24 @@ FURTHER_HELD_OUT = (("train", "test"), ("validation", "test"), ("train", "valida
 """(split, a split held out from it): documents of the second must not appear in the first."""
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """The held-out documents of an earlier run by split: ids, texts (as `same_text` returns them) and groups."""
-
-    ids: Mapping[str, Collection[str]]
-    texts: Mapping[str, Collection[str]]
-    groups: Mapping[str, Collection[str]] = field(default_factory=dict)
-
-
 def assign(
-    documents: Sequence[Document],
-    indicators: NDArray[np.int8],
-    test_share: float,
-    validation_share: float,
-    seed: int,
-    earlier: HeldOut | None,
+    documents: Sequence[Document], indicators: NDArray[np.int8], test_share: float, validation_share: float, seed: int
 ) -> tuple[list[Document], list[str]]:
     """Set `split` on every document, and leave out copies that would leak from one split to another.
 
     Args:
         documents: without problems (see `check`).
         indicators: int8 [documents, classes], 1 where a document has a class.
-        earlier: held-out documents of an earlier run, which are held out again; nothing is then drawn.
 
     Returns:
         The documents that are kept, and notes for the user.
     """
     notes: list[str] = []
-    if earlier is not None:
-        documents = _repeat(documents, earlier, notes)
     shares = {"test": test_share, "validation": validation_share}
     for split in HELD_OUT:
         named = any(document.split == split for document in documents)
         pool = [i for i, document in enumerate(documents) if document.split in (None, "train")]
-        if named or earlier is not None or not shares[split] or not pool:
+        if named or not shares[split] or not pool:
             continue
         drawn = _draw([documents[i] for i in pool], indicators[pool], shares[split], seed)
         for i in drawn:
@@ -63,37 +45,6 @@ def assign(
     kept = _without_copies(documents, notes)
     _note_shared_groups(kept, notes)
     return kept, notes
-
-
-def _repeat(documents: Sequence[Document], earlier: HeldOut, notes: list[str]) -> list[Document]:
-    """Hold out the documents that the earlier run held out, and leave out other documents of their groups."""
-    groups = {split: set(earlier.groups.get(split, ())) for split in HELD_OUT}
-    repeated: set[int] = set()
-    for document in documents:
-        # The id identifies a document whose text was edited; without an id, the text does.
-        text = same_text(document.text)
-        document.split = document.split or "train"
-        for split in reversed(HELD_OUT):  # Test wins over validation.
-            if text in earlier.texts.get(split, ()) or document.id in earlier.ids.get(split, ()):
-                document.split = split
-                repeated.add(id(document))
-        if id(document) in repeated and document.group is not None:
-            groups[document.split].add(document.group)
-    again = [document for document in documents if id(document) in repeated]
-    for split in HELD_OUT:
-        found = len({same_text(document.text) for document in again if document.split == split})
-        known = len(earlier.texts.get(split, ()))
-        if known:
-            held_out_before = counted(known, f"{split} document")
-            notes.append(f"data.split_from: found {found:,} of {held_out_before} of that run in this data.")
-    kept = list(documents)
-    for split, held_out in FURTHER_HELD_OUT:
-        siblings = {id(d) for d in kept if d.split == split and d.group in groups[held_out]} - repeated
-        if siblings:
-            left_out = counted(len(siblings), f"{split} document")
-            notes.append(f"data.split_from: left out {left_out} whose group has {held_out} documents in that run.")
-            kept = [d for d in kept if id(d) not in siblings]
-    return kept
 
 
 def _draw(documents: Sequence[Document], indicators: NDArray[np.int8], share: float, seed: int) -> NDArray[np.int64]:

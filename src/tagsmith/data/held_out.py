@@ -1,0 +1,157 @@
+"""The held-out documents of an earlier run, held out again: found by their text, or else by their id."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+
+from tagsmith.core.errors import DataError, InputMissing, counted, listing
+from tagsmith.data.check import same_text
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.data.documents import Document
+from tagsmith.data.split import FURTHER_HELD_OUT, HELD_OUT
+
+SHOWN_MISSING = 5
+
+
+class Before(NamedTuple):
+    """A held-out document of the earlier run; its text is as `same_text` returns it."""
+
+    id: str
+    text: str
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What an earlier run held out, by split: documents, and groups."""
+
+    run: str
+    documents: Mapping[str, Sequence[Before]]
+    groups: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, run: Path) -> "HeldOut":
+        """Read the documents of a run.
+
+        Raises:
+            InputMissing: the folder is not a run.
+            DataError: its documents are damaged.
+        """
+        if not (run / "data").is_dir():
+            raise InputMissing(f"data.split_from={run}: expected the folder of a run, found no folder `data` in it.")
+        try:
+            splits = load_documents(run / "data")
+        except DataError as error:
+            raise DataError(f"data.split_from={run}: {error}") from error
+        documents: dict[str, list[Before]] = {}
+        groups: dict[str, set[str]] = {}
+        for split in HELD_OUT:
+            part = splits[split][:] if split in splits else {"id": [], "text": [], "labels": []}
+            labels = _names_of_labels(splits[split]) if split in splits else []
+            documents[split] = [
+                Before(*one) for one in zip(part["id"], map(same_text, part["text"]), labels, strict=True)
+            ]
+            groups[split] = set(part.get("group", ())) - {None}
+        return cls(str(run), documents, groups)
+
+
+def _names_of_labels(part: datasets.Dataset) -> list[frozenset[str]]:
+    kind = part.features["labels"]
+    names = (kind if isinstance(kind, datasets.ClassLabel) else kind.feature).names
+    found = part["labels"][:]
+    return [frozenset(names[i] for i in (one if isinstance(one, list) else [one])) for one in found]
+
+
+def hold_out_again(
+    documents: Sequence[Document], earlier: HeldOut, changed: Iterable[Document], allow_missing: bool, notes: list[str]
+) -> list[Document]:
+    """Hold out the documents that the earlier run held out, and leave out other documents of their groups.
+
+    Of several documents with the text of one that was held out, only as many are held out as before, those with its id
+    or labels first; the others get the split that they would have without it.
+
+    Args:
+        changed: documents that are left out because their class is deleted or split.
+
+    Raises:
+        DataError: documents are missing, and that is not allowed.
+    """
+    for document in documents:
+        document.split = document.split or "train"
+    texts = {one.text for split in HELD_OUT for one in earlier.documents.get(split, ())}
+    by_text: dict[str, list[Document]] = {}
+    by_id: dict[str, Document] = {}
+    for document in documents:
+        if (text := same_text(document.text)) in texts:
+            by_text.setdefault(text, []).append(document)
+        if document.id is not None:
+            by_id[document.id] = document
+    elsewhere = {same_text(one.text) if isinstance(one.text, str) else None for one in changed} - {None}
+    elsewhere |= {one.id for one in changed} - {None}
+    repeated: set[int] = set()
+    missing: list[str] = []
+    for split in HELD_OUT:  # Test wins over validation.
+        before: dict[str, list[Before]] = {}
+        for one in earlier.documents.get(split, ()):
+            before.setdefault(one.text, []).append(one)
+        lost = 0
+        for text, copies in before.items():
+            ids = {one.id for one in copies}
+            # Without the text, which may have been edited, the id identifies a document.
+            found = _as_before(copies, by_text.get(text) or [by_id[name] for name in ids if name in by_id])
+            for document in found:
+                if id(document) not in repeated:
+                    document.split = split
+                    repeated.add(id(document))
+            if not found and not (text in elsewhere or ids & elsewhere):
+                lost += 1
+                missing.append(f"{split} document {copies[0].id}: {text[:80]!r}")
+        if before:
+            of = counted(len(before), f"{split} document")
+            notes.append(f"data.split_from: found {len(before) - lost:,} of {of} of that run in this data.")
+    if missing and not allow_missing:
+        raise DataError(_missing(missing, len(texts), earlier.run))
+    groups = {split: set(earlier.groups.get(split, ())) for split in HELD_OUT}
+    for document in documents:
+        if id(document) in repeated and document.group is not None and document.split is not None:
+            groups[document.split].add(document.group)
+    kept = list(documents)
+    for split, held_out in FURTHER_HELD_OUT:
+        siblings = {id(d) for d in kept if d.split == split and d.group in groups[held_out]} - repeated
+        if siblings:
+            left_out = counted(len(siblings), f"{split} document")
+            notes.append(f"data.split_from: left out {left_out} whose group has {held_out} documents in that run.")
+            kept = [d for d in kept if id(d) not in siblings]
+    return kept
+
+
+def _as_before(copies: Sequence[Before], found: Sequence[Document]) -> list[Document]:
+    """For each of the copies one document, if there are as many: with its id, else with its labels, else any."""
+    by_id = {document.id: document for document in found}
+    by_labels: dict[frozenset[str], list[Document]] = {}
+    for document in reversed(found):
+        by_labels.setdefault(frozenset(document.labels), []).append(document)
+    chosen = {id(by_id[copy.id]): by_id[copy.id] for copy in copies if copy.id in by_id}
+    for copy in copies:
+        alike = by_labels.get(copy.labels, []) if copy.id not in by_id else []
+        while alike and id(alike[-1]) in chosen:
+            alike.pop()
+        if alike:
+            document = alike.pop()
+            chosen[id(document)] = document
+    for document in found:
+        if len(chosen) < len(copies):
+            chosen.setdefault(id(document), document)
+    return list(chosen.values())
+
+
+def _missing(missing: Sequence[str], of: int, run: str) -> str:
+    headline = (
+        f"data.split_from={run}: {len(missing):,} of {counted(of, 'held-out document')} of that run "
+        f"{'is' if len(missing) == 1 else 'are'} not in this data, so that figures could not be compared; restore "
+        "them, or hold out the others with data.split_from_missing=allow:"
+    )
+    return listing(headline, missing, SHOWN_MISSING)
