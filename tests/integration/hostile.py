@@ -9,23 +9,28 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+AZURE = "/language/analyze-text/jobs?api-version=2023-04-01"
 PLACES = (
     "/predict",
     "/",
     "/classify",
+    "/v1/classify",
+    "/invocations",
     "/v2/models/production/infer",
     "/v2/models/production/versions/1/infer",
-    "/language/analyze-text/jobs?api-version=2023-04-01",
+    AZURE,
     "/language/analyze-text/jobs/x:cancel?api-version=2023-04-01",
 )
 
 GOOD: dict[str, Any] = {
     "/predict": {"inputs": "the cat", "raw_scores": False, "truncate": True},
     "/classify": {"texts": ["the cat"], "deployment": "production"},
+    "/v1/classify": {"input": ["the cat"], "model": "production", "use_activation": False},
+    "/invocations": {"inputs": ["the cat"], "parameters": {"top_k": 2}},
     "/v2/models/production/infer": {
         "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["the cat"]}]
     },
-    "/language/analyze-text/jobs?api-version=2023-04-01": {
+    AZURE: {
         "analysisInput": {"documents": [{"id": "0", "text": "the cat"}]},
         "tasks": [
             {
@@ -75,12 +80,12 @@ def hostile(draw: random.Random) -> tuple[str, bytes, dict[str, str]]:
         body, headers["Inference-Header-Content-Length"] = head + raw, str(len(head))
     elif kind == 10:
         documents = [{"id": str(i), "text": draw.choice(ODD_TEXTS)} for i in range(draw.choice([1, 30, 2000]))]
-        body = json.dumps({**GOOD[PLACES[5]], "analysisInput": {"documents": documents}}).encode(
-            "utf-8", "surrogatepass"
-        )
+        body = json.dumps({**GOOD[AZURE], "analysisInput": {"documents": documents}}).encode("utf-8", "surrogatepass")
     else:
         body = json.dumps(good).encode(draw.choice(["utf-16", "utf-32", "utf-8-sig"]))
         headers["Content-Type"] = draw.choice(["text/plain", "application/json; charset=utf-7", "/", "x" * 500])
+    if place == "/invocations" and draw.random() < 0.5:
+        headers["Content-Type"] = draw.choice(["text/csv", "application/jsonlines", "text/csv; charset=utf-16"])
     if draw.random() < 0.1:
         headers[draw.choice(["Content-Encoding", "X-Forwarded-Host", "Accept", "x-ms-client-request-id"])] = (
             draw.choice(["gzip", "evil.example", "", "a" * 3000])

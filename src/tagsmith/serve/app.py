@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tagsmith.config.settings import ServeSettings
-from tagsmith.serve import azure_routes, predict, v2
+from tagsmith.serve import azure_routes, predict, sagemaker, v2, vllm
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
@@ -62,7 +62,7 @@ class Service:
         self.metrics.add_state(self._state)
         self.metrics.add_jobs(self.store.unfinished)
         self.traces = traces
-        self.app = Gate(self._routes(), Keys(keys), self.metrics, traces)
+        self.app = Gate(self._routes(), Keys(keys), self.metrics, traces, settings.sagemaker)
 
     def _routes(self) -> FastAPI:
         # Without FastAPI's documentation pages, which load scripts from other servers.
@@ -77,6 +77,8 @@ class Service:
         app.include_router(azure_routes.routes(self.settings, self.deployments, self.store, self.runner))
         app.include_router(predict.routes(self.settings, self.deployments, self.metrics))
         app.include_router(v2.routes(self.settings, self.deployments))
+        app.include_router(vllm.routes(self.settings, self.deployments))
+        app.include_router(sagemaker.routes(self.settings, self.deployments))
         for path, (name, media_type) in PAGE.items():
             content = files("tagsmith.serve").joinpath("static", name).read_bytes()
             app.add_api_route(path, _static(content, media_type), methods=["GET"], include_in_schema=False)

@@ -83,6 +83,13 @@ class Model:
         await asyncio.to_thread(self.batcher.close)
 
 
+def label_of(model: Model, answer: Answer) -> int:
+    """The position of the chosen class, or of the one with the highest score where several or none may be chosen."""
+    if answer.chosen and not model.classifier.schema.multi_label:
+        return model.classifier.classes.index(answer.chosen[0])
+    return int(answer.scores.argmax())
+
+
 def _check_answers(folder: Path, classifier: Classifier) -> None:
     try:
         found = [answer for call in calls(classifier, WARM_UP) for answer in call.answers()]

@@ -18,8 +18,11 @@ from tagsmith.serve.traces import Traces
 
 log = logging.getLogger("tagsmith.serve")
 
-OPEN = {"/health", "/v2/health/live", "/v2/health/ready", "/", "/page.js", "/page.css"}
+OPEN = {"/health", "/ping", "/v2/health/live", "/v2/health/ready", "/", "/page.js", "/page.css"}
 """Paths that need no key: the health checks, and the page, which holds no data."""
+
+SAGEMAKER = {"/ping", "/invocations"}
+"""Paths that SageMaker calls, which has checked who asks and sends no key, with a Host header of its own."""
 
 REASON = "tagsmith.reason"
 """Key of a request's scope under which the log finds the message of the error response, which holds no text."""
@@ -62,15 +65,24 @@ class Keys:
 
 
 class Gate:
-    """Wraps the app, as ASGI middleware."""
+    """Wraps the app, as ASGI middleware.
 
-    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics, traces: Traces | None = None):
+    Args:
+        sagemaker: whether the paths of SageMaker need no key; without any key, it takes no request to another path.
+    """
+
+    def __init__(
+        self, app: ASGIApp, keys: Keys, metrics: Metrics, traces: Traces | None = None, sagemaker: bool = False
+    ):
         self._app, self._keys, self._metrics, self._traces = app, keys, metrics, traces
+        self._sagemaker = sagemaker
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # Load balancers use it. The server sends no body, because its scope has HEAD.
+            scope = {**scope, "method": "GET"}
         if self._traces is None:
             await self._respond(scope, receive, send)
             return
@@ -122,7 +134,11 @@ class Gate:
         return status
 
     def _refusal(self, scope: Scope) -> RequestError | None:
+        if self._sagemaker and scope["path"] in SAGEMAKER:
+            return None
         headers = Headers(scope=scope)
+        if not self._keys and self._sagemaker:
+            return RequestError(403, f"Without API keys the service responds only to {', '.join(sorted(SAGEMAKER))}.")
         if not self._keys and host_of(headers) not in LOOPBACK:
             # Otherwise a page of another site could reach the service, by a name that resolves to this machine.
             return RequestError(403, "Without API keys the service responds only to requests to localhost.")

@@ -31,6 +31,17 @@ AZURE_ERROR = {
         }
     },
 }
+OPENAI_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "code"],
+            "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "code": {"type": "integer"}},
+        }
+    },
+}
 
 
 class Direct(APIRoute):
@@ -46,6 +57,8 @@ def _errors(schema: dict[str, Any], *statuses: int) -> dict[int | str, dict[str,
 
 
 ERRORS = _errors(ERROR, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503)
+NOT_ACCEPTABLE = _errors(ERROR, 406)
+OPENAI_ERRORS = _errors(OPENAI_ERROR, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503)
 AZURE_ERRORS = _errors(AZURE_ERROR, 400, 401, 403, 404, 408, 413, 415, 429, 500, 503)
 
 
@@ -54,10 +67,11 @@ def json_response(schema: dict[str, Any], status: int = 200) -> dict[int | str, 
     return {status: {"content": {"application/json": {"schema": schema}}, "description": "Success."}}
 
 
-def body(kind: type[BaseModel]) -> dict[str, Any]:
-    """The request body of a route that parses it itself."""
-    _BODIES[kind.__name__] = kind
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+def body(*kinds: type[BaseModel]) -> dict[str, Any]:
+    """The request body of a route that parses it itself, in one of several forms."""
+    _BODIES.update((kind.__name__, kind) for kind in kinds)
+    forms: list[dict[str, Any]] = [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in kinds]
+    schema = forms[0] if len(forms) == 1 else {"anyOf": forms}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 

@@ -1,5 +1,7 @@
 """The wire of text-embeddings-inference (`/predict`, `/info`, `/health`) and `/classify`, which returns everything.
 
+`/classify` also takes the body of vLLM, and then answers as vLLM does.
+
 `inputs` is a string, or a list of lists of one string each. A list of two strings is a pair in that API; it is refused.
 A body with `parameters` comes from clients of the Inference API, which expect the scores in one more list.
 """
@@ -16,12 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tagsmith.config.settings import ServeSettings
+from tagsmith.serve import vllm
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments, Model
 from tagsmith.serve.openapi import ERRORS, Direct, body, json_response, parameter
 from tagsmith.serve.problems import RequestError, as_json
 from tagsmith.serve.prometheus_metrics import Metrics
-from tagsmith.serve.requests import check_texts, classify, find_deployment, read_json
+from tagsmith.serve.requests import check_texts, classify, find_deployment, parse_json, read_body, read_json
 
 DEPLOYMENT = parameter("deployment", {"type": "string"})
 SCORES = {
@@ -35,11 +38,15 @@ SCORES = {
 OBJECT = json_response({"type": "object"})
 
 
+Function = Literal["sigmoid", "softmax", "none"]
+"""What turns logits into scores, where a request names it."""
+
+
 class InferenceParameters(BaseModel, strict=True):
     """The parameters that `huggingface_hub.InferenceClient` sends."""
 
     top_k: Annotated[int, Field(ge=1)] | None = None
-    function_to_apply: Literal["sigmoid", "softmax", "none"] | None = None
+    function_to_apply: Function | None = None
 
 
 class Predict(BaseModel, strict=True):
@@ -73,7 +80,8 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
             if content.truncate is False:
                 _check_not_truncated(answers)
             classes = model.classifier.classes
-            scores = [scores_of(model, answer, content) for answer in answers]
+            function = content.parameters.function_to_apply if content.parameters is not None else None
+            scores = [scores_of(model, answer, "none" if content.raw_scores else function) for answer in answers]
         top = content.parameters.top_k if content.parameters is not None else None
         ranked = [ranked_scores(classes, row, top) for row in scores]
         return as_json(ranked if is_batch or content.parameters is not None else ranked[0])
@@ -96,10 +104,13 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
         summary="Classes, scores and the decision",
         response_class=Response,
         responses={**OBJECT, **ERRORS},
-        openapi_extra=body(Classify),
+        openapi_extra=body(Classify, vllm.ClassifyInput),
     )
     async def classify_documents(request: Request) -> Response:
-        content = await read_json(request, Classify, settings)
+        sent = await read_body(request, settings)
+        if vllm.is_input_form(sent):
+            return await vllm.respond(request, sent, settings, deployments)
+        content = parse_json(sent, Classify)
         check_texts(content.texts, settings)
         deployment = find_deployment(deployments, content.deployment)
         with deployment.model.in_use() as model:
@@ -183,10 +194,9 @@ def texts_of(inputs: str | list[str] | list[list[str]]) -> tuple[list[str], bool
     return texts, True
 
 
-def scores_of(model: Model, answer: Answer, content: Predict) -> NDArray[np.floating[Any]]:
+def scores_of(model: Model, answer: Answer, function: Function | None) -> NDArray[np.floating[Any]]:
     """One value per class: the bundle's scores, or the logits, or the function of them that the request names."""
-    function = content.parameters.function_to_apply if content.parameters is not None else None
-    if content.raw_scores or function == "none":
+    if function == "none":
         return answer.logits
     if function is None or function == ("sigmoid" if model.classifier.schema.multi_label else "softmax"):
         return answer.scores

@@ -1,6 +1,7 @@
-"""Errors of requests: one exception, and the two JSON envelopes in which clients expect it.
+"""Errors of requests: one exception, and the three JSON envelopes in which clients expect it.
 
 /language/...     {"error": {"code", "message", "target"?, "details"?, "innererror"?}}   Azure's clients
+/v1/...           {"error": {"message", "type", "param", "code"}}   OpenAI's clients
 all other paths   {"error": message, "error_type": kind}   clients of text-embeddings-inference and V2
 """
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.responses import Response
 
-AZURE = "/language"
+AZURE, OPENAI = "/language", "/v1/"
 
 DEFAULT = ("Validation", "InvalidRequest")
 NAMES = {
@@ -59,6 +60,9 @@ def error_response(path: str, problem: RequestError) -> Response:
     else:
         message = "; ".join([problem.message, *(f"{d['target']}: {d['message']}" for d in problem.details)])
         content = {"error": message, "error_type": error_type}
+        if path.startswith(OPENAI):
+            param, status = problem.target, problem.status
+            content = {"error": {"message": message, "type": error_type, "param": param, "code": status}}
     return as_json(content, problem.status, problem.headers)
 
 

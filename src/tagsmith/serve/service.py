@@ -33,7 +33,7 @@ def serve(settings: ServeSettings) -> None:
         TagsmithError: a bundle or the job file cannot be used.
     """
     keys = api_keys(os.environ.get(KEYS, ""))
-    if not keys and not is_loopback(settings.host):
+    if not keys and not settings.sagemaker and not is_loopback(settings.host):
         raise SettingsError(
             f"serve.host={settings.host} is reachable from other machines, but {KEYS} holds no key; "
             f"set it to one or more keys, separated by commas, or listen on 127.0.0.1."

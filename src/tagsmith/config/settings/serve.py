@@ -22,6 +22,9 @@ class ServeSettings:
     )
     host: str = setting("127.0.0.1", "address to listen on; any other than loopback requires TAGSMITH_API_KEYS")
     port: int = setting(8765, "port to listen on; 0: any free port", low=0, high=65535)
+    sagemaker: bool = setting(
+        False, "respond to /ping and /invocations without a key, as a container of SageMaker, which checks who asks"
+    )
     public_url: str | None = setting(
         None, "URL at which clients reach the service, for links to jobs; null: that of the request"
     )
