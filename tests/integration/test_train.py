@@ -17,7 +17,7 @@ from tagsmith.config.settings import (
     TrainRun,
 )
 from tagsmith.config.sweep import judged
-from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgainLater
+from tagsmith.core.errors import DataError, InputMissing, Interrupted, SettingsError, TryAgainLater
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.model.loaded_model import encoder_source
@@ -121,6 +121,44 @@ def test_a_finished_run_that_is_resumed_is_evaluated_again(settings: Make, singl
     again = settings(single_label_file)
     again.resume = True
     assert train(again)[1] == evaluation
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_is_not_resumed_with_changed_data(
+    settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    records = make_documents(60, multi_label=False)
+    file = write_jsonl(tmp_path / "train.jsonl", records)
+    tags = write_jsonl(tmp_path / "tags.jsonl", [{"text": "a new cat", "tag": "animals"}])
+    given = settings(file, recipe=Recipe.probe, tagged=[str(tags)])
+    if not finished:
+        monkeypatch.setattr("tagsmith.train.train_run.fit_recipe", stop)
+        with pytest.raises(Interrupted):
+            train(given)
+        monkeypatch.undo()
+    else:
+        train(given)
+    given.resume = True
+    write_jsonl(file, [*records[:29], records[30] | {"text": "another text"}])
+    tags.unlink()
+    with pytest.raises(DataError) as caught:
+        train(given)
+    texts = len({record["text"] for record in records})
+    gone = len({record["text"] for record in records} - {record["text"] for record in records[:29]})
+    assert str(caught.value).splitlines() == [
+        f"run={given.run} resumes only with the data that it was made from, which has changed; restore it, name "
+        "another run=, or replace the run with overwrite=true instead of resume=true:",
+        f"  - {file}: the content differs: 60 rows in the run, 30 now",
+        f"  - {tags}: in the run, not now",
+        f"  - {gone + 1} of {texts + 1} texts in the run are not in the data, 1 of {texts - gone + 1} texts in the "
+        "data is not in the run",
+    ]
+    write_jsonl(file, records)
+    write_jsonl(tags, [{"text": "a new cat", "tag": "animals"}])
+    assert train(given)[1]["documents"] > 0
 
 
 @pytest.mark.parametrize(("rate", "risen"), [(1e-3, False), (1.0, True)])

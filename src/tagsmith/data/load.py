@@ -20,6 +20,7 @@ from tagsmith.config.settings import (
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
+from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task, indicators_of_names, normal_name, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
@@ -28,7 +29,9 @@ from tagsmith.data.changed import Unresolved, change_classes, change_tags
 from tagsmith.data.check import check, leave_out_untagged
 from tagsmith.data.class_names import folded_name
 from tagsmith.data.contradictions import settle_contradictions
+from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document, Problem, Source, one_name_per_class
+from tagsmith.data.fingerprint import Fingerprint, changes_since, fingerprint
 from tagsmith.data.held_out import HeldOut, hold_out_again
 from tagsmith.data.ids import assign_ids, begin_anew, short_names
 from tagsmith.data.read_texts import read_texts
@@ -59,6 +62,7 @@ class TaggedData:
         unresolved: one record per untagged document of a class that `data.schema_changes` splits.
         changes: what `data.schema_changes` holds.
         contradictions: one record per text that is tagged in several ways.
+        sources: the content of the files, as rows and SHA-256.
     """
 
     splits: datasets.DatasetDict
@@ -69,6 +73,7 @@ class TaggedData:
     unresolved: list[dict[str, Any]] = field(default_factory=list)
     changes: SchemaChanges | None = None
     contradictions: list[dict[str, Any]] = field(default_factory=list)
+    sources: Fingerprint = field(default_factory=dict)
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
@@ -80,10 +85,8 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
         DataError: too few documents are left to train on.
         SettingsError: a setting does not fit the task.
     """
-    try:
-        source = READERS[type(settings)](settings)
-    except OSError as error:
-        raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error
+    source = _read(settings)
+    sources = fingerprint(settings, source)
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
     declared = None if declared is None else [normal_name(name) for name in declared]
@@ -142,7 +145,35 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     notes += [bad_rows] if bad_rows else []
     out_of_scope = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
     splits = _dataset_dict(documents, schema)
-    return TaggedData(splits, schema, problems, notes, out_of_scope, unresolved.lines(), changes, contradictory)
+    return TaggedData(
+        splits, schema, problems, notes, out_of_scope, unresolved.lines(), changes, contradictory, sources
+    )
+
+
+def _read(settings: DataSettings) -> Source:
+    try:
+        return READERS[type(settings)](settings)
+    except OSError as error:
+        raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error
+
+
+def require_unchanged(settings: DataSettings, recorded: Fingerprint, run: RunFolder) -> None:
+    """Check that the sources hold what they held when the run was made.
+
+    Args:
+        recorded: `TaggedData.sources` of that time.
+
+    Raises:
+        InputMissing: a file or folder does not exist any more.
+        DataError: the content of a source has changed.
+    """
+    source = _read(settings)
+    if changed := changes_since(recorded, settings, source, load_documents(run.data)):
+        headline = (
+            f"run={run.path} resumes only with the data that it was made from, which has changed; restore it, name "
+            "another run=, or replace the run with overwrite=true instead of resume=true:"
+        )
+        raise DataError(listing(headline, changed))
 
 
 def _manual_tags(

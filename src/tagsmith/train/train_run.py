@@ -129,6 +129,7 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
     remove_leftovers(run.path)
     if resumes:
         require_same(run, _settings_of_run(settings), defaults(settings))
+        _require_same_data(settings, run)
         return None
     tagged = data.load(settings.data, settings.task, settings.seed)
     check_costs(settings.calibrate, tagged.schema)
@@ -142,6 +143,16 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
                 "set data.validation_share=0.1, or name a validation file."
             )
     return tagged
+
+
+def _require_same_data(settings: TrainRun, run: RunFolder) -> None:
+    """Raises: DataError where the run was made from other content of the same files."""
+    made_from = run.read_record().get("made_from")
+    recorded = made_from.get("sources") if isinstance(made_from, dict) else None
+    if not isinstance(recorded, dict):
+        log.warning(f"run={run.path}: made by an older version; whether its data has changed since is not known.")
+    else:
+        data.require_unchanged(settings.data, recorded, run)
 
 
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
@@ -163,7 +174,7 @@ def _create(
     """Write everything of the run that is known before training, completely or not at all."""
     assert tagged is not None  # The main process has loaded the documents of a new run.
     processes = PartialState().num_processes
-    sources = made_from(tagged.changes, settings.train.start_from)
+    sources = made_from(tagged.changes, settings.train.start_from) | {"sources": tagged.sources}
 
     def write(folder: Path) -> None:
         inside = RunFolder(folder)
