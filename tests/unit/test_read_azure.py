@@ -282,7 +282,7 @@ def test_a_file_that_is_named_as_its_location_comes_first(tmp_path: Path, name: 
 def test_a_name_that_fits_two_files_in_other_case_is_a_problem(tmp_path: Path) -> None:
     source = read(tmp_path, labels_file([tagged("a.txt", "A")]), {"A.txt": "one", "A.TXT": "two"})
     [problem] = source.problems
-    assert problem.what == f"{tmp_path} has several files of this name that differ in case alone: a.txt"
+    assert problem.what == f"{tmp_path} has several files that differ from location 'a.txt' in case alone"
 
 
 def test_two_spellings_of_one_location_are_a_duplicate(tmp_path: Path) -> None:
@@ -290,10 +290,22 @@ def test_two_spellings_of_one_location_are_a_duplicate(tmp_path: Path) -> None:
     assert found(source)[0].startswith("labels.json#documents:2: duplicate location")
 
 
-def test_locations_that_do_not_exist_have_one_wording_with_the_remedy(tmp_path: Path) -> None:
-    source = read(tmp_path, labels_file([tagged("mail/1.txt", "A"), tagged("mail/2.txt", "A")]), {})
-    wording = f"the location does not exist in {tmp_path}; set data.texts to the folder of the text files: "
-    assert [problem.what for problem in source.problems] == [wording + "mail/1.txt", wording + "mail/2.txt"]
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [({}, "set data.texts to the folder of the text files"), ({"texts/mail/1.txt": "one"}, "set data.texts={}/texts")],
+)
+def test_locations_that_do_not_exist_are_one_line_with_the_remedy(
+    tmp_path: Path, files: dict[str, str | bytes], remedy: str
+) -> None:
+    documents = [tagged(f"mail/{i}.txt", "A") for i in range(1, 61)]
+    path = written(tmp_path, labels_file(documents), files)
+    with pytest.raises(DataError) as caught:
+        load(AzureSettings(path=path), None, 0)
+    [line] = str(caught.value).splitlines()[1:]
+    assert line == (
+        f"  - 60 rows: location 'mail/1.txt', 'mail/2.txt', 'mail/3.txt', ... does not exist in {tmp_path}; "
+        f"{remedy.format(tmp_path)} ({path}#documents:1, 2, 3 and 57 more)"
+    )
 
 
 def test_class_names_in_another_case_are_the_declared_ones_and_counted(tmp_path: Path) -> None:
@@ -358,14 +370,14 @@ def test_a_listed_file_is_not_counted_as_unlisted_because_it_is_bad(tmp_path: Pa
         (tagged("2.txt", "A", dataset="Dev set"), "expected train, validation or test as the split, found 'Dev set'"),
         (tagged("2.txt", "A", dataset=5), "expected train, validation or test as the split, found 5"),
         (tagged("2.txt", "A", dataset=["Test"]), "expected train, validation or test as the split, found ['Test']"),
-        (tagged("gone.txt", "A"), "the location does not exist in "),
-        (tagged("sub/1.txt", "A"), "the location does not exist in "),
-        (tagged("", "A"), "the location does not exist in "),
-        (tagged(".", "A"), "the location does not exist in "),
-        (tagged("1\0.txt", "A"), "the location does not exist in "),
+        (tagged("gone.txt", "A"), "location "),
+        (tagged("sub/1.txt", "A"), "location "),
+        (tagged("", "A"), "location "),
+        (tagged(".", "A"), "location "),
+        (tagged("1\0.txt", "A"), "location "),
         (tagged("\ud800.txt", "A"), ""),
-        (tagged("x" * 300 + ".txt", "A"), "the location does not exist in "),
-        (tagged("1.txt/2.txt", "A"), "the location does not exist in "),
+        (tagged("x" * 300 + ".txt", "A"), "location "),
+        (tagged("1.txt/2.txt", "A"), "location "),
     ],
     ids=lambda value: ascii(value)[:40],
 )
@@ -509,7 +521,9 @@ def test_a_location_outside_the_folder_is_a_problem_not_a_read(tmp_path: Path, l
     project = labels_file([tagged(location, "A"), tagged("1.txt", "B")])
     source = read_azure.read(AzureSettings(path=written(tmp_path / "inside", project)))
     [problem] = source.problems
-    assert problem.what == (f"expected a relative location inside {tmp_path / 'inside'}, without .., found {location}")
+    assert problem.what == (
+        f"expected a relative location inside {tmp_path / 'inside'}, without .., found {location!r}"
+    )
     assert [document.text for document in source.documents] == ["one"]
 
 
@@ -526,5 +540,5 @@ def test_an_absolute_path_is_looked_for_inside_the_folder(tmp_path: Path, prefix
     location = f"{prefix}{tmp_path / 'outside.txt'}"
     source = read(tmp_path / "inside", labels_file([tagged(location, "A"), tagged("1.txt", "B")]))
     [problem] = source.problems
-    assert problem.what.startswith("the location does not exist in ")
+    assert problem.what.startswith("location ")
     assert [document.text for document in source.documents] == ["one"]

@@ -1,13 +1,13 @@
 """The text files that the locations of a labels file of Azure name, however a location is spelled."""
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote, urlsplit
 
 
 class BadLocation(ValueError):
-    """A location that names no file that may be read; the message says why, and ends with the location."""
+    """A location that names no file that may be read; the message says why."""
 
 
 class TextFiles:
@@ -25,6 +25,7 @@ class TextFiles:
         self.folder = folder
         self._container = container
         self._names: dict[Path, dict[str, list[str]]] = {}  # Of each folder looked into: names by folded name.
+        self._remedy: str | None = None  # The same for all locations, so that they are one cause.
 
     def find(self, location: str) -> Path:
         """The path of a file, relative to the folder.
@@ -34,19 +35,29 @@ class TextFiles:
         """
         candidates = list(dict.fromkeys(self._candidates(location)))
         if any(".." in parts for parts in candidates):
-            raise BadLocation(f"expected a relative location inside {self.folder}, without .., found {location}")
+            raise BadLocation(f"expected a relative location inside {self.folder}, without .., found {location!r}")
+        found = self._files(candidates)
+        if len(found) > 1:
+            raise BadLocation(f"{self.folder} has several files that differ from location {location!r} in case alone")
+        if found:
+            return found[0]
+        if self._remedy is None:
+            self._remedy = self._texts_of(candidates)
+        raise BadLocation(f"location {location!r} does not exist in {self.folder}; {self._remedy}")
+
+    def _files(self, candidates: Sequence[tuple[str, ...]]) -> list[Path]:
+        """The file that the location means; several if their names differ in case alone."""
         for parts in candidates:
             if parts and _is_file(self.folder.joinpath(*parts)):
-                return Path(*parts)
-        for parts in candidates:
-            found = self._without_case(parts)
-            if len(found) > 1:
-                raise BadLocation(f"{self.folder} has several files of this name that differ in case alone: {location}")
-            if found:
-                return found[0]
-        raise BadLocation(
-            f"the location does not exist in {self.folder}; set data.texts to the folder of the text files: {location}"
-        )
+                return [Path(*parts)]
+        return next(filter(None, map(self._without_case, candidates)), [])
+
+    def _texts_of(self, candidates: Sequence[tuple[str, ...]]) -> str:
+        """What to do about a location that does not exist: the first one shows where the texts are."""
+        for name in sorted(name for names in self._names_in(self.folder).values() for name in names):
+            if TextFiles(inside := self.folder / name)._files(candidates):
+                return f"set data.texts={inside}"
+        return "set data.texts to the folder of the text files"
 
     def _candidates(self, location: str) -> Iterator[tuple[str, ...]]:
         """The parts of the path that the location may mean, the likeliest first."""
