@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
+from tagsmith.config.settings import ModelSettings, TableSettings, TrainRun, TrainSettings
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def settings_in(folder: Path, encoder: Path) -> Callable[..., TrainRun]:
         top: dict[str, Any] = {}
         for name, value in changes.items():
             for known, section in (
-                (JsonlSettings, data),
+                (TableSettings, data),
                 (TrainSettings, recipe),
                 (ModelSettings, model),
                 (TrainRun, top),
@@ -33,7 +33,7 @@ def settings_in(folder: Path, encoder: Path) -> Callable[..., TrainRun]:
                     break
         return TrainRun(
             run=str(folder / run),
-            data=JsonlSettings(train=str(train_file), **data),
+            data=TableSettings(train=str(train_file), **data),
             model=ModelSettings(**model),
             train=TrainSettings(cpu=True, tensorboard=False, **recipe),
             **top,

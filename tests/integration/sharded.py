@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
-from tagsmith.config.settings import JsonlSettings, ModelSettings, Precision, TrainRun, TrainSettings
+from tagsmith.config.settings import ModelSettings, Precision, TableSettings, TrainRun, TrainSettings
 from tagsmith.core.errors import Interrupted
 from tagsmith.train import loop
 from tagsmith.train.train_run import train
@@ -23,7 +23,7 @@ def settings(folder: Path, encoder: str, documents: str, run: str, **recipe: Any
     return TrainRun(
         run=str(folder / run),
         resume=True,
-        data=JsonlSettings(train=documents, validation_share=0.2),
+        data=TableSettings(train=documents, validation_share=0.2),
         model=ModelSettings(path=encoder, hidden_dropout=0.0, attention_dropout=0.0),
         train=TrainSettings(
             cpu=True, tensorboard=False, shard=True, **({"mixed_precision": Precision.fp32} | given | recipe)

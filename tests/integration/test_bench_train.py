@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tagsmith.bench.recipes import compare
-from tagsmith.config.settings import BenchTrainRun, EvaluateSettings, JsonlSettings, ModelSettings, TrainSettings
+from tagsmith.config.settings import BenchTrainRun, EvaluateSettings, ModelSettings, TableSettings, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tests.conftest import TOPICS, make_documents, write_jsonl
 
@@ -19,7 +19,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def settings_of(encoder: Path, data: JsonlSettings, contenders: list[str], **changes: object) -> BenchTrainRun:
+def settings_of(encoder: Path, data: TableSettings, contenders: list[str], **changes: object) -> BenchTrainRun:
     return BenchTrainRun(
         contenders=contenders,
         data=data,
@@ -47,7 +47,7 @@ def test_every_contender_gives_the_figures_that_are_known_beforehand(encoder: Pa
     # 3 of the 10 documents of each topic are tagged as the next one: 7 true positives of 10 predicted and 10 true.
     for i in range(9):
         test[i]["label"] = names[(i + 1) % 3]
-    data = JsonlSettings(
+    data = TableSettings(
         train=str(write_jsonl(tmp_path / "train.jsonl", train)), test=str(write_jsonl(tmp_path / "test.jsonl", test))
     )
     contenders = ["tagsmith_finetune", "trainer_tuned", "tfidf_svm"]
@@ -71,7 +71,7 @@ def test_every_contender_gives_the_figures_that_are_known_beforehand(encoder: Pa
 
 
 def test_multi_label_documents_are_drawn_by_class(encoder: Path, multi_label_file: Path) -> None:
-    data = JsonlSettings(train=str(multi_label_file))
+    data = TableSettings(train=str(multi_label_file))
     rows = list(compare(settings_of(encoder, data, ["trainer", "tfidf_svm"], full_data=False, per_class=[8], draws=1)))
     assert [(row.contender, row.per_class) for row in rows] == [("trainer", 8), ("tfidf_svm", 8)]
     assert {row.task for row in rows} == {"multi_label"}
@@ -80,7 +80,7 @@ def test_multi_label_documents_are_drawn_by_class(encoder: Path, multi_label_fil
 
 
 def test_without_test_documents_there_is_nothing_to_compare(encoder: Path, tmp_path: Path) -> None:
-    data = JsonlSettings(
+    data = TableSettings(
         train=str(write_jsonl(tmp_path / "train.jsonl", make_documents(30, multi_label=False))), test_share=0.0
     )
     with pytest.raises(SettingsError, match="no test split"):

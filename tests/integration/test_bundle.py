@@ -15,7 +15,7 @@ from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.bundle.command_line import main
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
-from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom, JsonlSettings, ModelSettings, TrainRun
+from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom, ModelSettings, TableSettings, TrainRun
 from tagsmith.config.settings import TrainSettings as Training
 from tagsmith.config.settings import problems as problems_of
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Path:
     data = write_jsonl(folder / "train.jsonl", make_documents(150, multi_label=True))
     settings = TrainRun(
         run=str(folder / "run"),
-        data=JsonlSettings(train=str(data)),
+        data=TableSettings(train=str(data)),
         model=ModelSettings(path=str(encoder)),
         train=Training(cpu=True, tensorboard=False, batch_tokens=256, epochs=4, learning_rate=1e-3),
     )

@@ -10,9 +10,9 @@ import pytest
 from tagsmith.config.settings import (
     EvaluateRun,
     ExportRun,
-    JsonlSettings,
     ModelSettings,
     Recipe,
+    TableSettings,
     TrainRun,
     TrainSettings,
 )
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 def settings_of(run: Path, data: Path, encoder: Path, **changes: object) -> TrainRun:
     settings = TrainRun(
         run=str(run),
-        data=JsonlSettings(train=str(data)),
+        data=TableSettings(train=str(data)),
         model=ModelSettings(path=str(encoder)),
         train=TrainSettings(recipe=Recipe.probe, cpu=True, tensorboard=False),
     )

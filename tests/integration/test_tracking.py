@@ -333,9 +333,9 @@ def test_mlflow_that_is_off_is_not_imported(single_label_file: Path, encoder: Pa
     code = f"""
 import sys
 import tagsmith.export.export_run
-from tagsmith.config.settings import JsonlSettings, ModelSettings, TrainRun, TrainSettings
+from tagsmith.config.settings import TableSettings, ModelSettings, TrainRun, TrainSettings
 from tagsmith.train.train_run import train
-run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=JsonlSettings(train={str(single_label_file)!r}),
+run, _ = train(TrainRun(run={str(tmp_path / "run")!r}, data=TableSettings(train={str(single_label_file)!r}),
                model=ModelSettings(path={str(encoder)!r}), train=TrainSettings(cpu=True, epochs=1)))
 tagsmith.export.export_run.add_bundle(run, run.path)
 print(sorted(name for name in sys.modules if name.split(".")[0] in ("mlflow", "sqlalchemy", "alembic")))

@@ -11,13 +11,13 @@ import pytest
 
 from tagsmith.config.settings import AnnotateRun, GiveTake, OnDisagreement, Tool, Unreviewed
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
-from tagsmith.core.rows import json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
 from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.improve.annotation.annotate_run import give, take
 from tagsmith.improve.annotation.annotator_answers import Answer, Kind, interpret, settle
 from tagsmith.improve.annotation.questions import Question, same_document
+from tagsmith.rows.json_rows import json_lines
 from tests.conftest import write_jsonl
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

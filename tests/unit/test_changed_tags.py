@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import JsonlSettings, OnBadRow
+from tagsmith.config.settings import OnBadRow, TableSettings
 from tagsmith.core.errors import DataError
 from tagsmith.data import TaggedData, load
 from tests.conftest import make_documents, write_jsonl
@@ -19,7 +19,7 @@ def loaded(folder: Path, changes: str | None, multi_label: bool = False, **setti
     if changes is not None:
         (folder / "changes.yaml").write_text(changes)
         settings["schema_changes"] = str(folder / "changes.yaml")
-    return load(JsonlSettings(train=str(train), **settings), None, seed=0)
+    return load(TableSettings(train=str(train), **settings), None, seed=0)
 
 
 def tags(data: TaggedData) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import ClassNames, JsonlSettings, TextFoldersSettings
+from tagsmith.config.settings import ClassNames, TableSettings, TextFoldersSettings
 from tagsmith.core.errors import DataError
 from tagsmith.data import TaggedData, load
 
@@ -19,7 +19,7 @@ def written(path: Path, lines: list[dict[str, Any]]) -> str:
 def loaded(folder: Path, names: list[str], **settings: Any) -> TaggedData:
     lines = [{"text": f"text {i}", "label": name} for i, name in enumerate(names)]
     train = written(folder / "train.jsonl", lines)
-    return load(JsonlSettings(train=train, test_share=0.0, **settings), None, 0)
+    return load(TableSettings(train=train, test_share=0.0, **settings), None, 0)
 
 
 def labels(data: TaggedData) -> list[str]:

@@ -13,6 +13,7 @@ from tagsmith.classify.files.classify_files import classify_files
 from tagsmith.classify.files.inputs import Input, Row, open_input
 from tagsmith.config.settings import ClassifyRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.rows.table import Reading
 from tests.conftest import make_documents
 
 BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"
@@ -147,5 +148,5 @@ def test_a_folder_is_read_without_hidden_files_and_counts_other_kinds(
 def test_a_folder_without_text_files_says_what_it_holds(settings: ClassifyRun, tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     (tmp_path / "inbox" / "a.docx").touch()
-    with pytest.raises(DataError, match=r"expected \.txt files, found 1 \.docx\."):
-        open_input(tmp_path / "inbox", "text", None, "utf-8")
+    with pytest.raises(DataError, match=r"expected files such as .*, found 1 \.docx\."):
+        open_input([str(tmp_path / "inbox")], ["text"], Reading())

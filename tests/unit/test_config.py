@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 
 from tagsmith.config import hydra_door as config
 from tagsmith.config.hydra_door import STAGES, explain, register, to_settings
-from tagsmith.config.settings import CsvSettings, LongDocuments, TrainRun, walk
+from tagsmith.config.settings import LongDocuments, TableSettings, TrainRun, walk
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SOURCES = {
+    "auto": ["data.train=a.csv"],
     "csv": ["data.train=a.csv"],
     "tsv": ["data.train=a.tsv"],
     "jsonl": ["data.train=a.jsonl"],
@@ -34,7 +35,7 @@ register_once = functools.cache(register)
 def composed(stage: str, *overrides: str) -> DictConfig:
     register_once()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose(stage, [*overrides, *(["name=x"] if stage == "train" else [])])
+        return compose(stage, [*(["data=bbc_news", "name=x"] if stage == "train" else []), *overrides])
 
 
 def yamls(folder: str) -> list[str]:
@@ -112,7 +113,7 @@ def test_overrides_become_typed_values() -> None:
     settings = to_settings(
         composed("train", "data=csv", "data.train=a.csv", "task=multi_label", "data.long_documents=windows"), TrainRun
     )
-    assert isinstance(settings.data, CsvSettings)
+    assert isinstance(settings.data, TableSettings)
     assert settings.task is Task.multi_label
     assert settings.data.long_documents is LongDocuments.windows
 

@@ -9,11 +9,10 @@ import pytest
 from tagsmith.config.settings import (
     AzureSettings,
     Contradictions,
-    CsvSettings,
     DataSettings,
-    JsonlSettings,
     OnBadRow,
     OnMissing,
+    TableSettings,
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
@@ -34,7 +33,7 @@ def load_records(
 ) -> TaggedData:
     """Load these records as train.jsonl; nothing is drawn unless a share is set."""
     shares = {"test_share": 0.0, "validation_share": 0.0}
-    return load(JsonlSettings(train=written(folder / "train.jsonl", records), **(shares | settings)), task, seed)
+    return load(TableSettings(train=written(folder / "train.jsonl", records), **(shares | settings)), task, seed)
 
 
 def records_of(labels: str, **fields: Any) -> list[Record]:
@@ -131,7 +130,7 @@ def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
 def test_all_problems_are_in_one_message_with_file_and_row(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_bytes(
         b"id,text,label\n"
-        b"1,good,a\n"
+        b"1,g\xc3\xb6\xc3\xb6d,a\n"
         b"2,,a\n"
         b"1,id again,b\n"
         b"5,too,many,fields\n"
@@ -140,7 +139,7 @@ def test_all_problems_are_in_one_message_with_file_and_row(tmp_path: Path) -> No
         b'8,"quoted" badly,a\n'
     )
     (tmp_path / "test.csv").write_text("text,label\n ,b\n")
-    settings = CsvSettings(
+    settings = TableSettings(
         train=str(tmp_path / "train.csv"), test=str(tmp_path / "test.csv"), classes=["a", "b"], id_field="id"
     )
     with pytest.raises(DataError) as caught:
@@ -223,13 +222,13 @@ def test_untagged_rows_are_left_out_counted_and_never_conflict(tmp_path: Path) -
 def test_problems_are_reported_where_no_row_declares_the_task(tmp_path: Path, content: str) -> None:
     (tmp_path / "train.jsonl").write_text(content)
     with pytest.raises(DataError, match=r"train\.jsonl:1: "):
-        load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
+        load(TableSettings(train=str(tmp_path / "train.jsonl")), None, 0)
 
 
 def test_utf_16_read_as_utf_8_is_reported(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes('{"text": "a", "label": "b"}\n'.encode("utf-16"))
     with pytest.raises(DataError, match=r"train\.jsonl: begins with the byte-order mark of UTF-16"):
-        load(JsonlSettings(train=str(tmp_path / "train.jsonl")), None, 0)
+        load(TableSettings(train=str(tmp_path / "train.jsonl"), encoding="utf-8"), None, 0)
 
 
 def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
@@ -243,7 +242,7 @@ def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
         '{"text": "five", "label": {}}',
     ]
     (tmp_path / "train.jsonl").write_text("\n".join(content))
-    settings = JsonlSettings(train=str(tmp_path / "train.jsonl"), on_bad_row=OnBadRow.skip, test_share=0)
+    settings = TableSettings(train=str(tmp_path / "train.jsonl"), on_bad_row=OnBadRow.skip, test_share=0)
     data = load(settings, None, 0)
     assert data.splits["train"]["text"][:] == ["one", "two", "three"]
     assert sorted(problem.row for problem in data.rejected) == [2, 3, 6, 7]
@@ -306,8 +305,8 @@ def test_a_class_that_only_skipped_rows_have_is_not_a_class(tmp_path: Path) -> N
 
 
 def test_rejected_rows_can_be_written_as_utf_8(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_bytes(b"text,label\none,a\ntwo,b\ncaf\xe9,a\n")
-    settings = CsvSettings(train=str(tmp_path / "train.csv"), on_bad_row=OnBadRow.skip, test_share=0)
+    (tmp_path / "train.csv").write_bytes(b"text,label\n\xc3\xa9,a\ntwo,b\ncaf\xe9,a\n")
+    settings = TableSettings(train=str(tmp_path / "train.csv"), on_bad_row=OnBadRow.skip, test_share=0)
     [problem] = load(settings, None, 0).rejected
     assert "caf" in json.dumps(problem.as_dict(), ensure_ascii=False).encode("utf-8").decode()
 
@@ -496,7 +495,7 @@ def test_a_path_that_leads_nowhere_is_input_missing(tmp_path: Path, monkeypatch:
 def test_an_empty_name_of_the_training_file_is_rejected(tmp_path: Path) -> None:
     test = written(tmp_path / "test.jsonl", records_of("ab"))
     with pytest.raises((InputMissing, SettingsError), match=r"data\.train"):
-        load(JsonlSettings(train="", test=test), None, 0)
+        load(TableSettings(train="", test=test), None, 0)
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "text_folders", "azure"])
@@ -513,8 +512,8 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "open", refuse)
     settings: dict[str, DataSettings] = {
-        "csv": CsvSettings(train=str(secret)),
-        "jsonl": JsonlSettings(train=str(secret)),
+        "csv": TableSettings(train=str(secret)),
+        "jsonl": TableSettings(train=str(secret)),
         "text_folders": TextFoldersSettings(path=str(tmp_path)),
         "azure": AzureSettings(path=str(secret)),
     }
@@ -530,7 +529,7 @@ def test_deep_nesting_in_any_field_does_not_end_in_a_traceback(tmp_path: Path) -
         for depth in (10, 500, 900, 950, 990, 2_000, 5_000)
     ]
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
-    settings = JsonlSettings(train=str(tmp_path / "train.jsonl"), split_field="split")
+    settings = TableSettings(train=str(tmp_path / "train.jsonl"), split_field="split")
     with pytest.raises(DataError, match="problems in the tagged data"):
         load(settings, Task.single_label, 0)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tagsmith.config.settings import ImproveRun
-from tagsmith.core.errors import DataError, InputMissing, SettingsError
+from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.improve.pool import Pool, read_pool
 
 
@@ -77,12 +77,12 @@ def test_bad_rows_are_listed_and_the_others_used(tmp_path: Path) -> None:
 
 
 def test_an_unusable_pool_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(InputMissing, match=r"pool=.*gone"):
+    with pytest.raises(InputMissing, match=r"pool: .*gone"):
         read(tmp_path / "gone.jsonl")
-    with pytest.raises(SettingsError, match=r"pool=.*expected a \.jsonl"):
+    with pytest.raises(DataError, match=r"pool=.*no usable documents"):
         read(write(tmp_path / "pool.json", []))
     with pytest.raises(DataError, match="expected the column text"):
         read(write(tmp_path / "pool.csv", ["id,body", "1,a"]))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"pool=.*expected \.txt files, found no files"):
+    with pytest.raises(DataError, match=r"pool: .*found no files"):
         read(tmp_path / "empty")

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import JsonlSettings
+from tagsmith.config.settings import TableSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
-from tagsmith.data import load, read_jsonl
+from tagsmith.data import load, read_files
 from tagsmith.data.documents import Document, Source
 
 
@@ -16,7 +16,7 @@ def read(folder: Path, *lines: dict[str, Any] | str, **settings: Any) -> Source:
     path = folder / "train.jsonl"
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_text("\n".join(texts), encoding="utf-8")
-    return read_jsonl.read(JsonlSettings(train=str(path), **settings))
+    return read_files.read(TableSettings(train=str(path), **settings))
 
 
 def found(source: Source) -> list[str]:
@@ -173,14 +173,14 @@ def test_the_validation_and_test_files_give_their_splits(tmp_path: Path) -> None
 def test_a_file_may_be_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes('{"text": "café", "label": "x"}\n'.encode("utf-16"))
-    [document] = read_jsonl.read(JsonlSettings(train=str(path), encoding="utf-16")).documents
+    [document] = read_files.read(TableSettings(train=str(path), encoding="utf-16")).documents
     assert document.text == "café"
 
 
 def test_bytes_that_are_not_in_the_encoding_are_a_problem_of_their_row(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
-    path.write_bytes(b'{"text": "a", "label": "x"}\n{"text": "caf\xe9", "label": "x"}\n')
-    source = read_jsonl.read(JsonlSettings(train=str(path)))
+    path.write_bytes(b'{"text": "\xc3\xa9", "label": "x"}\n{"text": "caf\xe9", "label": "x"}\n')
+    source = read_files.read(TableSettings(train=str(path)))
     assert found(source) == ["train.jsonl:2: cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"]
     assert [document.row for document in source.documents] == [1]
 
@@ -201,18 +201,18 @@ def test_a_file_inside_an_installed_package_is_found_without_importing_it(
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
     (package / "data" / "train.jsonl").write_text('{"text": "Hello", "label": "x"}')
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    source = read_jsonl.read(JsonlSettings(train="package:packed_texts_for_test/data/train.jsonl"))
+    source = read_files.read(TableSettings(train="package:packed_texts_for_test/data/train.jsonl"))
     assert [document.text for document in source.documents] == ["Hello"]
 
 
 def test_a_missing_file_is_named_with_its_setting(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match=r"data\.train: .*nowhere\.jsonl does not exist"):
-        read_jsonl.read(JsonlSettings(train=str(tmp_path / "nowhere.jsonl")))
+        read_files.read(TableSettings(train=str(tmp_path / "nowhere.jsonl")))
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises((DataError, InputMissing), match=tmp_path.name):
-        load(JsonlSettings(train=str(tmp_path)), None, 0)
+        load(TableSettings(train=str(tmp_path)), None, 0)
 
 
 @pytest.mark.parametrize("field", ["id", "group", "language"])

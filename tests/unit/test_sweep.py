@@ -18,7 +18,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     def call(stage: Callable[[TrainRun], None], *overrides: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["train.py", "--multirun", *overrides])
+        source = [] if any("data=" in override for override in overrides) else ["data=bbc_news"]
+        monkeypatch.setattr(sys, "argv", ["train.py", "--multirun", *source, *overrides])
         with pytest.raises(SystemExit) as left:
             script("train")(stage)()
         assert isinstance(left.value.code, int)
@@ -48,10 +49,10 @@ def test_a_mistake_in_one_job_leaves_the_others_to_run_and_is_the_exit_status(
     assert sweep(stage, "seed=0,1,2") == 65
     assert seen == [0, 1, 2]
     assert capsys.readouterr().err.splitlines() == [
-        "job 1: seed=0",
-        "job 2: seed=1",
+        "job 1: data=bbc_news seed=0",
+        "job 2: data=bbc_news seed=1",
         "error: row 7 is empty",
-        "job 3: seed=2",
+        "job 3: data=bbc_news seed=2",
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import JsonlSettings, OnBadRow
+from tagsmith.config.settings import OnBadRow, TableSettings
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.data import TaggedData, load
 from tagsmith.data.tagged import refuse_to_overwrite_tags
@@ -22,7 +22,7 @@ def loaded(folder: Path, files: list[str] | None, multi_label: bool = False, **c
     train = folder / "train.jsonl"
     if not train.exists():
         write_jsonl(train, make_documents(60, multi_label))
-    return load(JsonlSettings(train=str(train), tagged=files, **changes), None, seed=0)
+    return load(TableSettings(train=str(train), tagged=files, **changes), None, seed=0)
 
 
 def by_id(data: TaggedData, split: str = "train") -> dict[str, tuple[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tagsmith.classify.classifier import Classifier
-from tagsmith.core.rows import text_problem
+from tagsmith.core.text import text_problem
 
 
 def decided_columns(classifier: Classifier, texts: Sequence[Any]) -> dict[str, list[Any]]:

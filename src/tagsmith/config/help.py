@@ -80,7 +80,7 @@ def _type_name(kind: Any) -> str:
         return " | ".join("null" if part is type(None) else _type_name(part) for part in args)
     if issubclass(kind, Enum):
         return " | ".join(member.value for member in kind)
-    return {str: "text", int: "whole number", float: "number", bool: "true | false"}[kind]
+    return {str: "text", int: "whole number", float: "number", bool: "true | false", Any: "name or [name, ...]"}[kind]
 
 
 def unknown_settings(words: Sequence[str], stage: type[Any], sections: Sections) -> list[str]:

@@ -64,8 +64,7 @@ STAGES: dict[str, type] = {
 }
 SECTIONS: dict[str, dict[str, type]] = {
     "data": {
-        "csv": typed.CsvSettings,
-        "jsonl": typed.JsonlSettings,
+        "table": typed.TableSettings,
         "text_folders": typed.TextFoldersSettings,
         "azure": typed.AzureSettings,
         "hub": typed.HubSettings,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.files import read_json
-from tagsmith.core.rows import is_broken
+from tagsmith.core.text import is_broken
 
 
 class Task(Enum):

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from tagsmith.core.errors import DataError, counted
-from tagsmith.core.rows import is_broken
 from tagsmith.core.schema import Task
+from tagsmith.core.text import is_broken
 from tagsmith.data.documents import Document, Problem, Source
 
 

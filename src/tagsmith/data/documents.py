@@ -2,17 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tagsmith.config.settings import ClassNames, HubSettings, TableSettings
-from tagsmith.core.errors import InputMissing
-from tagsmith.core.files import in_package
-from tagsmith.core.rows import BadRow
+from tagsmith.config.settings.fields import names
 from tagsmith.core.schema import Task
 from tagsmith.data.class_names import NameReader, one_spelling
+from tagsmith.rows.fields import ABSENT, text_of, value_of
+from tagsmith.rows.table import BadRow
 
 SPELLINGS = {
     "train": ("train", "training"),
@@ -84,30 +83,6 @@ class Source:
         self.problem(file, row, bad.what + hint, bad.content)
 
 
-def locate(path: str, what: str) -> Path:
-    """The path that `path` names; `package:NAME/sub/folder` is a folder of an installed package, which is not imported.
-
-    Raises:
-        InputMissing: the file, folder or package does not exist.
-    """
-    if path.startswith("package:"):
-        place = path.removeprefix("package:")
-        if (found := in_package(place)) is None:
-            name = place.partition("/")[0]
-            raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
-        located = found
-    else:
-        located = Path(path)
-    try:
-        located = located.expanduser()
-        there = bool(path) and located.exists()
-    except (OSError, RuntimeError):
-        there = False
-    if not there:
-        raise InputMissing(f"{what}: {located} does not exist (looked for it from {Path.cwd()}).")
-    return located
-
-
 @dataclass(slots=True)
 class SourceRow:
     """One row of a source: reads its fields, and reports what is wrong with them.
@@ -145,9 +120,14 @@ class SourceRow:
             self.problem(f"expected train, validation or test as the split, found {value!r}")
         return name
 
+    def _split_in(self, field: str) -> str | None:
+        value = value_of(self.content, field)
+        return None if value is ABSENT else self.split_name(value)
+
     def optional(self, name: str | None, remedy: str = "") -> str | None:
         """A field (id, language or group) as stripped text; None where it is absent or empty."""
-        value = self.content.get(name) if name else None
+        value = value_of(self.content, name) if name else None
+        value = None if value is ABSENT else value
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not (value is None or isinstance(value, str) or number):
             self.problem(f"expected text or a number as {name}, found {value!r:.100}{remedy}")
@@ -162,27 +142,20 @@ class SourceRow:
         Args:
             split: the split of the file; None where `split_field`, or else a draw, decides.
         """
-        names = self.class_names(labels)
-        named = self.split_name(self.content.get(split_field)) if split_field else None
+        classes = self.class_names(labels)
+        named = self._split_in(split_field) if split_field else None
         optional = [
             self.optional(getattr(settings, field), f"; data.{field}=null ignores the field")
             for field in ("id_field", "language_field", "group_field")
         ]
         if self.bad:
             return
-        if settings.text_field not in self.content:
+        fields = names(settings.text_field)
+        if (text := text_of(self.content, fields)) is ABSENT:
             found = ", ".join(self.content) or "no fields"
-            self.problem(f"missing field {settings.text_field}, found {found}; set data.text_field to the text's field")
+            self.problem(f"missing field {', '.join(fields)}, found {found}; set data.text_field to the text's field")
             return
-        text = self.content[settings.text_field]
-        self.source.documents.append(Document(self.file, self.row, text, names, split or named, *optional))
-
-
-def split_files(settings: TableSettings) -> Iterator[tuple[Path, str | None]]:
-    """The files that the settings name, each with its split; None for the training file, which may be divided."""
-    for split in ("train", "validation", "test"):
-        if (name := getattr(settings, split)) is not None:
-            yield locate(name, f"data.{split}"), None if split == "train" else split
+        self.source.documents.append(Document(self.file, self.row, text, classes, split or named, *optional))
 
 
 def one_name_per_class(source: Source, declared: Sequence[str] | None, class_names: ClassNames | None) -> None:

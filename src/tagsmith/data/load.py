@@ -12,18 +12,17 @@ import pyarrow as pa
 from tagsmith.config.settings import (
     AzureSettings,
     ClassNames,
-    CsvSettings,
     DataSettings,
     HubSettings,
-    JsonlSettings,
     OnMissing,
+    TableSettings,
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task, indicators_of_names, normal_name, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
-from tagsmith.data import read_azure, read_csv, read_hub, read_jsonl, read_text_folders
+from tagsmith.data import read_azure, read_files, read_hub, read_text_folders
 from tagsmith.data.bad_rows import causes, in_order, leave_out, refuse_or_leave_out
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
 from tagsmith.data.check import check, leave_out_untagged
@@ -41,8 +40,7 @@ from tagsmith.data.tagged import KnownClasses, ManualTags, apply_tags, check_aga
 SPLITS = ("train", "validation", "test")
 
 READERS: dict[type[DataSettings], Callable[[Any], Source]] = {
-    CsvSettings: read_csv.read,
-    JsonlSettings: read_jsonl.read,
+    TableSettings: read_files.read,
     TextFoldersSettings: read_text_folders.read,
     AzureSettings: read_azure.read,
     HubSettings: read_hub.read,

@@ -9,11 +9,12 @@ from typing import Any
 from tagsmith.config.settings import AzureSettings
 from tagsmith.core.errors import DataError, counted
 from tagsmith.core.files import json_object, read_json
-from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task, normal_name
+from tagsmith.core.text import decode
 from tagsmith.core.text_files import is_hidden
 from tagsmith.data.azure_locations import BadLocation, TextFiles
-from tagsmith.data.documents import Document, Source, SourceRow, locate
+from tagsmith.data.documents import Document, Source, SourceRow
+from tagsmith.rows.files import locate
 
 KINDS = {
     "customsinglelabelclassification": Task.single_label,
@@ -157,7 +158,9 @@ def _add(reading: _Reading, row: SourceRow) -> None:
     raw = text_file.read_bytes()
     text = decode(raw, reading.settings.encoding, reading.settings.fallback_encoding)
     if text is None:
-        what = f"cannot be decoded as {reading.settings.encoding}; set data.encoding or data.fallback_encoding"
+        what = (
+            f"cannot be decoded as {reading.settings.encoding or 'utf-8'}; set data.encoding or data.fallback_encoding"
+        )
         return row.source.problem(str(text_file), 1, what, raw[:200])
     labels, split = row.class_names(_as_declared(reading, row.source, names)), row.split_name(entry.get("dataset"))
     if not row.bad:

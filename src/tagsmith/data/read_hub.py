@@ -8,7 +8,8 @@ from tagsmith.config.settings import HubSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data.dataset_folders import DAMAGED
-from tagsmith.data.documents import Source, SourceRow, locate
+from tagsmith.data.documents import Source, SourceRow
+from tagsmith.rows.files import locate
 
 
 def read(settings: HubSettings) -> Source:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from tagsmith.config.settings import TextFoldersSettings
 from tagsmith.core.errors import DataError, counted
-from tagsmith.core.rows import decode
 from tagsmith.core.schema import Task, natural_order
+from tagsmith.core.text import decode
 from tagsmith.core.text_files import is_hidden, kinds_of, matching_files, visible_files
-from tagsmith.data.documents import SPLIT_NAMES, Document, Source, locate
+from tagsmith.data.documents import SPLIT_NAMES, Document, Source
+from tagsmith.rows.files import locate
 
 UNTAGGED = {"unsup", "unsupervised", "unlabeled", "unlabelled", "untagged", "unannotated", "unclassified"}
 """Names of folders that hold documents without a class, in lower case without separators."""
@@ -64,7 +65,9 @@ def _read_classes(
             raw = path.read_bytes()
             text = decode(raw, settings.encoding, settings.fallback_encoding)
             if text is None:
-                what = f"cannot be decoded as {settings.encoding}; set data.encoding or data.fallback_encoding"
+                what = (
+                    f"cannot be decoded as {settings.encoding or 'utf-8'}; set data.encoding or data.fallback_encoding"
+                )
                 source.problem(str(path), 1, what, raw[:200])
                 continue
             # The path without its split folder, so that the id stays the same when the document moves to another split.

@@ -9,9 +9,11 @@ from typing import Any
 
 from tagsmith.classify.files.inputs import Row, open_input
 from tagsmith.config.settings import ImproveRun
-from tagsmith.core.errors import DataError, InputMissing, listing
+from tagsmith.config.settings.fields import names
+from tagsmith.core.errors import DataError, listing
 from tagsmith.core.progress import meter
 from tagsmith.data.check import same_text
+from tagsmith.rows.table import Reading
 
 MOST_PROBLEMS = 1000
 """Bad rows that are reported; further ones are counted."""
@@ -60,10 +62,9 @@ def read_pool(settings: ImproveRun, known_texts: Collection[str], known_ids: Col
         SettingsError, DataError: see `inputs.open_input`; or no row is usable.
     """
     path = Path(str(settings.pool))
-    if not path.exists():
-        raise InputMissing(f"pool={path}: does not exist (looked for it from {Path.cwd()}).")
     pool = Pool()
-    rows = open_input(path, settings.text_field, settings.delimiter, settings.encoding, setting="pool").rows
+    how = Reading(settings.delimiter, settings.encoding)
+    rows = open_input([str(settings.pool)], names(settings.text_field), how, setting="pool").rows
     drawn = _draw(_usable(rows, path.name, known_texts, pool), settings.candidates, settings.seed)
     if not drawn and not pool.known:
         raise DataError(listing(f"pool={path}: holds no usable documents.", pool.problems))
@@ -84,7 +85,8 @@ def _usable(rows: Iterable[Row], source: str, known_texts: Collection[str], pool
         for row in rows:
             pool.rows += 1
             progress.advance(1)
-            place = row.key["file"] if "file" in row.key else f"{source}:{row.key['row']}"
+            file = row.key.get("file", source)
+            place = f"{file}:{row.key['row']}" if "row" in row.key else file
             problem = row.error or _id_problem(row.key.get("id"))
             if problem:
                 pool.bad += 1

@@ -9,7 +9,6 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from tagsmith.config.settings import ImproveRun
-from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import probabilities
@@ -18,6 +17,8 @@ from tagsmith.improve.training_documents import TrainingDocuments
 from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.score import score
+from tagsmith.rows.json_rows import json_lines
+from tagsmith.rows.table import BadRow
 
 log = logging.getLogger("tagsmith")
 

@@ -18,9 +18,11 @@ from tagsmith.bench.own_process import in_own_process
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.files.inputs import open_input
 from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun
-from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.config.settings.fields import names
+from tagsmith.core.errors import DataError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
+from tagsmith.rows.table import Reading
 
 log = logging.getLogger("tagsmith")
 
@@ -65,12 +67,10 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
     Raises:
         InputMissing, DataError: no bundle, no documents or no short ones; or what `inputs.open_input` raises.
     """
-    folder, source = Path(settings.bundle), Path(settings.input)
+    folder, source = Path(settings.bundle), settings.input
     layout.check(folder)
     decision = layout.Decision.load(folder, Schema.load(folder / layout.SCHEMA))
-    if not source.exists():
-        raise InputMissing(f"input={source}: does not exist (looked for it from {Path.cwd()}).")
-    given = open_input(source, settings.text_field, None, "utf-8")
+    given = open_input([source], names(settings.text_field), Reading())
     all_texts = [row.text for row in given.rows if row.error is None]
     short = [text for text in all_texts if len(text) <= settings.short_characters]
     if not short:

@@ -18,9 +18,9 @@ from tagsmith.config.settings import (
     BenchTrainRun,
     CacheSettings,
     DataSettings,
-    JsonlSettings,
     OnBadRow,
     Recipe,
+    TableSettings,
     TrainRun,
 )
 
@@ -155,7 +155,7 @@ def _contest(
         "tagged": None,
         "validation_share": 0.0,
     }
-    data = JsonlSettings(**shared, train=str(training_set.path), test=str(prepared.test))
+    data = TableSettings(**shared, train=str(training_set.path), test=str(prepared.test))
     recipe = RECIPES.get(contender, settings.train.recipe)
     run = TrainRun(
         run=str(folder / "run"),

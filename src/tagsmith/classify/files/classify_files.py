@@ -21,6 +21,7 @@ from tagsmith.classify.files.inputs import Input, Row, open_input
 from tagsmith.classify.files.journal import Journal
 from tagsmith.classify.files.workers import Work, cores_each, in_processes, lines
 from tagsmith.config.settings import ClassifyRun
+from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import (
     NO_ROOM,
     DataError,
@@ -32,6 +33,7 @@ from tagsmith.core.errors import (
     listing,
 )
 from tagsmith.core.progress import meter
+from tagsmith.rows.table import Reading
 
 log = logging.getLogger("tagsmith")
 
@@ -72,12 +74,11 @@ def classify_files(settings: ClassifyRun) -> Counts:
         DataError: the bundle is damaged, no row can be classified, or the partial output of an interrupted command was
             changed or belongs to other rows.
     """
-    source, output = Path(settings.input), Path(settings.output)
-    if not source.exists():
-        raise InputMissing(f"input={source}: does not exist (relative to {Path.cwd()}).")
+    output = Path(settings.output)
+    named = names(settings.input)
     if not output.parent.is_dir():
         raise InputMissing(f"output={output}: the folder {output.parent} does not exist.")
-    if output.is_dir() or output.resolve() == source.resolve():
+    if output.is_dir() or output.resolve() in {Path(name).resolve() for name in named}:
         raise SettingsError(f"output={output}: expected the name of a new file, found the input or a folder.")
     if output.exists() and not settings.overwrite and not settings.resume:
         raise SettingsError(f"output={output}: already exists; overwrite=true replaces it.")
@@ -93,7 +94,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
     # With several processes, loading it here only verified the bundle.
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
     del classifier
-    source_rows = open_input(source, settings.text_field, settings.delimiter, settings.encoding)
+    source_rows = open_input(named, names(settings.text_field), Reading(settings.delimiter, settings.encoding))
     for note in source_rows.notes:
         log.warning(note)
     try:

@@ -1,15 +1,18 @@
 """Untagged documents from a file or a folder, as a stream of rows with a key and a text or an error."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagsmith.core.errors import DataError, SettingsError, counted
-from tagsmith.core.rows import BadRow, Rows, decode, delimited, json_lines, text_problem
+from tagsmith.core.errors import DataError, counted
+from tagsmith.core.text import decode, text_problem
 from tagsmith.core.text_files import kinds_of, visible_files
-
-KINDS = "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files"
+from tagsmith.rows.fields import ABSENT, column_of, has_field, text_of, value_of
+from tagsmith.rows.files import File, files_of
+from tagsmith.rows.open import open_table
+from tagsmith.rows.table import BadRow, Reading, Rows, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,47 +38,53 @@ class Input:
     notes: Sequence[str] = ()
 
 
-def open_input(source: Path, text_field: str, delimiter: str | None, encoding: str, setting: str = "input") -> Input:
-    """The rows of a file or of a folder; `setting` is the name of the setting, for errors.
+def open_input(source: Sequence[str], fields: Sequence[str], how: Reading, setting: str = "input") -> Input:
+    """The rows of files, or the texts of a folder; `setting` is the name of the setting, for errors.
+
+    Args:
+        source: files, folders, patterns, or `-` for standard input.
+        fields: of the text; the texts of several are joined.
 
     Raises:
-        SettingsError: the format is unknown, or pyarrow is not installed.
-        DataError: the text column is missing, there are no files, or the file is not valid Parquet.
+        InputMissing: there is no such file.
+        SettingsError: a package for the format is not installed.
+        DataError: a text column is missing, there are no files, or a file is damaged.
     """
-    kind = source.suffix.lower()
-    if source.is_dir():
-        files = visible_files(source)
-        paths = [path for path in files if path.suffix.lower() == ".txt"]
-        others = [path for path in files if path.suffix.lower() != ".txt"]
-        if not paths:
-            found = f"found {kinds_of(others)}" if others else "found no files"
-            raise DataError(f"{setting}={source}: expected .txt files, {found}.")
-        notes = [f"{setting}={source}: left out {counted(len(others), 'file')} other than .txt: {kinds_of(others)}."]
-        return Input(_text_files(source, paths, encoding), len(paths), notes if others else [])
-    if kind == ".parquet":
-        return _parquet(source, text_field, setting)
-    if kind == ".jsonl":
-        return Input(_records(json_lines(source, encoding), text_field), _lines(source))
-    if kind not in (".csv", ".tsv"):
-        raise SettingsError(f"{setting}={source}: expected {KINDS}.")
-    rows = delimited(source, delimiter or ("\t" if kind == ".tsv" else ","), encoding)
-    _, header = next(rows)
-    if isinstance(header, BadRow) or text_field not in header:
-        found = "no header line" if isinstance(header, BadRow) or not header else ", ".join(header)
-        raise DataError(f"{source}: expected the column {text_field}, found {found}; name it with text_field=.")
-    return Input(_records(rows, text_field), _lines(source))
+    if len(source) == 1 and (folder := Path(source[0])).is_dir():
+        inside = visible_files(folder)
+        if paths := [path for path in inside if path.suffix.lower() == ".txt"]:
+            others = [path for path in inside if path.suffix.lower() != ".txt"]
+            notes = [
+                f"{setting}={folder}: left out {counted(len(others), 'file')} other than .txt: {kinds_of(others)}."
+            ]
+            return Input(_text_files(folder, paths, how.encoding), len(paths), notes if others else [])
+    files, notes = files_of(source, setting)
+    tables = [open_table(file, how) for file in files]
+    for file, table in zip(files, tables, strict=True):
+        missing = [name for name in fields if table.columns is not None and not has_field(table.columns, name)]
+        if missing:
+            found = ", ".join(table.columns or ()) or "no header line"
+            raise DataError(
+                f"{file}: expected the column {', '.join(missing)}, found {found}; name it with text_field=."
+            )
+    return Input(_all_records(files, tables, fields), sum(table.places for table in tables), notes)
 
 
-def _lines(path: Path) -> int:
-    """The number of lines of a file; counting is much faster than reading rows."""
-    count, last = 0, b"\n"
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            count, last = count + chunk.count(b"\n"), chunk[-1:]
-    return count + (last != b"\n")
+def _all_records(files: Sequence[File], tables: Sequence[Table], fields: Sequence[str]) -> Iterator[Row]:
+    """The rows of all files; with several, the key of a row begins with its file."""
+    before = 0
+    for file, table in zip(files, tables, strict=True):
+        wanted = None
+        if table.columns is not None:
+            first = [name.partition(".")[0] for name in fields]
+            named = (column_of(table.columns, name) for name in (*fields, *first, "id", "group"))
+            wanted = tuple(dict.fromkeys(filter(None, named)))
+        of_file = {"file": file.name} if len(files) > 1 else {}
+        yield from _records(table.rows(wanted), fields, of_file, before)
+        before += table.places
 
 
-def _text_files(folder: Path, paths: list[Path], encoding: str) -> Iterator[Row]:
+def _text_files(folder: Path, paths: list[Path], encoding: str | None) -> Iterator[Row]:
     for place, path in enumerate(paths, 1):
         key = {"file": path.relative_to(folder).as_posix()}
         try:
@@ -84,68 +93,36 @@ def _text_files(folder: Path, paths: list[Path], encoding: str) -> Iterator[Row]
             yield Row(place, key, error=f"cannot be read: {error.strerror}")
             continue
         yield (
-            Row(place, key, error=f"cannot be decoded as {encoding}")
+            Row(place, key, error=f"cannot be decoded as {encoding or 'utf-8'}")
             if text is None
             else _row(place, key, text, "text")
         )
 
 
-def _records(rows: Rows, text_field: str) -> Iterator[Row]:
+def _records(rows: Rows, fields: Sequence[str], of_file: dict[str, Any], before: int) -> Iterator[Row]:
     for number, record in rows:
+        key = {**of_file, "row": number}
         if isinstance(record, BadRow):
-            yield Row(number, {"row": number}, error=record.what)
+            yield Row(before + number, key, error=record.what)
             continue
-        key = {"row": number, "id": record["id"]} if record.get("id") is not None else {"row": number}
-        if text_field in record:
-            yield _row(number, key, record[text_field], text_field, record.get("group"))
+        if (identity := _identity(value_of(record, "id"))) is not None:
+            key["id"] = identity
+        text, group = text_of(record, fields), value_of(record, "group")
+        if text is ABSENT:
+            found = ", ".join(record)
+            yield Row(before + number, key, error=f"no field {', '.join(fields)}; found {found}")
         else:
-            yield Row(number, key, error=f"no field {text_field}; found {', '.join(record)}")
+            yield _row(before + number, key, text, ", ".join(fields), group)
+
+
+def _identity(value: Any) -> Any:
+    """An id that JSON can hold; None where there is none, NaN included."""
+    if value is ABSENT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def _row(place: int, key: dict[str, Any], text: Any, field: str, group: Any = None) -> Row:
     if (problem := text_problem(text, field)) is not None:
         return Row(place, key, error=problem)
     return Row(place, key, text, group=str(group) if isinstance(group, str | int) and str(group).strip() else None)
-
-
-def _parquet(path: Path, text_field: str, setting: str) -> Input:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise SettingsError(f"{setting}={path}: Parquet needs pyarrow: pip install 'tagsmith[parquet]'") from error
-    try:
-        # Without buffering whole row groups, which may be larger than the memory.
-        file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: cannot be read as Parquet: {error}") from error
-    names = file.schema_arrow.names
-    if text_field not in names:
-        file.close()
-        raise DataError(
-            f"{path}: expected the column {text_field}, found {', '.join(names)}; name it with text_field=."
-        )
-    columns = [name for name in names if name in (text_field, "id", "group")]
-
-    def records() -> Rows:
-        with file:
-            number = 0
-            for batch in file.iter_batches(batch_size=1024, columns=columns):
-                values = {name: _values(batch.column(name)) for name in columns}
-                for i in range(batch.num_rows):
-                    number += 1
-                    yield number, {name: values[name][i] for name in columns}
-
-    return Input(_records(records(), text_field), file.metadata.num_rows)
-
-
-def _values(column: Any) -> list[Any]:
-    """The values of a column; in strings that are not UTF-8, invalid bytes become lone surrogates."""
-    import pyarrow as pa
-
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        binary = pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()
-        raw = column.cast(binary).to_pylist()
-        return [value if value is None else value.decode("utf-8", "surrogateescape") for value in raw]

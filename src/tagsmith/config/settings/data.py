@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from tagsmith.config.settings.fields import REQUIRED, setting
 
@@ -45,20 +46,30 @@ class LongDocuments(Enum):
     windows = "windows"
 
 
-def encoding_problem(name: str) -> str | None:
-    """What is wrong with the name of an encoding; None where nothing is."""
-    try:
-        "".encode(name)
-    except (LookupError, ValueError):
-        return f"expected an encoding known to Python, such as utf-8 or cp1252, found {name!r}"
-    return None
+def reading_problems(settings: Any, *files: str) -> Iterator[str]:
+    """What is wrong with how files of rows are to be read.
+
+    Args:
+        settings: with `text_field`, `encoding`, `delimiter` and `fallback_encoding`, where it has them.
+        files: names of its settings that take a file or a list of files.
+    """
+    for name in (*files, "text_field"):
+        value = getattr(settings, name, "")
+        if not (isinstance(value, str) or (isinstance(value, list) and value and all(map(_is_text, value)))):
+            yield f"{name}: expected a name or a list of names, found {value!r}"
+    for name in ("encoding", "fallback_encoding"):
+        if (value := getattr(settings, name, None)) is not None:
+            try:
+                "".encode(value)
+            except (LookupError, ValueError):
+                yield f"{name}: expected an encoding known to Python, such as utf-8 or cp1252, found {value!r}"
+    delimiter = getattr(settings, "delimiter", None)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
+        yield f"delimiter: expected one character other than a quote or line end, found {delimiter!r}"
 
 
-def delimiter_problem(delimiter: str) -> str | None:
-    """What is wrong with the delimiter of a table; None where nothing is."""
-    if len(delimiter) != 1 or delimiter in '\r\n"':
-        return f"expected one character other than a quote or line end, found {delimiter!r}"
-    return None
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 @dataclass
@@ -133,60 +144,46 @@ class DataSettings:
 class FileSettings(DataSettings):
     """Settings shared by sources that consist of text files."""
 
-    encoding: str = setting("utf-8", "encoding of the files")
+    encoding: str | None = setting(None, "encoding of the files; null: UTF-8, or what a file looks like")
     fallback_encoding: str | None = setting(
         None, "encoding of rows or files that `encoding` cannot decode; null: they are bad rows"
     )
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        for name in ("encoding", "fallback_encoding"):
-            value = getattr(self, name)
-            if value is not None and (wrong := encoding_problem(value)):
-                yield f"{name}: {wrong}"
+        named = [name for name in ("train", "validation", "test") if getattr(self, name, None) is not None]
+        yield from reading_problems(self, *named)
 
 
 @dataclass
 class TableSettings(FileSettings):
-    """Files with one document per row."""
+    """Files with one document per row, in any format: a name, a list of names, a folder, a pattern, `-`."""
 
-    train: str = setting(REQUIRED, "file of training documents")
-    validation: str | None = setting(None, "file of validation documents; null: drawn by validation_share")
-    test: str | None = setting(None, "file of test documents; null: drawn by test_share")
-    text_field: str = setting("text", "field of the text")
+    train: Any = setting(REQUIRED, "file of training documents; a list, a folder or a pattern names several")
+    validation: Any = setting(None, "file of validation documents; null: drawn by validation_share")
+    test: Any = setting(None, "file of test documents; null: drawn by test_share")
+    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
     label_field: str = setting("label", "field of the class")
+    labels_field: str = setting(
+        "labels", "field of the list of classes; rows with this field make the task multi_label"
+    )
+    label_delimiter: str | None = setting(
+        None, "text between two classes in the label field; if set, the task is multi_label"
+    )
     id_field: str | None = setting("id", "field of the document's id, where a row has one")
     language_field: str | None = setting("language", "field of the language, where a row has one")
     group_field: str | None = setting(
         "group", "field of the group (an author, a thread), where a row has one; a group stays in one split"
     )
     split_field: str | None = setting(None, "field with the values train, validation or test; null: there is none")
-
-
-@dataclass
-class CsvSettings(TableSettings):
-    """Comma- or tab-separated rows below a header line."""
-
-    delimiter: str = setting(",", "character between two fields")
-    label_delimiter: str | None = setting(
-        None, "text between two classes in the label field; if set, the task is multi_label"
+    delimiter: str | None = setting(
+        None, "character between two fields of a table; null: the one that the header line has"
     )
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
-        if wrong := delimiter_problem(self.delimiter):
-            yield f"delimiter: {wrong}"
         if self.label_delimiter == "":
             yield "label_delimiter: expected null or at least one character, found an empty text"
-
-
-@dataclass
-class JsonlSettings(TableSettings):
-    """One JSON object a line: `label` (single-label) or a list of `labels` (multi-label)."""
-
-    labels_field: str = setting(
-        "labels", "field of the list of classes; rows with this field make the task multi_label"
-    )
 
 
 @dataclass
@@ -223,7 +220,7 @@ class HubSettings(DataSettings):
     train_split: str = setting("train", "split with the training documents")
     validation_split: str = setting("validation", "split with the validation documents, where there is one")
     test_split: str = setting("test", "split with the test documents, where there is one")
-    text_field: str = setting("text", "column of the text")
+    text_field: Any = setting("text", "column of the text; the texts of a list of columns are joined by a line end")
     label_field: str = setting("label", "column of the class, or of the list of classes (multi_label)")
     id_field: str | None = setting("id", "column of the document's id, where there is one")
     language_field: str | None = setting("language", "column of the language, where there is one")
@@ -231,5 +228,6 @@ class HubSettings(DataSettings):
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
+        yield from reading_problems(self)
         if (self.name is None) == (self.path is None):
             yield f"name, path: expected exactly one of them, found name={self.name} and path={self.path}"

@@ -17,6 +17,11 @@ def setting(default: Any, help: str, *, unit: str = "", low: float | None = None
     return field(default=default, metadata=metadata)
 
 
+def names(value: str | list[str]) -> list[str]:
+    """The names in a setting that takes one or several."""
+    return [value] if isinstance(value, str) else list(value)
+
+
 def walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any], Any]]:
     """Every leaf of nested settings as (dotted name, field, value), in order of declaration."""
     for item in fields(settings):

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from tagsmith.config.settings.data import DataSettings, delimiter_problem, encoding_problem
+from tagsmith.config.settings.data import DataSettings, reading_problems
 from tagsmith.config.settings.fields import REQUIRED, setting
 from tagsmith.config.settings.stages import CacheSettings, EvaluateSettings, ModelSettings
 from tagsmith.core.schema import Task
@@ -27,9 +28,11 @@ class ImproveRun:
     suspected: int | None = setting(
         None, "number of lines of suspected_tags.jsonl, most suspicious first; null: all training documents", low=0
     )
-    text_field: str = setting("text", "field of the text in a .jsonl, .csv or .tsv pool")
-    delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
-    encoding: str = setting("utf-8", "encoding of the pool")
+    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
+    delimiter: str | None = setting(
+        None, "character between two fields of a table; null: the one that the header line has"
+    )
+    encoding: str | None = setting(None, "encoding of the pool; null: UTF-8, or what a file looks like")
     folds: int = setting(5, "folds of the training documents, each scored by regressions fitted on the others", low=2)
     seed: int = setting(0, "seed of folds and random draws", low=0, high=2**31 - 1)
     overwrite: bool = setting(False, "replace files of an earlier command even if tags were filled in")
@@ -40,10 +43,7 @@ class ImproveRun:
     cache: CacheSettings = field(default_factory=CacheSettings)
 
     def problems(self) -> Iterator[str]:
-        if wrong := encoding_problem(self.encoding):
-            yield f"encoding: {wrong}"
-        if self.delimiter is not None and (wrong := delimiter_problem(self.delimiter)):
-            yield f"delimiter: {wrong}"
+        yield from reading_problems(self)
 
 
 STRATEGIES = ("random", "margin", "entropy", "badge", "typiclust", "tagsmith")

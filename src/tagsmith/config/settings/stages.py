@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tagsmith.config.settings.analysis import AnalysisSettings
 from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
-from tagsmith.config.settings.data import DataSettings, delimiter_problem, encoding_problem
+from tagsmith.config.settings.data import DataSettings, reading_problems
 from tagsmith.config.settings.export import ExportSettings
 from tagsmith.config.settings.fields import REQUIRED, setting
 from tagsmith.config.settings.recipe import BestMetric, TrainSettings
@@ -173,11 +173,16 @@ class ClassifyRun:
     """Settings of `scripts/classify.py`."""
 
     bundle: str = setting(REQUIRED, "folder of the bundle")
-    input: str = setting(REQUIRED, "a .jsonl, .csv, .tsv or .parquet file, or a folder of .txt files")
+    input: Any = setting(
+        REQUIRED,
+        "a file of rows in any format, a folder, a pattern, or a list of these; - reads standard input",
+    )
     output: str = setting(REQUIRED, "the .jsonl file to write, one line per input row, in the same order")
-    text_field: str = setting("text", "field of the text in a .jsonl, .csv, .tsv or .parquet file")
-    delimiter: str | None = setting(None, "character between two fields; null: a comma in .csv, a tab in .tsv")
-    encoding: str = setting("utf-8", "encoding of the input")
+    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
+    delimiter: str | None = setting(
+        None, "character between two fields of a table; null: the one that the header line has"
+    )
+    encoding: str | None = setting(None, "encoding of the input; null: UTF-8, or what a file looks like")
     overwrite: bool = setting(False, "replace an existing or partial output file")
     resume: bool = setting(False, "resume an interrupted command; start where there is nothing to resume")
     checkpoint_seconds: float = setting(
@@ -205,9 +210,6 @@ class ClassifyRun:
     def problems(self) -> Iterator[str]:
         if self.resume and self.overwrite:
             yield "resume, overwrite: expected at most one of them, found both"
-        if wrong := encoding_problem(self.encoding):
-            yield f"encoding: {wrong}"
-        if self.delimiter is not None and (wrong := delimiter_problem(self.delimiter)):
-            yield f"delimiter: {wrong}"
+        yield from reading_problems(self, "input")
         if not self.output.endswith(".jsonl"):
             yield f"output: expected a name ending in .jsonl, found {self.output}"

@@ -9,12 +9,13 @@ from typing import Any
 from tagsmith.config.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted, listing
 from tagsmith.core.files import read_json, replace_folder, whole_file, write_json, write_lines
-from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.improve.annotation.annotator_answers import Answer, Kind, settle
 from tagsmith.improve.annotation.questions import Question, read_questions, same_document, tag_lines
+from tagsmith.rows.json_rows import json_lines
+from tagsmith.rows.table import BadRow
 
 
 def give(settings: AnnotateRun) -> tuple[Path, int]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.improve.annotation.annotator_answers import NONE, Answer, answer_of, special_words
 from tagsmith.improve.annotation.questions import Question
+from tagsmith.rows.json_rows import json_lines
+from tagsmith.rows.table import BadRow
 
 
 def lines(questions: Sequence[Question]) -> list[dict[str, Any]]:

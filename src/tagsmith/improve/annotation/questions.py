@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.core.errors import DataError, InputMissing, listing
-from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.data.check import same_text
 from tagsmith.improve.annotation.annotator_answers import Settled
+from tagsmith.rows.json_rows import json_lines
+from tagsmith.rows.table import BadRow
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tagsmith.core.files import whole_file
-from tagsmith.core.rows import BadRow, delimited
 from tagsmith.improve.annotation.annotator_answers import Answer, answer_of
 from tagsmith.improve.annotation.questions import Question
+from tagsmith.rows.delimited import delimited
+from tagsmith.rows.table import BadRow, Reading
 
 COLUMNS = ("id", "text", "suggested", "score", "why", "tag", "annotator")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -37,15 +38,14 @@ def _cell(text: str) -> str:
 
 def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
     """The answers in the column `tag`: classes, or `ignore` or (multi-label) `none`; empty cells are not answered."""
-    rows = delimited(path, ",")
-    _, header = next(rows)
-    columns = set() if isinstance(header, BadRow) else set(header)
+    table = delimited(path, Reading())
+    columns = set(table.columns or ())
     if not {"id", "text", "tag"} <= columns:
         listed = ", ".join(sorted(columns)) or "none"
-        yield f"{path}: expected the columns id, text and tag, separated by commas, found {listed}"
+        yield f"{path}: expected the columns id, text and tag, found {listed}"
         return
     mark = separator(classes)
-    for row, record in rows:
+    for row, record in table.rows():
         if isinstance(record, BadRow):
             yield f"{path}:{row}: {record.what}"
         elif tag := record["tag"].strip():

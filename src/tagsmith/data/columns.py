@@ -1,0 +1,106 @@
+"""Which columns of a file are the text and the class, where they have other names than the settings."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from statistics import mean
+from typing import Any
+
+from tagsmith.config.settings import TableSettings
+from tagsmith.config.settings.fields import default_of, names, walk
+from tagsmith.core.errors import DataError
+from tagsmith.data.documents import Source
+from tagsmith.rows.fields import has_field, value_of
+from tagsmith.rows.files import File
+from tagsmith.rows.table import Table
+
+WORDS_OF_TEXT = 3
+"""Words that the values of a column of texts have on average, at least."""
+
+LONGEST_CLASS = 40
+"""Characters of a class name, at most, where a column is to look like one of classes."""
+
+
+def with_columns(
+    file: File, table: Table, first: Sequence[dict[str, Any]], settings: TableSettings, source: Source
+) -> TableSettings:
+    """The settings for one file: columns of other names are used where only one looks like a text or like classes.
+
+    Args:
+        first: the first rows.
+
+    Raises:
+        DataError: columns are missing; the message asks which ones to use, and shows what to type.
+    """
+    columns = table.columns if table.columns is not None else tuple(dict.fromkeys(chain.from_iterable(first)))
+    texts = names(settings.text_field)
+    # Rows of JSON may leave out fields: rows without a label or a split are looked at one by one.
+    needed_fields = [*texts, *filter(None, [settings.split_field])] if table.columns is not None else texts
+    missing = [name for name in needed_fields if not has_field(columns, name)]
+    tagged = any(has_field(columns, name) for name in (settings.label_field, settings.labels_field))
+    if (not missing and tagged) or (table.columns is None and (not missing or not columns)):
+        return settings
+    wanted = {"text_field": [] if not set(texts) & set(missing) else _texts(columns, first)}
+    wanted["label_field"] = (
+        []
+        if tagged
+        else [name for name in _classes(columns, first) if name not in wanted["text_field"] and name not in texts]
+    )
+    defaults = {item.name: default_of(item) for _, item, _ in walk(settings)}
+    chosen: dict[str, Any] = {
+        name: found[0]
+        for name, found in wanted.items()
+        if len(found) == 1 and getattr(settings, name) == defaults[name]
+    }
+    needed = {"text_field": bool(set(texts) & set(missing)), "label_field": not tagged}
+    if all(name in chosen for name, need in needed.items() if need) and not set(missing) - set(texts):
+        used = " and ".join(
+            f"{chosen[name]} as the {what}"
+            for name, what in (("text_field", "text"), ("label_field", "class"))
+            if name in chosen
+        )
+        source.notes.append(f"{file}: the column {used}; data.text_field= and data.label_field= name others.")
+        return replace(settings, **chosen)
+    expected = [*texts, settings.label_field, *filter(None, [settings.split_field])]
+    absent = [*missing, *([] if tagged else [settings.label_field])]
+    raise DataError(
+        f"{file}: expected the columns {', '.join(expected)}; missing {', '.join(absent)}; "
+        f"found {', '.join(columns) or 'no header line'}; {_remedy(needed, wanted)}."
+    )
+
+
+def _remedy(needed: dict[str, bool], wanted: dict[str, list[str]]) -> str:
+    asked = []
+    for name, what in (("text_field", "text"), ("label_field", "class")):
+        if needed[name] and len(found := wanted[name]) > 1:
+            several = f", or 'data.text_field=[{','.join(found)}]' for all of them" if name == "text_field" else ""
+            asked.append(f"which of {', '.join(found)} is the {what}? Type data.{name}={found[0]}{several}")
+        elif needed[name] and found:
+            asked.append(f"type data.{name}={found[0]} if that column is the {what}")
+    return "; ".join(asked) or "set data.text_field and data.label_field"
+
+
+def _values(first: Sequence[dict[str, Any]], column: str) -> list[Any]:
+    return [value for record in first if (value := value_of(record, column)) not in (None, "")]
+
+
+def _texts(columns: Sequence[str], first: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns that look like texts."""
+    found = []
+    for column in columns:
+        values = _values(first, column)
+        if values and all(isinstance(value, str) for value in values):
+            words = mean(len(value.split()) for value in values)
+            if words >= WORDS_OF_TEXT and len(set(values)) > len(values) / 3:
+                found.append(column)
+    return found
+
+
+def _classes(columns: Sequence[str], first: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns that look like classes: several short values, most of which come again."""
+    found = []
+    for column in columns:
+        shown = [str(value) for value in _values(first, column)]
+        if 2 <= len(set(shown)) <= max(2, len(shown) / 3) and max(map(len, shown)) <= LONGEST_CLASS:
+            found.append(column)
+    return found

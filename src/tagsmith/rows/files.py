@@ -1,0 +1,164 @@
+"""Which files a setting names, and their bytes: lists, folders, patterns, packages, archives, standard input."""
+
+import atexit
+import bz2
+import gzip
+import io
+import lzma
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from glob import has_magic, iglob
+from pathlib import Path
+from typing import IO, Any
+
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
+from tagsmith.core.files import in_package
+from tagsmith.core.schema import natural_order
+from tagsmith.core.text_files import is_hidden, kinds_of, visible_files
+
+File = Path | zipfile.Path
+"""A file on disk, or a member of a zip archive."""
+
+FORMATS = {
+    ".csv": "CSV",
+    ".tsv": "TSV",
+    ".tab": "TSV",
+    ".jsonl": "JSON Lines",
+    ".ndjson": "JSON Lines",
+    ".json": "JSON",
+    ".parquet": "Parquet",
+    ".arrow": "Arrow",
+    ".feather": "Arrow",
+    ".xlsx": "Excel",
+    ".xls": "Excel",
+    ".ods": "OpenDocument",
+}
+"""Suffixes of the files that hold rows."""
+
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+"""First bytes of compressed files."""
+
+PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
+
+
+def locate(path: str, what: str) -> Path:
+    """The path that `path` names; `package:NAME/sub/folder` is a folder of an installed package, which is not imported.
+
+    Raises:
+        InputMissing: the file, folder or package does not exist.
+    """
+    if path.startswith("package:"):
+        place = path.removeprefix("package:")
+        if (found := in_package(place)) is None:
+            name = place.partition("/")[0]
+            raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
+        located = found
+    else:
+        located = Path(path)
+    try:
+        located = located.expanduser()
+        there = bool(path) and located.exists()
+    except (OSError, RuntimeError):
+        there = False
+    if not there:
+        raise InputMissing(f"{what}: {located} does not exist (looked for it from {Path.cwd()}).")
+    return located
+
+
+def files_of(named: str | Sequence[str], what: str) -> tuple[list[File], list[str]]:
+    """The files with rows that a setting names, and notes for the user.
+
+    A name is a file, a folder, a pattern such as `inbox/*.csv`, `package:NAME/file`, or `-` for standard input.
+
+    Raises:
+        InputMissing: a file does not exist, or a pattern matches none.
+        DataError: a folder or archive has no file of rows.
+    """
+    files: list[File] = []
+    notes: list[str] = []
+    for name in [named] if isinstance(named, str) else named:
+        if name == "-":
+            files.append(_standard_input())
+        elif has_magic(name) and not Path(name).exists():
+            paths = natural_order(iglob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207  (absolute patterns too)
+            if not paths:
+                raise InputMissing(f"{what}: no file matches {name} (looked for it from {Path.cwd()}).")
+            files += [file for path in paths for file in _members(Path(path))]
+        elif (place := locate(name, what)).is_dir():
+            found, note = _in_folder(place, what)
+            files += found
+            notes += note
+        else:
+            files += _members(place)
+    return list(dict.fromkeys(files)), notes
+
+
+def _in_folder(folder: Path, what: str) -> tuple[list[File], list[str]]:
+    """The files of rows in a folder and below; hidden ones are left out, files of other kinds are counted."""
+    inside = visible_files(folder)
+    rows = {path.relative_to(folder).as_posix(): path for path in inside if kind_of(path.name)}
+    if not rows:
+        raise DataError(
+            f"{what}: {folder}: expected files such as .csv, .jsonl, .parquet or .xlsx, "
+            f"found {kinds_of(inside) if inside else 'no files'}."
+        )
+    others = [path for path in inside if not kind_of(path.name)]
+    notes = [f"{folder}: left out {counted(len(others), 'file')} of other kinds: {kinds_of(others)}."] if others else []
+    return [file for name in natural_order(rows) for file in _members(rows[name])], notes
+
+
+def kind_of(name: str) -> str | None:
+    """The format that a name stands for, without the suffix of a compression; None for any other name."""
+    path = Path(name.lower())
+    if path.suffix in PACKED:
+        return FORMATS.get(path.with_suffix("").suffix) or ("zip" if path.suffix == ".zip" else None)
+    return FORMATS.get(path.suffix)
+
+
+def _members(path: Path) -> list[File]:
+    """The file itself, or the files of rows in a zip archive that is no spreadsheet."""
+    if kind_of(path.name) in ("Excel", "OpenDocument") or not zipfile.is_zipfile(path):
+        return [path]
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if kind_of(name) and not any(map(is_hidden, Path(name).parts))]
+        if "xl/workbook.xml" in archive.namelist() or "content.xml" in archive.namelist():
+            return [path]
+    if not names:
+        raise DataError(f"{path}: expected a file with rows in the archive ({', '.join(FORMATS)}), found none.")
+    return [zipfile.Path(path, name) for name in natural_order(names)]
+
+
+def _standard_input() -> Path:
+    """Standard input as a file, since the formats are detected before they are read."""
+    with tempfile.NamedTemporaryFile(prefix="stdin-", delete=False) as file:
+        while block := sys.stdin.buffer.read(1 << 20):
+            file.write(block)
+    atexit.register(Path(file.name).unlink, missing_ok=True)
+    return Path(file.name)
+
+
+def open_bytes(file: File) -> IO[bytes]:
+    """The bytes of a file, decompressed.
+
+    Raises:
+        SettingsError: the file is compressed by zstd, and pyarrow is not installed.
+    """
+    raw: Any = file.open("rb")
+    first = raw.read(6)
+    raw.seek(0)
+    compression = next((name for magic, name in COMPRESSIONS.items() if first.startswith(magic)), None)
+    if compression == "gzip":
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw))
+    if compression == "bzip2" and first[2:3] == b"h":
+        return io.BufferedReader(bz2.BZ2File(raw))
+    if compression == "xz":
+        return io.BufferedReader(lzma.LZMAFile(raw))
+    if compression == "zstd":
+        try:
+            import pyarrow as pa
+        except ImportError as error:
+            raise SettingsError(f"{file}: zstd needs pyarrow: pip install 'tagsmith[parquet]'.") from error
+        return io.BufferedReader(pa.CompressedInputStream(raw, "zstd"))
+    return raw  # type: ignore[no-any-return]

@@ -1,0 +1,37 @@
+"""Open a file of rows: its content decides the format, and its name where the content does not."""
+
+from tagsmith.core.errors import InputMissing
+from tagsmith.rows.columnar import columnar
+from tagsmith.rows.delimited import delimited
+from tagsmith.rows.files import File, kind_of, open_bytes
+from tagsmith.rows.json_rows import json_table
+from tagsmith.rows.sheets import sheet
+from tagsmith.rows.table import Reading, Table
+
+
+def open_table(file: File, how: Reading) -> Table:
+    """The rows of a file in any of the formats.
+
+    Raises:
+        InputMissing: the file cannot be opened.
+        SettingsError: a package for this format is not installed.
+        DataError: the file is damaged, or has no rows.
+    """
+    try:
+        with open_bytes(file) as stream:
+            first = stream.read(4096)
+    except OSError as error:
+        raise InputMissing(f"{file}: cannot be read: {error.strerror or error}.") from error
+    kind = kind_of(file.name)
+    if first.startswith(b"PAR1"):
+        return columnar(file, "Parquet")
+    if first.startswith(b"ARROW1") or first.startswith(b"\xff\xff\xff\xff"):
+        return columnar(file, "Arrow")
+    if first.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return sheet(file, "OpenDocument" if kind == "OpenDocument" else "Excel")
+    if kind in ("Parquet", "Arrow"):
+        return columnar(file, kind)
+    text = first.removeprefix(b"\xef\xbb\xbf").lstrip().replace(b"\0", b"")
+    if kind in ("JSON", "JSON Lines") or (kind is None and text.startswith((b"{", b"["))) or text.startswith(b'{"'):
+        return json_table(file, how)
+    return delimited(file, how)
