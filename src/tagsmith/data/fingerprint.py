@@ -11,10 +11,11 @@ import datasets
 from tagsmith.config.settings import DataSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.files import digest
-from tagsmith.core.rows import BadRow, json_lines
 from tagsmith.data.bad_rows import origins
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Source
+from tagsmith.rows.json_rows import json_lines
+from tagsmith.rows.table import BadRow
 
 Fingerprint = dict[str, dict[str, Any]]
 
