@@ -64,8 +64,8 @@ class Case:
             },
             "near_duplicates": {
                 "within": {}, "across": [], "across_documents": {}, "differently_tagged": [],
-                "differently_tagged_pairs": 0, "compared": {"train": 5 * len(pairs), "test": len(pairs)},
-                "without": None,
+                "differently_tagged_pairs": 0, "same_text_differently_tagged": 0, "without": None,
+                "compared": {"train": 5 * len(pairs), "test": len(pairs)},
             },
             "explanations": {"by": "occlusion", "documents": {}},
         }  # fmt: skip
@@ -271,6 +271,18 @@ def test_differently_tagged(calm: Case) -> None:
     assert [example["labels"] for example in line["examples"][:2]] == [["a"], ["b"]]
     found["differently_tagged_pairs"] = 11  # of 1,080
     assert calm.line("differently_tagged")["severity"] == "problem"
+
+
+def test_texts_tagged_in_several_ways_come_before_everything_else(calm: Case) -> None:
+    found = calm.analysis["near_duplicates"]
+    same = near(similarity=1.0, labels=["b"], other_labels=["c"])
+    pairs = [same, near(labels=["a"], other_labels=["b"])]
+    found |= {"differently_tagged": pairs, "differently_tagged_pairs": 12, "same_text_differently_tagged": 1}
+    line, near_line = calm.line("contradictions"), calm.line("differently_tagged")
+    assert (line["severity"], line["figure"]["texts"], line["classes"]) == ("advice", 1, ["b", "c"])
+    assert line["title"] == "1 text is tagged in several ways: b and c."
+    assert (near_line["severity"], near_line["figure"]["pairs"], near_line["classes"]) == ("problem", 11, ["a", "b"])
+    assert calm.lines()[0]["kind"] == "contradictions"
 
 
 def test_documents_cut(calm: Case) -> None:

@@ -9,6 +9,7 @@ from tagsmith.improve.suspicion import (
     NEAR_BONUS,
     Suspicion,
     count_wrong,
+    in_order,
     require_cleanlab,
     same_characters,
     suspicions,
@@ -47,6 +48,10 @@ def test_of_two_near_copies_the_more_suspected_one_moves_up() -> None:
     before = [Suspicion(odds, (0,)) for odds in (-2.0, -1.0, -1.5, -3.0)]
     after = with_near_copies(before, vectors, texts, truth)
     assert [one.odds for one in after] == [-2.0, -1.0 + NEAR_BONUS, -1.5, -3.0]
+    assert in_order(after) == [1, 2, 0, 3]
+    assert not after[1].same_text
+    same = with_near_copies(before, vectors, [texts[0], f" {texts[0].upper()}", *texts[2:]], truth)
+    assert in_order([*same, Suspicion(9.0, (0,))]) == [1, 4, 2, 0, 3]  # One of two tags of a text is wrong.
     assert after[1].near is not None
     assert after[1].near[0] == 0
     same_tags = truth.copy()

@@ -30,6 +30,7 @@ from tagsmith.improve.run_scores import Scored, by_model, by_regression, stored_
 from tagsmith.improve.suspicion import (
     PROBE_C,
     count_wrong,
+    in_order,
     require_cleanlab,
     suspicions,
     with_near_copies,
@@ -140,13 +141,14 @@ def _add_suspected_tags(
         by += " and fine-tuned models out of fold, averaged"
     odds = wrong_odds(logits, truth, multi_label)
     suspected = with_near_copies(suspicions(odds, truth, multi_label), training.vectors, training.texts, truth)
-    order = sorted(range(len(suspected)), key=lambda i: (-suspected[i].odds, i))
-    wrong = count_wrong(logits, truth, multi_label)
+    order = in_order(suspected)
+    wrong = max(count_wrong(logits, truth, multi_label), sum(one.same_text for one in suspected))
     shown = order if settings.suspected is None else order[: settings.suspected]
     found.queues[SUSPECTED] = suspected_lines(training, suspected, shown, wrong, probabilities(logits, multi_label))
     found.summary["suspected"] = {
         "documents": wrong,
         "lines": len(shown),
+        "same_texts_tagged_differently": sum(one.same_text for one in suspected),
         "near_copies_tagged_differently": sum(one.near is not None for one in suspected),
         "by": by,
     }

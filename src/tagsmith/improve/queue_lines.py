@@ -54,7 +54,8 @@ def suspected_lines(
                 "labels": labels,
                 "similarity": share,
             }
-            line["why"] += f"; its near copy {training.ids[other]} is tagged {', '.join(labels) or 'with no class'}"
+            copy = "same text" if one.same_text else "near copy"
+            line["why"] += f"; its {copy} {training.ids[other]} is tagged {', '.join(labels) or 'with no class'}"
         lines.append({**line, "tag": None})
     return lines
 

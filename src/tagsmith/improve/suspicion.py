@@ -47,11 +47,13 @@ class Suspicion:
         odds: log odds that the tags are wrong.
         suggested: ids of the classes that are likely right, ascending.
         near: (position, share of equal characters) of a near copy with other tags, if there is one.
+        same_text: whether that copy has the same text but for case and spaces, so that one of the two tags is wrong.
     """
 
     odds: float
     suggested: tuple[int, ...]
     near: tuple[int, float] | None = None
+    same_text: bool = False
 
     @property
     def score(self) -> float:
@@ -125,8 +127,14 @@ def with_near_copies(
             if share >= ALIKE_TEXTS:
                 before = found[position]
                 raised = before.odds + NEAR_BONUS
-                result[position] = Suspicion(raised, before.suggested, (int(other), round(share, 3)))
+                same_text = folded_text(texts[position]) == folded_text(texts[other])
+                result[position] = Suspicion(raised, before.suggested, (int(other), round(share, 3)), same_text)
     return result
+
+
+def in_order(found: Sequence[Suspicion]) -> list[int]:
+    """Positions of the documents in the order in which to check their tags: contradictions first, then by the odds."""
+    return sorted(range(len(found)), key=lambda i: (not found[i].same_text, -found[i].odds, i))
 
 
 def same_characters(one: str, other: str, most: int = 500) -> float:

@@ -135,7 +135,8 @@ def near_duplicates(documents: Sequence[Side], least: float) -> dict[str, Any]:
     Returns:
         within: split -> documents with a near-duplicate in the same split; across: for each document of test and
         validation with near-duplicates in a less held-out split, the most similar one; differently_tagged: pairs with
-        different labels; the most similar pairs first. `across_documents` and `differently_tagged_pairs` count them.
+        different labels, at most one of equal texts; the most similar pairs first. `across_documents` and
+        `differently_tagged_pairs` count them, `same_text_differently_tagged` the pairs of equal texts.
     """
     groups: dict[str, list[Side]] = {}
     for document in documents:
@@ -156,14 +157,17 @@ def near_duplicates(documents: Sequence[Side], least: float) -> dict[str, Any]:
                 within[split] += count
         across += [line for side in group if (line := _less_held_out(side, neighbours[i], members))]
     across.sort(key=lambda line: (-line["similarity"], line["split"], line["id"]))
-    different = [line for i, j, found in pairs if (line := _differently_tagged(members[i], members[j], found))]
-    different.sort(key=lambda line: (-line["similarity"], line["id"], line["other_id"]))
+    same = [line for i, j, _ in pairs if i == j and (line := _differently_tagged(members[i], members[i], 1.0))]
+    near = [line for i, j, s in pairs if i != j and (line := _differently_tagged(members[i], members[j], s))]
+    for lines in (same, near):
+        lines.sort(key=lambda line: (-line["similarity"], line["id"], line["other_id"]))
     return {
         "within": dict(within),
         "across": across,
         "across_documents": dict(Counter(line["split"] for line in across)),
-        "differently_tagged": different,
-        "differently_tagged_pairs": len(different),
+        "differently_tagged": [*same, *near],
+        "differently_tagged_pairs": len(same) + len(near),
+        "same_text_differently_tagged": len(same),
     }
 
 

@@ -1,6 +1,7 @@
 """Guidance about the tagged documents: how many there are, in which split, how long, how alike."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tagsmith.core.errors import counted
@@ -166,18 +167,40 @@ def near_duplicates(analysis: Mapping[str, Any], evaluation: Mapping[str, Any]) 
     )
 
 
+def contradictions(analysis: Mapping[str, Any]) -> Iterator[Line]:
+    """Texts that are tagged in several ways."""
+    found = analysis["near_duplicates"]
+    count, total = found["same_text_differently_tagged"], sum(found["compared"].values())
+    if not count:
+        return
+    pairs = found["differently_tagged"][:count]
+    by_class = _classes_that_differ(pairs)
+    names = list(by_class)
+    yield Line(
+        "contradictions",
+        Severity.problem if count > MANY * total else Severity.advice,
+        f"{counted(count, 'text')} {'is' if count == 1 else 'are'} tagged in several ways: {named(names)}.",
+        "Documents that are the same but for case and spaces have different tags: no classifier can be right about all "
+        "of them, and in training they contradict each other.",
+        "Decide on the tags of each text before anything else, and correct them at their source; contradictions.jsonl "
+        "of the run lists the places (data.tagged changes training documents only).",
+        names,
+        {"texts": count, "documents": total, "by_class": by_class},
+        [_side(pair, other) for pair in pairs[: SHOWN_EXAMPLES // 2] for other in ("", "other_")],
+        count,
+    )
+
+
 def differently_tagged(analysis: Mapping[str, Any]) -> Iterator[Line]:
     """Documents that are nearly the same and have different classes."""
     found = analysis["near_duplicates"]
-    pairs, count = found["differently_tagged"], found["differently_tagged_pairs"]
+    same = found["same_text_differently_tagged"]
+    pairs, count = found["differently_tagged"][same:], found["differently_tagged_pairs"] - same
     if not count:
         return
     total = sum(found["compared"].values())
-    by_class: dict[str, int] = {}
-    for pair in pairs:
-        for name in set(pair["labels"]) ^ set(pair["other_labels"]):
-            by_class[name] = by_class.get(name, 0) + 1
-    names = sorted(by_class, key=lambda name: (-by_class[name], name))
+    by_class = _classes_that_differ(pairs)
+    names = list(by_class)
     yield Line(
         "differently_tagged",
         Severity.problem if count > MANY * total else Severity.advice,
@@ -188,7 +211,7 @@ def differently_tagged(analysis: Mapping[str, Any]) -> Iterator[Line]:
         "Read the pairs (near_duplicates.differently_tagged in analysis.json) and give both documents the same tags at "
         "their source (data.tagged changes training documents only), unless the few characters that differ decide.",
         names,
-        {"pairs": count, "documents": total, "by_class": {name: by_class[name] for name in names}},
+        {"pairs": count, "documents": total, "by_class": by_class},
         [_side(pair, other) for pair in pairs[: SHOWN_EXAMPLES // 2] for other in ("", "other_")],
         count,
     )
@@ -224,6 +247,12 @@ def documents_cut(analysis: Mapping[str, Any], facts: Facts) -> Iterator[Line]:
 
 def _training_documents(analysis: Mapping[str, Any], facts: Facts) -> dict[str, int]:
     return {name: analysis["data"]["classes"][name].get("train", 0) for name in facts.classes}
+
+
+def _classes_that_differ(pairs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """In how many pairs one document has the class and the other has not, by class, the most frequent first."""
+    found = Counter(name for pair in pairs for name in set(pair["labels"]) ^ set(pair["other_labels"]))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _side(pair: Mapping[str, Any], other: str) -> dict[str, Any]:

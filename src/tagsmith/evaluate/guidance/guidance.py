@@ -26,6 +26,7 @@ def guidance(
         *document_lines.imbalance(analysis, evaluation, facts),
         *document_lines.other_mix(analysis, facts),
         *document_lines.near_duplicates(analysis, evaluation),
+        *document_lines.contradictions(analysis),
         *document_lines.differently_tagged(analysis),
         *document_lines.documents_cut(analysis, facts),
         *collisions(analysis, rows, facts),

@@ -20,6 +20,7 @@ class Severity(Enum):
 
 
 KINDS = (
+    "contradictions",
     "trained_on",
     "absent_from_test",
     "behind_baseline",
@@ -35,6 +36,9 @@ KINDS = (
     "not_calibrated",
 )
 """The order among lines of one severity: first what makes figures wrong, then what makes them low."""
+
+FIRST = "contradictions"
+"""The kind that comes before all others: until the tags are decided, neither the model nor its figures can be right."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,14 @@ def in_order(lines: Iterable[Line]) -> list[Line]:
     """Lines by importance, the most important first; deterministic."""
     severities = list(Severity)
     return sorted(
-        lines, key=lambda line: (severities.index(line.severity), KINDS.index(line.kind), -line.size, line.title)
+        lines,
+        key=lambda line: (
+            line.kind != FIRST,
+            severities.index(line.severity),
+            KINDS.index(line.kind),
+            -line.size,
+            line.title,
+        ),
     )
 
 
