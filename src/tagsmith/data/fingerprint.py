@@ -10,10 +10,10 @@ import datasets
 
 from tagsmith.config.settings import DataSettings
 from tagsmith.core.errors import counted
-from tagsmith.core.files import digest
 from tagsmith.data.bad_rows import origins
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Source
+from tagsmith.rows.files import File, files_of
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
 
@@ -35,7 +35,8 @@ def fingerprint(settings: DataSettings, source: Source) -> Fingerprint:
         digests[name[file]].update(f"{row} {content}\n".encode("utf-8", "backslashreplace"))
         counts[name[file]] += 1
     found: Fingerprint = {place: {"rows": counts[place], "sha256": one.hexdigest()} for place, one in digests.items()}
-    return found | {str(path): {"sha256": digest(path)} for path in _other_files(settings) if path.is_file()}
+    other = ((str(file), file.read_bytes()) for file in _other_files(settings) if file.is_file())
+    return found | {name: {"sha256": sha256(content).hexdigest()} for name, content in other}
 
 
 def _content(document: Any) -> str:
@@ -43,10 +44,10 @@ def _content(document: Any) -> str:
     return repr([getattr(document, name) for name in fields])
 
 
-def _other_files(settings: DataSettings) -> Iterator[Path]:
+def _other_files(settings: DataSettings) -> Iterator[File]:
     yield from map(Path, settings.tagged or ())
     if settings.out_of_scope is not None:
-        yield Path(settings.out_of_scope)
+        yield from files_of(settings.out_of_scope, "data.out_of_scope")[0]
     if settings.split_from is not None:
         yield from sorted(Path(settings.split_from, "data").rglob("data-*.arrow"))
 
