@@ -7,7 +7,8 @@ from tagsmith.config.settings import AnnotateRun, GiveTake
 @script("annotate")
 def main(settings: AnnotateRun) -> None:
     from tagsmith.core.errors import counted
-    from tagsmith.improve.annotation.annotate_run import describe, give, take
+    from tagsmith.data.exports.answers import describe
+    from tagsmith.improve.annotation.annotate_run import give, take
 
     if settings.action is GiveTake.give:
         folder, documents = give(settings)

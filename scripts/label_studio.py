@@ -7,7 +7,7 @@ from tagsmith.config.settings import LabelStudioRun, PushPull
 @script("label_studio")
 def main(settings: LabelStudioRun) -> None:
     from tagsmith.core.errors import counted
-    from tagsmith.improve.annotation.annotate_run import describe
+    from tagsmith.data.exports.answers import describe
     from tagsmith.improve.annotation.label_studio_server import pull, push
 
     if settings.action is PushPull.push:

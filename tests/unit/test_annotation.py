@@ -13,9 +13,9 @@ from tagsmith.config.settings import AnnotateRun, GiveTake, OnDisagreement, Tool
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
+from tagsmith.data.exports.answers import Answer, Kind, interpret, settle
 from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
 from tagsmith.improve.annotation.annotate_run import give, take
-from tagsmith.improve.annotation.annotator_answers import Answer, Kind, interpret, settle
 from tagsmith.improve.annotation.questions import Question, same_document
 from tagsmith.rows.json_rows import json_lines
 from tests.conftest import write_jsonl

@@ -259,9 +259,9 @@ def test_columns_of_0_and_1_are_found() -> None:
 
 
 def test_columns_are_named_or_match_a_pattern() -> None:
-    assert matching_columns(["rare", "is_*", "is_bug"], list(ROWS[0])) == ["rare", "is_bug", "is_late"]
-    with pytest.raises(DataError, match=r"data\.label_columns: no column matches was_\*; found id, text"):
-        matching_columns(["was_*"], list(ROWS[0]))
+    assert matching_columns(["rare", "is_*", "is_bug"], list(ROWS[0]), "a.csv") == ["rare", "is_bug", "is_late"]
+    with pytest.raises(DataError, match=r"a\.csv: no column matches data\.label_columns=was_\*; found id, text"):
+        matching_columns(["was_*"], list(ROWS[0]), "a.csv")
 
 
 @pytest.mark.parametrize(

@@ -216,9 +216,7 @@ def test_untagged_rows_are_left_out_counted_and_never_conflict(tmp_path: Path) -
         load_records(tmp_path, [record | {"label": ""} for record in records_of("aba")], Task.single_label)
 
 
-@pytest.mark.parametrize(
-    "content", ["oops\n", "oops\nno\n", '{"text": "a", "label": []}\n', '{"text": "", "label": 1.5}']
-)
+@pytest.mark.parametrize("content", ["oops\n", "oops\nno\n", '{"text": "", "label": 1.5}'])
 def test_problems_are_reported_where_no_row_declares_the_task(tmp_path: Path, content: str) -> None:
     (tmp_path / "train.jsonl").write_text(content)
     with pytest.raises(DataError, match=r"train\.jsonl:1: "):

@@ -48,7 +48,7 @@ def test_an_optional_column_may_be_absent_empty_or_switched_off(tmp_path: Path) 
         (None, "a", ["a"], Task.single_label),
         (None, " a ", ["a"], Task.single_label),
         (None, "a;b", ["a;b"], Task.single_label),
-        (None, "", [], Task.single_label),
+        (None, "", [], None),
         (None, "NA", ["NA"], Task.single_label),
         (None, "10", ["10"], Task.single_label),
         (None, "True", ["True"], Task.single_label),
@@ -63,7 +63,7 @@ def test_an_optional_column_may_be_absent_empty_or_switched_off(tmp_path: Path) 
     ],
 )
 def test_naming_a_label_delimiter_splits_the_labels(
-    tmp_path: Path, delimiter: str | None, cell: str, labels: list[str], task: Task
+    tmp_path: Path, delimiter: str | None, cell: str, labels: list[str], task: Task | None
 ) -> None:
     source = read(tmp_path, f"text,label\nHello,{cell}\n", label_delimiter=delimiter)
     assert [document.labels for document in source.documents] == [labels]

@@ -80,7 +80,7 @@ def test_columns_and_splits_are_named_in_the_settings(tmp_path: Path) -> None:
         (Value("int64"), [10, -1], [["10"], ["-1"]], Task.single_label, None),
         (List(AB), [[0, 1], [], [1]], [["a", "b"], [], ["b"]], Task.multi_label, ["a", "b"]),
         (List(AB), [[-1], [0, -1], None], [[], ["a"], []], Task.multi_label, ["a", "b"]),
-        (List(AB, length=2), [[0, 1], [1, 1]], [["a", "b"], ["b"]], Task.multi_label, ["a", "b"]),
+        (List(AB, length=2), [[0, 1], [1, 1]], [["b"], ["a", "b"]], Task.multi_label, ["a", "b"]),
         (List(Value("string")), [["x", "y"], []], [["x", "y"], []], Task.multi_label, None),
         (datasets.LargeList(AB), [[0], [1, 0]], [["a"], ["b", "a"]], Task.multi_label, ["a", "b"]),
     ],
@@ -98,7 +98,7 @@ def test_the_label_column_declares_task_and_classes(
 @pytest.mark.parametrize(
     ("feature", "label", "shown"),
     [
-        ({"name": Value("string")}, {"name": "x"}, "{'name': 'x'}"),
+        (Value("float64"), 1.5, "1.5"),
         (List(List(AB)), [[0]], "[0]"),
     ],
     ids=lambda value: str(value)[:30],
@@ -202,10 +202,58 @@ def test_a_folder_that_is_not_there_is_input_missing(tmp_path: Path) -> None:
 
 
 def test_a_file_or_another_folder_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(DataError, match="expected a folder that save_to_disk wrote"):
-            read_hub.read(HubSettings(path=str(path)))
+    file = tmp_path / "train.parquet"
+    file.write_text("x")
+    with pytest.raises(
+        DataError, match=rf"expected the folder of a data set, found a file; data=auto data\.train={file}"
+    ):
+        read_hub.read(HubSettings(path=str(file)))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(
+        DataError, match="expected a folder that save_to_disk wrote, or a copy of a data set of the hub"
+    ):
+        read_hub.read(HubSettings(path=str(tmp_path / "folder")))
+
+
+def test_a_copy_of_a_data_set_of_the_hub_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "repo" / "data").mkdir(parents=True)
+    part([0, 1]).to_parquet(str(tmp_path / "repo" / "data" / "train-00000-of-00001.parquet"))
+    for settings in ({"path": str(tmp_path / "repo")}, {"name": str(tmp_path / "repo")}):
+        assert [document.labels for document in read_hub.read(HubSettings(**settings)).documents] == [["a"], ["b"]]
+
+
+def test_a_field_inside_of_another_has_a_dotted_name(tmp_path: Path) -> None:
+    data = part([0, 1], data=([{"body": "x"}, {"body": "y"}], {"body": Value("string")}))
+    source = read(tmp_path, data, text_field="data.body")
+    assert [document.text for document in source.documents] == ["x", "y"]
+
+
+def test_vectors_stand_for_the_declared_classes(tmp_path: Path) -> None:
+    for kind in (Value("int64"), Value("float32")):
+        data = part([[1, 0], [0, 1]], List(kind))
+        with pytest.raises(DataError, match=r"lists of 2 numbers, 0 or 1.*data\.classes"):
+            read(tmp_path / str(kind), data)
+        source = read(tmp_path / str(kind), data, classes=["x", "y"])
+        assert [document.labels for document in source.documents] == [["x"], ["y"]]
+
+
+def test_columns_of_0_and_1_are_classes_where_they_are_named(tmp_path: Path) -> None:
+    bits = {"is_x": ([1, 0, -1], Value("int64")), "is_y": ([True, True, None], Value("bool"))}
+    data = part(["a", "b", "c"], Value("string"), **bits)
+    source = read(tmp_path, data, label_columns=["is_*"])
+    assert [document.labels for document in source.documents] == [["is_x", "is_y"], ["is_y"], []]
+    with pytest.raises(DataError, match=r"is_x, is_y hold 0 and 1.*data\.label_columns=\[is_x,is_y\]"):
+        read(tmp_path / "other", data.select([0, 1]), label_field="tag")
+
+
+def test_whole_floats_and_booleans_are_names(tmp_path: Path) -> None:
+    for kind, labels, names in (
+        (Value("float64"), [0.0, 1.0], ["0", "1"]),
+        (Value("bool"), [True, False], ["true", "false"]),
+    ):
+        source = read(tmp_path / names[0], part(labels, kind))
+        assert [document.labels for document in source.documents] == [[name] for name in names]
 
 
 @pytest.mark.parametrize(

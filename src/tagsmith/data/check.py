@@ -65,29 +65,30 @@ def check(documents: Sequence[Document], task: Task | None, declared: Collection
 def leave_out_untagged(source: Source, task: Task | None) -> list[str]:
     """Leave single-label documents without a label out of the source; returns notes.
 
+    A multi-label document without a label is one of no class, except in a held-out split in which none has a label,
+    such as the test split of a competition.
+
     Raises:
         DataError: no document that may be trained on has a label.
     """
-    if task is not Task.single_label:
-        return []
-    tagged = [document for document in source.documents if document.labels]
+    splits = {document.split for document in source.documents if document.labels} | {None, "train"}
+    single = task is Task.single_label
+    tagged = [document for document in source.documents if document.labels or (not single and document.split in splits)]
     before = Counter(document.split or "train" for document in source.documents)
     after = Counter(document.split or "train" for document in tagged)
     source.documents = tagged
     count = before.total() - after.total()
     if not count:
         return []
-    if not after["train"] and before["train"]:
+    if single and not after["train"] and before["train"]:
         raise DataError(
             f"None of {counted(before['train'], 'training document')} has a label; expected a class in each tagged "
             "row. Set data.label_field to the field of the class; task=multi_label takes rows without one as documents "
             "of no class."
         )
     whole = "".join(f", all {before[split]:,} of {split}" for split in before if not after[split])
-    return [
-        f"Left out {counted(count, 'document')} without a label{whole}; "
-        "task=multi_label would keep them as documents of no class."
-    ]
+    kept = "; task=multi_label would keep them as documents of no class" if single else ""
+    return [f"Left out {counted(count, 'document')} without a label{whole}{kept}."]
 
 
 def _text_problem(text: object) -> str | None:

@@ -10,6 +10,7 @@ from tagsmith.config.settings import TableSettings
 from tagsmith.config.settings.fields import default_of, names, walk
 from tagsmith.core.errors import DataError
 from tagsmith.data.documents import Source
+from tagsmith.data.labels import remedy_of_columns
 from tagsmith.rows.fields import has_field, value_of
 from tagsmith.rows.files import File
 from tagsmith.rows.table import Table
@@ -37,7 +38,8 @@ def with_columns(
     # Rows of JSON may leave out fields: rows without a label or a split are looked at one by one.
     needed_fields = [*texts, *filter(None, [settings.split_field])] if table.columns is not None else texts
     missing = [name for name in needed_fields if not has_field(columns, name)]
-    tagged = any(has_field(columns, name) for name in (settings.label_field, settings.labels_field))
+    labels = list(filter(None, (settings.label_field, settings.labels_field)))
+    tagged = settings.label_columns is not None or any(has_field(columns, name) for name in labels)
     if (not missing and tagged) or (table.columns is None and (not missing or not columns)):
         return settings
     wanted = {"text_field": [] if not set(texts) & set(missing) else _texts(columns, first)}
@@ -61,11 +63,14 @@ def with_columns(
         )
         source.notes.append(f"{file}: the column {used}; data.text_field= and data.label_field= name others.")
         return replace(settings, **chosen)
-    expected = [*texts, settings.label_field, *filter(None, [settings.split_field])]
-    absent = [*missing, *([] if tagged else [settings.label_field])]
+    expected = [*texts, labels[0], *filter(None, [settings.split_field])]
+    absent = [*missing, *([] if tagged else labels[:1])]
+    remedy = _remedy(needed, wanted)
+    if not tagged and (several := remedy_of_columns(first)):
+        remedy = f"{remedy}; {several}"
     raise DataError(
         f"{file}: expected the columns {', '.join(expected)}; missing {', '.join(absent)}; "
-        f"found {', '.join(columns) or 'no header line'}; {_remedy(needed, wanted)}."
+        f"found {', '.join(columns) or 'no header line'}; {remedy}."
     )
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from tagsmith.config.settings import ClassNames, HubSettings, TableSettings
 from tagsmith.config.settings.fields import names
+from tagsmith.core.errors import counted
 from tagsmith.core.schema import Task
 from tagsmith.data.class_names import NameReader, one_spelling
+from tagsmith.data.labels import read_column
 from tagsmith.rows.fields import ABSENT, text_of, value_of
 from tagsmith.rows.table import BadRow
 
@@ -65,6 +67,7 @@ class Source:
         classes: the classes that the source declares, in order, if any.
         notes: remarks for the user, one line each.
         names: reads the class names, and counts those that it changes.
+        cells: documents whose labels `read_labels` has still to read, each with its label cell.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -73,9 +76,42 @@ class Source:
     classes: list[str] | None = None
     notes: list[str] = field(default_factory=list)
     names: NameReader = field(default_factory=NameReader, compare=False)
+    cells: list[tuple[Document, Any]] = field(default_factory=list)
 
     def problem(self, file: str, row: int, what: str, content: object = "") -> None:
         self.problems.append(Problem(file, row, what, str(content)[:1000]))
+
+    def read_labels(self, classes: Sequence[str] | None, delimiter: str | None = None) -> None:
+        """Read the label cells of all documents together; the cells declare the task.
+
+        Args:
+            classes: the classes for which the items of vectors of 0 and 1 stand, if they are declared.
+
+        Raises:
+            DataError: there are such vectors, and no class for each item.
+        """
+        column = read_column([cell for _, cell in self.cells], self.names, classes, delimiter)
+        for (document, _), labels in zip(self.cells, column.labels, strict=True):
+            document.labels = labels
+        for position, what in column.problems.items():
+            document, cell = self.cells[position]
+            self.problem(document.file, document.row, what, f"{document.text!r} {cell!r}")
+        bad = {id(self.cells[position][0]) for position in column.problems}
+        self.documents = [document for document in self.documents if id(document) not in bad]
+        self.cells = []
+        if column.lists or delimiter:
+            self.task = Task.multi_label
+        elif column.names:
+            self.task = Task.single_label
+        self.notes += column.notes
+        if column.lists and column.names:
+            one, many = counted(column.names, "row"), counted(column.lists, "row")
+            self.notes.append(
+                f"Found {one} with one class and {many} with a list of classes; the task is multi_label unless task= "
+                "is set."
+            )
+        elif column.lists and all(len(labels) == 1 for labels in column.labels):
+            self.notes.append("Each list of classes holds one class; task=single_label trains on one class a document.")
 
     def bad_row(self, file: str, row: int, bad: BadRow) -> None:
         """Report a row of a table that cannot be read."""
@@ -135,14 +171,14 @@ class SourceRow:
         return None if value is None else str(value).strip() or None
 
     def add(
-        self, settings: TableSettings | HubSettings, labels: Iterable[Any], split: str | None, split_field: str | None
+        self, settings: TableSettings | HubSettings, cell: Any, split: str | None, split_field: str | None = None
     ) -> None:
         """Add the document of this row, which is a record of fields, unless it has a problem.
 
         Args:
+            cell: its label cell, which `Source.read_labels` reads.
             split: the split of the file; None where `split_field`, or else a draw, decides.
         """
-        classes = self.class_names(labels)
         named = self._split_in(split_field) if split_field else None
         optional = [
             self.optional(getattr(settings, field), f"; data.{field}=null ignores the field")
@@ -155,7 +191,9 @@ class SourceRow:
             found = ", ".join(self.content) or "no fields"
             self.problem(f"missing field {', '.join(fields)}, found {found}; set data.text_field to the text's field")
             return
-        self.source.documents.append(Document(self.file, self.row, text, classes, split or named, *optional))
+        document = Document(self.file, self.row, text, [], split or named, *optional)
+        self.source.documents.append(document)
+        self.source.cells.append((document, cell))
 
 
 def one_name_per_class(source: Source, declared: Sequence[str] | None, class_names: ClassNames | None) -> None:

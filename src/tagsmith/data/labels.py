@@ -205,18 +205,17 @@ def columns_of_bits(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return names if len(names) > 1 else []
 
 
-def label_remedy(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What to set where the label column is missing; `rows`: some rows of the source."""
+def remedy_of_columns(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to set where several columns hold 0 and 1, and none is the one of the class; `rows`: some of the source."""
     if not (names := columns_of_bits(rows)):
-        return "Set data.label_field to the column of the class."
-    shown = ",".join(names)
+        return None
     return (
-        f"Set data.label_field to the column of the class; or, as {', '.join(names)} hold 0 and 1, name those of them "
-        f"that are classes: 'data.label_columns=[{shown}]' (or a pattern, such as 'data.label_columns=[is_*]')."
+        f"{', '.join(names)} hold 0 and 1: if these are the classes, type 'data.label_columns=[{','.join(names)}]', or "
+        "a pattern such as 'data.label_columns=[is_*]'"
     )
 
 
-def matching_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:
+def matching_columns(patterns: Sequence[str], columns: Sequence[str], place: str) -> list[str]:
     """The columns that are named, or match a pattern such as is_*, in the order of the patterns, each once.
 
     Raises:
@@ -227,7 +226,8 @@ def matching_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[st
     }
     if unmatched := [pattern for pattern, names in found.items() if not names]:
         raise DataError(
-            f"data.label_columns: no column matches {', '.join(unmatched)}; found {', '.join(columns) or 'none'}."
+            f"{place}: no column matches data.label_columns={', '.join(unmatched)}; found "
+            f"{', '.join(columns) or 'none'}."
         )
     return list(dict.fromkeys(name for names in found.values() for name in names))
 

@@ -1,14 +1,15 @@
 """Tagged documents from files of rows in any format: a text, and a label or a list of labels, per row."""
 
-from collections import Counter
 from itertools import chain, islice
 from typing import Any
 
 from tagsmith.config.settings import TableSettings
-from tagsmith.core.errors import counted
-from tagsmith.core.schema import Task
+from tagsmith.config.settings.fields import names
 from tagsmith.data.columns import with_columns
 from tagsmith.data.documents import Source, SourceRow
+from tagsmith.data.exports.collect import Collected
+from tagsmith.data.exports.recognise import Asked, recognise
+from tagsmith.data.labels import cell_of_columns, matching_columns
 from tagsmith.rows.fields import ABSENT, value_of
 from tagsmith.rows.files import File, files_of
 from tagsmith.rows.open import open_table
@@ -23,73 +24,62 @@ def read(settings: TableSettings) -> Source:
 
     Raises:
         InputMissing: a file does not exist.
-        DataError: a file has no rows, or not the columns of the settings.
+        DataError: a file has no rows, or not the columns of the settings; or labels are vectors of undeclared classes.
     """
     source = Source()
-    tasks: Counter[Task] = Counter()
     for split in ("train", "validation", "test"):
         if (named := getattr(settings, split)) is None:
             continue
         files, notes = files_of(named, f"data.{split}")
         source.notes += notes
+        collected = Collected(source)
+        # The training file may have a column of splits.
+        of_all = None if split == "train" else split
         for file in files:
-            # The training file may have a column of splits.
-            _read_file(file, None if split == "train" else split, settings, source, tasks)
-    source.task = Task.multi_label if Task.multi_label in tasks else Task.single_label if tasks else None
-    if settings.label_delimiter:
-        source.task = Task.multi_label
-    elif len(tasks) > 1:
-        one, many = (
-            f"{counted(tasks[task], 'row')} with {name}"
-            for task, name in ((Task.single_label, settings.label_field), (Task.multi_label, settings.labels_field))
-        )
-        source.notes.append(f"Found {one} and {many}; the task is multi_label unless task= is set.")
+            _read_file(file, of_all, settings, collected)
+        collected.settle(settings, of_all)
+    source.read_labels(settings.classes, settings.label_delimiter)
     return source
 
 
-def _read_file(file: File, split: str | None, settings: TableSettings, source: Source, tasks: Counter[Task]) -> None:
+def _read_file(file: File, split: str | None, settings: TableSettings, collected: Collected) -> None:
+    source = collected.source
     table = open_table(file, Reading(settings.delimiter, settings.encoding, settings.fallback_encoding))
     rows = table.rows()
     first = list(islice(rows, PEEKED))
-    settings = with_columns(file, table, [record for _, record in first if isinstance(record, dict)], settings, source)
+    shown = [record for _, record in first if isinstance(record, dict)]
+    asked = Asked(str(file), names(settings.text_field), settings.label_field, settings.label_delimiter)
+    export = recognise(shown, asked, table.columns)
+    if export is None:
+        settings = with_columns(file, table, shown, settings, source)
+    else:
+        source.notes.append(f"{file}: read as {export.tool}.")
+    columns = _label_columns(file, table.columns or tuple(dict.fromkeys(chain.from_iterable(shown))), settings)
+    if table.columns is not None and export is not None and not export.has_header:
+        first.insert(0, (1, dict(zip(table.columns, table.columns, strict=True))))
     for number, record in chain(first, rows):
         if isinstance(record, BadRow):
             source.bad_row(str(file), number, record)
-        elif isinstance(labels := _labels(record, settings), str):
-            source.problem(str(file), number, labels, record)
+        elif export is not None:
+            collected.add(export, str(file), number, record)
         else:
-            # The field that holds the labels declares the task: a property of the format, not of its values.
-            one, many = _one_and_many(record, settings)
-            if one is not None or many is not None:
-                tasks[Task.single_label if many is None else Task.multi_label] += 1
-            SourceRow(source, str(file), number, record).add(settings, labels, split, settings.split_field)
+            row = SourceRow(source, str(file), number, record)
+            row.add(settings, _cell(row, settings, columns), split, settings.split_field)
     source.notes += table.notes
 
 
-def _one_and_many(record: dict[str, Any], settings: TableSettings) -> tuple[Any, Any]:
-    """The values of the field with one class and of the field with a list; a field named as both holds lists."""
-    one, many = (
-        None if (value := value_of(record, name)) is ABSENT else value
-        for name in (settings.label_field, settings.labels_field)
-    )
-    return None if settings.label_field == settings.labels_field else one, many
-
-
-def _labels(record: dict[str, Any], settings: TableSettings) -> list[Any] | str:
-    """The labels of a record, or what is wrong with them."""
-    one, many = _one_and_many(record, settings)
-    if one is not None and many is not None:
-        return f"expected either {settings.label_field} or {settings.labels_field}, found both"
-    if isinstance(one, list):
-        name = settings.label_field
-        return f"expected one class in {name}, found a list; data.labels_field={name} reads lists of classes"
-    if isinstance(one, str) and settings.label_delimiter:
-        # An empty field names no class; an empty part between two delimiters is a mistake.
-        return one.split(settings.label_delimiter) if one.strip() else []
-    if many is not None and not isinstance(many, list):
-        return f"expected a list in {settings.labels_field}, found {many!r}"
-    if value_of(record, settings.labels_field) is None and one is None:
-        return f"expected a list in {settings.labels_field}, found null"
-    if isinstance(one, str) and not one.strip():
+def _label_columns(file: File, columns: tuple[str, ...], settings: TableSettings) -> list[str]:
+    if settings.label_columns is None:
         return []
-    return many if many is not None else [] if one is None else [one]
+    return matching_columns(settings.label_columns, columns, str(file))
+
+
+def _cell(row: SourceRow, settings: TableSettings, columns: list[str]) -> Any:
+    """The label cell of a row; two of them are a problem."""
+    if columns:
+        return cell_of_columns(row.content, columns)
+    fields = list(dict.fromkeys(filter(None, (settings.label_field, settings.labels_field))))
+    values = [value for name in fields if (value := value_of(row.content, name)) not in (ABSENT, None, "")]
+    if len(values) > 1:
+        row.problem(f"expected either {' or '.join(fields)}, found both")
+    return values[0] if values else None

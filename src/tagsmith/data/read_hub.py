@@ -1,15 +1,20 @@
-"""Tagged documents from a Hugging Face data set: by name from the hub, or a folder saved with `save_to_disk`."""
+"""Tagged documents from a Hugging Face data set: by name from the hub, a copy of one, or saved with `save_to_disk`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import datasets
 
 from tagsmith.config.settings import HubSettings
+from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import DataError, InputMissing
-from tagsmith.core.schema import Task
 from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Source, SourceRow
+from tagsmith.data.labels import cell_of_columns, matching_columns, remedy_of_columns, vector_length
 from tagsmith.rows.files import locate
+
+PEEKED = 200
+"""Rows that show which columns hold 0 and 1."""
 
 
 def read(settings: HubSettings) -> Source:
@@ -29,58 +34,91 @@ def read(settings: HubSettings) -> Source:
     for split, name in named.items():
         if name in parts:
             _read_split(parts[name], name, None if split == "train" else split, settings, source)
+    source.read_labels(settings.classes or source.classes)
     return source
 
 
 def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
-    if settings.path is not None:
-        folder = locate(settings.path, "data.path")
-        try:
-            loaded = datasets.load_from_disk(str(folder))
-        except DAMAGED as error:
-            raise DataError(f"{folder}: expected a folder that save_to_disk wrote: {error}") from error
-    else:
+    if settings.path is None:
         assert settings.name is not None  # The settings have been validated.
         try:
             loaded = datasets.load_dataset(settings.name, settings.subset, revision=settings.revision)
         except DAMAGED as error:
             raise InputMissing(f"data.name={settings.name}: {error}") from error
+    else:
+        folder = locate(settings.path, "data.path")
+        if not folder.is_dir():
+            raise DataError(
+                f"data.path={folder}: expected the folder of a data set, found a file; data=auto data.train={folder} "
+                "reads files."
+            )
+        saved = any((folder / name).exists() for name in ("state.json", "dataset_dict.json", "dataset_info.json"))
+        try:
+            loaded = (
+                datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(str(folder), settings.subset)
+            )
+        except DAMAGED as error:
+            raise DataError(
+                f"{folder}: expected a folder that save_to_disk wrote, or a copy of a data set of the hub: {error}"
+            ) from error
     return dict(loaded) if isinstance(loaded, dict) else {settings.train_split: loaded}
 
 
-def _class_label(feature: Any) -> tuple[bool, datasets.ClassLabel | None]:
-    """Whether the column holds lists, and its ClassLabel, if it has one."""
-    many = isinstance(feature, datasets.List | datasets.LargeList)
-    inner = feature.feature if many else feature
-    return many, inner if isinstance(inner, datasets.ClassLabel) else None
-
-
 def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: HubSettings, source: Source) -> None:
-    if missing := [field for field in (settings.text_field, settings.label_field) if field not in part.features]:
+    if any(isinstance(feature, dict) for feature in part.features.values()):
+        part = part.flatten()  # {"data": {"text": ...}} becomes the column data.text.
+    texts = names(settings.text_field)
+    labels = [] if settings.label_columns is not None else [settings.label_field]
+    if missing := [column for column in (*texts, *labels) if column not in part.features]:
+        remedy = "Set data.text_field and data.label_field"
+        if settings.label_field in missing:
+            rows = part.select(range(min(PEEKED, len(part)))).to_list()
+            remedy = "; ".join(filter(None, (remedy, remedy_of_columns(rows))))
         raise DataError(
-            f"split {name}: missing the columns {', '.join(missing)}; found {', '.join(part.features)}. "
-            "Set data.text_field and data.label_field."
+            f"split {name}: missing the columns {', '.join(missing)}; found {', '.join(part.features)}. {remedy}."
         )
-    many, class_label = _class_label(part.features[settings.label_field])
-    if source.task is None:
-        source.task = Task.multi_label if many else Task.single_label
-    if class_label is not None and source.classes is None:
-        source.classes = list(class_label.names)
+    columns = matching_columns(settings.label_columns or labels, part.column_names, f"split {name}")
+    decode = None if settings.label_columns is not None else _decoder(part, columns[0], source)
     file = settings.name or settings.path or ""
     optional = (settings.id_field, settings.language_field, settings.group_field)
-    wanted = {settings.text_field, settings.label_field, *(name for name in optional if name in part.features)}
+    wanted = {*texts, *columns, *(name for name in optional if name in part.features)}
     part = part.select_columns([name for name in part.column_names if name in wanted])  # Other columns may hold images.
     for number, record in enumerate(part, 1):
         row = SourceRow(source, f"{file}[{name}]", number, record)
-        value = record[settings.label_field]
-        values = value if many else [value]
-        # Data sets spell "no label" as -1, mostly in test splits.
-        values = [item for item in values or [] if item is not None and not (class_label and item == -1)]
-        if not many and isinstance(value, str) and not value.strip():
-            values = []
-        if class_label is not None:
-            if beyond := [item for item in values if item >= class_label.num_classes]:
-                row.problem(f"label {beyond[0]} is out of range; the column has {class_label.num_classes} classes")
+        if decode is None:
+            cell = cell_of_columns(record, columns)
+        else:
+            try:
+                cell = decode(record[columns[0]])
+            except IndexError as error:
+                row.problem(str(error))
                 continue
-            values = class_label.int2str(values)
-        row.add(settings, values, split, None)
+        row.add(settings, cell, split)
+
+
+def _decoder(part: datasets.Dataset, column: str, source: Source) -> Callable[[Any], Any]:
+    """What turns a value of the label column into a cell: class numbers into names; -1 into no label.
+
+    Lists of the numbers 0 and 1, one for each class, stay as they are: `read_labels` reads them.
+    """
+    feature = part.features[column]
+    many = isinstance(feature, datasets.List | datasets.LargeList)
+    label = feature.feature if many else feature
+    if not isinstance(label, datasets.ClassLabel):
+        return lambda value: value
+    if source.classes is None:
+        source.classes = list(label.names)
+    classes = label.names
+    if many and vector_length(value or [] for value in part[column]) == len(classes):
+        return lambda value: value
+
+    def named(number: int | None) -> str | None:
+        if number is None or number < 0:  # Data sets spell "no label" as -1, mostly in test splits.
+            return None
+        if number >= len(classes):
+            raise IndexError(f"label {number} is out of range; the column has {len(classes)} classes")
+        return str(classes[number])
+
+    if many:
+        return lambda value: [named(number) for number in value or [] if number is not None and number >= 0]
+    return named

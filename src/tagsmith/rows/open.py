@@ -3,6 +3,7 @@
 from tagsmith.core.errors import InputMissing
 from tagsmith.rows.columnar import columnar
 from tagsmith.rows.delimited import delimited
+from tagsmith.rows.fasttext import PREFIX, labelled_lines
 from tagsmith.rows.files import File, kind_of, open_bytes
 from tagsmith.rows.json_rows import json_table
 from tagsmith.rows.sheets import sheet
@@ -34,4 +35,6 @@ def open_table(file: File, how: Reading) -> Table:
     text = first.removeprefix(b"\xef\xbb\xbf").lstrip().replace(b"\0", b"")
     if kind in ("JSON", "JSON Lines") or (kind is None and text.startswith((b"{", b"["))) or text.startswith(b'{"'):
         return json_table(file, how)
+    if text.startswith(PREFIX.encode()):
+        return labelled_lines(file, how)
     return delimited(file, how)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
 from tagsmith.core.files import digest, read_json
 from tagsmith.core.run import RunFolder
-from tagsmith.core.schema import Schema
+from tagsmith.core.schema import Schema, normal_name
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.check import same_text
 from tagsmith.data.dataset_folders import load_documents
@@ -101,7 +101,7 @@ def start_from_earlier(model: LoadedModel, run: RunFolder, earlier: RunFolder) -
         raise SettingsError(f"{place}: expected a run with the same tokenizer; set model= to the encoder of that run.")
     changes = recorded.get("schema_changes")
     known = SchemaChanges.of(changes, str(run.settings)) if changes else SchemaChanges()
-    sources = rows_of(schema.classes, old.classes, known)
+    sources = rows_of(schema.classes, tuple(map(normal_name, old.classes)), known)
     if not any(sources):
         raise SettingsError(
             f"{place}: it has none of these classes; data.schema_changes= names how classes have changed."

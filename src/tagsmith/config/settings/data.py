@@ -163,9 +163,10 @@ class TableSettings(FileSettings):
     validation: Any = setting(None, "file of validation documents; null: drawn by validation_share")
     test: Any = setting(None, "file of test documents; null: drawn by test_share")
     text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
-    label_field: str = setting("label", "field of the class")
-    labels_field: str = setting(
-        "labels", "field of the list of classes; rows with this field make the task multi_label"
+    label_field: str | None = setting("label", "field of the class, or of a list of classes (multi_label)")
+    labels_field: str = setting("labels", "another field of the class or of a list of classes, where a row has it")
+    label_columns: list[str] | None = setting(
+        None, "fields of 0 and 1, one for each class, or patterns such as is_*, in place of label_field"
     )
     label_delimiter: str | None = setting(
         None, "text between two classes in the label field; if set, the task is multi_label"
@@ -211,17 +212,20 @@ class AzureSettings(FileSettings):
 
 @dataclass
 class HubSettings(DataSettings):
-    """A Hugging Face data set: from the hub by name, or a folder saved with `save_to_disk`."""
+    """A Hugging Face data set: from the hub by name, a copy of one, or a folder saved with `save_to_disk`."""
 
     name: str | None = setting(None, "name on the hub")
     subset: str | None = setting(None, "configuration of the data set on the hub")
     revision: str | None = setting(None, "commit or tag on the hub")
-    path: str | None = setting(None, "folder saved with save_to_disk")
+    path: str | None = setting(None, "folder saved with save_to_disk, or a copy of a data set of the hub")
     train_split: str = setting("train", "split with the training documents")
     validation_split: str = setting("validation", "split with the validation documents, where there is one")
     test_split: str = setting("test", "split with the test documents, where there is one")
     text_field: Any = setting("text", "column of the text; the texts of a list of columns are joined by a line end")
     label_field: str = setting("label", "column of the class, or of the list of classes (multi_label)")
+    label_columns: list[str] | None = setting(
+        None, "columns of 0 and 1, one for each class, or patterns such as is_*, in place of label_field"
+    )
     id_field: str | None = setting("id", "column of the document's id, where there is one")
     language_field: str | None = setting("language", "column of the language, where there is one")
     group_field: str | None = setting("group", "column of the group, where there is one")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.config.settings import AnnotateRun, AnswerSettings, Tool, Unreviewed
-from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted, listing
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, listing
 from tagsmith.core.files import read_json, replace_folder, whole_file, write_json, write_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
+from tagsmith.data.exports.answers import Answer, Kind, settle
 from tagsmith.improve.annotation import argilla, doccano, label_studio, sheet
-from tagsmith.improve.annotation.annotator_answers import Answer, Kind, settle
 from tagsmith.improve.annotation.questions import Question, read_questions, same_document, tag_lines
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
@@ -146,12 +146,6 @@ def queues(settings: AnswerSettings, run: RunFolder) -> list[Path]:
 def model_name(run: RunFolder) -> str:
     """The name of the model under which a tool shows the suggestions."""
     return f"tagsmith {run.path.resolve().name}"
-
-
-def describe(counts: dict[str, int]) -> str:
-    """The number of documents per result, in one line."""
-    words = {name: name for name in ("tagged", "ignored", "unreviewed")} | {"disagreement": "without agreement"}
-    return ", ".join(f"{counted(counts[name], 'document')} {word}" for name, word in words.items() if name in counts)
 
 
 def open_run(settings: AnswerSettings) -> tuple[RunFolder, Schema]:

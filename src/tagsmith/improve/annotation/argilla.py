@@ -1,10 +1,8 @@
 """Argilla: a data set as `rg.Dataset.from_disk` reads it, and the records that its SDK writes.
 
-In version 2.8, `records.to_list(flatten=True)` and `records.to_datasets()` write whether a response was submitted,
-discarded or is a draft; `records.to_json` and `Dataset.to_disk` do not, and none of them writes responses without a
-choice. The server does not publish a data set without a required question, so that `none` is offered as a choice.
-Importing a record with an existing id replaces its text and keeps the responses to the old text; therefore the id of a
-record includes a digest of its text.
+In version 2.8, the server does not publish a data set without a required question, so that `none` is offered as a
+choice. Importing a record with an existing id replaces its text and keeps the responses to the old text; therefore the
+id of a record includes a digest of its text.
 """
 
 import hashlib
@@ -13,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from tagsmith.data.check import same_text
-from tagsmith.improve.annotation.annotator_answers import NONE, Answer, Kind, answer_of
+from tagsmith.data.exports.answers import NONE, Answer, interpreted
+from tagsmith.data.exports.argilla import record_answers
 from tagsmith.improve.annotation.questions import Question
 
 QUESTION, FIELD = "class", "text"
@@ -89,11 +88,7 @@ def records(
 
 
 def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterator[Answer | str]:
-    """The answers in an export: submitted responses are tags, discarded ones are ignored, drafts do not count.
-
-    In an export without the status of responses, the only response to a completed record must have been submitted;
-    others may be drafts or discarded, and count as unreviewed.
-    """
+    """The answers in an export, one per response; a message for what cannot be read."""
     if not isinstance(exported, list):
         yield f"expected a list of records (records.to_list(flatten=True)), found {type(exported).__name__}"
         return
@@ -103,48 +98,9 @@ def answers(exported: Any, classes: Sequence[str], multi_label: bool) -> Iterato
         if not isinstance(fields, Mapping) or not isinstance(fields.get(FIELD), str):
             yield f"{place}: expected a record with {FIELD}, flat or in fields, found {str(record)[:80]!r}"
             continue
-        identity = None if record.get("id") is None else str(record["id"]).removesuffix(_digest(fields[FIELD]))
-        responses = _responses(record)
-        if isinstance(responses, str):
-            yield f"{place}: {responses}"
-            continue
-        alone = len(responses) == 1 and record.get("status") == "completed"
-        for response in responses:
-            kind = _kind(response, alone)
-            if isinstance(kind, str):
-                yield f"{place}: {kind}"
-            elif kind is not None:
-                value, user = response.get("value"), str(response.get("user_id") or "")
-                names = value if isinstance(value, list) else [] if value is None else [value]
-                if kind is Kind.ignored:
-                    names = []
-                answer = answer_of(list(map(str, names)), classes, multi_label, identity, fields[FIELD], place, user)
-                if isinstance(answer, Answer) and answer.kind is Kind.tag:
-                    answer = replace(answer, kind=kind)
+        for answer in record_answers(record, fields[FIELD], QUESTION, place):
+            if isinstance(answer, Answer):
+                identity = None if answer.id is None else answer.id.removesuffix(_digest(answer.text))
+                yield interpreted(replace(answer, id=identity), classes, multi_label)
+            else:
                 yield answer
-
-
-def _responses(record: Mapping[str, Any]) -> list[Any] | str:
-    """The responses of a record, nested or flat, as {value, user_id, status}; a text says what is wrong with them."""
-    if "fields" in record:
-        return list((record.get("responses") or {}).get(QUESTION) or [])
-    name = f"{QUESTION}.responses"
-    columns = [record.get(f"{name}{part}") or [] for part in ("", ".users", ".status")]
-    if any(not isinstance(column, list) or len(column) != len(columns[0]) for column in columns):
-        return f"expected as many values in {name} as in {name}.users and {name}.status"
-    return [{"value": value, "user_id": user, "status": status} for value, user, status in zip(*columns, strict=True)]
-
-
-def _kind(response: Any, completed: bool) -> Kind | str | None:
-    """How a response counts; None for a draft; a text says what is wrong with it.
-
-    Args:
-        completed: whether a response without a status must have been submitted.
-    """
-    if not isinstance(response, Mapping) or response.get("status", "draft") not in ("submitted", "discarded", "draft"):
-        return f"this response cannot be read: {str(response)[:80]!r}"
-    if response.get("status") == "discarded" or ("status" not in response and response.get("value") is None):
-        return Kind.ignored
-    if response.get("status") == "draft":
-        return None
-    return Kind.tag if completed or "status" in response else Kind.unreviewed

@@ -5,12 +5,13 @@ class looks like an untagged one. Two additional labels, `ignore` and `none`, ex
 """
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tagsmith.improve.annotation.annotator_answers import NONE, Answer, answer_of, special_words
+from tagsmith.data.exports.answers import NONE, Answer, interpreted, special_words
+from tagsmith.data.exports.doccano import line_answer
 from tagsmith.improve.annotation.questions import Question
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
@@ -68,13 +69,7 @@ def _answers(
         place = f"{source}:{row}"
         if isinstance(record, BadRow):
             yield f"{place}: {record.what}"
-            continue
-        text, found = record.get("text", record.get("data")), record.get("label", record.get("labels"))
-        if not isinstance(text, str) or not isinstance(found, list | type(None)):
-            yield f"{place}: expected text and a list in label, found {', '.join(record) or 'none'}"
-            continue
-        meta = record.get("meta") if isinstance(record.get("meta"), Mapping) else {}
-        identity = record.get("tagsmith_id") or (meta or {}).get("tagsmith_id")
-        if found:
-            names, identity = [str(name) for name in found], None if identity is None else str(identity)
-            yield answer_of(names, classes, multi_label, identity, text, place, annotator)
+        else:
+            answer = line_answer(record, annotator, place)
+            if answer is not None:
+                yield answer if isinstance(answer, str) else interpreted(answer, classes, multi_label)

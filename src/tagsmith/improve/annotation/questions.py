@@ -7,7 +7,7 @@ from typing import Any
 
 from tagsmith.core.errors import DataError, InputMissing, listing
 from tagsmith.data.check import same_text
-from tagsmith.improve.annotation.annotator_answers import Settled
+from tagsmith.data.exports.answers import Settled
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tagsmith.core.files import whole_file
-from tagsmith.improve.annotation.annotator_answers import Answer, answer_of
+from tagsmith.data.exports.answers import Answer, Kind, interpreted
 from tagsmith.improve.annotation.questions import Question
 from tagsmith.rows.delimited import delimited
 from tagsmith.rows.table import BadRow, Reading
@@ -52,7 +52,8 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             given = [name.strip() for name in tag.split(mark)] if multi_label else [tag]
             names, identity, text = list(filter(None, given)), _text(record["id"]), _text(record["text"])
             by = record.get("annotator", "")
-            yield answer_of(names, classes, multi_label, identity or None, text, f"{path}:{row}", by)
+            answer = Answer(identity or None, text, Kind.tag, tuple(names), by, f"{path}:{row}")
+            yield interpreted(answer, classes, multi_label)
 
 
 def _text(cell: str) -> str:

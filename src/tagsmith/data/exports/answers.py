@@ -1,11 +1,12 @@
 """Answers of annotators, and the tag that follows from all answers to a document; pure functions."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from tagsmith.config.settings import OnDisagreement
+from tagsmith.core.errors import counted
 
 
 class Kind(Enum):
@@ -74,12 +75,15 @@ def interpret(names: Sequence[str], classes: Sequence[str], multi_label: bool) -
     return (Kind.ignored if words[0].casefold() == IGNORE else Kind.tag), ()
 
 
-def answer_of(
-    names: Sequence[str], classes: Sequence[str], multi_label: bool, id: str | None, text: str, place: str, by: str = ""
-) -> Answer | str:
-    """The answer of the annotator `by`, who gave these names; a message where they contradict each other."""
-    found = interpret(names, classes, multi_label)
-    return f"{place}: {found}" if isinstance(found, str) else Answer(id, text, *found, by, place)
+def interpreted(answer: Answer, classes: Sequence[str], multi_label: bool) -> Answer | str:
+    """The answer with the meaning of its special words; a message where its names contradict each other."""
+    if answer.kind is Kind.ignored:
+        return answer
+    found = interpret(answer.labels, classes, multi_label)
+    if isinstance(found, str):
+        return f"{answer.place}: {found}"
+    kind, labels = found
+    return replace(answer, kind=kind if kind is Kind.ignored else answer.kind, labels=labels)
 
 
 def special_words(classes: Sequence[str], multi_label: bool) -> list[str]:
@@ -89,6 +93,12 @@ def special_words(classes: Sequence[str], multi_label: bool) -> list[str]:
 
 def _words(multi_label: bool) -> tuple[str, ...]:
     return (IGNORE, NONE) if multi_label else (IGNORE,)
+
+
+def describe(counts: Mapping[str, int]) -> str:
+    """The number of documents per result, in one line."""
+    words = {name: name for name in ("tagged", "ignored", "unreviewed")} | {"disagreement": "without agreement"}
+    return ", ".join(f"{counted(counts[name], 'document')} {word}" for name, word in words.items() if name in counts)
 
 
 def settle(

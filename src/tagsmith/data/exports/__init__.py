@@ -1,0 +1,1 @@
+"""What annotation tools and cloud services export, as tagged documents."""
