@@ -126,9 +126,11 @@ def test_a_multi_label_project_does_not_lose_a_tag_in_the_single_label_form(tmp_
         (SINGLE.upper(), Task.single_label),
         (MULTI, Task.multi_label),
         (MULTI.lower(), Task.multi_label),
+        ("SingleLabelClassification", Task.single_label),
+        ("custom-multi-label-classification", Task.multi_label),
     ],
 )
-def test_the_case_of_the_kind_does_not_matter(tmp_path: Path, kind: str, task: Task) -> None:
+def test_the_spelling_of_the_kind_does_not_matter(tmp_path: Path, kind: str, task: Task) -> None:
     assert read(tmp_path, labels_file([], kind)).task is task
 
 

@@ -71,6 +71,22 @@ def test_a_class_may_have_the_name_of_a_split_if_others_do_not(tmp_path: Path) -
     assert [(document.labels, document.split) for document in source.documents] == [(["sport"], None), (["test"], None)]
 
 
+def test_an_empty_folder_with_the_name_of_a_split_makes_no_splits(tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    assert seen(read(tmp_path, FOUR)) == seen(read(tmp_path / "clean", FOUR))
+
+
+def test_folders_beside_those_of_the_splits_are_left_out(tmp_path: Path) -> None:
+    splits = {f"{split}/{name}": f"{split} {text}" for split in ("train", "test") for name, text in FOUR.items()}
+    source = read(tmp_path, {**splits, "docs/1.txt": "x", "unsup/2.txt": "x"})
+    assert seen(source) == seen(read(tmp_path / "clean", {**splits}))
+    assert source.notes == [
+        f"{tmp_path / 'docs'}: left out, because test beside it is a folder of a split.",
+        f"{tmp_path / 'unsup'}: left out, because test beside it is a folder of a split.",
+        f"{tmp_path}: left out 2 files that no class folder has as *.txt: 2 .txt.",
+    ]
+
+
 def test_files_that_are_not_documents_are_counted_by_kind(tmp_path: Path) -> None:
     others = {"README.txt": "x", "sport/note.md": "x", "sport/b.MD": "x", "sport/sub/1.txt": "x", "trade/LICENSE": "x"}
     source = read(tmp_path, {**FOUR, **others})

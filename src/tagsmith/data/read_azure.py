@@ -17,12 +17,12 @@ from tagsmith.data.documents import Document, Source, SourceRow
 from tagsmith.rows.files import locate
 
 KINDS = {
-    "customsinglelabelclassification": Task.single_label,
-    "custommultilabelclassification": Task.multi_label,
+    "singlelabelclassification": Task.single_label,
+    "multilabelclassification": Task.multi_label,
     "singleclassification": Task.single_label,
     "multiclassification": Task.multi_label,
 }
-"""In lower case; the last two are those of the previews of 2021."""
+"""By the letters in lower case, without `custom`; the last two are those of the previews of 2021."""
 
 KIND_KEYS = ("projectKind", "kind", "modelType")
 CLASS_KEYS = ("classes", "classifiers")
@@ -86,7 +86,7 @@ def read(settings: AzureSettings) -> Source:
 
 def _task(path: Path, places: tuple[dict[str, Any], ...], documents: list[Any], source: Source) -> Task:
     stated = [value for place in places for key in KIND_KEYS if (value := place.get(key)) not in (None, "")]
-    tasks = {KINDS.get(str(value).strip().lower()) for value in stated}
+    tasks = {_task_of(value) for value in stated}
     if len(tasks) > 1:
         raise DataError(f"{path}: expected one kind of project, found {', '.join(sorted(set(map(str, stated))))}.")
     task = next(iter(tasks), None)
@@ -101,6 +101,11 @@ def _task(path: Path, places: tuple[dict[str, Any], ...], documents: list[Any], 
             f"found {stated[0] if stated else None!r}."
         )
     return task
+
+
+def _task_of(kind: Any) -> Task | None:
+    letters = "".join(filter(str.isalpha, kind.lower())) if isinstance(kind, str) else ""
+    return KINDS.get(letters.removeprefix("custom"))
 
 
 def _as_list(value: Any) -> list[Any]:

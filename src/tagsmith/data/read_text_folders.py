@@ -16,15 +16,19 @@ UNTAGGED = {"unsup", "unsupervised", "unlabeled", "unlabelled", "untagged", "una
 
 
 def read(settings: TextFoldersSettings) -> Source:
-    """Read `path/CLASS/*.txt`, or `path/SPLIT/CLASS/*.txt` where every folder of `path` is named after a split."""
+    """Read `path/CLASS/*.txt`, or `path/SPLIT/CLASS/*.txt` where folders of `path` are named after splits."""
     root = locate(settings.path, "data.path")
     source = Source(task=Task.single_label)
     folders = _folders(root)
     if not folders:
         raise DataError(f"{root}: expected one folder per class, found no folders.")
     others = set(visible_files(root))
-    if all(folder.name.lower() in SPLIT_NAMES for folder in folders):
+    splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    if splits and (splits == folders or not any(_is_class(folder, settings.pattern) for folder in splits)):
         for folder in folders:
+            if folder not in splits:
+                source.notes.append(f"{folder}: left out, because {splits[0].name} beside it is a folder of a split.")
+        for folder in splits:
             _read_classes(root, folder, SPLIT_NAMES[folder.name.lower()], settings, source, others)
     else:
         _read_classes(root, root, None, settings, source, others)
@@ -43,6 +47,11 @@ def _folders(root: Path) -> list[Path]:
     return [
         root / name for name in natural_order([p.name for p in root.iterdir() if p.is_dir() and not is_hidden(p.name)])
     ]
+
+
+def _is_class(folder: Path, pattern: str) -> bool:
+    """Whether a folder with the name of a split is a class: it holds documents itself, or no folders of classes."""
+    return bool(matching_files(folder, pattern)) or not _folders(folder)
 
 
 def _read_classes(
