@@ -1,6 +1,6 @@
 """The Classifier: text in, classes and scores out, with onnxruntime, tokenizers and numpy alone."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from tagsmith.core.errors import DataError, InputMissing, counted
 from tagsmith.core.files import digest
 from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import Decisions
+from tagsmith.rows.fields import text_of
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.truncation import ids_as_read
 from tagsmith.tokens.windows import EncodedDocuments, Ints, encode, without_limits
@@ -38,6 +39,8 @@ class Classifier:
         self._to_ids = ids_as_read(tokenizer, decision.window_rule)
         self._widths = {output.name: output.shape[-1] for output in graph.session.get_outputs()}
         self._loaded: tuple[Path, str, dict[str, Any]] | None = None
+        self.text_fields: Sequence[str] = ("text",)
+        """The fields of a record whose texts, joined by a line end, are what the model was trained on."""
 
     @classmethod
     def load(
@@ -75,6 +78,7 @@ class Classifier:
         if quantized and layout.QUANTIZED not in manifest["files"]:
             raise InputMissing(f"{folder}: there is no {layout.QUANTIZED}; export the run with export.quantize=true.")
         loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads, providers=providers)
+        loaded.text_fields = tuple(manifest.get("text_fields", loaded.text_fields))
         if layout.GOLDEN in manifest["files"]:
             rule = loaded.decision.rule
             # GPUs multiply with reduced precision (TF32).
@@ -124,6 +128,19 @@ class Classifier:
     def bundle_sha256(self) -> str | None:
         """SHA-256 of the manifest, which identifies the bundle. None: the Classifier is not from `load`."""
         return None if self._loaded is None else self._loaded[1]
+
+    def text_of(self, record: Mapping[str, Any]) -> str:
+        """The text of a record with the fields that the training data had, such as subject and body.
+
+        Raises:
+            ValueError: a field is missing, or is not text.
+        """
+        text = text_of(record, self.text_fields)
+        if not isinstance(text, str):
+            raise ValueError(
+                f"expected text in {', '.join(self.text_fields)}, found {', '.join(record) or 'no fields'}"
+            )
+        return text
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._loaded is None:

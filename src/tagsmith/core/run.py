@@ -184,7 +184,9 @@ def _complete_record(content: dict[str, Any]) -> dict[str, Any]:
     if not any(encoder) or not all(isinstance(text, str) for text in (*versions, content["started"])):
         raise ValueError("values of another kind")
     # Older versions did not record these.
-    return {"processes": "not recorded", "precision": "not recorded"} | content
+    text_field = content["settings"].get("data.text_field", "text")
+    older = {"processes": "not recorded", "precision": "not recorded", "text_fields": [text_field]}
+    return older | content
 
 
 def fresh_path(name: str) -> Path:

@@ -68,6 +68,7 @@ class Source:
         notes: remarks for the user, one line each.
         names: reads the class names, and counts those that it changes.
         cells: documents whose labels `read_labels` has still to read, each with its label cell.
+        text_fields: the fields whose texts are those of the documents.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
     names: NameReader = field(default_factory=NameReader, compare=False)
     cells: list[tuple[Document, Any]] = field(default_factory=list)
+    text_fields: list[str] = field(default_factory=lambda: ["text"], compare=False)
 
     def problem(self, file: str, row: int, what: str, content: object = "") -> None:
         self.problems.append(Problem(file, row, what, str(content)[:1000]))
@@ -191,6 +193,7 @@ class SourceRow:
             found = ", ".join(self.content) or "no fields"
             self.problem(f"missing field {', '.join(fields)}, found {found}; set data.text_field to the text's field")
             return
+        self.source.text_fields = fields
         document = Document(self.file, self.row, text, [], split or named, *optional)
         self.source.documents.append(document)
         self.source.cells.append((document, cell))

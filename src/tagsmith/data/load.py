@@ -72,6 +72,7 @@ class TaggedData:
     changes: SchemaChanges | None = None
     contradictions: list[dict[str, Any]] = field(default_factory=list)
     sources: Fingerprint = field(default_factory=dict)
+    text_fields: list[str] = field(default_factory=lambda: ["text"])
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
@@ -144,7 +145,16 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     out_of_scope = read_texts(settings.out_of_scope, settings) if settings.out_of_scope is not None else []
     splits = _dataset_dict(documents, schema)
     return TaggedData(
-        splits, schema, problems, notes, out_of_scope, unresolved.lines(), changes, contradictory, sources
+        splits,
+        schema,
+        problems,
+        notes,
+        out_of_scope,
+        unresolved.lines(),
+        changes,
+        contradictory,
+        sources,
+        source.text_fields,
     )
 
 

@@ -255,6 +255,7 @@ def _about(run: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": str(run.path.resolve().name),
         "commit": git_commit(),
+        "text_fields": record["text_fields"],
         "training": {
             "started": record["started"],
             "commit": record.get("commit"),

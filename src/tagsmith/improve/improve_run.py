@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def improve_run(settings: ImproveRun, run: RunFolder) -> Improvement:
             "Train a run with data.tagged= and improve that one, move the files, or replace them with overwrite=true.",
         )
     rule = rule_of_run(run, schema, EncodingSpec.load(run.model / "reading.json").threshold)
+    if settings.text_field is None:
+        settings = replace(settings, text_field=run.read_record()["text_fields"])
     pool = _read_pool(settings, splits) if settings.pool is not None else None
     accelerator = start_accelerator(settings.cpu)
     encoder = PretrainedEncoder(run, settings.batch_tokens, settings.cache, accelerator)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import vllm
 from tagsmith.serve.answers import Answer
@@ -60,9 +61,9 @@ class Predict(BaseModel, strict=True):
 
 
 class Classify(BaseModel, strict=True, extra="forbid"):
-    """The body of `/classify`."""
+    """The body of `/classify`; a text may also be an object with the fields of the training data."""
 
-    texts: Annotated[list[str], Field(min_length=1)]
+    texts: Annotated[list[str | dict[str, str | None]], Field(min_length=1)]
     deployment: str | None = None
 
 
@@ -111,10 +112,11 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
         if vllm.is_input_form(sent):
             return await vllm.respond(request, sent, settings, deployments)
         content = parse_json(sent, Classify)
-        check_texts(content.texts, settings)
         deployment = find_deployment(deployments, content.deployment)
         with deployment.model.in_use() as model:
-            answers = await classify(request, deployment, model, content.texts, settings)
+            texts = record_texts(model.classifier, content.texts)
+            check_texts(texts, settings)
+            answers = await classify(request, deployment, model, texts, settings)
             documents = [document(model, answer) for answer in answers]
             origin = {"project": settings.project, "deployment": deployment.name, "version": model.version}
         return as_json({**origin, "documents": documents})
@@ -175,6 +177,21 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
         return Response(service_metrics.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     return router
+
+
+def record_texts(classifier: Classifier, sent: Sequence[str | dict[str, str | None]]) -> list[str]:
+    """The texts of what a client sends, each a text or a record of fields.
+
+    Raises:
+        RequestError: a record lacks a field.
+    """
+    texts = []
+    for i, one in enumerate(sent):
+        try:
+            texts.append(one if isinstance(one, str) else classifier.text_of(one))
+        except ValueError as error:
+            raise RequestError(422, f"Document {i}: {error}.") from None
+    return texts
 
 
 def texts_of(inputs: str | list[str] | list[list[str]]) -> tuple[list[str], bool]:

@@ -189,7 +189,8 @@ def _create(
         if tagged.contradictions:
             write_lines(inside.contradictions, tagged.contradictions)
         save_architecture(inside.model, model)
-        write_json(inside.settings, record(_settings_of_run(settings), sources, processes, precision))
+        about = record(_settings_of_run(settings), sources, processes, precision)
+        write_json(inside.settings, about | {"text_fields": tagged.text_fields})
 
     replace_folder(run.path, write)
 

@@ -68,9 +68,9 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
         InputMissing, DataError: no bundle, no documents or no short ones; or what `inputs.open_input` raises.
     """
     folder, source = Path(settings.bundle), settings.input
-    layout.check(folder)
+    manifest = layout.check(folder)
     decision = layout.Decision.load(folder, Schema.load(folder / layout.SCHEMA))
-    given = open_input([source], names(settings.text_field), Reading())
+    given = open_input([source], names(settings.text_field or manifest.get("text_fields", "text")), Reading())
     all_texts = [row.text for row in given.rows if row.error is None]
     short = [text for text in all_texts if len(text) <= settings.short_characters]
     if not short:

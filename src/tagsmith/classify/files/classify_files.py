@@ -11,7 +11,7 @@ import pickle
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
@@ -90,16 +90,16 @@ def classify_files(settings: ClassifyRun) -> Counts:
         providers=settings.providers,
         public_key=settings.public_key,
     )
-    bundle = classifier.bundle_sha256
+    bundle, fields = classifier.bundle_sha256, names(settings.text_field or list(classifier.text_fields))
     # With several processes, loading it here only verified the bundle.
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
     del classifier
-    source_rows = open_input(named, names(settings.text_field), Reading(settings.delimiter, settings.encoding))
+    source_rows = open_input(named, fields, Reading(settings.delimiter, settings.encoding))
     for note in source_rows.notes:
         log.warning(note)
     try:
         with Journal(output) as journal:
-            return _classify(settings, journal, bundle, work, source_rows)
+            return _classify(replace(settings, text_field=fields), journal, bundle, work, source_rows)
     except KeyboardInterrupt:
         raise Interrupted(f"to resume, run the same command with output={output} resume=true.") from None
     except OSError as error:

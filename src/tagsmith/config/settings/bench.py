@@ -87,7 +87,9 @@ class BenchClassifyRun:
     short_characters: int = setting(80, "maximum length of a short text", unit="characters", low=1)
     repetitions: int = setting(3, "rounds over all contenders; figures are medians", low=1)
     threads: int | None = setting(None, "threads of a contender; null: its own default", unit="threads", low=1)
-    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
+    text_field: Any = setting(
+        None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
+    )
     seed: int = setting(0, "seed of the draw", low=0, high=2**31 - 1)
 
     def problems(self) -> Iterator[str]:

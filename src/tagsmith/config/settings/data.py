@@ -55,6 +55,8 @@ def reading_problems(settings: Any, *files: str) -> Iterator[str]:
     """
     for name in (*files, "text_field"):
         value = getattr(settings, name, "")
+        if value is None and getattr(type(settings), name) is None:
+            continue
         if not (isinstance(value, str) or (isinstance(value, list) and value and all(map(_is_text, value)))):
             yield f"{name}: expected a name or a list of names, found {value!r}"
     for name in ("encoding", "fallback_encoding"):

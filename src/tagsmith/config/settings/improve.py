@@ -28,7 +28,9 @@ class ImproveRun:
     suspected: int | None = setting(
         None, "number of lines of suspected_tags.jsonl, most suspicious first; null: all training documents", low=0
     )
-    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
+    text_field: Any = setting(
+        None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
+    )
     delimiter: str | None = setting(
         None, "character between two fields of a table; null: the one that the header line has"
     )

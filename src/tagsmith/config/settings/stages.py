@@ -178,7 +178,9 @@ class ClassifyRun:
         "a file of rows in any format, a folder, a pattern, or a list of these; - reads standard input",
     )
     output: str = setting(REQUIRED, "the .jsonl file to write, one line per input row, in the same order")
-    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
+    text_field: Any = setting(
+        None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
+    )
     delimiter: str | None = setting(
         None, "character between two fields of a table; null: the one that the header line has"
     )
