@@ -145,6 +145,7 @@ def test_doccano_has_a_file_of_each_person(tmp_path: Path) -> None:
         lines(tmp_path / "folder" / f"{person}.jsonl", done, open_)
     source = read(tmp_path / "folder")
     assert found(source) == {"a a": ["x"]}
+    assert said(source, "Left out of the export: 1 document without an answer.")
     assert [document.id for document in source.documents] == ["1"]
     assert found(read(FIXTURES / "doccano"))["of no class"] == []
 
@@ -164,6 +165,29 @@ def test_argilla_with_nested_responses(tmp_path: Path) -> None:
 
     records = [record("a a", ("x", "submitted")), record("b b", ("y", "draft")), record("c c", ("x", "discarded"))]
     assert found(read(array(tmp_path / "records.json", *records))) == {"a a": ["x"]}
+
+
+@pytest.mark.parametrize("value", ["x", ["x"]])
+def test_argilla_of_the_first_generation(tmp_path: Path, value: Any) -> None:
+    made = [
+        ("a a", value, "Validated"),
+        ("b b", None, "Default"),
+        ("c c", value, "Discarded"),
+        ("d d", value, "Default"),
+    ]
+    records = [
+        {"text": text, "annotation": label, "status": status, "annotation_agent": "ann", "prediction": None}
+        for text, label, status in made
+    ]
+    source = read(lines(tmp_path / "records.jsonl", *records))
+    assert found(source) == {"a a": ["x"]}
+    assert said(source, "1 document ignored, 1 document unreviewed, 1 document without an answer")
+
+
+def test_argilla_of_version_1_has_a_field_of_each_question(tmp_path: Path) -> None:
+    value = {"value": "x", "user_id": "ann", "status": "submitted"}
+    records = [{"text": "a a", "topic": [value], "topic-suggestion": "y"}, {"text": "b b", "topic": []}]
+    assert found(read(lines(tmp_path / "records.jsonl", *records[:1]))) == {"a a": ["x"]}
 
 
 def test_prodigy_choices(tmp_path: Path) -> None:
@@ -207,7 +231,7 @@ def test_the_lines_of_vertex(tmp_path: Path) -> None:
     assert found(read(lines(tmp_path / "v.jsonl", many))) == {"a a": ["x", "y"]}
     bucket = {"textGcsUri": "gs://a/b.txt", "classificationAnnotation": x}
     [problem] = read(lines(tmp_path / "v.jsonl", many, bucket)).problems
-    assert problem.what.startswith("expected text in textContent (Vertex AI), found ")
+    assert problem.what.startswith("expected text in textContent (lines of Vertex AI), found ")
 
 
 @pytest.mark.parametrize(
@@ -243,5 +267,5 @@ def test_answers_that_cannot_be_read_are_problems_of_their_rows(tmp_path: Path) 
     source = read(array(tmp_path / "tasks.json", task("a a", ["x"]), wrong, {"data": {}, "annotations": []}))
     assert [(problem.row, problem.what[:40]) for problem in source.problems] == [
         (2, "this annotation cannot be read: KeyError"),
-        (3, "expected text in text (Label Studio (JSO"),
+        (3, "expected text in text (an export of Labe"),
     ]

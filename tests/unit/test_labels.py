@@ -110,6 +110,12 @@ def test_vectors_may_be_divided_by_the_delimiter() -> None:
     assert column("0;1;0", "1;1;0", classes=ABC, delimiter=";").labels == [["billing"], ["shipping", "billing"]]
 
 
+@pytest.mark.parametrize("cells", [("0 1 0", "1 1 0"), ("0,1,0", "1,1,0"), ("0|1|0", "")])
+def test_vectors_may_be_written_without_brackets(cells: tuple[str, ...]) -> None:
+    assert column(*cells, classes=ABC).labels[0] == ["billing"]
+    assert column(*cells, "0 1").labels[0] == [cells[0]]
+
+
 @pytest.mark.parametrize("classes", [None, ["shipping", "billing"]])
 def test_vectors_without_a_name_for_each_number_are_rejected(classes: list[str] | None) -> None:
     with pytest.raises(DataError, match=r"lists of 3 numbers, 0 or 1.*Expected data\.classes=\[\.\.\.\].*3 classes"):

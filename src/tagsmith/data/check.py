@@ -87,7 +87,8 @@ def leave_out_untagged(source: Source, task: Task | None) -> list[str]:
             "of no class."
         )
     whole = "".join(f", all {before[split]:,} of {split}" for split in before if not after[split])
-    kept = "; task=multi_label would keep them as documents of no class" if single else ""
+    some = single and any(after[split] for split in before if after[split] < before[split])
+    kept = "; task=multi_label would keep them as documents of no class" if some else ""
     return [f"Left out {counted(count, 'document')} without a label{whole}{kept}."]
 
 

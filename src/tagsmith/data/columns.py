@@ -10,7 +10,7 @@ from tagsmith.config.settings import TableSettings
 from tagsmith.config.settings.fields import default_of, names, walk
 from tagsmith.core.errors import DataError
 from tagsmith.data.documents import Source
-from tagsmith.data.labels import remedy_of_columns
+from tagsmith.data.labels import columns_of_bits, remedy_of_columns
 from tagsmith.rows.fields import has_field, value_of
 from tagsmith.rows.files import File
 from tagsmith.rows.table import Table
@@ -65,9 +65,11 @@ def with_columns(
         return replace(settings, **chosen)
     expected = [*texts, labels[0], *filter(None, [settings.split_field])]
     absent = [*missing, *([] if tagged else labels[:1])]
-    remedy = _remedy(needed, wanted)
-    if not tagged and (several := remedy_of_columns(first)):
-        remedy = f"{remedy}; {several}"
+    bits = [] if tagged else columns_of_bits(first)
+    if len(bits) > 1:
+        wanted["label_field"] = [name for name in wanted["label_field"] if name not in bits]
+        needed["label_field"] = bool(wanted["label_field"])
+    remedy = "; ".join(filter(None, (_remedy(needed, wanted), remedy_of_columns(bits))))
     raise DataError(
         f"{file}: expected the columns {', '.join(expected)}; missing {', '.join(absent)}; "
         f"found {', '.join(columns) or 'no header line'}; {remedy}."
@@ -82,7 +84,9 @@ def _remedy(needed: dict[str, bool], wanted: dict[str, list[str]]) -> str:
             asked.append(f"which of {', '.join(found)} is the {what}? Type data.{name}={found[0]}{several}")
         elif needed[name] and found:
             asked.append(f"type data.{name}={found[0]} if that column is the {what}")
-    return "; ".join(asked) or "set data.text_field and data.label_field"
+    if not asked and any(needed.values()):
+        return "set data.text_field and data.label_field"
+    return "; ".join(asked)
 
 
 def _values(first: Sequence[dict[str, Any]], column: str) -> list[Any]:

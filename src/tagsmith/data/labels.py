@@ -20,6 +20,7 @@ from tagsmith.data.class_names import NameReader
 
 _CALL = re.compile(r"(?:array|set|frozenset|list|tuple)\((.*?)(?:,\s*dtype=[^()]*)?\)", re.DOTALL)
 _LITERALS = {tokenize.STRING, tokenize.NUMBER}
+_VECTOR = re.compile(r"[01](?:[ ,;|]+[01])+")
 _PAIRS = ("[]", "{}", "()")
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _BITS = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
@@ -109,7 +110,14 @@ def as_list(cell: Any) -> list[Any] | None:
 
 
 def _written_lists(texts: Collection[str]) -> dict[str, list[Any]]:
-    """The lists that texts are; without quotes (Java, Spark, PostgreSQL) only where all texts of a column are ones."""
+    """The lists that texts are.
+
+    Where all texts of a column are ones, they may lack quotes, as Java, Spark and PostgreSQL write them, and vectors
+    may lack brackets.
+    """
+    if texts and all(_VECTOR.fullmatch(text.strip()) for text in texts):
+        vectors = {text: re.findall("[01]", text) for text in texts}
+        return vectors if vector_length(vectors.values()) else {}
     found = {text: items for text in texts if (items := _written_list(text.strip())) is not None}
     others = [text.strip() for text in texts if text not in found]
     if any("," in text for text in others) and all(text.strip()[:1] + text.strip()[-1:] in _PAIRS for text in texts):
@@ -205,13 +213,13 @@ def columns_of_bits(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return names if len(names) > 1 else []
 
 
-def remedy_of_columns(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What to set where several columns hold 0 and 1, and none is the one of the class; `rows`: some of the source."""
-    if not (names := columns_of_bits(rows)):
+def remedy_of_columns(names: Sequence[str]) -> str | None:
+    """What to set where these columns hold 0 and 1, and none is the one of the class."""
+    if not names:
         return None
     return (
-        f"{', '.join(names)} hold 0 and 1: if these are the classes, type 'data.label_columns=[{','.join(names)}]', or "
-        "a pattern such as 'data.label_columns=[is_*]'"
+        f"{', '.join(names)} hold 0 and 1: if each is a class, type 'data.label_columns=[{','.join(names)}]', or a "
+        "pattern such as 'data.label_columns=[is_*]'"
     )
 
 

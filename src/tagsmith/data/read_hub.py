@@ -10,7 +10,7 @@ from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Source, SourceRow
-from tagsmith.data.labels import cell_of_columns, matching_columns, remedy_of_columns, vector_length
+from tagsmith.data.labels import cell_of_columns, columns_of_bits, matching_columns, remedy_of_columns, vector_length
 from tagsmith.rows.files import locate
 
 PEEKED = 200
@@ -52,7 +52,7 @@ def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
                 f"data.path={folder}: expected the folder of a data set, found a file; data=auto data.train={folder} "
                 "reads files."
             )
-        saved = any((folder / name).exists() for name in ("state.json", "dataset_dict.json", "dataset_info.json"))
+        saved = any((folder / name).exists() for name in ("state.json", "dataset_dict.json"))
         try:
             loaded = (
                 datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(str(folder), settings.subset)
@@ -73,7 +73,7 @@ def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: 
         remedy = "Set data.text_field and data.label_field"
         if settings.label_field in missing:
             rows = part.select(range(min(PEEKED, len(part)))).to_list()
-            remedy = "; ".join(filter(None, (remedy, remedy_of_columns(rows))))
+            remedy = "; ".join(filter(None, (remedy, remedy_of_columns(columns_of_bits(rows)))))
         raise DataError(
             f"split {name}: missing the columns {', '.join(missing)}; found {', '.join(part.features)}. {remedy}."
         )

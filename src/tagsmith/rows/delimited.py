@@ -98,7 +98,7 @@ class _Reader:
             else:
                 yield number, BadRow(f"expected {counted(len(columns), 'field')}, found {len(row)}", shown)
         if headers > 1:
-            table.notes.append(f"{self.file}: left out {counted(headers - 1, 'line')} that repeat the header.")
+            table.notes.append(f"{self.file}: left out {counted(headers - 1, 'repeated header line')}.")
         if literal:
             table.notes.append(f"{self.file}: quotation marks are part of the fields, since they are not in pairs.")
 

@@ -97,7 +97,10 @@ def _words(multi_label: bool) -> tuple[str, ...]:
 
 def describe(counts: Mapping[str, int]) -> str:
     """The number of documents per result, in one line."""
-    words = {name: name for name in ("tagged", "ignored", "unreviewed")} | {"disagreement": "without agreement"}
+    words = {name: name for name in ("tagged", "ignored", "unreviewed")} | {
+        "disagreement": "without agreement",
+        "unanswered": "without an answer",
+    }
     return ", ".join(f"{counted(counts[name], 'document')} {word}" for name, word in words.items() if name in counts)
 
 

@@ -13,11 +13,17 @@ from tagsmith.data.exports.recognise import Export, Record
 
 @dataclass
 class Collected:
-    """The answers of one split of the data, and the first record of each document."""
+    """The answers of one split of the data.
+
+    Attributes:
+        documents: the first record of each document that has an answer.
+        read: all documents, answered or not.
+    """
 
     source: Source
     answers: list[Answer] = field(default_factory=list)
     documents: dict[str, tuple[Export, SourceRow]] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
 
     def add(self, export: Export, file: str, number: int, record: Record) -> None:
         """Take the answers in one record."""
@@ -28,6 +34,7 @@ class Collected:
             row.problem(f"expected text in {', '.join(export.text_field)} ({export.tool}), found {text!r:.100}")
             return
         key = place if export.one_each else f"{export.identity(record)}\0{text}"
+        self.read.add(key)
         for answer in export.answers(record, text, PurePath(file).stem, place):
             if isinstance(answer, str):
                 row.problem(answer.removeprefix(f"{place}: "))
@@ -41,13 +48,14 @@ class Collected:
         Skipped and unreviewed documents, and those without agreement, are left out and counted. If no answer was
         reviewed, as after an import into the tool, all of them count.
         """
-        if not self.answers:
+        if not self.read:
             return
-        together = next(iter(self.documents.values()))[0].together
-        answers = together(self.answers)
-        unreviewed = all(answer.kind is Kind.unreviewed for answer in answers)
+        answers = self.answers
+        if self.documents:
+            answers = next(iter(self.documents.values()))[0].together(answers)
+        unreviewed = bool(answers) and all(answer.kind is Kind.unreviewed for answer in answers)
         multi_label = any(len(answer.labels) > 1 for answer in answers)
-        left_out: Counter[str] = Counter()
+        left_out = +Counter(unanswered=len(self.read - self.documents.keys()))
         for one in settle(answers, multi_label, OnDisagreement.majority, unreviewed):
             if one.labels is None or not (one.labels or multi_label):
                 left_out[one.why or Kind.ignored.value] += 1

@@ -87,7 +87,9 @@ def _label_studio(records: Sequence[Record], asked: Asked) -> Export:
     def identity(task: Record) -> Any:
         return task["data"].get("id", task.get("id"))
 
-    return Export("Label Studio (JSON)", _texts(map(fields, records), asked, "data."), fields, answers, identity)
+    return Export(
+        "an export of Label Studio (JSON)", _texts(map(fields, records), asked, "data."), fields, answers, identity
+    )
 
 
 def _label_studio_min(records: Sequence[Record], asked: Asked) -> Export:
@@ -100,7 +102,7 @@ def _label_studio_min(records: Sequence[Record], asked: Asked) -> Export:
     def answers(row: Record, text: str, annotator: str, place: str) -> Answers:
         return [label_studio.row_answer(row, text, label or "", place)]
 
-    return Export("Label Studio (one row per annotation)", texts, fields, answers)
+    return Export("an export of Label Studio (one row per annotation)", texts, fields, answers)
 
 
 def _argilla(records: Sequence[Record], asked: Asked) -> Export:
@@ -115,7 +117,14 @@ def _argilla(records: Sequence[Record], asked: Asked) -> Export:
     def answers(record: Record, text: str, annotator: str, place: str) -> Answers:
         return argilla.record_answers(record, text, question or "", place)
 
-    return Export("Argilla", _texts(map(fields, records), asked, "fields."), fields, answers)
+    return Export("an export of Argilla", _texts(map(fields, records), asked, "fields."), fields, answers)
+
+
+def _argilla_first(records: Sequence[Record], asked: Asked) -> Export:
+    def answers(record: Record, text: str, annotator: str, place: str) -> Answers:
+        return filter(None, [argilla.first_generation_answer(record, text, place)])
+
+    return Export("an export of Argilla", _texts(records, asked), dict, answers)
 
 
 def _doccano(records: Sequence[Record], asked: Asked) -> Export:
@@ -125,14 +134,16 @@ def _doccano(records: Sequence[Record], asked: Asked) -> Export:
             answer = interpreted(answer, (), multi_label=True)
         return [] if answer is None else [answer]
 
-    return Export("doccano", ["text" if "text" in records[0] else "data"], dict, answers)
+    return Export("an export of doccano", ["text" if "text" in records[0] else "data"], dict, answers)
 
 
 def _prodigy(records: Sequence[Record], asked: Asked) -> Export:
     def answers(record: Record, text: str, annotator: str, place: str) -> Answers:
         return [prodigy.line_answer(record, text, place)]
 
-    return Export("Prodigy", _texts(records, asked), dict, answers, lambda _: None, together=prodigy.together)
+    return Export(
+        "an export of Prodigy", _texts(records, asked), dict, answers, lambda _: None, together=prodigy.together
+    )
 
 
 def _manifest(records: Sequence[Record], asked: Asked) -> Export:
@@ -141,20 +152,21 @@ def _manifest(records: Sequence[Record], asked: Asked) -> Export:
     def answers(record: Record, text: str, annotator: str, place: str) -> Answers:
         return [clouds.manifest_answer(record, text, job or "", place)]
 
-    return Export("Amazon's augmented manifest", ["source"], dict, answers, one_each=True)
+    return Export("an augmented manifest of Amazon", ["source"], dict, answers, one_each=True)
 
 
 def _vertex(records: Sequence[Record], asked: Asked) -> Export:
     def answers(record: Record, text: str, annotator: str, place: str) -> Answers:
         return [clouds.vertex_answer(record, text, place)]
 
-    return Export("Vertex AI", ["textContent"], dict, answers, split=clouds.vertex_split, one_each=True)
+    return Export("lines of Vertex AI", ["textContent"], dict, answers, split=clouds.vertex_split, one_each=True)
 
 
 _SHAPES: tuple[tuple[Callable[[Record], bool], Callable[[Sequence[Record], Asked], Export]], ...] = (
     (lambda record: label_studio.is_task(record) and "annotations" in record, _label_studio),
     (lambda record: record.keys() >= label_studio.MIN_COLUMNS, _label_studio_min),
     (lambda record: bool(argilla.questions(record)) or {"fields", "responses"} <= record.keys(), _argilla),
+    (argilla.is_first_generation, _argilla_first),
     (lambda record: isinstance(record.get("label", []), list) and doccano.is_line(record), _doccano),
     (lambda record: record.get("answer") in prodigy.ANSWERS and "text" in record, _prodigy),
     (lambda record: bool(clouds.jobs(record)), _manifest),
