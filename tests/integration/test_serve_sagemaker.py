@@ -61,6 +61,7 @@ def test_json_has_the_answer_of_hugging_faces_container_and_everything_else(
     assert {"scores", "to_person", "tokens"} <= batch.json()[0].keys()
     alone = invoke(served, json.dumps({"inputs": TEXTS[0]}), None)
     assert alone.json() == batch.json()[:1]
+    assert invoke(served, json.dumps({"inputs": TEXTS}), "application/x-www-form-urlencoded").json() == batch.json()
     assert invoke(served, json.dumps({"instances": TEXTS}), JSON).json() == batch.json()
 
 

@@ -34,6 +34,9 @@ SPELLINGS = {
     "application/x-ndjson": LINES,
     CSV: CSV,
 }
+CURL = "application/x-www-form-urlencoded"
+"""What `curl -d` sends if no type is named; taken as JSON, as on the other wires."""
+
 HEADER = ("inputs", "text")
 """A first row of a CSV body with one of these names is a header; the answer has one too."""
 
@@ -116,7 +119,7 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
 def content_type(request: Request) -> str:
     """The kind of the body. Raises: RequestError, if it is unknown."""
     sent = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if (kind := SPELLINGS.get(sent)) is None:
+    if (kind := JSON if sent == CURL else SPELLINGS.get(sent)) is None:
         raise RequestError(415, f"Expected the content type {JSON}, {LINES} or {CSV}.")
     return kind
 
