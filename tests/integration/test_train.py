@@ -316,6 +316,27 @@ def test_skipped_rows_are_written_to_the_run(settings: Make, single_label_file: 
     assert sorted(line["row"] for line in rejected) == [151, 152]
 
 
+def test_where_bad_rows_stop_a_training_all_of_them_are_listed_beside_the_run(
+    settings: Make, single_label_file: Path, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text(single_label_file.read_text() + '{"text": "", "label": "food"}\n' * 9 + "no json\n")
+    given = settings(mixed, recipe=Recipe.probe)
+    beside = Path(f"{given.run}.rejected.jsonl")
+    with pytest.raises(DataError) as caught:
+        train(given)
+    assert str(caught.value).splitlines()[1:] == [
+        f"  - 9 rows: the text is empty ({mixed}:151, 152, 153 and 6 more)",
+        f"  - {mixed}:160: not a JSON object: Expecting value: line 1 column 1 (char 0)",
+        f"All of these rows, with their content: {beside}",
+    ]
+    assert [json.loads(line)["row"] for line in beside.read_text().splitlines()] == list(range(151, 161))
+    assert not Path(str(given.run)).exists()
+    given.data.max_bad_share = 0.1
+    train(given)
+    assert not beside.exists()
+
+
 @pytest.mark.slow
 def test_the_test_documents_of_an_earlier_run_are_used_again(
     settings: Make, single_label_file: Path, tmp_path: Path

@@ -42,6 +42,9 @@ QUOTED = r"""(?:(?<!\w)'(?:[^'\\]|\\.)*(?:'|$)|"(?:[^"\\]|\\.)*(?:"|$))"""
 VARIABLE = re.compile(rf"{QUOTED}(?:, {QUOTED})*|\b\d[\d,.]*\b")
 """What differs between messages of one cause: quoted values, lists of them, and numbers."""
 
+ROW = re.compile(r"(?P<file>.+?):(?P<row>\d+): (?P<what>.*)", re.DOTALL)
+"""A problem of a row: its place, and what is wrong."""
+
 SHOWN = 3
 """Rows of one cause that are listed each; of more rows, so many places and different values are named."""
 
@@ -57,40 +60,51 @@ class Interrupted(TryAgainLater):
 
 
 def listing(headline: str, problems: Sequence[str], most: int = 100) -> str:
-    """`headline` and the `problems` below it, one a line; beyond `most` lines the rest is counted."""
-    lines = [headline, *(f"  - {problem}" for problem in problems[:most])]
-    if len(problems) > most:
-        lines.append(f"  ... and {len(problems) - most:,} more")
+    """`headline` and the `problems` below it, one a line; beyond `most` lines the rest is counted.
+
+    Problems of rows (`FILE:ROW: what is wrong`) that have the same cause share a line, see `by_cause`.
+    """
+    found = by_cause(problems)
+    lines = [headline, *(f"  - {problem}" for problem in found[:most])]
+    if len(found) > most:
+        lines.append(f"  ... and {len(found) - most:,} more")
     return "\n".join(lines)
 
 
-def by_cause(problems: Sequence[tuple[str, int, str]], shown: int = SHOWN) -> list[str]:
-    """Lines for `listing`, of problems as (file, row, message): one line for rows that have the same cause.
+def by_cause(problems: Sequence[str]) -> list[str]:
+    """The problems with one line for rows of the same cause, where there are more than `SHOWN` of them.
 
-    Messages have the same cause where they differ in quoted values and numbers alone.
+    Messages have the same cause where they differ in quoted values and numbers alone:
+    `60 rows: unknown class 'a', 'b', 'c', ...; the classes are x, y (tickets.csv:3, 5, 9 and 57 more)`.
     """
-    causes: dict[tuple[str, ...], list[int]] = {}
-    for position, (_, _, what) in enumerate(problems):
-        causes.setdefault(tuple(VARIABLE.split(what)), []).append(position)
-    lines: dict[int, str] = {}
-    for wording, positions in causes.items():
-        if len(positions) <= shown:
-            lines |= {i: f"{problems[i][0]}:{problems[i][1]}: {problems[i][2]}" for i in positions}
+    causes: dict[tuple[str, ...], list[re.Match[str]]] = {}
+    lines: dict[str, list[re.Match[str]] | None] = {}
+    for problem in problems:
+        if (row := ROW.match(problem)) is None:
+            lines[problem] = None
         else:
-            lines[positions[0]] = _one_line([problems[i] for i in positions], wording, shown)
-    return [line for _, line in sorted(lines.items())]
+            rows = causes.setdefault(tuple(VARIABLE.split(row["what"])), [])
+            rows.append(row)
+            lines[problem] = rows
+    shown = []
+    for problem, same in lines.items():
+        if same is None or len(same) <= SHOWN:
+            shown.append(problem)
+        elif problem == same[0].string:  # The line of a cause comes once, at its first row.
+            shown.append(_one_line(same))
+    return shown
 
 
-def _one_line(problems: Sequence[tuple[str, int, str]], wording: Sequence[str], shown: int) -> str:
-    """`60 rows: unknown class 'a', 'b', 'c', ...; declared are x, y (tickets.csv:3, 5, 9 and 57 more)`."""
+def _one_line(rows: Sequence[re.Match[str]]) -> str:
+    wording = VARIABLE.split(rows[0]["what"])
     what = wording[0]
-    columns = zip(*(VARIABLE.findall(message) for _, _, message in problems), strict=True)
+    columns = zip(*(VARIABLE.findall(row["what"]) for row in rows), strict=True)
     for values, after in zip(columns, wording[1:], strict=True):
         different = list(dict.fromkeys(values))
-        named = [value if len(value) <= 60 else f"{value[:60]}..." for value in different[:shown]]
-        what += ", ".join(named + ["..."] * (len(different) > shown)) + after
-    first, file = [], ""
-    for place, row, _ in problems[:shown]:
-        first.append(f"{row}" if place == file else f"{place}:{row}")
-        file = place
-    return f"{len(problems):,} rows: {what} ({', '.join(first)} and {len(problems) - shown:,} more)"
+        named = [value if len(value) <= 60 else f"{value[:60]}..." for value in different[:SHOWN]]
+        what += ", ".join(named + ["..."] * (len(different) > SHOWN)) + after
+    places: list[str] = []
+    for before, row in zip([None, *rows], rows[:SHOWN], strict=False):
+        same_file = before is not None and before["file"] == row["file"]
+        places.append(row["row"] if same_file else f"{row['file']}:{row['row']}")
+    return f"{len(rows):,} rows: {what} ({', '.join(places)} and {len(rows) - SHOWN:,} more)"

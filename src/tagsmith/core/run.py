@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "rejected.jsonl"
 
     @property
+    def rejected_beside(self) -> Path:
+        """The bad rows of data that no run was made from."""
+        return self.path.with_name(f"{self.path.name}.rejected.jsonl")
+
+    @property
     def contradictions(self) -> Path:
         return self.path / "contradictions.jsonl"
 

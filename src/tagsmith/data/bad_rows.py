@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tagsmith.config.settings import DataSettings, OnBadRow
-from tagsmith.core.errors import DataError, by_cause, counted, listing
+from tagsmith.core.errors import DataError, counted, listing
+from tagsmith.core.files import write_lines
 from tagsmith.data.documents import Document, Problem
 
 
@@ -16,6 +18,22 @@ class BadRows(DataError):
     def __init__(self, message: str, problems: list[Problem]) -> None:
         super().__init__(message)
         self.problems = problems
+
+
+@contextmanager
+def listed_in(path: Path) -> Iterator[None]:
+    """Where the block raises `BadRows` and its message does not name each row, write all rows to this file.
+
+    The file is removed where the block ends without an error.
+    """
+    try:
+        yield
+    except BadRows as error:
+        if len(error.problems) < len(str(error).splitlines()):
+            raise
+        write_lines(path, (problem.as_dict() for problem in error.problems))
+        raise BadRows(f"{error}\nAll of these rows, with their content: {path}", error.problems) from None
+    path.unlink(missing_ok=True)
 
 
 def origins(rows: Counter[str]) -> dict[str, str]:
@@ -54,17 +72,12 @@ def refuse_or_leave_out(
     rows = found + Counter(one.file for one in documents if (one.file, one.row) not in bad)
     if too_many := _too_many(settings, found, rows):
         headline = f"{counted(len(problems), 'problem')} in the tagged data: {too_many}"
-        raise BadRows(listing(headline, causes(problems)), [*problems])
+        raise BadRows(listing(headline, [str(problem) for problem in problems]), [*problems])
     first = problems[0]
     return (
         f"Left out {counted(len(bad), 'bad row')} of {sum(rows.values()):,} (data.on_bad_row="
         f"{settings.on_bad_row.value}), the first one {first}; the run's rejected.jsonl lists them."
     )
-
-
-def causes(problems: Sequence[Problem]) -> list[str]:
-    """One line per cause, for `listing`."""
-    return by_cause([(problem.file, problem.row, problem.what) for problem in problems])
 
 
 def in_order(problems: Sequence[Problem], documents: Sequence[Document]) -> list[Problem]:

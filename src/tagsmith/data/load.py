@@ -23,7 +23,7 @@ from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task, indicators_of_names, normal_name, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data import read_azure, read_files, read_hub, read_text_folders
-from tagsmith.data.bad_rows import causes, in_order, leave_out, refuse_or_leave_out
+from tagsmith.data.bad_rows import in_order, leave_out, refuse_or_leave_out
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
 from tagsmith.data.check import check, leave_out_untagged
 from tagsmith.data.class_names import folded_name
@@ -106,7 +106,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     problems = in_order(problems + tags.problems, source.documents)
     names = short_names([*source.documents, *tags.documents])
     bad_rows = refuse_or_leave_out(settings, problems, [*source.documents, *tags.documents])
-    remarks = untagged + causes(problems)
+    remarks = untagged + [str(problem) for problem in problems]
     if not source.documents:
         raise _too_little("The data holds no documents; check the files that the data. settings name.", remarks)
     if task is None:

@@ -20,6 +20,7 @@ from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLa
 from tagsmith.core.files import remove_leftovers, replace_folder, write_json, write_lines
 from tagsmith.core.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.core.schema import Schema
+from tagsmith.data.bad_rows import listed_in
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_overwrite_tags
 from tagsmith.decision.rule import DecisionRule
@@ -131,7 +132,8 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
         require_same(run, _settings_of_run(settings), defaults(settings))
         _require_same_data(settings, run)
         return None
-    tagged = data.load(settings.data, settings.task, settings.seed)
+    with listed_in(run.rejected_beside):
+        tagged = data.load(settings.data, settings.task, settings.seed)
     check_costs(settings.calibrate, tagged.schema)
     if settings.train.start_from is not None:
         refuse_known_documents(tagged.splits, RunFolder(Path(settings.train.start_from)))
