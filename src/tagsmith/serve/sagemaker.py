@@ -25,6 +25,8 @@ from tagsmith.serve.predict import Function, document, ranked_scores, scores_of
 from tagsmith.serve.problems import RequestError, as_json
 from tagsmith.serve.requests import check_texts, classify, find_deployment, parse_json, read_body
 
+csv.field_size_limit(2**31 - 1)  # The default of 131,072 characters is less than a document may have.
+
 JSON, LINES, CSV = "application/json", "application/jsonlines", "text/csv"
 SPELLINGS = {
     JSON: JSON,
