@@ -287,7 +287,7 @@ def test_missing_held_out_documents_are_listed_unless_they_are_allowed() -> None
     assert str(caught.value).splitlines() == [
         "data.split_from=runs/earlier: 8 of 9 held-out documents of that run are not in this data, so that figures "
         "could not be compared; restore them, or hold out the others with data.split_from_missing=allow:",
-        *(f"  - test document x{i}: 'gone {i}'" for i in range(5)),
+        *(f"  - test document 'x{i}': 'gone {i}'" for i in range(5)),
         "  ... and 3 more",
     ]
     kept, _ = split(documents(*"abab"), earlier=earlier)

@@ -108,7 +108,7 @@ def hold_out_again(
                     repeated.add(id(document))
             if not found and not (text in elsewhere or ids & elsewhere):
                 lost += 1
-                missing.append(f"{split} document {copies[0].id}: {text[:80]!r}")
+                missing.append(f"{split} document {copies[0].id!r}: {text[:80]!r}")
         if before:
             of = counted(len(before), f"{split} document")
             notes.append(f"data.split_from: found {len(before) - lost:,} of {of} of that run in this data.")
