@@ -252,7 +252,7 @@ def test_a_table_without_a_header_line(tmp_path: Path, content: str, labels: lis
 
 @pytest.mark.parametrize("name", ["train.txt", "train.ft.txt", "train.txt.gz"])
 def test_the_lines_of_fasttext(tmp_path: Path, name: str) -> None:
-    content = b"__label__x a long text\n__label__x __label__y another one\n\n__label__y a third\n"
+    content = b"__label__x a long text\n__label__x __label__y another one\n\na third __label__y\n"
     if name.endswith(".gz"):
         import gzip
 

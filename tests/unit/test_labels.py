@@ -13,6 +13,7 @@ from tagsmith.data.labels import (
     columns_of_bits,
     matching_columns,
     read_column,
+    remedy_of_columns,
 )
 
 ABC = ["shipping", "billing", "bug"]
@@ -164,6 +165,20 @@ def test_booleans_and_whole_floats_are_names_and_are_reported_once(cells: tuple[
 
 def test_versions_keep_their_decimal_points() -> None:
     assert column("1.0", "1.1").labels == [["1.0"], ["1.1"]]
+
+
+def test_labels_that_look_like_several_classes_are_pointed_out() -> None:
+    [note] = column("a#b", "a", "b", "a#b").notes
+    assert note.startswith("2 labels look like several classes, such as 'a#b'; ")
+    assert "'data.label_delimiter=\"#\"'" in note
+    assert column("C#", "Java, Kotlin", "R").notes == []
+
+
+@pytest.mark.parametrize("names", [["is_bug", "is_late"], ["bug", "late"]])
+def test_the_remedy_names_the_columns_and_their_pattern(names: list[str]) -> None:
+    remedy = str(remedy_of_columns(names))
+    assert f"'data.label_columns=[{','.join(names)}]'" in remedy
+    assert ("data.label_columns=[is_*]" in remedy) is (names[0] == "is_bug")
 
 
 @pytest.mark.parametrize("cell", [None, "", "  ", float("nan")])

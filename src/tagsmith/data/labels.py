@@ -85,6 +85,7 @@ def read_column(
         column.notes.append(f"Read lists of 0 and 1 as the classes {', '.join(classes or ())}, in this order.")
     elif not column.lists:
         values = _without_decimal_points(values)
+        column.notes += _several_in_one(values)
     for position, items in enumerate(values):
         names = reader.names(items)
         if isinstance(names, str):
@@ -200,6 +201,20 @@ def _from_vectors(values: Iterable[Sequence[Any]], length: int, classes: Sequenc
     return [[name for name, on in zip(classes, items, strict=False) if _BITS.get(on)] for items in values]
 
 
+def _several_in_one(values: Iterable[Sequence[Any]]) -> list[str]:
+    """A remark on texts that look like several classes: divided at a mark, one part is a class of other documents."""
+    texts = Counter(item for items in values for item in items if isinstance(item, str))
+    for mark in ";|#,":
+        joined = [text for text in texts if mark in text and any(part.strip() in texts for part in text.split(mark))]
+        if joined:
+            documents = sum(texts[text] for text in joined)
+            return [
+                f"{counted(documents, 'label')} look like several classes, such as {joined[0]!r}; if they are, set "
+                f"'data.label_delimiter=\"{mark}\"'."
+            ]
+    return []
+
+
 def _without_decimal_points(values: list[list[Any]]) -> list[list[Any]]:
     """Single labels; where all of them are texts such as 1.0, they become numbers, which the notes then mention."""
     texts = {item for items in values for item in items if isinstance(item, str)}
@@ -217,10 +232,10 @@ def remedy_of_columns(names: Sequence[str]) -> str | None:
     """What to set where these columns hold 0 and 1, and none is the one of the class."""
     if not names:
         return None
-    return (
-        f"{', '.join(names)} hold 0 and 1: if each is a class, type 'data.label_columns=[{','.join(names)}]', or a "
-        "pattern such as 'data.label_columns=[is_*]'"
-    )
+    prefix = "".join(names[0].partition("_")[:2])
+    pattern = f", or 'data.label_columns=[{prefix}*]'" if all(name.startswith(prefix) for name in names) else ""
+    shown = ", ".join(names)
+    return f"{shown} hold 0 and 1: if each is a class, type 'data.label_columns=[{','.join(names)}]'{pattern}"
 
 
 def matching_columns(patterns: Sequence[str], columns: Sequence[str], place: str) -> list[str]:

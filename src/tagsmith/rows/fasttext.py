@@ -1,10 +1,13 @@
 """Lines of fastText: `__label__a __label__b text`."""
 
+import re
+
 from tagsmith.rows.files import File
 from tagsmith.rows.lines import lines_of, scan, unreadable
 from tagsmith.rows.table import BadRow, Reading, Rows, Table
 
 PREFIX = "__label__"
+_LABEL = re.compile(rf"(?:^|(?<=\s)){PREFIX}(\S+)\s*")
 
 
 def labelled_lines(file: File, how: Reading) -> Table:
@@ -20,11 +23,7 @@ def labelled_lines(file: File, how: Reading) -> Table:
 
 
 def _row(line: str) -> dict[str, object] | BadRow:
-    names, rest = [], line.strip()
-    while rest.startswith(PREFIX):
-        name, _, rest = rest.partition(" ")
-        names.append(name.removeprefix(PREFIX))
-        rest = rest.lstrip()
+    names = _LABEL.findall(line)
     if not names:
-        return BadRow(f"expected {PREFIX} and a class at the beginning of the line", line)
-    return {"label": names if len(names) > 1 else names[0], "text": rest}
+        return BadRow(f"expected {PREFIX} and a class in the line", line)
+    return {"label": names if len(names) > 1 else names[0], "text": _LABEL.sub("", line).strip()}
