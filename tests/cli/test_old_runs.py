@@ -29,8 +29,9 @@ def test_an_old_run_works_with_every_script(name: str, script: Script, tmp_path:
         ["annotate", "give", f"run={name}", "tool=csv"],
         ["calibrate", f"run={name}", "from_=out_of_fold", "folds=2", "cpu=true"],
         ["compare", f"runs=[{name},copy]", "resamples=100"],
-        ["export", f"run={name}", "bundle=bundle"],
     ]
+    if name == "multi":  # Export reads the same records of both, and writing a graph takes seconds.
+        commands.append(["export", "run=multi", "bundle=bundle"])
     for command in commands:
         done = script(*command)
         assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bundles import make_bundle
 from tests.cli.conftest import ROOT
 from tests.conftest import make_documents, write_jsonl
 
@@ -40,6 +41,17 @@ def run(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         list(map(str, command)), cwd=folder, env=variables, capture_output=True, text=True, timeout=300
     )
+
+
+@pytest.mark.slow
+def test_the_wheel_has_all_modules_and_the_files_beside_them(environment: Path) -> None:
+    (site,) = environment.glob("lib/python*/site-packages")
+
+    def files(folder: Path) -> set[str]:
+        kinds = {".py", ".typed", ".jsonl", ".js", ".css", ".html"}
+        return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in kinds}
+
+    assert files(site / "tagsmith") >= files(ROOT / "src" / "tagsmith")
 
 
 @pytest.mark.slow
@@ -78,9 +90,10 @@ for words in json.loads(sys.argv[1]):
 
 
 @pytest.mark.slow
-def test_from_training_to_classifying(environment: Path, encoder: Path, tmp_path: Path) -> None:
+def test_training_evaluating_and_classifying(environment: Path, encoder: Path, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "tickets.jsonl", make_documents(60, multi_label=False))
     write_jsonl(tmp_path / "new.jsonl", [{"text": "the cat and a dog"}])
+    make_bundle(tmp_path / "bundle")
     mine = tmp_path / "my configs" / "experiment" / "mine.yaml"
     mine.parent.mkdir(parents=True)
     mine.write_text(
@@ -90,8 +103,7 @@ def test_from_training_to_classifying(environment: Path, encoder: Path, tmp_path
     words = [
         ["train", "--config-dir", str(mine.parents[1]), "experiment=mine", "run=runs/mine"],
         ["evaluate", "run=runs/mine", "cpu=true", "analyse=false"],
-        ["export", "run=runs/mine", "bundle=bundles/mine"],
-        ["classify", "bundle=bundles/mine", "input=new.jsonl", "output=classified.jsonl"],
+        ["classify", "bundle=bundle", "input=new.jsonl", "output=classified.jsonl"],
     ]
     done = run(environment / "bin" / "python", "-c", COMMANDS, json.dumps(words), folder=tmp_path)
     assert done.returncode == 0, done.stderr

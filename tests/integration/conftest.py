@@ -1,10 +1,15 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import ModelSettings, TableSettings, TrainRun, TrainSettings
+from tagsmith.config.settings import ExportRun, ModelSettings, Recipe, TableSettings, TrainRun, TrainSettings
+from tagsmith.core.run import RunFolder
+from tests.conftest import make_documents, write_jsonl
+
+Made = tuple[RunFolder, dict[str, Any], Path]
 
 
 @pytest.fixture
@@ -40,3 +45,24 @@ def settings_in(folder: Path, encoder: Path) -> Callable[..., TrainRun]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made(encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A probe tested on 150 documents, its evaluation and its bundle, for tests that do not change them."""
+    from tagsmith.export.export_run import export
+    from tagsmith.train.train_run import train
+
+    folder = tmp_path_factory.mktemp("made")
+    data = write_jsonl(folder / "all.jsonl", make_documents(400, multi_label=False))
+    about = {"recipe": Recipe.probe, "test_share": 0.375, "validation_share": 0.0}
+    run, evaluation = train(settings_in(folder, encoder)(data, **about))
+    return run, evaluation, export(ExportRun(run=str(run.path), bundle=str(folder / "bundle")))
+
+
+def same_graph(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let exports of the run of this bundle copy its graph, since writing one takes seconds."""
+    from tagsmith.export import export_run
+
+    graph = bundle / "onnx" / "model.onnx"
+    monkeypatch.setattr(export_run, "write_graph", lambda path, *_, **__: shutil.copy(graph, path))

@@ -1,8 +1,7 @@
-"""What every process of a launch does in `test_calibrate`: calibrate a run that is locked, and write how that ended."""
+"""What each process does in `test_calibrate.py`: calibrate a run that is locked, and write how that ended."""
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,3 @@ def main(run: Path, outcomes: Path) -> None:
     except SystemExit as error:
         status = error.code
     (outcomes / f"{os.environ['RANK']}.json").write_text(json.dumps([status, len(loaded)]))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -31,7 +31,7 @@ def same_weights(a: RunFolder, b: RunFolder) -> bool:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_jsonl(tmp_path_factory.mktemp("auto") / "many.jsonl", make_documents(450, multi_label=False))
+    return write_jsonl(tmp_path_factory.mktemp("auto") / "many.jsonl", make_documents(240, multi_label=False))
 
 
 LEARNS = {"epochs": 8, "learning_rate": 2e-3, "validation_share": 0.0, "best_metric": BestMetric.log_loss}

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,10 @@ from tagsmith.bench.classifiers.bench_classifiers import Measurement, compare, p
 from tagsmith.bench.classifiers.contenders import CONTENDERS, Task, missing
 from tagsmith.bench.classifiers.library_models import write_library_models
 from tagsmith.classify.classifier import Classifier
-from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun, ExportRun, Recipe, TrainRun
+from tagsmith.config.settings import CLASSIFIERS, BenchClassifyRun
 from tagsmith.core.errors import DataError, InputMissing
-from tagsmith.export.export_run import export
-from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
+from tests.integration.conftest import Made
 
 pytestmark = pytest.mark.slow
 
@@ -30,11 +28,8 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile([5.0], 99) == 5
 
 
-def test_each_contender_gives_the_classes_of_the_bundle(
-    settings: Callable[..., TrainRun], single_label_file: Path, tmp_path: Path
-) -> None:
-    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
-    bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
+def test_each_contender_gives_the_classes_of_the_bundle(made: Made, tmp_path: Path) -> None:
+    run, _, bundle = made
     write_library_models(run, tmp_path)
     task = Task(str(bundle), str(tmp_path / "stock"), str(tmp_path / "encoder"), 64, 1)
     texts = [str(record["text"]) for record in make_documents(70, multi_label=False, longest=80, seed=4)]

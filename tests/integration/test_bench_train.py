@@ -1,11 +1,15 @@
-"""The contenders on documents whose figures are known beforehand, each in its own process."""
+"""The contenders on documents whose figures are known beforehand.
+
+Here they run in the process of the test; `unit/test_bench.py` tests processes of their own, `cli/test_readme.py` runs
+the script.
+"""
 
 import random
 from pathlib import Path
 
 import pytest
 
-from tagsmith.bench.recipes import compare
+from tagsmith.bench.recipes import bench_recipes, compare
 from tagsmith.config.settings import BenchTrainRun, EvaluateSettings, ModelSettings, TableSettings, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tests.conftest import TOPICS, make_documents, write_jsonl
@@ -14,9 +18,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tiny matrices are not worth a second thread, which would only wait for the first one."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh interpreter imports for six seconds what this process has imported."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(bench_recipes, "in_own_process", lambda function, *arguments: function(*arguments))
 
 
 def settings_of(encoder: Path, data: TableSettings, contenders: list[str], **changes: object) -> BenchTrainRun:

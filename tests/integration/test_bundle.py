@@ -30,6 +30,7 @@ from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.score import score
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
+from tests.integration import conftest
 
 pytestmark = pytest.mark.slow
 
@@ -64,12 +65,7 @@ def whole(run: Path) -> Path:
 
 @pytest.fixture
 def same_graph(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let exports of the same run reuse its graph, since writing one takes seconds."""
-
-    def copy(path: Path, model: object, embedding: bool) -> None:
-        shutil.copy(whole / layout.GRAPH, path)
-
-    monkeypatch.setattr(export_module, "write_graph", copy)
+    conftest.same_graph(whole, monkeypatch)
 
 
 @pytest.fixture

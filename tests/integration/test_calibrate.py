@@ -1,9 +1,6 @@
 """From a run to its decision rule, and from there to evaluation, bundle and predictions."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +33,8 @@ from tagsmith.train.calibration import held_out
 from tagsmith.train.calibration.calibrate_run import calibrate_run
 from tagsmith.train.train_run import train
 from tests.conftest import make_documents, write_jsonl
-from tests.integration.test_sharding import LAUNCH, ROOT
+from tests.forked import run_forked
+from tests.integration import locked
 
 pytestmark = pytest.mark.slow
 
@@ -251,10 +249,8 @@ def test_all_processes_wait_for_the_lock_and_exit_alike_without_it(
     settings: Make, single_label_file: Path, tmp_path: Path
 ) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
-    command = [sys.executable, *LAUNCH, str(Path(__file__).with_name("locked.py")), str(run.path), str(tmp_path)]
-    variables = {"ACCELERATE_USE_CPU": "true", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     with FileLock(run.path.with_name(f".{run.path.name}.lock")):
-        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=300)
+        done = run_forked(locked.main, run.path, tmp_path, folder=tmp_path, processes=2)
     assert done.returncode == 0, done.stderr
     outcomes = [json.loads((tmp_path / f"{process}.json").read_text()) for process in range(2)]
     assert outcomes == [[TryAgainLater.exit_status, 0]] * 2

@@ -5,10 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ExportRun, LongDocuments, Pooling, TrainRun
@@ -18,23 +19,15 @@ from tagsmith.export import export_run as export_module
 from tagsmith.export.export_run import export
 from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, make_encoder, write_jsonl
-from tests.integration.conftest import settings_in
+from tests.integration.conftest import Made, same_graph
 
 pytestmark = pytest.mark.slow
 
 Make = Callable[..., TrainRun]
-Made = tuple[RunFolder, dict[str, Any], Path]
 
 
 def exported(run: RunFolder) -> Path:
     return export(ExportRun(run=str(run.path), bundle=str(run.path.parent / f"{run.path.name}-bundle")))
-
-
-@pytest.fixture(scope="module")
-def made(encoder: Path, single_label_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """A run, its evaluation and its bundle, for tests that do not change them."""
-    run, evaluation = train(settings_in(tmp_path_factory.mktemp("export"), encoder)(single_label_file))
-    return run, evaluation, exported(run)
 
 
 def expected_scores(run: RunFolder) -> tuple[list[str], np.ndarray]:
@@ -91,16 +84,10 @@ def test_one_string_is_not_accepted_as_a_list(made: Made) -> None:
 
 def test_a_bundle_with_other_scores_is_refused(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunFolder(shutil.copytree(made[0].path, tmp_path / "run"))
-    write_graph = export_module.write_graph
-
-    def write_another(path: Path, model: export_module.TextClassifier, embedding: bool) -> None:
-        import torch
-
-        with torch.no_grad():
-            model.head.bias[0] += 0.1
-        write_graph(path, model, embedding)
-
-    monkeypatch.setattr(export_module, "write_graph", write_another)
+    graph = onnx.load(made[2] / "onnx" / "model.onnx")
+    (bias,) = (weights for weights in graph.graph.initializer if weights.name == "head.bias")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32([0.1, 0, 0]), bias.name))
+    monkeypatch.setattr(export_module, "write_graph", lambda path, *_, **__: onnx.save(graph, path))
     with pytest.raises(DataError, match="largest difference"):
         exported(run)
     assert [p.name for p in run.path.parent.iterdir() if "bundle" in p.name] == []
@@ -109,9 +96,7 @@ def test_a_bundle_with_other_scores_is_refused(made: Made, tmp_path: Path, monke
 def test_export_refuses_missing_runs_and_existing_folders(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Writing the graph of the same run again takes seconds.
-    graph = made[2] / "onnx" / "model.onnx"
-    monkeypatch.setattr(export_module, "write_graph", lambda path, *_, **__: shutil.copy(graph, path))
+    same_graph(made[2], monkeypatch)
     with pytest.raises(InputMissing, match="no run here"):
         export(ExportRun(run=str(tmp_path / "nowhere"), bundle=str(tmp_path / "b")))
     run = RunFolder(shutil.copytree(made[0].path, tmp_path / "run"))

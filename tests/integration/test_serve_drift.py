@@ -3,32 +3,24 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tagsmith.classify.bundle.reference import Reference
-from tagsmith.config.settings import ExportRun, Recipe, TrainRun
-from tagsmith.export.export_run import export
-from tagsmith.train.train_run import train
-from tests.conftest import TOPICS, make_documents, write_jsonl
+from tagsmith.config.settings import ExportRun
+from tagsmith.export import export_run
+from tests.conftest import TOPICS, make_documents
+from tests.integration.conftest import Made, same_graph
 from tests.serving import Served, serving
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bundle(settings: Callable[..., TrainRun], tmp_path: Path) -> Path:
-    """The bundle of a probe, tested on 150 documents."""
-    data = write_jsonl(tmp_path / "all.jsonl", make_documents(400, multi_label=False))
-    run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.375, validation_share=0.0))
-    return export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
-
-
-@pytest.fixture
-def served(bundle: Path) -> Iterator[Served]:
-    with serving({"production": bundle}, drift_documents=300) as running:
+def served(made: Made) -> Iterator[Served]:
+    with serving({"production": made[2]}, drift_documents=300) as running:
         yield running
 
 
@@ -49,12 +41,13 @@ def counted(served: Served) -> float:
     return float(found)
 
 
-def test_drift_of_similar_and_of_other_documents(served: Served, bundle: Path, tmp_path: Path) -> None:
+def test_drift_of_similar_and_of_other_documents(served: Served, made: Made) -> None:
+    run, _, bundle = made
     reference = Reference.load(bundle / "reference.json")
     assert reference is not None
     assert (reference.split, reference.documents) == ("test", 150)
     assert "reference.json" in json.loads((bundle / "manifest.json").read_text())["files"]
-    lines = (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()
+    lines = run.predictions.read_text().splitlines()
     tested = [json.loads(line)["text"] for line in lines]
     # The same documents, twice: no drift.
     assert drift_after(served, tested) == pytest.approx({"class": 0, "score": 0, "tokens": 0}, abs=1e-3)
@@ -69,11 +62,12 @@ def test_drift_of_similar_and_of_other_documents(served: Served, bundle: Path, t
     assert moved["tokens"] > 0.25
 
 
-def test_no_reference_for_too_few_documents(settings: Callable[..., TrainRun], tmp_path: Path) -> None:
-    data = write_jsonl(tmp_path / "all.jsonl", make_documents(100, multi_label=False))
-    run, _ = train(settings(data, recipe=Recipe.probe, test_share=0.3, validation_share=0.0))
-    bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
+def test_no_reference_for_too_few_documents(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _, whole = made
+    same_graph(whole, monkeypatch)
+    monkeypatch.setattr(export_run, "DOCUMENTS", 151)
+    bundle = export_run.export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
     assert not (bundle / "reference.json").exists()
-    reason = "30 test documents are fewer than the 50 needed"
+    reason = "150 test documents are fewer than the 151 needed"
     assert json.loads((bundle / "manifest.json").read_text())["left_out"]["reference.json"] == reason
     assert f"Left out: reference.json, because {reason}." in (bundle / "README.md").read_text()

@@ -1,9 +1,6 @@
 """Weights sharded over two processes: the same run, each process with half of everything."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +12,10 @@ from tagsmith.config.settings import EvaluateRun, Precision, TrainRun
 from tagsmith.core.run import RunFolder
 from tagsmith.evaluate.evaluate_run import evaluate_run
 from tagsmith.train.train_run import train
+from tests.forked import run_forked
+from tests.integration import sharded
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-
-LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
-          "--mixed_precision=no", "--dynamo_backend=no", "--num_cpu_threads_per_process=1",
-          "--main_process_port=0"]  # fmt: skip
 
 RECIPE: dict[str, Any] = {
     # Micro-batches of which the two processes do not have the same number, and a validation between two epochs.
@@ -41,16 +34,8 @@ def test_two_processes_with_half_of_the_weights_each(
     settings: Callable[..., TrainRun], single_label_file: Path, encoder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "recipe.json").write_text(json.dumps(RECIPE))
-    command = [sys.executable, *LAUNCH, str(Path(__file__).with_name("sharded.py")), str(tmp_path), str(encoder)]
-    variables = {"ACCELERATE_USE_CPU": "true", "HF_HUB_OFFLINE": "1", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-    launched = subprocess.Popen(
-        [*command, str(single_label_file)], env=os.environ | variables, text=True, stderr=subprocess.PIPE
-    )
-    try:
-        _, stderr = launched.communicate(timeout=300)
-    finally:
-        launched.terminate()  # The launcher ends processes that still wait for each other.
-    assert launched.returncode == 0, stderr
+    done = run_forked(sharded.main, tmp_path, str(encoder), str(single_label_file), folder=tmp_path, processes=2)
+    assert done.returncode == 0, done.stderr
     for process in range(2):
         held = json.loads((tmp_path / f"held-{process}.json").read_text())
         assert held["spread"]

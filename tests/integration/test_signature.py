@@ -17,12 +17,12 @@ from tagsmith.classify.bundle.command_line import main
 from tagsmith.classify.bundle.signature import signer, verify_signature
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.files.classify_files import classify_files
-from tagsmith.config.settings import ClassifyRun, ExportRun, ExportSettings, Recipe, TrainRun
+from tagsmith.config.settings import ClassifyRun, ExportRun, ExportSettings
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.files import digest
 from tagsmith.export.export_run import export
-from tagsmith.train.train_run import train
 from tests.bundles import make_bundle
+from tests.integration.conftest import Made, same_graph
 
 if TYPE_CHECKING:
     from tests.serving import Served
@@ -254,10 +254,9 @@ def test_without_the_package(bundle: Path, keys: tuple[Path, Path], monkeypatch:
 
 
 @pytest.mark.slow
-def test_export_signs(
-    settings: Callable[..., TrainRun], single_label_file: Path, keys: tuple[Path, Path], tmp_path: Path
-) -> None:
-    run, _ = train(settings(single_label_file, recipe=Recipe.probe))
+def test_export_signs(made: Made, keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _, whole = made
+    same_graph(whole, monkeypatch)
 
     def exported(key: Path) -> Path:
         wanted = ExportSettings(signing_key=str(key))
