@@ -40,6 +40,6 @@ def test_one_epoch_of_minilm_on_150_articles(tmp_path: Path) -> None:
         )
     )
     assert sum(row["support"] for row in evaluation["classes"].values()) == 5 * PER_SPLIT
-    # Measured: accuracy 0.973, log loss 0.142. The margins are eight articles and 0.1, for other versions and machines.
-    assert evaluation["accuracy"] >= 0.92
+    # Measured: accuracy 0.947, log loss 0.157. The margins are seven articles and 0.1, for other versions and machines.
+    assert evaluation["accuracy"] >= 0.90
     assert evaluation["log_loss"] <= 0.25
