@@ -357,7 +357,7 @@ def test_split_from_reports_how_many_documents_are_missing(tmp_path: Path) -> No
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
     records, earlier = [*records_of("abab"), held_out[0]], {"split_from": str(tmp_path / "run")}
     with pytest.raises(
-        DataError, match=r"2 of 3 held-out documents .*\n  - test document test document 'train\.jsonl:4': 'held out 1'"
+        DataError, match=r"2 of 3 held-out documents .*\n  - test document 'train\.jsonl:4': 'held out 1'"
     ):
         load_records(tmp_path, records, **earlier)
     second = load_records(tmp_path, records, **earlier, split_from_missing=OnMissing.allow)

@@ -143,8 +143,8 @@ BAD = [
 @pytest.mark.parametrize("line", BAD, ids=str)
 def test_every_bad_line_is_reported_with_file_and_row(tmp_path: Path, line: Any) -> None:
     file = tagged(tmp_path / "t.jsonl", [{"text": "good", "tag": "food"}, line])
-    with pytest.raises(DataError, match=r"1 problem.*\n.*t\.jsonl:2: "):
-        loaded(tmp_path, [file], on_bad_row=OnBadRow.error)
+    with pytest.raises(DataError, match=r"1 problem.*: each line of data\.tagged counts, and 1 .*\n.*t\.jsonl:2: "):
+        loaded(tmp_path, [file])
 
 
 def test_all_problems_are_reported_together_or_left_out(tmp_path: Path) -> None:

@@ -54,13 +54,14 @@ def _without_place(file: str) -> str:
 
 
 def refuse_or_leave_out(
-    settings: DataSettings, problems: Sequence[Problem], documents: Sequence[Document]
+    settings: DataSettings, problems: Sequence[Problem], documents: Sequence[Document], manual: Collection[str]
 ) -> str | None:
     """The note on rows that are left out; None where there are none.
 
     Args:
         problems: in the order of the files.
         documents: all that were read, with or without problems.
+        manual: files with problems of which each row counts, since somebody has just written it.
 
     Raises:
         BadRows: there are more than `on_bad_row` and `max_bad_share` allow, in all or in one file.
@@ -70,7 +71,7 @@ def refuse_or_leave_out(
     bad = {(problem.file, problem.row) for problem in problems}
     found = Counter(file for file, _ in bad)
     rows = found + Counter(one.file for one in documents if (one.file, one.row) not in bad)
-    if too_many := _too_many(settings, found, rows):
+    if too_many := _too_many(settings, found, rows, manual):
         headline = f"{counted(len(problems), 'problem')} in the tagged data: {too_many}"
         raise BadRows(listing(headline, [str(problem) for problem in problems]), [*problems])
     first = problems[0]
@@ -87,7 +88,7 @@ def in_order(problems: Sequence[Problem], documents: Sequence[Document]) -> list
     return sorted(problems, key=lambda problem: (order[problem.file], problem.row))
 
 
-def _too_many(settings: DataSettings, found: Counter[str], rows: Counter[str]) -> str | None:
+def _too_many(settings: DataSettings, found: Counter[str], rows: Counter[str], manual: Collection[str]) -> str | None:
     """Where more rows are bad than allowed, and what to do; None where they may be left out."""
     if settings.on_bad_row is OnBadRow.skip:
         return None
@@ -98,6 +99,11 @@ def _too_many(settings: DataSettings, found: Counter[str], rows: Counter[str]) -
     for file, count in rows.items():
         bad, of = parts.get(name[file], (0, 0))
         parts[name[file]] = bad + found[file], of + count
+    if manual:
+        return (
+            f"each line of data.tagged counts, and {sum(found[file] for file in manual):,} cannot be used; correct "
+            "them, or leave them out with data.on_bad_row=skip:"
+        )
     for place, (bad, of) in parts.items():
         # Rounded up, so that one bad row is left out of a small file too.
         if bad > (allowed := math.ceil(settings.max_bad_share * of)):

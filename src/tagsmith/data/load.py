@@ -105,7 +105,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     tags = _manual_tags(settings, source, declared, problems, task, changes)
     problems = in_order(problems + tags.problems, source.documents)
     names = short_names([*source.documents, *tags.documents])
-    bad_rows = refuse_or_leave_out(settings, problems, [*source.documents, *tags.documents])
+    bad_rows = refuse_or_leave_out(
+        settings, problems, [*source.documents, *tags.documents], {problem.file for problem in tags.problems}
+    )
     remarks = untagged + [str(problem) for problem in problems]
     if not source.documents:
         raise _too_little("The data holds no documents; check the files that the data. settings name.", remarks)
