@@ -1,5 +1,7 @@
 """Classify a file or a folder of documents with an exported bundle."""
 
+import sys
+
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import ClassifyRun
 
@@ -12,7 +14,8 @@ def main(settings: ClassifyRun) -> None:
 
     counts = classify_files(settings)
     classified, errors = counted(counts.classified, "row"), counted(counts.errors, "row")
-    print(f"{settings.output}: {classified} classified, {errors} with an error")
+    done = f"{settings.output}: {classified} classified, {errors} with an error"
+    print(done, file=sys.stderr if settings.output == "-" else sys.stdout)
 
 
 if __name__ == "__main__":

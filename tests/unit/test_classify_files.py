@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tagsmith.classify.files import classify_files as module
-from tagsmith.classify.files.classify_files import classify_files
+from tagsmith.classify.files.classify_files import Counts, classify_files
 from tagsmith.classify.files.inputs import Input, Row, open_input
 from tagsmith.config.settings import ClassifyRun
 from tagsmith.core.errors import DataError, Interrupted, SettingsError
+from tagsmith.rows.open import open_table
 from tagsmith.rows.table import Reading
 from tests.conftest import make_documents
 
@@ -38,8 +39,8 @@ def write(path: Path, records: list[dict[str, Any]]) -> None:
 def interrupt(settings: ClassifyRun, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Run a command that receives SIGINT after reading `after` rows."""
 
-    def interrupted(*words: Any) -> Input:
-        given = open_input(*words)
+    def interrupted(*words: Any, **more: Any) -> Input:
+        given = open_input(*words, **more)
 
         def rows() -> Iterator[Row]:
             for row in given.rows:
@@ -150,3 +151,70 @@ def test_a_folder_without_text_files_says_what_it_holds(settings: ClassifyRun, t
     (tmp_path / "inbox" / "a.docx").touch()
     with pytest.raises(DataError, match=r"expected files such as .*, found 1 \.docx\."):
         open_input([str(tmp_path / "inbox")], ["text"], Reading())
+
+
+TICKETS = "id,subject,body,queue\n7,Parcel,Where is it?,north\n8,Refund,,south\n9,,,\n10, , ,east\n"
+
+
+@pytest.fixture
+def tickets(settings: ClassifyRun, tmp_path: Path) -> ClassifyRun:
+    (tmp_path / "tickets.csv").write_text(TICKETS)
+    given = {"input": str(tmp_path / "tickets.csv"), "text_field": ["Subject", "body"], "keep": ["queue"]}
+    return replace(settings, **given)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [record for _, record in open_table(path, Reading()).rows() if isinstance(record, dict)]
+
+
+def test_several_text_fields_and_kept_fields(tickets: ClassifyRun, tmp_path: Path) -> None:
+    assert classify_files(tickets) == Counts(classified=2, errors=2)
+    first, second, *bad = rows_of(tmp_path / "out.jsonl")
+    assert list(first)[:3] == ["row", "id", "queue"]
+    assert (first["row"], first["id"], first["queue"]) == (2, "7", "north")
+    write(tmp_path / "joined.jsonl", [{"text": "Parcel\nWhere is it?"}, {"text": "Refund"}])
+    classify_files(replace(tickets, input=str(tmp_path / "joined.jsonl"), text_field=None, keep=[], overwrite=True))
+    assert [one["scores"] for one in rows_of(tmp_path / "out.jsonl")] == [first["scores"], second["scores"]]
+    assert {one["error"] for one in bad} == {"Subject, body is empty"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_output_may_be_a_table(tickets: ClassifyRun, tmp_path: Path, suffix: str) -> None:
+    classify_files(tickets)
+    lines = rows_of(tmp_path / "out.jsonl")
+    to_table = replace(tickets, output=str(tmp_path / f"out{suffix}"))
+    assert classify_files(to_table) == Counts(classified=2, errors=2)
+    table = rows_of(tmp_path / f"out{suffix}")
+    assert [str(one["id"]) for one in table] == [line["id"] for line in lines]
+    assert [one["error"] or None for one in table] == [line.get("error") for line in lines]
+    if suffix == ".parquet":
+        assert [one["scores"] for one in table[:2]] == [line["scores"] for line in lines[:2]]
+    else:
+        names = list(lines[0]["scores"])
+        assert [float(table[0][f"scores.{name}"]) for name in names] == list(lines[0]["scores"].values())
+        assert json.loads(table[0]["labels"]) == lines[0]["labels"]
+    assert not list(tmp_path.glob(".*"))
+    assert classify_files(replace(to_table, resume=True)) == Counts(classified=2, errors=2)
+    with pytest.raises(SettingsError, match="belongs to another input"):
+        classify_files(replace(to_table, resume=True, input=str(tmp_path / "new.jsonl")))
+
+
+def test_the_output_may_be_standard_output(settings: ClassifyRun, tmp_path: Path, capfdbinary: Any) -> None:
+    classify_files(settings)
+    capfdbinary.readouterr()
+    classify_files(replace(settings, output="-"))
+    assert capfdbinary.readouterr().out == (tmp_path / "out.jsonl").read_bytes()
+
+
+def test_every_line_is_valid_json(settings: ClassifyRun, tmp_path: Path) -> None:
+    ids = ["NaN", "Infinity", '"\\ud800"', '[NaN, "\\udce9"]', "1e400", "null"]
+    content = "".join(f'{{"id": {value}, "text": "Where is it?"}}\n' for value in ids)
+    (tmp_path / "odd.jsonl").write_text(content)
+    classify_files(replace(settings, input=str(tmp_path / "odd.jsonl")))
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    lines = [json.loads(line, parse_constant=refuse) for line in Path(settings.output).read_bytes().splitlines()]
+    found = [line.get("id") for line in lines]
+    assert found == [None, "inf", "\\ud800", [None, "\\udce9"], "inf", None]

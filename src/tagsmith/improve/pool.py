@@ -64,7 +64,7 @@ def read_pool(settings: ImproveRun, known_texts: Collection[str], known_ids: Col
     path = Path(str(settings.pool))
     pool = Pool()
     how = Reading(settings.delimiter, settings.encoding)
-    rows = open_input([str(settings.pool)], names(settings.text_field), how, setting="pool").rows
+    rows = open_input([str(settings.pool)], names(settings.text_field or "text"), how, setting="pool").rows
     drawn = _draw(_usable(rows, path.name, known_texts, pool), settings.candidates, settings.seed)
     if not drawn and not pool.known:
         raise DataError(listing(f"pool={path}: holds no usable documents.", pool.problems))

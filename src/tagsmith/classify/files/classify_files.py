@@ -18,7 +18,8 @@ from typing import Any
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.files.inputs import Input, Row, open_input
-from tagsmith.classify.files.journal import Journal
+from tagsmith.classify.files.journal import Journal, StandardOutput
+from tagsmith.classify.files.tables import require_parquet, write_table
 from tagsmith.classify.files.workers import Work, cores_each, in_processes, lines
 from tagsmith.config.settings import ClassifyRun
 from tagsmith.config.settings.fields import names
@@ -33,6 +34,7 @@ from tagsmith.core.errors import (
     listing,
 )
 from tagsmith.core.progress import meter
+from tagsmith.rows.open import open_table
 from tagsmith.rows.table import Reading
 
 log = logging.getLogger("tagsmith")
@@ -74,8 +76,10 @@ def classify_files(settings: ClassifyRun) -> Counts:
         DataError: the bundle is damaged, no row can be classified, or the partial output of an interrupted command was
             changed or belongs to other rows.
     """
-    output = Path(settings.output)
+    output, to_stdout = Path(settings.output), settings.output == "-"
     named = names(settings.input)
+    if output.suffix.lower() == ".parquet":
+        require_parquet(output)
     if not output.parent.is_dir():
         raise InputMissing(f"output={output}: the folder {output.parent} does not exist.")
     if output.is_dir() or output.resolve() in {Path(name).resolve() for name in named}:
@@ -94,12 +98,14 @@ def classify_files(settings: ClassifyRun) -> Counts:
     # With several processes, loading it here only verified the bundle.
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
     del classifier
-    source_rows = open_input(named, fields, Reading(settings.delimiter, settings.encoding))
-    for note in source_rows.notes:
-        log.warning(note)
+    source_rows = open_input(named, fields, Reading(settings.delimiter, settings.encoding), keep=settings.keep)
+    convert = None if output.suffix.lower() == ".jsonl" else write_table
     try:
-        with Journal(output) as journal:
-            return _classify(replace(settings, text_field=fields), journal, bundle, work, source_rows)
+        with StandardOutput() if to_stdout else Journal(output, convert) as journal:
+            counts = _classify(replace(settings, text_field=fields), journal, bundle, work, source_rows)
+        for note in source_rows.notes:
+            log.warning(note)
+        return counts
     except KeyboardInterrupt:
         raise Interrupted(f"to resume, run the same command with output={output} resume=true.") from None
     except OSError as error:
@@ -111,13 +117,13 @@ def classify_files(settings: ClassifyRun) -> Counts:
 def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work: Work, source: Input) -> Counts:
     conditions = {
         "bundle": bundle,
-        "text_field": settings.text_field,
+        "text_field": ", ".join(names(settings.text_field)),
         "delimiter": settings.delimiter,
         "encoding": settings.encoding,
         "out_of_scope": settings.out_of_scope,
         "batch_documents": settings.batch_documents,
         "batch_tokens": settings.batch_tokens,
-    }
+    } | ({"keep": settings.keep} if settings.keep else {})
     counts, rows_digest, place = Counts(), hashlib.sha256(), 0
     if settings.resume and journal.interrupted:
         journal.resume(conditions)
@@ -134,6 +140,8 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
                 "the interruption; overwrite=true starts again."
             )
     elif settings.resume and journal.path.exists():
+        if journal.path.suffix.lower() != ".jsonl":
+            return _count_complete(journal.path, source.rows)
         return _verify_complete(journal.path, source.rows, work)
     elif journal.interrupted and not settings.overwrite:
         raise SettingsError(
@@ -227,6 +235,26 @@ def _verify_complete(output: Path, rows: Iterator[Row], work: Work) -> Counts:
                 f"resume=true: output={output} exists, but this bundle with these settings predicts something else for "
                 f"{where}; overwrite=true replaces it."
             )
+    log.warning(f"output={output} is already complete; nothing was classified")
+    return counts
+
+
+def _count_complete(output: Path, rows: Iterator[Row]) -> Counts:
+    """Count the rows of the complete table of an earlier command.
+
+    Raises:
+        SettingsError: it does not have a row for each row of the input.
+    """
+    counts = Counts()
+    table = open_table(output, Reading()).rows()
+    for (_, found), row in zip_longest(table, rows, fillvalue=(0, None)):
+        key = {name: row.key[name] for name in ("row", "file") if name in row.key} if isinstance(row, Row) else {}
+        if not isinstance(found, dict) or not key or any(str(found.get(name)) != str(key[name]) for name in key):
+            raise SettingsError(
+                f"resume=true: output={output} exists and belongs to another input; overwrite=true replaces it."
+            )
+        counts.errors += bool(found.get("error"))
+        counts.classified += not found.get("error")
     log.warning(f"output={output} is already complete; nothing was classified")
     return counts
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,18 @@ class Input:
 
     rows: Iterator[Row]
     places: int
-    notes: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
 
 
-def open_input(source: Sequence[str], fields: Sequence[str], how: Reading, setting: str = "input") -> Input:
+def open_input(
+    source: Sequence[str], fields: Sequence[str], how: Reading, setting: str = "input", keep: Sequence[str] = ()
+) -> Input:
     """The rows of files, or the texts of a folder; `setting` is the name of the setting, for errors.
 
     Args:
         source: files, folders, patterns, or `-` for standard input.
         fields: of the text; the texts of several are joined.
+        keep: fields that become part of the keys.
 
     Raises:
         InputMissing: there is no such file.
@@ -61,26 +64,31 @@ def open_input(source: Sequence[str], fields: Sequence[str], how: Reading, setti
     files, notes = files_of(source, setting)
     tables = [open_table(file, how) for file in files]
     for file, table in zip(files, tables, strict=True):
-        missing = [name for name in fields if table.columns is not None and not has_field(table.columns, name)]
-        if missing:
-            found = ", ".join(table.columns or ()) or "no header line"
+        columns = table.columns
+        if columns is not None and (missing := [name for name in (*fields, *keep) if not has_field(columns, name)]):
+            found = ", ".join(columns) or "no header line"
             raise DataError(
                 f"{file}: expected the column {', '.join(missing)}, found {found}; name it with text_field=."
             )
-    return Input(_all_records(files, tables, fields), sum(table.places for table in tables), notes)
+    notes += [note for table in tables for note in table.notes]
+    return Input(_all_records(files, tables, fields, keep, notes), sum(table.places for table in tables), notes)
 
 
-def _all_records(files: Sequence[File], tables: Sequence[Table], fields: Sequence[str]) -> Iterator[Row]:
-    """The rows of all files; with several, the key of a row begins with its file."""
+def _all_records(
+    files: Sequence[File], tables: Sequence[Table], fields: Sequence[str], keep: Sequence[str], notes: list[str]
+) -> Iterator[Row]:
+    """The rows of all files; with several, the key of a row begins with its file. What reading finds joins `notes`."""
     before = 0
     for file, table in zip(files, tables, strict=True):
         wanted = None
         if table.columns is not None:
             first = [name.partition(".")[0] for name in fields]
-            named = (column_of(table.columns, name) for name in (*fields, *first, "id", "group"))
+            named = (column_of(table.columns, name) for name in (*fields, *keep, *first, "id", "group"))
             wanted = tuple(dict.fromkeys(filter(None, named)))
         of_file = {"file": file.name} if len(files) > 1 else {}
-        yield from _records(table.rows(wanted), fields, of_file, before)
+        known = len(table.notes)
+        yield from _records(table.rows(wanted), fields, keep, of_file, before)
+        notes += table.notes[known:]
         before += table.places
 
 
@@ -99,27 +107,36 @@ def _text_files(folder: Path, paths: list[Path], encoding: str | None) -> Iterat
         )
 
 
-def _records(rows: Rows, fields: Sequence[str], of_file: dict[str, Any], before: int) -> Iterator[Row]:
+def _records(
+    rows: Rows, fields: Sequence[str], keep: Sequence[str], of_file: dict[str, Any], before: int
+) -> Iterator[Row]:
     for number, record in rows:
         key = {**of_file, "row": number}
         if isinstance(record, BadRow):
             yield Row(before + number, key, error=record.what)
             continue
-        if (identity := _identity(value_of(record, "id"))) is not None:
-            key["id"] = identity
+        for name in ("id", *keep):
+            if (value := _plain(value_of(record, name))) is not None:
+                key[name] = value
         text, group = text_of(record, fields), value_of(record, "group")
         if text is ABSENT:
-            found = ", ".join(record)
+            found = _plain(", ".join(record))
             yield Row(before + number, key, error=f"no field {', '.join(fields)}; found {found}")
         else:
             yield _row(before + number, key, text, ", ".join(fields), group)
 
 
-def _identity(value: Any) -> Any:
-    """An id that JSON can hold; None where there is none, NaN included."""
-    if value is ABSENT or (isinstance(value, float) and math.isnan(value)):
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold; None where there is none, NaN included. Lone surrogates are written as `\\udce9`."""
+    if value is ABSENT or value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    return str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _row(place: int, key: dict[str, Any], text: Any, field: str, group: Any = None) -> Row:

@@ -9,6 +9,8 @@ After a kill, content beyond the committed size is truncated, and the work for i
 import glob
 import hashlib
 import os
+import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +19,9 @@ from filelock import FileLock, Timeout
 
 from tagsmith.core.errors import DataError, SettingsError, TryAgainLater
 from tagsmith.core.files import read_json, sync, write_json
+
+KEPT_LINES = 5
+"""First lines that are kept of what went to standard output."""
 
 
 class Journal:
@@ -27,8 +32,10 @@ class Journal:
         done: the work is complete; only `finish` remains.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, convert: Callable[[Path, Path], None] | None = None):
+        """Args: convert: writes the file `path` from the complete content; None: the content is the file."""
         self.path = path
+        self._convert = convert
         self.partial = path.with_name(f".{path.name}.partial")
         self.progress = path.with_name(f".{path.name}.partial.json")
         self.state: dict[str, Any] = {}
@@ -132,7 +139,10 @@ class Journal:
             self.commit(state, conditions, done=True)
             self._file.close()
             self._file = None
-            self.partial.replace(self.path)
+            if self._convert is None:
+                self.partial.replace(self.path)
+            else:
+                self._convert(self.partial, self.path)
             sync(self.path.parent)
         self.progress.unlink(missing_ok=True)
 
@@ -144,3 +154,42 @@ class Journal:
         # The state first, since the rest cannot be resumed without it.
         self.progress.unlink(missing_ok=True)
         self.partial.unlink(missing_ok=True)
+
+
+class StandardOutput(Journal):
+    """Content that goes to standard output as it is made; nothing can be resumed."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("-"))
+        self._first: list[str] = []
+
+    def __enter__(self) -> "StandardOutput":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    @property
+    def interrupted(self) -> bool:
+        return False
+
+    def begin(self) -> None:
+        self._first.clear()
+
+    def append(self, content: bytes) -> None:
+        if len(self._first) < KEPT_LINES:
+            self._first += content.decode("utf-8").splitlines()[:KEPT_LINES]
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+    def head(self, count: int) -> list[str]:
+        return self._first[:count]
+
+    def commit(self, state: dict[str, Any], conditions: dict[str, Any], done: bool = False) -> None:
+        self.state = state
+
+    def finish(self, state: dict[str, Any], conditions: dict[str, Any]) -> None:
+        self.state = state
+
+    def discard(self) -> None:
+        return None

@@ -177,7 +177,10 @@ class ClassifyRun:
         REQUIRED,
         "a file of rows in any format, a folder, a pattern, or a list of these; - reads standard input",
     )
-    output: str = setting(REQUIRED, "the .jsonl file to write, one line per input row, in the same order")
+    output: str = setting(
+        REQUIRED, "the .jsonl, .csv or .parquet file to write, one row per input row, in order; - writes to stdout"
+    )
+    keep: list[str] = setting([], "fields of the input that the output repeats")
     text_field: Any = setting(
         None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
     )
@@ -213,5 +216,7 @@ class ClassifyRun:
         if self.resume and self.overwrite:
             yield "resume, overwrite: expected at most one of them, found both"
         yield from reading_problems(self, "input")
-        if not self.output.endswith(".jsonl"):
-            yield f"output: expected a name ending in .jsonl, found {self.output}"
+        if self.output != "-" and not self.output.lower().endswith((".jsonl", ".csv", ".parquet")):
+            yield f"output: expected a name ending in .jsonl, .csv or .parquet, or -, found {self.output}"
+        if self.output == "-" and self.resume:
+            yield "resume: expected false with output=-, of which nothing can be resumed"
