@@ -151,18 +151,18 @@ class _Reader:
         return sum(any(field.strip(' \r\n"') in repeated[i] for i, field in enumerate(row)) for row in rows)
 
     def _repeated_values(self, columns: int) -> dict[int, set[str]]:
-        """Short values, by column, that several lines have; empty where no line leaves a quotation mark open."""
+        """Short values, by column, that several rows have; empty where no line leaves a quotation mark open."""
+        if not any(line.count('"') % 2 for line in self.lines()):
+            return {}
         counts: list[Counter[str]] = [Counter() for _ in range(columns)]
-        left_open = False
-        for line in self.lines():
-            if line.count('"') % 2:
-                left_open = True
-            elif len(row := next(csv.reader([line], delimiter=self.delimiter), [])) == columns:
+        table, before = csv.reader(self.lines(), delimiter=self.delimiter), 0
+        for row in table:
+            # Not lines inside of a field, such as the greeting at the end of many mails.
+            if len(row) == columns and table.line_num == before + 1:
                 for counter, field in zip(counts, row, strict=True):
                     if len(field) <= KNOWN_VALUES and field.strip():
                         counter[field.strip()] += 1
-        if not left_open:
-            return {}
+            before = table.line_num
         return {i: {value for value, count in counter.items() if count > 1} for i, counter in enumerate(counts)}
 
     def _quotes_consistently(self, columns: int) -> bool:

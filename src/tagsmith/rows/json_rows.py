@@ -76,7 +76,9 @@ def _is_document(file: File, encoding: str) -> bool:
         )
     if next(islice(lines, 1), None) is not None:
         return False
-    return isinstance(value, list) or (kind_of(file.name) == "JSON" and _columns(value) is not None)
+    if isinstance(value, list):
+        return True
+    return kind_of(file.name) == "JSON" and (_columns(value) is not None or _list_of_records(value) is not None)
 
 
 def _parses(text: str) -> bool:
@@ -98,11 +100,16 @@ def document_records(file: File, document: Any) -> list[Any]:
     if isinstance(document, dict):
         if (records := _columns(document)) is not None:
             return records
-        for key in RECORDS:
-            if isinstance(document.get(key), list):
-                return list(document[key])
+        if (records := _list_of_records(document)) is not None:
+            return records
     found = f"an object with {', '.join(map(str, list(document)[:10]))}" if isinstance(document, dict) else "no object"
     raise DataError(f"{file}: expected JSON Lines, or an array of objects, found {found}.")
+
+
+def _list_of_records(document: dict[str, Any]) -> list[Any] | None:
+    """The list of objects that a document holds under one of the usual keys."""
+    found = (document.get(key) for key in RECORDS)
+    return next((value for value in found if isinstance(value, list) and any(isinstance(i, dict) for i in value)), None)
 
 
 def _columns(document: dict[str, Any]) -> list[dict[str, Any]] | None:

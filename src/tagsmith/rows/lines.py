@@ -14,8 +14,6 @@ MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF
 MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """Byte-order marks; that of UTF-32 begins with that of UTF-16, so it comes first."""
 
-SINGLE_BYTE = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r"]
-MULTI_BYTE = ["cp932", "euc_jp", "gb18030", "big5", "cp949", "utf_16_le", "utf_16_be"]
 SAMPLE = 1 << 16
 """Bytes of lines that are not ASCII from which an encoding is detected."""
 
@@ -70,11 +68,10 @@ def scan(file: File, how: Reading) -> Scan:
 
 
 def _detected(sample: bytes) -> str | None:
-    from charset_normalizer import from_bytes
+    import chardet
 
-    # The encodings that browsers know; exotic ones fit any bytes.
-    found = from_bytes(sample, cp_isolation=SINGLE_BYTE + MULTI_BYTE).best()
-    return None if found is None else found.encoding
+    found = chardet.detect(sample)["encoding"]
+    return None if found is None else codecs.lookup(found).name
 
 
 def lines_of(file: File, encoding: str, fallback: str | None = None) -> Iterator[str]:

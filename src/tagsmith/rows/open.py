@@ -1,6 +1,6 @@
 """Open a file of rows: its content decides the format, and its name where the content does not."""
 
-from tagsmith.core.errors import InputMissing
+from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.rows.columnar import columnar
 from tagsmith.rows.delimited import delimited
 from tagsmith.rows.fasttext import PREFIX, labelled_lines
@@ -21,8 +21,14 @@ def open_table(file: File, how: Reading) -> Table:
     try:
         with open_bytes(file) as stream:
             first = stream.read(4096)
+        return _open(file, how, first)
+    except EOFError as error:
+        raise DataError(f"{file}: the compressed file ends too early.") from error
     except OSError as error:
         raise InputMissing(f"{file}: cannot be read: {error.strerror or error}.") from error
+
+
+def _open(file: File, how: Reading, first: bytes) -> Table:
     kind = kind_of(file.name)
     if first.startswith(b"PAR1"):
         return columnar(file, "Parquet")
