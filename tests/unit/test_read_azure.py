@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import AzureSettings, OnBadRow
+from tagsmith.config.settings import AzureSettings, OnBadRow, TableSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_azure
@@ -544,3 +544,17 @@ def test_an_absolute_path_is_looked_for_inside_the_folder(tmp_path: Path, prefix
     [problem] = source.problems
     assert problem.what.startswith("location ")
     assert [document.text for document in source.documents] == ["one"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_data_train_may_name_the_labels_file(tmp_path: Path, encoding: str) -> None:
+    documents = [tagged(name, "AB"[i % 2]) for i, name in enumerate(TEXTS)]
+    path = written(tmp_path, json.dumps(labels_file(documents)).encode(encoding))
+    data = load(TableSettings(train=path, test_share=0), None, 0)
+    assert data.splits["train"]["id"][:] == list(TEXTS)
+    assert data.notes[0] == f"{path}: read as data=azure, a labels file of Azure."
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"assets": 1}', b'{"documents": [], "x": 1}', b"\xff\xfe"])
+def test_other_json_is_no_labels_file(tmp_path: Path, content: bytes) -> None:
+    assert not read_azure.is_labels_file(Path(written(tmp_path, content)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tagsmith.config.settings import TextFoldersSettings, problems
+from tagsmith.config.settings import TableSettings, TextFoldersSettings, problems
 from tagsmith.core.errors import DataError, InputMissing, TagsmithError
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_text_folders
@@ -252,3 +252,19 @@ def test_a_name_that_is_not_valid_unicode_does_not_end_in_a_traceback(tmp_path: 
         assert "1.txt" in str(error) or "sport" in str(error)  # noqa: PT017
     else:
         assert len(tagged.splits["train"]) + len({problem.row for problem in tagged.rejected}) == 5
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_data_train_may_name_the_folders(tmp_path: Path, test: bool) -> None:
+    written(tmp_path / "learn", FOUR | {"unsup/1.txt": "x"})
+    written(tmp_path / "exam", {name: f"a new {text}" for name, text in FOUR.items()})
+    places = {"train": str(tmp_path / "learn"), "test": str(tmp_path / "exam") if test else None}
+    tagged = load(TableSettings(**places, test_share=0), None, 0)
+    assert {split: len(part) for split, part in tagged.splits.items()} == {"train": 4, **({"test": 4} if test else {})}
+    assert tagged.schema.classes == ("sport", "trade")
+    assert tagged.notes[0] == f"{tmp_path / 'learn'}: read as data=text_folders, a folder of .txt files per class."
+
+
+def test_a_folder_with_files_of_rows_is_not_one_of_classes(tmp_path: Path) -> None:
+    path = written(tmp_path, FOUR | {"all.csv": "text,label\na,b\nc,d\n"})
+    assert len(load(TableSettings(train=path, test_share=0), None, 0).splits["train"]) == 2

@@ -1,6 +1,7 @@
 """Tagged documents from a labels file of Azure custom text classification and its text files."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,21 @@ def read(settings: AzureSettings) -> Source:
         )
     source.notes += _notes(reading, len(documents))
     return source
+
+
+def is_labels_file(path: Path) -> bool:
+    """Whether a file is a labels file of Azure, of any kind of project."""
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        with path.open("rb") as file:
+            if file.read(64).lstrip().startswith(b"["):
+                return False  # An array of records may be large.
+        project = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    assets = project.get("assets", project) if isinstance(project, dict) else None
+    return isinstance(assets, dict) and "documents" in assets and any(key in assets for key in CLASS_KEYS)
 
 
 def _task(path: Path, places: tuple[dict[str, Any], ...], documents: list[Any], source: Source) -> Task:
