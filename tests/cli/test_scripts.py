@@ -158,13 +158,6 @@ def test_each_job_of_a_sweep_has_a_folder_of_its_own(script: Script, tiny: Tiny,
         assert f"run: runs/{run.name}" in done.stdout
 
 
-def test_help_for_an_unknown_choice(script: Script) -> None:
-    done = script("train", "data=jsonll", "--help")
-    assert done.returncode == 64
-    assert "Could not find 'data/jsonll'" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_help_may_be_read_partially(script: Script) -> None:
     command = f"{sys.executable} {ROOT / 'scripts' / 'train.py'} --help | head -n 1"
     done = subprocess.run(["bash", "-c", command], cwd=script.folder, capture_output=True, text=True, timeout=100)

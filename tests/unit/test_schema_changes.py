@@ -76,7 +76,7 @@ def test_a_class_may_keep_its_name_in_a_merge_or_a_split(tmp_path: Path) -> None
         ("renam: {a: b}", "renam: expected one of"),
         ("rename: [a, b]", "expected a mapping of class names"),
         ("rename: {a: [b]}", r"rename: a: expected a class name"),
-        ("rename: {no: yes}", "quoted where YAML would parse another type"),
+        ("rename: {a: }", "rename: a: expected a class name"),
         ("rename: {a: ' b'}", "expected a class name"),
         ("merge: {a: b}", "merge: a: expected a list"),
         ("merge: {a: [b]}", "expected two classes or more"),
@@ -84,7 +84,7 @@ def test_a_class_may_keep_its_name_in_a_merge_or_a_split(tmp_path: Path) -> None
         ("split: {a: [b]}", "expected two parts or more"),
         ("split: {a: b}", "expected a list"),
         ("add: a", "add: expected a list"),
-        ("add: [1]", "expected a class name"),
+        ("add: [[1]]", "expected a class name"),
         ("rename: {a: b}\ndelete: [a]", "a: changed twice"),
         ("rename: {a: b}\nmerge: {c: [a, d]}", "a: changed twice"),
         ("rename: {a: c, b: c}", "c: the name of two new classes"),
@@ -99,8 +99,16 @@ def test_what_is_no_change(tmp_path: Path, text: str, told: str) -> None:
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
-        changes(tmp_path, "rename: {a: 1}\nadd: b\ntypo: x")
+        changes(tmp_path, "rename: {a: [1]}\nadd: b\ntypo: x")
     assert all(part in str(error.value) for part in ("rename: a", "add: expected", "typo: expected"))
+
+
+def test_class_names_are_as_written(tmp_path: Path) -> None:
+    found = changes(
+        tmp_path, "rename: {no: yes, 007: 1e3}\nmerge: {1.10: [null, 2024-10-01]}\nadd: [True, ~]\ndelete:\n"
+    )
+    assert found.become == {"no": "yes", "007": "1e3", "null": "1.10", "2024-10-01": "1.10"}
+    assert (found.add, found.delete) == (("True", "~"), ())
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

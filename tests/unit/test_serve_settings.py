@@ -1,6 +1,6 @@
 import pytest
 
-from tagsmith.config.hydra_door import to_settings
+from tagsmith.config.composition import to_settings
 from tagsmith.config.settings import ServeRun
 from tagsmith.core.errors import SettingsError
 from tagsmith.serve.gate import Keys, host_of

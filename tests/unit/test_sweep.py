@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from tagsmith.config.hydra_door import CONFIGS, register, script
+from tagsmith.config.composition import register
+from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import BestMetric, TrainRun
 from tagsmith.core.errors import DataError
+from tests.unit.test_config import CONFIGS
 
 
 @pytest.fixture

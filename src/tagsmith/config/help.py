@@ -1,47 +1,52 @@
-"""Help with settings: the text of `--help`, and "did you mean" for unknown names on the command line."""
+"""The text of `--help`."""
 
 import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
-from enum import Enum
-from typing import Any, cast, get_args, get_origin
+from pathlib import Path
+from typing import Any, cast
 
+from tagsmith.config.conversion import shown, type_name
 from tagsmith.config.settings.fields import REQUIRED, default_of
+from tagsmith.config.stages import SECTIONS, STAGES
+from tagsmith.config.yaml_text import read_yaml
 
-Sections = Mapping[str, Collection[type[Any]]]
-"""By name of a section, the dataclasses that it may be: `data` may be of any format."""
 
+def explain(stage: str, configs: Path) -> str:
+    """The text of `--help`: the choices and every setting of a stage with its type, default, unit and range.
 
-def help_text(
-    usage: str,
-    kind: type[Any],
-    primary: Mapping[str, Any],
-    sections: Sections,
-    choices: Mapping[str, Sequence[str]],
-) -> str:
-    """The choices and every setting of a stage with its type, default, unit and range.
-
-    Args:
-        primary: defaults that the stage's YAML overrides.
-        choices: the YAMLs to choose from, by section.
+    Defaults are those of the dataclasses and of `configs/STAGE.yaml`; `--cfg job` prints the values of a chosen YAML.
     """
-    lines = [usage]
+    kind = STAGES[stage]
+    primary = read_yaml((configs / f"{stage}.yaml").read_text(encoding="utf-8"))
+    lines = [f"{command(stage, configs)} NAME=VALUE ..."]
     for part in _kinds(kind):
         lines += ["", *_explain_section(part, "", primary)]
     for item in fields(kind):
-        if item.name in sections:
-            lines += ["", f"{item.name}={'|'.join(choices[item.name])}"]
-        shown: list[type] = []
-        for section in sections.get(item.name, [cast(type, item.type)]):
-            shown += [part for part in _kinds(section) if part not in shown] if is_dataclass(section) else []
-        for part in shown:
+        if item.name in SECTIONS and is_dataclass(item.type):
+            lines += ["", f"{item.name}={'|'.join(sorted(path.stem for path in (configs / item.name).glob('*.yaml')))}"]
+        parts: list[type] = []
+        for section in SECTIONS.get(item.name, {"": cast(type, item.type)}).values():
+            parts += [part for part in _kinds(section) if part not in parts] if is_dataclass(item.type) else []
+        for part in parts:
             lines += ["", *_explain_section(part, f"{item.name}.")]
             for row in fields(part):
                 if is_dataclass(row.type):
                     lines += ["", *_explain_section(cast(type, row.type), f"{item.name}.{row.name}.")]
+    lines += ["", "Every setting can be given as NAME=VALUE. --cfg job prints the composed settings."]
     return "\n".join(lines)
+
+
+def command(stage: str, configs: Path) -> str:
+    """How a user starts a script: the checkout has the file, a package from a wheel the command."""
+    return f"tagsmith {stage}" if (configs.parent / "core").is_dir() else f"python scripts/{stage}.py"
+
+
+def example(stage: str, configs: Path) -> str:
+    """A complete command: the one in the first line of `configs/STAGE.yaml`, as the user starts the script."""
+    first = (configs / f"{stage}.yaml").read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").replace(f"python scripts/{stage}.py", command(stage, configs))
 
 
 def _kinds(kind: Any) -> list[type]:
@@ -59,54 +64,12 @@ def _explain_setting(name: str, row: Any, defaults: Mapping[str, Any]) -> list[s
     meta, default = row.metadata, defaults.get(name, default_of(row))
     if isinstance(default, str):  # `DATA` is the choice of data=.
         default = re.sub(r"\$\{hydra:runtime\.choices\.(\w+)\}", lambda match: match[1].upper(), default)
-    shown = "required" if default == REQUIRED else f"default {_as_typed(default)}"
+    value = "required" if default == REQUIRED else f"default {_typed(default)}"
     low, high = meta["low"], meta["high"]
     bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
     facts = [meta["help"], f"unit: {meta['unit']}" if meta["unit"] else "", " and ".join(filter(None, bounds))]
-    return [f"  {name}  ({_type_name(row.type)}; {shown})", "      " + "; ".join(filter(None, facts))]
+    return [f"  {name}  ({type_name(row.type)}; {value})", "      " + "; ".join(filter(None, facts))]
 
 
-def _as_typed(value: Any) -> Any:
-    """A value as a user types it on the command line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return value.value if isinstance(value, Enum) else repr(value) if value in ("", ",") else value
-
-
-def _type_name(kind: Any) -> str:
-    if args := get_args(kind):
-        if get_origin(kind) in (list, dict):
-            return f"{get_origin(kind).__name__} of {', '.join(map(_type_name, args))}"
-        return " | ".join("null" if part is type(None) else _type_name(part) for part in args)
-    if issubclass(kind, Enum):
-        return " | ".join(member.value for member in kind)
-    return {str: "text", int: "whole number", float: "number", bool: "true | false", Any: "name or [name, ...]"}[kind]
-
-
-def unknown_settings(words: Sequence[str], stage: type[Any], sections: Sections) -> list[str]:
-    """A line for each word `NAME=VALUE` whose name is unknown, with the most similar setting.
-
-    Hydra would explain how to add the name, which settings do not allow.
-    """
-    known, groups = set(_names(stage)), sections.keys() & {item.name for item in fields(stage)}
-    known |= {f"{group}.{name}" for group in groups for kind in sections[group] for name in _names(kind)}
-    problems = []
-    for word in words:
-        found = re.match(r"([a-z_][\w.]*)=", word)
-        name = found[1] if found else ""
-        # Experiments and Hydra's own settings do not belong to the script; below a mapping any name is allowed.
-        free = name.split(".")[0] in ("", "experiment", "hydra") or any(name.startswith(f"{one}.") for one in known)
-        if not free and name not in known | groups:
-            near = get_close_matches(name, known | groups, 1)
-            problems.append(f"{name}: unknown setting{f'; did you mean {near[0]}?' if near else ''}")
-    return problems
-
-
-def _names(kind: type[Any], prefix: str = "") -> Iterator[str]:
-    """Dotted names of all settings of a dataclass."""
-    for item in fields(kind):
-        inside = item.default_factory
-        if isinstance(inside, type) and is_dataclass(inside):
-            yield from _names(inside, f"{prefix}{item.name}.")
-        else:
-            yield f"{prefix}{item.name}"
+def _typed(value: Any) -> str:
+    return repr(value) if value in ("", ",") else shown(value)

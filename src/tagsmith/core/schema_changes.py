@@ -64,7 +64,8 @@ class SchemaChanges:
         if not path.is_file():
             raise InputMissing(f"schema_changes={path}: no such file (working directory: {Path.cwd()}).")
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            # Every scalar is a text here, because classes may be called `no`, `007` or `null`.
+            content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise DataError(f"{path}: cannot be read as YAML: {error}") from error
         return cls.of(content, str(path))
@@ -163,7 +164,7 @@ def _parse(content: Any) -> tuple[SchemaChanges, list[str]]:
 
 
 def _mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
-    if value is None:
+    if value in (None, ""):
         return {}
     if not isinstance(value, dict):
         problems.append(f"{where}: expected a mapping of class names, found {value!r}"[:200])
@@ -173,6 +174,8 @@ def _mapping(value: Any, where: str, problems: list[str]) -> dict[str, Any]:
 
 def _names(value: Any, where: str, problems: list[str], two: str | None = None) -> tuple[str, ...]:
     """Different class names; `two`: what the list must have at least two of."""
+    if value in (None, ""):
+        return ()
     if not isinstance(value, list):
         problems.append(f"{where}: expected a list of classes, found {value!r}"[:200])
         return ()
@@ -186,7 +189,7 @@ def _names(value: Any, where: str, problems: list[str], two: str | None = None) 
 def _is_name(value: Any, where: str, problems: list[str]) -> bool:
     if isinstance(value, str) and value and value == value.strip():
         return True
-    problems.append(f"{where}: expected a class name, quoted where YAML would parse another type, found {value!r}")
+    problems.append(f"{where}: expected a class name without spaces around it, found {value!r}")
     return False
 
 

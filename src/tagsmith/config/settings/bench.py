@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from tagsmith.config.settings.data import DataSettings
 from tagsmith.config.settings.fields import REQUIRED, setting
@@ -87,7 +86,7 @@ class BenchClassifyRun:
     short_characters: int = setting(80, "maximum length of a short text", unit="characters", low=1)
     repetitions: int = setting(3, "rounds over all contenders; figures are medians", low=1)
     threads: int | None = setting(None, "threads of a contender; null: its own default", unit="threads", low=1)
-    text_field: Any = setting(
+    text_field: str | list[str] | None = setting(
         None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
     )
     seed: int = setting(0, "seed of the draw", low=0, high=2**31 - 1)

@@ -55,10 +55,8 @@ def reading_problems(settings: Any, *files: str) -> Iterator[str]:
     """
     for name in (*files, "text_field"):
         value = getattr(settings, name, "")
-        if value is None and getattr(type(settings), name) is None:
-            continue
-        if not (isinstance(value, str) or (isinstance(value, list) and value and all(map(_is_text, value)))):
-            yield f"{name}: expected a name or a list of names, found {value!r}"
+        if value == []:
+            yield f"{name}: expected a name or a list of names, found none"
     for name in ("encoding", "fallback_encoding"):
         if (value := getattr(settings, name, None)) is not None:
             try:
@@ -68,10 +66,6 @@ def reading_problems(settings: Any, *files: str) -> Iterator[str]:
     delimiter = getattr(settings, "delimiter", None)
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '\r\n"'):
         yield f"delimiter: expected one character other than a quote or line end, found {delimiter!r}"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
 
 
 @dataclass
@@ -161,10 +155,14 @@ class FileSettings(DataSettings):
 class TableSettings(FileSettings):
     """Files with one document per row, in any format: a name, a list of names, a folder, a pattern, `-`."""
 
-    train: Any = setting(REQUIRED, "file of training documents; a list, a folder or a pattern names several")
-    validation: Any = setting(None, "file of validation documents; null: drawn by validation_share")
-    test: Any = setting(None, "file of test documents; null: drawn by test_share")
-    text_field: Any = setting("text", "field of the text; the texts of a list of fields are joined by a line end")
+    train: str | list[str] = setting(
+        REQUIRED, "file of training documents; a list, a folder or a pattern names several"
+    )
+    validation: str | list[str] | None = setting(None, "file of validation documents; null: drawn by validation_share")
+    test: str | list[str] | None = setting(None, "file of test documents; null: drawn by test_share")
+    text_field: str | list[str] = setting(
+        "text", "field of the text; the texts of a list of fields are joined by a line end"
+    )
     label_field: str | None = setting("label", "field of the class, or of a list of classes (multi_label)")
     labels_field: str = setting("labels", "another field of the class or of a list of classes, where a row has it")
     label_columns: list[str] | None = setting(
@@ -223,7 +221,9 @@ class HubSettings(DataSettings):
     train_split: str = setting("train", "split with the training documents")
     validation_split: str = setting("validation", "split with the validation documents, where there is one")
     test_split: str = setting("test", "split with the test documents, where there is one")
-    text_field: Any = setting("text", "column of the text; the texts of a list of columns are joined by a line end")
+    text_field: str | list[str] = setting(
+        "text", "column of the text; the texts of a list of columns are joined by a line end"
+    )
     label_field: str = setting("label", "column of the class, or of the list of classes (multi_label)")
     label_columns: list[str] | None = setting(
         None, "columns of 0 and 1, one for each class, or patterns such as is_*, in place of label_field"

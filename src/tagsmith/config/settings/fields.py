@@ -32,7 +32,8 @@ def walk(settings: Any, prefix: str = "") -> Iterator[tuple[str, Field[Any], Any
             yield f"{prefix}{item.name}", item, value
 
 
-def _range_problems(settings: Any) -> Iterator[str]:
+def range_problems(settings: Any) -> Iterator[str]:
+    """A line for each number that is out of its range."""
     for name, item, value in walk(settings):
         low, high = item.metadata.get("low"), item.metadata.get("high")
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -45,17 +46,18 @@ def _range_problems(settings: Any) -> Iterator[str]:
             yield f"{name}: expected {wanted}{unit}, found {value}"
 
 
-def _own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
+def own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
+    """A line for each combination that is not allowed."""
     if hasattr(settings, "problems"):
         yield from (prefix + problem for problem in settings.problems())
     for item in fields(settings):
         if is_dataclass(value := getattr(settings, item.name)):
-            yield from _own_problems(value, f"{prefix}{item.name}.")
+            yield from own_problems(value, f"{prefix}{item.name}.")
 
 
 def problems(settings: Any) -> list[str]:
     """A line for each value that is out of range and for each combination that is not allowed."""
-    return [*_range_problems(settings), *_own_problems(settings)]
+    return [*range_problems(settings), *own_problems(settings)]
 
 
 def as_dict(settings: Any) -> dict[str, Any]:

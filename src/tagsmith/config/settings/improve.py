@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from tagsmith.config.settings.data import DataSettings, reading_problems
 from tagsmith.config.settings.fields import REQUIRED, setting
@@ -28,7 +27,7 @@ class ImproveRun:
     suspected: int | None = setting(
         None, "number of lines of suspected_tags.jsonl, most suspicious first; null: all training documents", low=0
     )
-    text_field: Any = setting(
+    text_field: str | list[str] | None = setting(
         None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
     )
     delimiter: str | None = setting(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from tagsmith.config.settings.analysis import AnalysisSettings
 from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
@@ -173,7 +173,7 @@ class ClassifyRun:
     """Settings of `scripts/classify.py`."""
 
     bundle: str = setting(REQUIRED, "folder of the bundle")
-    input: Any = setting(
+    input: str | list[str] = setting(
         REQUIRED,
         "a file of rows in any format, a folder, a pattern, or a list of these; - reads standard input",
     )
@@ -181,7 +181,7 @@ class ClassifyRun:
         REQUIRED, "the .jsonl, .csv or .parquet file to write, one row per input row, in order; - writes to stdout"
     )
     keep: list[str] = setting([], "fields of the input that the output repeats")
-    text_field: Any = setting(
+    text_field: str | list[str] | None = setting(
         None, "field of the text, or a list of fields whose texts are joined by a line end; null: as in training"
     )
     delimiter: str | None = setting(
