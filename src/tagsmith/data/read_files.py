@@ -67,9 +67,10 @@ def _of_another_kind(settings: TableSettings) -> Source | None:
             source.problems += found.problems
             source.notes += [f"{name}: read as data=text_folders, a folder of .txt files per class.", *found.notes]
         return source
-    if len(named) == 1 and read_azure.is_labels_file(locate(settings.train, "data.train")):
-        source = read_azure.read(AzureSettings(path=settings.train, **common))
-        source.notes.insert(0, f"{settings.train}: read as data=azure, a labels file of Azure.")
+    path = named["train"]
+    if len(named) == 1 and read_azure.is_labels_file(locate(path, "data.train")):
+        source = read_azure.read(AzureSettings(path=path, **common))
+        source.notes.insert(0, f"{path}: read as data=azure, a labels file of Azure.")
         return source
     return None
 

@@ -117,7 +117,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
 def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work: Work, source: Input) -> Counts:
     conditions = {
         "bundle": bundle,
-        "text_field": ", ".join(names(settings.text_field)),
+        "text_field": ", ".join(names(settings.text_field or [])),
         "delimiter": settings.delimiter,
         "encoding": settings.encoding,
         "out_of_scope": settings.out_of_scope,
