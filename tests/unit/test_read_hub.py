@@ -6,7 +6,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from tagsmith.config.settings import HubSettings, OnBadRow, problems
+from tagsmith.config.settings import ClassNames, HubSettings, OnBadRow, problems
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
 from tagsmith.data import load, read_hub
@@ -245,6 +245,24 @@ def test_columns_of_0_and_1_are_classes_where_they_are_named(tmp_path: Path) -> 
     assert [document.labels for document in source.documents] == [["is_x", "is_y"], ["is_y"], []]
     with pytest.raises(DataError, match=r"is_x, is_y hold 0 and 1.*data\.label_columns=\[is_x,is_y\]"):
         read(tmp_path / "other", data.select([0, 1]), label_field="tag")
+
+
+def test_classes_of_the_data_set_that_differ_by_case_alone_are_merged_or_stop(tmp_path: Path) -> None:
+    data = part([0, 1, 2, 2, 3], ClassLabel(names=["a", "b ", "B", "b"]))
+    settings: dict[str, Any] = {"path": str(saved(tmp_path, data)), "test_share": 0.0}
+    with pytest.raises(DataError, match=r"\n  - B \(declared, 2 documents\), b \(declared, 2 documents\)$"):
+        load(HubSettings(**settings), None, 0)
+    loaded = load(HubSettings(**settings, class_names=ClassNames.merge), None, 0)
+    assert loaded.schema.classes == ("a", "B")
+    assert load(HubSettings(**settings, classes=["a", "B", "b"]), None, 0).schema.classes == ("a", "B", "b")
+
+
+def test_numbers_without_names_mark_a_missing_label_by_minus_one_too(tmp_path: Path) -> None:
+    number = Value("int64")
+    data = DatasetDict(train=part([0, 1] * 5, number), test=part([-1, -1], number, "test"))
+    loaded = load(HubSettings(path=str(saved(tmp_path, data))), None, 0)
+    assert loaded.schema.classes == ("0", "1")
+    assert loaded.notes[0] == "Left out 2 documents without a label, all 2 of test."
 
 
 def test_whole_floats_and_booleans_are_names(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ from tagsmith.core.schema import Task
 from tagsmith.core.text import is_broken
 from tagsmith.data.documents import Document, Problem, Source
 
+NO_LABEL = "-1"
+"""How competitions mark the documents of their test split, whose labels they keep."""
+
 
 def same_text(text: str) -> str:
     """The text with each run of white space as one space: two documents with equal forms are the same document.
@@ -71,6 +74,10 @@ def leave_out_untagged(source: Source, task: Task | None) -> list[str]:
     Raises:
         DataError: no document that may be trained on has a label.
     """
+    trained = {name for document in source.documents for name in document.labels if document.split in (None, "train")}
+    for document in source.documents:
+        if document.labels == [NO_LABEL] and NO_LABEL not in trained:
+            document.labels = []
     splits = {document.split for document in source.documents if document.labels} | {None, "train"}
     single = task is Task.single_label
     tagged = [document for document in source.documents if document.labels or (not single and document.split in splits)]

@@ -89,13 +89,14 @@ def _name(value: str | int | float) -> str | None:
 
 
 def one_spelling(
-    counts: Mapping[str, int], declared: Collection[str] | None, class_names: ClassNames | None
+    counts: Mapping[str, int], declared: Collection[str], apart: Collection[str], class_names: ClassNames | None
 ) -> dict[str, str]:
     """The class of each name that is to change: names that differ by case or accents alone are one class.
 
     Args:
         counts: number of documents by name.
-        declared: the declared classes, if any; they win over the commonest spelling, and stay apart.
+        declared: the declared classes; they win over the commonest spelling.
+        apart: those of them that the settings declare; they are different classes.
         class_names: exact: no name changes; merge: the commonest spelling stands for all; None: an error.
 
     Raises:
@@ -103,11 +104,11 @@ def one_spelling(
     """
     if class_names is ClassNames.exact:
         return {}
-    known = set(declared or ())
+    known, fixed = set(declared), set(apart)
     alike: dict[str, list[str]] = {}
     for name in natural_order([*counts, *known]):
         alike.setdefault(folded_name(name), []).append(name)
-    groups = [names for names in alike.values() if len(names) > 1 and not known.issuperset(names)]
+    groups = [names for names in alike.values() if len(names) > 1 and not fixed.issuperset(names)]
     if groups and class_names is None:
         lines = [
             ", ".join(
@@ -124,7 +125,7 @@ def one_spelling(
     merged: dict[str, str] = {}
     for names in groups:
         best = max(names, key=lambda name: (name in known, counts.get(name, 0)))
-        merged |= {name: best for name in names if name != best and name not in known}
+        merged |= {name: best for name in names if name != best and name not in fixed}
     return merged
 
 

@@ -199,16 +199,25 @@ class SourceRow:
         self.source.cells.append((document, cell))
 
 
-def one_name_per_class(source: Source, declared: Sequence[str] | None, class_names: ClassNames | None) -> None:
+def one_name_per_class(
+    source: Source, declared: Sequence[str] | None, apart: bool, class_names: ClassNames | None
+) -> list[str] | None:
     """Give the documents one name per class where names differ by case or accents alone; see `one_spelling`.
+
+    Args:
+        apart: whether the settings declare the classes, rather than the source.
+
+    Returns:
+        The declared classes that are left.
 
     Raises:
         DataError: there are such names and `class_names` is None; all of them are listed.
     """
     counts = Counter(name for document in source.documents for name in document.labels)
-    if not (spelling := one_spelling(counts, declared, class_names)):
-        return
-    for document in source.documents:
-        document.labels = list(dict.fromkeys(spelling.get(name, name) for name in document.labels))
-    shown = ", ".join(f"{old} ({counts[old]:,}) as {new}" for old, new in spelling.items())
-    source.notes.append(f"data.class_names=merge: read labels that differ by case or accents alone: {shown}.")
+    known = list(declared or ())
+    if spelling := one_spelling(counts, known, known if apart else (), class_names):
+        for document in source.documents:
+            document.labels = list(dict.fromkeys(spelling.get(name, name) for name in document.labels))
+        shown = ", ".join(f"{old} ({counts[old]:,}) as {new}" for old, new in spelling.items())
+        source.notes.append(f"data.class_names=merge: read labels that differ by case or accents alone: {shown}.")
+    return None if declared is None else list(dict.fromkeys(spelling.get(name, name) for name in known))

@@ -22,7 +22,7 @@ _CALL = re.compile(r"(?:array|set|frozenset|list|tuple)\((.*?)(?:,\s*dtype=[^()]
 _LITERALS = {tokenize.STRING, tokenize.NUMBER}
 _VECTOR = re.compile(r"[01](?:[ ,;|]+[01])+")
 _PAIRS = ("[]", "{}", "()")
-_WHOLE = re.compile(r"(-?\d+)\.0+")
+_WHOLE = re.compile(r"-?\d+(\.0+)?")
 _BITS = {0: False, 1: True, "0": False, "1": True, "false": False, "true": True}
 _NOT_PARSED = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError)
 
@@ -218,8 +218,9 @@ def _several_in_one(values: Iterable[Sequence[Any]]) -> list[str]:
 def _without_decimal_points(values: list[list[Any]]) -> list[list[Any]]:
     """Single labels; where all of them are texts such as 1.0, they become numbers, which the notes then mention."""
     texts = {item for items in values for item in items if isinstance(item, str)}
-    whole = bool(texts) and all(_WHOLE.fullmatch(text.strip()) for text in texts)
-    return [[float(item) if isinstance(item, str) else item for item in items] for items in values] if whole else values
+    if not all(_WHOLE.fullmatch(text.strip()) for text in texts):
+        return values
+    return [[float(item) if isinstance(item, str) and "." in item else item for item in items] for items in values]
 
 
 def columns_of_bits(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -89,6 +89,8 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     task = task or source.task
     declared = settings.classes if settings.classes is not None else source.classes
     declared = None if declared is None else [normal_name(name) for name in declared]
+    if declared is not None and settings.classes is None:
+        declared = list(dict.fromkeys(declared))
     for document in source.documents:
         document.labels = [source.names.name(name) or name for name in document.labels]
     changes = None
@@ -98,7 +100,7 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     if changes is not None:
         declared = change_classes(source.documents, declared, changes)
         source.documents, unresolved = change_tags(source.documents, task, changes)
-    one_name_per_class(source, declared, settings.class_names)
+    declared = one_name_per_class(source, declared, settings.classes is not None, settings.class_names)
     untagged = leave_out_untagged(source, task)
     notes = begin_anew(source.documents)
     problems = source.problems + check(source.documents, task, declared)
