@@ -1,6 +1,7 @@
 """Untagged documents: read in bounded memory, equal texts once, the same draw for the same seed."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,16 @@ def read(
     return read_pool(settings, texts or set(), ids or set())
 
 
-def test_rows_are_named_by_their_id_or_their_place(tmp_path: Path) -> None:
+def test_rows_are_named_by_their_id_or_their_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path / "pool.jsonl", [{"id": 5, "text": "a", "group": "g"}, {"text": "b"}])
     found = [(each.id, each.text, each.group) for each in read(path).candidates]
     assert found == [("5", "a", "g"), ("pool.jsonl:2", "b", None)]
     (tmp_path / "texts" / "deep").mkdir(parents=True)
     (tmp_path / "texts" / "deep" / "1.txt").write_text("one")
+    (tmp_path / "texts" / "2.docx").touch()
+    logging.getLogger("tagsmith").propagate = True
     assert [(each.id, each.text) for each in read(tmp_path / "texts").candidates] == [("deep/1.txt", "one")]
+    assert f"pool={tmp_path / 'texts'}: left out 1 file other than .txt: 1 .docx." in caplog.text
     (tmp_path / "pool.tsv").write_text("id\ttext\nx\tone\n")
     assert [each.id for each in read(tmp_path / "pool.tsv").candidates] == ["x"]
 

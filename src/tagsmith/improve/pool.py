@@ -2,6 +2,7 @@
 
 import hashlib
 import heapq
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from tagsmith.core.errors import DataError, listing
 from tagsmith.core.progress import meter
 from tagsmith.data.check import same_text
 from tagsmith.rows.table import Reading
+
+log = logging.getLogger("tagsmith")
 
 MOST_PROBLEMS = 1000
 """Bad rows that are reported; further ones are counted."""
@@ -64,8 +67,10 @@ def read_pool(settings: ImproveRun, known_texts: Collection[str], known_ids: Col
     path = Path(str(settings.pool))
     pool = Pool()
     how = Reading(settings.delimiter, settings.encoding)
-    rows = open_input([str(settings.pool)], names(settings.text_field or "text"), how, setting="pool").rows
-    drawn = _draw(_usable(rows, path.name, known_texts, pool), settings.candidates, settings.seed)
+    given = open_input([str(settings.pool)], names(settings.text_field or "text"), how, setting="pool")
+    for note in given.notes:
+        log.warning(note)
+    drawn = _draw(_usable(given.rows, path.name, known_texts, pool), settings.candidates, settings.seed)
     if not drawn and not pool.known:
         raise DataError(listing(f"pool={path}: holds no usable documents.", pool.problems))
     taken = set(known_ids)
