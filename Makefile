@@ -49,7 +49,7 @@ export SUMMARY
 demo: install
 	mkdir -p runs
 	$(BIN)/python -c "$$HEADLINES"
-	$(BIN)/python scripts/train.py data=csv data.train=runs/headlines.csv data.test_share=0.5 run=runs/demo overwrite=true
+	$(BIN)/python scripts/train.py data.train=runs/headlines.csv data.test_share=0.5 run=runs/demo overwrite=true
 	$(BIN)/python scripts/export.py run=runs/demo bundle=bundles/demo overwrite=true
 	printf '%s\n' '{"id": "a", "text": "Striker signs new contract before cup final"}' \
 	  '{"id": "b", "text": "Shares fall as central bank raises rates"}' > runs/demo_new.jsonl

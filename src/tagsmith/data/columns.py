@@ -61,7 +61,7 @@ def with_columns(
             for name, what in (("text_field", "text"), ("label_field", "class"))
             if name in chosen
         )
-        source.notes.append(f"{file}: the column {used}; data.text_field= and data.label_field= name others.")
+        source.notes.append(f"{file}: read {used}; data.text_field= and data.label_field= name others.")
         return replace(settings, **chosen)
     expected = [*texts, labels[0], *filter(None, [settings.split_field])]
     absent = [*missing, *([] if tagged else labels[:1])]
