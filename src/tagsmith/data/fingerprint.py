@@ -13,7 +13,7 @@ from tagsmith.core.errors import counted
 from tagsmith.data.bad_rows import origins
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Source
-from tagsmith.rows.files import File, files_of
+from tagsmith.rows.files import STANDARD_INPUT, File, files_of
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
 
@@ -29,6 +29,7 @@ def fingerprint(settings: DataSettings, source: Source) -> Fingerprint:
     rows = [(one.file, one.row, _content(one)) for one in source.documents]
     rows += [(problem.file, problem.row, repr((problem.what, problem.content))) for problem in source.problems]
     name = origins(Counter(file for file, _, _ in rows))
+    name |= {file: STANDARD_INPUT for file in name if Path(file).name == STANDARD_INPUT}
     digests = {place: sha256() for place in name.values()}
     counts: Counter[str] = Counter()
     for file, row, content in rows:

@@ -5,6 +5,7 @@ import bz2
 import gzip
 import io
 import lzma
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -20,6 +21,9 @@ from tagsmith.core.text_files import is_hidden, kinds_of, visible_files
 
 File = Path | zipfile.Path
 """A file on disk, or a member of a zip archive."""
+
+STANDARD_INPUT = "stdin"
+"""The name of the file that holds standard input; its folder is another one each time."""
 
 FORMATS = {
     ".csv": "CSV",
@@ -132,11 +136,12 @@ def _members(path: Path) -> list[File]:
 
 def _standard_input() -> Path:
     """Standard input as a file, since the formats are detected before they are read."""
-    with tempfile.NamedTemporaryFile(prefix="stdin-", delete=False) as file:
-        while block := sys.stdin.buffer.read(1 << 20):
-            file.write(block)
-    atexit.register(Path(file.name).unlink, missing_ok=True)
-    return Path(file.name)
+    folder = tempfile.TemporaryDirectory(prefix="tagsmith-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name, STANDARD_INPUT)
+    with path.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
 
 
 def open_bytes(file: File) -> IO[bytes]:
