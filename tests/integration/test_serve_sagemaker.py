@@ -142,9 +142,7 @@ def test_accept_names_the_format_of_the_answer(served: Served, kind: str, accept
         ('{"inputs": []}', JSON, 422, "inputs"),
         ('{"inputs": " "}', JSON, 422, "Document 0 is empty"),
         ('{"inputs": "a", "parameters": {"top_k": 0}}', JSON, 422, "top_k"),
-        ('{"text": "a"}\n{"txt": "b"}', LINES, 422, "Line 2: "),
-        ('{"text": "a"}\n[', LINES, 400, "Line 2: "),
-        ('{"text": "a"}\n{"text": ""}', LINES, 422, "Document 1 is empty"),
+        ("[\n" * 41, LINES, 413, "at most 40 documents"),
         ("", LINES, 422, "no documents"),
         ("", CSV, 422, "no documents"),
         ("inputs\n", CSV, 422, "no documents"),
@@ -161,6 +159,24 @@ def test_a_body_that_cannot_be_read_is_refused(
     answer = invoke(served, content, kind)
     assert answer.status_code == status
     assert what in answer.json()["error"]
+
+
+def test_a_bad_json_line_has_an_error_as_answer(served: Served) -> None:
+    lines = ['{"text": ""}', '{"text": "the cat"}', "[", '{"txt": "b"}', '{"text": 7}', '{"text": "soup"}']
+    content = "\n\n".join(lines) + "\n"
+    answers = [json.loads(line) for line in invoke(served, content, LINES).text.splitlines()]
+    assert [answer.get("label", answer.get("error", "")[:30]) for answer in answers] == [
+        "Document 0 is empty.",
+        "animals",
+        "The body is not JSON in UTF-8.",
+        "The body is not valid",
+        "The body is not valid",
+        "food",
+    ]
+    assert invoke(served, content, LINES, Accept=JSON).json() == answers
+    assert [json.loads(line) for line in invoke(served, lines[0], LINES).text.splitlines()] == answers[:1]
+    refused = invoke(served, content, LINES, Accept=CSV)
+    assert (refused.status_code, refused.json()["error"]) == (422, "Document 0 is empty.")
 
 
 def test_an_unknown_format_of_the_answer_is_refused(served: Served) -> None:
@@ -194,7 +210,7 @@ def test_sagemaker_needs_no_key_and_reaches_nothing_else(bundles: dict[str, Path
 def test_the_log_holds_no_text(bundles: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("tagsmith").propagate = True
     with caplog.at_level(logging.INFO, "tagsmith"), serving(bundles) as running:
-        for content, kind in (('"secret" secret\n', CSV), ("secret,secret\n", CSV), ('{"secret": "secret"', LINES)):
+        for content, kind in (('"secret" secret\n', CSV), ("secret,secret\n", CSV), ('{"secret": "secret"', JSON)):
             assert invoke(running, content, kind).status_code in (400, 422)
         assert invoke(running, "secret", CSV).status_code == 200
         running.post("/v1/classify", json={"input": ["secret", 7], "model": "secret"})

@@ -69,12 +69,21 @@ def parse_json(body: bytes, kind: type[Body], status: int = 422) -> Body:
         raise validation_error(error, status) from None
 
 
-def check_texts(texts: Sequence[str], settings: ServeSettings) -> None:
-    """Raises: RequestError, if there are too many texts, or one is empty or too long."""
-    if len(texts) > settings.max_documents:
+def check_number(documents: int, settings: ServeSettings) -> None:
+    """Raises: RequestError, if there are too many documents."""
+    if documents > settings.max_documents:
         limit = f"at most {settings.max_documents:,} documents in one request"
-        raise RequestError(413, f"Expected {limit}, found {len(texts):,}.")
-    for i, text in enumerate(texts):
+        raise RequestError(413, f"Expected {limit}, found {documents:,}.")
+
+
+def check_texts(texts: Sequence[str], settings: ServeSettings, first: int = 0) -> None:
+    """Check the texts, of which the first one has the number `first`.
+
+    Raises:
+        RequestError: there are too many, or one is empty or too long.
+    """
+    check_number(len(texts), settings)
+    for i, text in enumerate(texts, first):
         if not text.strip():
             raise RequestError(422, f"Document {i} is empty.")
         if len(text) > settings.max_characters:

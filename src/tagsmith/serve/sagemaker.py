@@ -1,13 +1,14 @@
 """The contract of SageMaker for containers: `/ping` and `/invocations`, for endpoints and for batch transform.
 
-Each document has one answer, in the order of the request: in JSON a list of objects (or one object), in JSON Lines an
-object a line, in CSV a row of label and score. JSON has the field names of Hugging Face's containers.
+Each document has one answer, in the order of the request: in JSON a list of objects, in JSON Lines an object a line, in
+CSV a row of label and score. JSON has the field names of Hugging Face's containers. A bad line of JSON Lines has an
+`error` as answer, so that it does not end a batch transform; any other bad document refuses the request.
 """
 
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from tagsmith.serve.deployments import Deployments, Model, label_of
 from tagsmith.serve.openapi import ERRORS, NOT_ACCEPTABLE, Direct, body, parameter
 from tagsmith.serve.predict import Function, document, ranked_scores, scores_of
 from tagsmith.serve.problems import RequestError, as_json
-from tagsmith.serve.requests import check_texts, classify, find_deployment, parse_json, read_body
+from tagsmith.serve.requests import check_number, check_texts, classify, find_deployment, parse_json, read_body
 
 csv.field_size_limit(2**31 - 1)  # The default of 131,072 characters is less than a document may have.
 
@@ -80,11 +81,13 @@ class Given:
     """The documents of a request.
 
     Attributes:
+        errors: why a line of JSON Lines holds no document, by its position among all answers.
         alone: whether the body holds one document that is not in a list.
         header: whether a CSV body has a header.
     """
 
     texts: Sequence[str]
+    errors: Mapping[int, RequestError] = field(default_factory=dict)
     alone: bool = False
     header: bool = False
     parameters: Parameters = field(default_factory=Parameters)
@@ -108,11 +111,13 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
     async def invocations(request: Request) -> Response:
         kind = content_type(request)
         accepted = accepted_type(request, kind)
-        given = READERS[kind](await read_body(request, settings))
+        given = READERS[kind](await read_body(request, settings), settings)
+        if given.errors and accepted == CSV:  # A row of it cannot say what is wrong.
+            raise next(iter(given.errors.values()))
         check_texts(given.texts, settings)
         deployment = find_deployment(deployments, request.query_params.get("deployment"))
         with deployment.model.in_use() as model:
-            answers = await classify(request, deployment, model, given.texts, settings)
+            answers = await classify(request, deployment, model, given.texts, settings) if given.texts else []
             return encoded(model, answers, given, accepted)
 
     return router
@@ -140,26 +145,29 @@ def accepted_type(request: Request, kind: str) -> str:
     return found
 
 
-def _from_json(content: bytes) -> Given:
+def _from_json(content: bytes, _: ServeSettings) -> Given:
     given = parse_json(content, Invocation)
     if isinstance(given.inputs, str):
         return Given([given.inputs], alone=True, parameters=given.parameters)
     return Given(given.inputs, parameters=given.parameters)
 
 
-def _from_lines(content: bytes) -> Given:
-    texts = []
-    for number, line in enumerate(content.removeprefix(codecs.BOM_UTF8).splitlines(), 1):
-        if line.strip():
-            try:
-                texts.append(parse_json(line, Line).inputs)
-            except RequestError as error:
-                error.message = f"Line {number}: {error.message}"
-                raise
-    return Given(_some(texts))
+def _from_lines(content: bytes, settings: ServeSettings) -> Given:
+    texts: list[str] = []
+    errors: dict[int, RequestError] = {}
+    lines = [line for line in content.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
+    check_number(len(lines), settings)
+    for position, line in enumerate(lines):
+        try:
+            text = parse_json(line, Line).inputs
+            check_texts([text], settings, position)
+            texts.append(text)
+        except RequestError as error:
+            errors[position] = error
+    return Given(texts if errors else _some(texts), errors)
 
 
-def _from_csv(content: bytes) -> Given:
+def _from_csv(content: bytes, _: ServeSettings) -> Given:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -203,6 +211,8 @@ def encoded(model: Model, answers: Sequence[Answer], given: Given, accepted: str
     else:
         classes = model.classifier.classes
         found = [ranked_scores(classes, scores_of(model, answer, function), most) for answer in answers]
+    for position, error in given.errors.items():
+        found.insert(position, {"error": error.message})
     if accepted == LINES:
         return Response(b"".join(to_json(one) + b"\n" for one in found), media_type=LINES)
     return as_json(found[0] if given.alone and most != 1 else found)
