@@ -1,4 +1,3 @@
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -8,43 +7,17 @@ import pytest
 
 from tagsmith.config.settings import (
     AzureSettings,
-    Contradictions,
     DataSettings,
-    OnBadRow,
     OnMissing,
     TableSettings,
     TextFoldersSettings,
 )
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.schema import Task
-from tagsmith.data import TaggedData, load
+from tagsmith.data import load
+from tests.made_records import Record, load_records, problems_of, records_of, written
 
-Record = dict[str, Any]
-
-
-def written(path: Path, records: list[Record]) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return str(path)
-
-
-def load_records(
-    folder: Path, records: list[Record], task: Task | None = None, seed: int = 0, **settings: Any
-) -> TaggedData:
-    """Load these records as train.jsonl; nothing is drawn unless a share is set."""
-    shares = {"test_share": 0.0, "validation_share": 0.0}
-    return load(TableSettings(train=written(folder / "train.jsonl", records), **(shares | settings)), task, seed)
-
-
-def records_of(labels: str, **fields: Any) -> list[Record]:
-    return [{"text": f"text {i}", "label": name, **fields} for i, name in enumerate(labels)]
-
-
-def problems_of(folder: Path, records: list[Record], task: Task | None = None, **settings: Any) -> list[str]:
-    """The lines of the one message, without the folder."""
-    with pytest.raises(DataError) as caught:
-        load_records(folder, records, task, **({"on_bad_row": OnBadRow.error} | settings))
-    return [line.removeprefix(f"  - {folder}/") for line in str(caught.value).splitlines()]
+# -- columns and classes --------------------------------------------------------------------------------------------
 
 
 def test_single_label_documents_become_columns(tmp_path: Path) -> None:
@@ -99,14 +72,6 @@ def test_declared_classes_keep_their_order(tmp_path: Path) -> None:
     assert data.splits["train"]["labels"][:] == [1, 2, 0]
 
 
-def test_an_unknown_tag_names_file_and_row(tmp_path: Path) -> None:
-    assert problems_of(tmp_path, records_of("abx"), classes=["a", "b"]) == [
-        "1 problem in the tagged data: data.on_bad_row=error allows none; correct these rows, or leave them out with "
-        "data.on_bad_row=skip:",
-        "train.jsonl:3: unknown class 'x'; the declared classes are a, b",
-    ]
-
-
 def test_a_declared_class_without_any_document_is_noted(tmp_path: Path) -> None:
     data = load_records(tmp_path, records_of("ab"), classes=["a", "b", "c", "d"])
     assert data.notes == ["Declared classes without documents (2): c, d."]
@@ -127,186 +92,10 @@ def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
     assert data.notes == ["Classes without test documents, which cannot be evaluated (2): a, c."]
 
 
-def test_all_problems_are_in_one_message_with_file_and_row(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_bytes(
-        b"id,text,label\n"
-        b"1,g\xc3\xb6\xc3\xb6d,a\n"
-        b"2,,a\n"
-        b"1,id again,b\n"
-        b"5,too,many,fields\n"
-        b"6,caf\xe9,a\n"
-        b"7,unknown,z\n"
-        b'8,"quoted" badly,a\n'
-    )
-    (tmp_path / "test.csv").write_text("text,label\n ,b\n")
-    settings = TableSettings(
-        train=str(tmp_path / "train.csv"), test=str(tmp_path / "test.csv"), classes=["a", "b"], id_field="id"
-    )
-    with pytest.raises(DataError) as caught:
-        load(settings, None, 0)
-    headline, *lines = str(caught.value).splitlines()
-    assert headline.startswith("7 problems in the tagged data: 7 of 8 rows of the data cannot be used")
-    starts = {
-        ("train.csv:3", "the text is empty"),
-        ("train.csv:4", "duplicate id '1', first used at"),
-        ("train.csv:5", "expected 3 fields, found 4"),
-        ("train.csv:6", "cannot be decoded as utf-8; set data.encoding or data.fallback_encoding"),
-        ("train.csv:7", "unknown class 'z'"),
-        ("train.csv:8", "not a valid CSV row"),
-        ("test.csv:2", "the text is empty"),
-    }
-    for place, what in starts:
-        assert [line for line in lines if line.startswith(f"  - {tmp_path}/{place}: {what}")], (place, what)
-    assert len(lines) == 7
-
-
-def test_one_cause_is_one_line(tmp_path: Path) -> None:
-    records = [{"text": "", "label": "a"}] * 1_150 + [{"text": f"text {i}", "label": f"x{i}"} for i in range(60)]
-    lines = problems_of(tmp_path, [*records, {"text": 5, "label": "a"}], classes=["a", "b"])
-    assert lines[0].startswith("1,211 problems in the tagged data")
-    place = f"{tmp_path}/train.jsonl"
-    assert lines[1:] == [
-        f"  - 1,150 rows: the text is empty ({place}:1, 2, 3 and 1,147 more)",
-        "  - 60 rows: unknown class 'x0', 'x1', 'x2', ...; the declared classes are a, b "
-        f"({place}:1151, 1152, 1153 and 57 more)",
-        "train.jsonl:1211: expected text, found int 5",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("good", "bad", "settings", "stops"),
-    [
-        (299, 4, {}, None),  # 1 % of 303 rows, rounded up.
-        (395, 5, {}, "5 of 400 rows of the data cannot be used, and data.max_bad_share=0.01 allows 4"),
-        (19, 1, {}, None),  # One row of any file.
-        (18, 2, {}, "2 of 20 rows of the data cannot be used, and data.max_bad_share=0.01 allows 1"),
-        (10, 10, {"max_bad_share": 0.5}, None),
-        (10, 10, {"on_bad_row": OnBadRow.skip}, None),
-        (399, 1, {"max_bad_share": 0.0}, "allows 0"),
-        (399, 1, {"on_bad_row": OnBadRow.error}, "data.on_bad_row=error allows none"),
-    ],
-)  # fmt: skip
-def test_few_bad_rows_are_left_out_and_more_stop(
-    tmp_path: Path, good: int, bad: int, settings: dict[str, Any], stops: str | None
-) -> None:
-    records = [*records_of("ab" * good)[:good], *({"text": " ", "label": "a"} for _ in range(bad))]
-    if stops is not None:
-        assert stops in problems_of(tmp_path, records, **({"on_bad_row": OnBadRow.skip_few} | settings))[0]
-        return
-    data = load_records(tmp_path, records, **settings)
-    assert (len(data.splits["train"]), len(data.rejected)) == (good, bad)
-    assert data.notes[0].startswith(f"Left out {bad:,} bad row")
-
-
-def test_a_file_of_bad_rows_stops_however_many_rows_others_have(tmp_path: Path) -> None:
-    test = written(tmp_path / "test.jsonl", [{"text": "x", "label": 1.5}] * 2 + [{"text": "good", "label": "a"}])
-    [headline, *_] = problems_of(tmp_path, records_of("ab" * 500), test=test, on_bad_row=OnBadRow.skip_few)
-    assert f"2 of 3 rows of {test} cannot be used" in headline
-
-
-def test_untagged_rows_are_left_out_counted_and_never_conflict(tmp_path: Path) -> None:
-    first = load_records(tmp_path, records_of("ab" * 20), test_share=0.2)
-    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
-    untagged = [{"text": text, "label": ""} for text in ("text 0", "new", first.splits["test"]["text"][0])]
-    data = load_records(tmp_path, [*untagged, *records_of("ab" * 20)], split_from=str(tmp_path / "run"))
-    assert data.notes[0].startswith("Left out 3 documents without a label; ")
-    assert (set(data.splits["test"]["text"]), len(data.splits["train"])) == (set(first.splits["test"]["text"]), 32)
-    assert (data.rejected, data.contradictions) == ([], [])
-    with pytest.raises(DataError, match=r"None of 3 training documents has a label; .* data\.label_field"):
-        load_records(tmp_path, [record | {"label": ""} for record in records_of("aba")], Task.single_label)
-
-
-@pytest.mark.parametrize("content", ["oops\n", "oops\nno\n", '{"text": "", "label": 1.5}'])
-def test_problems_are_reported_where_no_row_declares_the_task(tmp_path: Path, content: str) -> None:
-    (tmp_path / "train.jsonl").write_text(content)
-    with pytest.raises(DataError, match=r"train\.jsonl:1: "):
-        load(TableSettings(train=str(tmp_path / "train.jsonl")), None, 0)
-
-
 def test_utf_16_read_as_utf_8_is_reported(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_bytes('{"text": "a", "label": "b"}\n'.encode("utf-16"))
     with pytest.raises(DataError, match=r"train\.jsonl: begins with the byte-order mark of UTF-16"):
         load(TableSettings(train=str(tmp_path / "train.jsonl"), encoding="utf-8"), None, 0)
-
-
-def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
-    content = [
-        '{"text": "one", "label": "a"}',
-        '{"text": "", "label": "a"}',
-        "oops",
-        '{"text": "two", "label": "b"}',
-        '{"text": "three", "label": "a", "id": 1}',
-        '{"text": "four", "label": "a", "id": 1}',
-        '{"text": "five", "label": {}}',
-    ]
-    (tmp_path / "train.jsonl").write_text("\n".join(content))
-    settings = TableSettings(train=str(tmp_path / "train.jsonl"), on_bad_row=OnBadRow.skip, test_share=0)
-    data = load(settings, None, 0)
-    assert data.splits["train"]["text"][:] == ["one", "two", "three"]
-    assert sorted(problem.row for problem in data.rejected) == [2, 3, 6, 7]
-    assert all(problem.file == settings.train and problem.what and problem.content for problem in data.rejected)
-    assert data.notes == [
-        f"Left out 4 bad rows of 7 (data.on_bad_row=skip), the first one {settings.train}:2: the text is empty; the "
-        "run's rejected.jsonl lists them."
-    ]
-
-
-def test_contradictions_are_kept_counted_and_listed(tmp_path: Path) -> None:
-    records = [
-        *records_of("aabb"),
-        {"text": " text  0", "label": "b"},
-        {"text": "text 0", "label": "a"},
-        *({"text": "held out", "label": name, "split": "test"} for name in "ab"),
-        {"text": "held out", "label": "b"},
-    ]
-    data = load_records(tmp_path, records, split_field="split")
-    assert data.splits["train"]["text"][:] == [record["text"] for record in records[:6]]
-    assert data.splits["test"]["labels"][:] == [0, 1]
-    assert data.rejected == []
-    place = f"{tmp_path}/train.jsonl"
-    assert data.notes[-1] == (
-        f"2 texts with different labels, in 6 documents (1 of the texts held out), such as a at {place}:1 and b at "
-        f"{place}:5; the documents are kept as they are, and the run's contradictions.jsonl lists them."
-    )
-    assert [one["text"] for one in data.contradictions] == ["text 0", "held out"]
-    assert [(each["row"], each["split"], each["labels"]) for each in data.contradictions[1]["documents"]] == [
-        (7, "test", ["a"]), (8, "test", ["b"]), (9, None, ["b"]),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("do", list(Contradictions))
-def test_labels_of_one_text_are_kept_or_united_in_multi_label_data(tmp_path: Path, do: Contradictions) -> None:
-    tags = [["a"], ["b"], [], ["c"]]
-    records = [{"text": "same", "labels": names} for names in tags] + [{"text": "other", "labels": ["c"]}]
-    data = load_records(tmp_path, records, contradictions=do)
-    kept = [[0], [1], [], [2]] if do is Contradictions.keep else [[0, 1, 2]] * 4
-    assert data.splits["train"]["labels"][:] == [*kept, [2]]
-    assert [each["labels"] for each in data.contradictions[0]["documents"]] == tags
-
-
-def test_single_label_data_has_no_labels_to_unite(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"data\.contradictions=unite: expected multi-label data"):
-        load_records(tmp_path, records_of("ab"), contradictions=Contradictions.unite)
-
-
-def test_drawn_splits_never_divide_a_contradiction(tmp_path: Path) -> None:
-    records = [{"text": f"text {i % 40}", "label": "ab"[i // 40]} for i in range(80)]
-    data = load_records(tmp_path, records, test_share=0.3, validation_share=0.2)
-    texts = [set(part["text"]) for part in data.splits.values()]
-    assert sum(map(len, texts)) == len(set().union(*texts)) == 40
-    assert sum(map(len, data.splits.values())) == 80
-
-
-def test_a_class_that_only_skipped_rows_have_is_not_a_class(tmp_path: Path) -> None:
-    records = [*records_of("aabb"), {"text": "", "label": "c"}]
-    assert load_records(tmp_path, records, on_bad_row=OnBadRow.skip).schema.classes == ("a", "b")
-
-
-def test_rejected_rows_can_be_written_as_utf_8(tmp_path: Path) -> None:
-    (tmp_path / "train.csv").write_bytes(b"text,label\n\xc3\xa9,a\ntwo,b\ncaf\xe9,a\n")
-    settings = TableSettings(train=str(tmp_path / "train.csv"), on_bad_row=OnBadRow.skip, test_share=0)
-    [problem] = load(settings, None, 0).rejected
-    assert "caf" in json.dumps(problem.as_dict(), ensure_ascii=False).encode("utf-8").decode()
 
 
 def test_the_task_may_be_set_against_the_format(tmp_path: Path) -> None:
@@ -314,6 +103,9 @@ def test_the_task_may_be_set_against_the_format(tmp_path: Path) -> None:
     assert data.splits["train"]["labels"][:] == [[0], [1], []]
     lines = problems_of(tmp_path, [{"text": "one", "labels": ["a", "b"]}], Task.single_label)
     assert lines[1].startswith("train.jsonl:1: expected one label, found 2: 'a', 'b'")
+
+
+# -- splits ---------------------------------------------------------------------------------------------------------
 
 
 def test_drawn_splits_are_reproducible_and_stratified(tmp_path: Path) -> None:
@@ -363,6 +155,16 @@ def test_split_from_reports_how_many_documents_are_missing(tmp_path: Path) -> No
     second = load_records(tmp_path, records, **earlier, split_from_missing=OnMissing.allow)
     assert second.splits["test"]["text"][:] == ["held out 0"]
     assert second.notes[0] == "data.split_from: found 1 of 3 test documents of that run in this data."
+
+
+def test_split_from_holds_out_the_groups_of_the_earlier_run(tmp_path: Path) -> None:
+    held_out = [{"text": f"held out {i}", "label": "a", "split": "test", "group": f"author {i}"} for i in range(2)]
+    first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
+    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
+    new = [{"text": f"new {i}", "label": "ab"[i % 2], "group": f"author {i}"} for i in range(4)]
+    second = load_records(tmp_path, [*records_of("ab"), *new, *held_out], split_from=str(tmp_path / "run"))
+    assert second.splits["train"]["text"][:] == ["text 0", "text 1", "new 2", "new 3"]
+    assert "data.split_from: left out 2 train documents whose group has test documents in that run." in second.notes
 
 
 @pytest.mark.parametrize("made", ["nothing", "empty folder", "no data set", "other columns"])
@@ -421,6 +223,9 @@ def test_a_large_share_of_little_data_is_no_crash(tmp_path: Path, share: float) 
         assert len(data.splits["train"]) + len(data.splits["test"]) == 4
 
 
+# -- ids ------------------------------------------------------------------------------------------------------------
+
+
 def test_a_document_without_id_is_named_after_its_place(tmp_path: Path) -> None:
     written(tmp_path / "test.jsonl", [{"text": "held out", "label": "a"}])
     data = load_records(tmp_path, records_of("ab"), test=str(tmp_path / "test.jsonl"))
@@ -453,17 +258,7 @@ def test_a_given_id_that_looks_like_a_place_is_not_given_again(tmp_path: Path) -
     assert len(set(ids)) == 2
 
 
-@pytest.mark.parametrize("field", ["id", "language", "group", "label", "text"])
-def test_half_of_a_surrogate_pair_anywhere_is_a_problem_of_its_row(tmp_path: Path, field: str) -> None:
-    records = records_of("abab")
-    records[2][field] = "\ud800"
-    assert problems_of(tmp_path, records)[1].startswith("train.jsonl:3: ")
-
-
-def test_a_message_can_be_written_as_utf_8(tmp_path: Path) -> None:
-    records = [*records_of("ab"), {"text": "x", "label": {"\ud800": 1}}, {"text": "y", "label": "\ud800"}]
-    for line in problems_of(tmp_path, records, classes=["a", "b"]):
-        line.encode("utf-8")
+# -- sources that cannot be read, or hold too little ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -517,26 +312,3 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytes
     }
     with pytest.raises((InputMissing, DataError), match=r"secret\.txt"):
         load(settings[format], None, 0)
-
-
-def test_deep_nesting_in_any_field_does_not_end_in_a_traceback(tmp_path: Path) -> None:
-    fields = ["text", "label", "labels", "id", "language", "group", "split"]
-    lines = [
-        f'{{"text": "t", "label": "a", "{field}": {"[" * depth}{"]" * depth}}}'
-        for field in fields
-        for depth in (10, 500, 900, 950, 990, 2_000, 5_000)
-    ]
-    (tmp_path / "train.jsonl").write_text("\n".join(lines))
-    settings = TableSettings(train=str(tmp_path / "train.jsonl"), split_field="split")
-    with pytest.raises(DataError, match="problems in the tagged data"):
-        load(settings, Task.single_label, 0)
-
-
-def test_split_from_holds_out_the_groups_of_the_earlier_run(tmp_path: Path) -> None:
-    held_out = [{"text": f"held out {i}", "label": "a", "split": "test", "group": f"author {i}"} for i in range(2)]
-    first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")
-    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
-    new = [{"text": f"new {i}", "label": "ab"[i % 2], "group": f"author {i}"} for i in range(4)]
-    second = load_records(tmp_path, [*records_of("ab"), *new, *held_out], split_from=str(tmp_path / "run"))
-    assert second.splits["train"]["text"][:] == ["text 0", "text 1", "new 2", "new 3"]
-    assert "data.split_from: left out 2 train documents whose group has test documents in that run." in second.notes
