@@ -269,3 +269,19 @@ def test_answers_that_cannot_be_read_are_problems_of_their_rows(tmp_path: Path) 
         (2, "this annotation cannot be read: KeyError"),
         (3, "expected text in text (an export of Labe"),
     ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "a a", "labels": ["x"], "comments": "of a customer"},
+        {"text": "a a", "label": "x", "Comments": "of a customer"},
+        {"text": "a a", "label": "x", "answer": "yes"},
+        {"text": "a a", "label": "x", "annotations": 3, "data": "d"},
+        {"text": "a a", "label": "x", "status": "done", "responses": []},
+    ],
+)
+def test_other_records_are_no_export(tmp_path: Path, record: dict[str, Any]) -> None:
+    source = read(lines(tmp_path / "train.jsonl", record, record))
+    assert [document.labels for document in source.documents] == [["x"], ["x"]]
+    assert not said(source, "read as")

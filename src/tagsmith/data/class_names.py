@@ -38,10 +38,12 @@ class NameReader:
             name = _name(value)
             self._known[key] = sys.intern(name) if name else None  # One string per class, not one per document.
         name = self._known[key]
-        if name is not None and isinstance(value, bool | float):
-            self.converted[name] += 1
-        elif name is not None and isinstance(value, str) and name != value:
+        if name is None or name == value:
+            return name
+        if isinstance(value, str):
             self.respelled[value] += 1
+        elif isinstance(value, bool | float):
+            self.converted[name] += 1
         return name
 
     def names(self, values: Iterable[Any]) -> list[str] | str:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -61,20 +62,20 @@ def read_column(
         DataError: the cells are vectors of 0 and 1, and the classes are not declared, or their number differs.
     """
     column, values, written = LabelColumn(), [], Counter[str]()
-    texts = _written_lists({cell for cell in cells if isinstance(cell, str) and cell.strip()})
+    texts = {cell for cell in cells if isinstance(cell, str) and not cell.isspace() and cell}
+    lists = _written_lists(texts)
+    divided = {text: [part.strip() for part in text.split(delimiter)] for text in texts if delimiter} | lists
     for cell in cells:
+        items: list[Any] | None
         if isinstance(cell, str):
-            items = texts.get(cell)
-            written[cell] += items is not None
-            if items is None and delimiter and cell.strip():
-                items = [part.strip() for part in cell.split(delimiter)]
+            items, empty = divided.get(cell), cell not in texts
+            if cell in lists:
+                written[cell] += 1
         else:
-            items = as_list(cell)
+            items, empty = as_list(cell), cell is None or (isinstance(cell, float) and isnan(cell))
         column.lists += items is not None
-        empty = cell is None or (isinstance(cell, float) and cell != cell) or cell == "" or str(cell).isspace()
         column.names += items is None and not empty
         values.append(items if items is not None else [] if empty else [cell])
-    written = +written
     if written:
         shown = " ".join(next(iter(written)).split())
         column.notes.append(

@@ -7,10 +7,9 @@ from tagsmith.data.exports.answers import Answer, Kind
 
 
 def is_line(record: Mapping[str, Any]) -> bool:
-    """Whether a record has the fields that only doccano writes beside the text and the labels."""
-    return bool(record.keys() & {"Comments", "comments", "annotation_approver", "tagsmith_id"}) and bool(
-        record.keys() & {"text", "data"}
-    )
+    """Whether a record has a list of labels, and a field that only doccano (or `scripts/annotate.py`) writes."""
+    marked = bool(record.keys() & {"Comments", "annotation_approver", "tagsmith_id"})
+    return marked and isinstance(record.get("label", record.get("labels")), list | type(None))
 
 
 def line_answer(record: Mapping[str, Any], annotator: str, place: str) -> Answer | str | None:

@@ -167,7 +167,7 @@ _SHAPES: tuple[tuple[Callable[[Record], bool], Callable[[Sequence[Record], Asked
     (lambda record: record.keys() >= label_studio.MIN_COLUMNS, _label_studio_min),
     (lambda record: bool(argilla.questions(record)) or {"fields", "responses"} <= record.keys(), _argilla),
     (argilla.is_first_generation, _argilla_first),
-    (lambda record: isinstance(record.get("label", []), list) and doccano.is_line(record), _doccano),
+    (doccano.is_line, _doccano),
     (lambda record: record.get("answer") in prodigy.ANSWERS and "text" in record, _prodigy),
     (lambda record: bool(clouds.jobs(record)), _manifest),
     (clouds.is_vertex, _vertex),
