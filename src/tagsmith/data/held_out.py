@@ -71,7 +71,8 @@ def hold_out_again(
     """Hold out the documents that the earlier run held out, and leave out other documents of their groups.
 
     Of several documents with the text of one that was held out, only as many are held out as before, those with its id
-    or labels first; the others get the split that they would have without it.
+    or labels first; the others get the split that they would have without it. A document without an id gets the one
+    that it had, so that the runs can be compared after rows were added before it.
 
     Args:
         changed: documents that are left out because their class is deleted or split.
@@ -102,9 +103,11 @@ def hold_out_again(
             ids = {one.id for one in copies}
             # Without the text, which may have been edited, the id identifies a document.
             found = _as_before(copies, by_text.get(text) or [by_id[name] for name in ids if name in by_id])
-            for document in found:
+            for one, document in found:
                 if id(document) not in repeated:
                     document.split = split
+                    if document.id is None and one.id not in by_id:
+                        document.id = one.id
                     repeated.add(id(document))
             if not found and not (text in elsewhere or ids & elsewhere):
                 lost += 1
@@ -128,24 +131,27 @@ def hold_out_again(
     return kept
 
 
-def _as_before(copies: Sequence[Before], found: Sequence[Document]) -> list[Document]:
-    """For each of the copies one document, if there are as many: with its id, else with its labels, else any."""
+def _as_before(copies: Sequence[Before], found: Sequence[Document]) -> list[tuple[Before, Document]]:
+    """Each of the copies with a document, as long as there are any: with its id, else with its labels, else any."""
     by_id = {document.id: document for document in found}
     by_labels: dict[frozenset[str], list[Document]] = {}
     for document in reversed(found):
         by_labels.setdefault(frozenset(document.labels), []).append(document)
-    chosen = {id(by_id[copy.id]): by_id[copy.id] for copy in copies if copy.id in by_id}
+    chosen = {id(by_id[copy.id]): (copy, by_id[copy.id]) for copy in copies if copy.id in by_id}
+    left: list[Before] = []
     for copy in copies:
-        alike = by_labels.get(copy.labels, []) if copy.id not in by_id else []
+        if copy.id in by_id:
+            continue
+        alike = by_labels.get(copy.labels, [])
         while alike and id(alike[-1]) in chosen:
             alike.pop()
         if alike:
             document = alike.pop()
-            chosen[id(document)] = document
-    for document in found:
-        if len(chosen) < len(copies):
-            chosen.setdefault(id(document), document)
-    return list(chosen.values())
+            chosen[id(document)] = copy, document
+        else:
+            left.append(copy)
+    others = (document for document in found if id(document) not in chosen)
+    return [*chosen.values(), *zip(left, others, strict=False)]
 
 
 def _missing(missing: Sequence[str], of: int, run: str) -> str:
