@@ -181,9 +181,9 @@ def test_every_question_to_the_service_is_answered(tmp_path: Path) -> None:
     for name in ("v3", "v4"):
         make_bundle(tmp_path / "bundles" / name)
     (serve,) = [command for command in commands_of(text) if command.startswith("serve ")]
-    (block,) = [block for block in re.findall(r"^```\n(.+?)^```$", text, flags=re.M | re.S) if block.startswith("curl")]
+    blocks = [block for block in re.findall(r"^```\n(.+?)^```$", text, flags=re.M | re.S) if block.startswith("curl")]
     with running(tmp_path, *shlex.split(serve)[1:]) as (_, url):
-        asked = re.sub(r"(http://)?(localhost|127\.0\.0\.1):8765/", url, block)
+        asked = re.sub(r"(http://)?(localhost|127\.0\.0\.1):8765/", url, "".join(blocks))
         asked = re.sub(r"^curl ", "curl -fsS ", asked, flags=re.MULTILINE)
         done = subprocess.run(["bash", "-ec", asked], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -22,8 +22,7 @@ from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task, indicators_of_names, normal_name, ordered_classes
 from tagsmith.core.schema_changes import SchemaChanges
-from tagsmith.data import read_azure, read_files, read_hub, read_text_folders
-from tagsmith.data.auto import settings_of_source
+from tagsmith.data import auto, read_azure, read_hub, read_text_folders
 from tagsmith.data.bad_rows import in_order, leave_out, refuse_or_leave_out
 from tagsmith.data.changed import Unresolved, change_classes, change_tags
 from tagsmith.data.check import check, leave_out_untagged
@@ -41,7 +40,7 @@ from tagsmith.data.tagged import KnownClasses, ManualTags, apply_tags, check_aga
 SPLITS = ("train", "validation", "test")
 
 READERS: dict[type[DataSettings], Callable[[Any], Source]] = {
-    TableSettings: read_files.read,
+    TableSettings: auto.read,
     TextFoldersSettings: read_text_folders.read,
     AzureSettings: read_azure.read,
     HubSettings: read_hub.read,
@@ -165,7 +164,6 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
 
 def _read(settings: DataSettings) -> Source:
     try:
-        settings = settings_of_source(settings)
         return READERS[type(settings)](settings)
     except OSError as error:
         raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error

@@ -93,7 +93,8 @@ def is_labels_file(path: Path) -> bool:
         with path.open("rb") as file:
             if file.read(64).lstrip().startswith(b"["):
                 return False  # An array of records may be large.
-        project = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+        project = json.loads(raw.decode("utf-16") if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else raw)
     except (OSError, ValueError, RecursionError):
         return False
     assets = project.get("assets", project) if isinstance(project, dict) else None

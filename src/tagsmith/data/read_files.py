@@ -1,22 +1,17 @@
 """Tagged documents from files of rows in any format: a text, and a label or a list of labels, per row."""
 
-from glob import has_magic
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
-from tagsmith.config.settings import AzureSettings, TableSettings, TextFoldersSettings
+from tagsmith.config.settings import TableSettings
 from tagsmith.config.settings.fields import names
-from tagsmith.core.schema import Task
-from tagsmith.core.text_files import visible_files
-from tagsmith.data import read_azure, read_text_folders
 from tagsmith.data.columns import with_columns
 from tagsmith.data.documents import Source, SourceRow
 from tagsmith.data.exports.collect import Collected
 from tagsmith.data.exports.recognise import Asked, recognise
 from tagsmith.data.labels import cell_of_columns, matching_columns
 from tagsmith.rows.fields import ABSENT, value_of
-from tagsmith.rows.files import File, files_of, kind_of, locate
+from tagsmith.rows.files import File, files_of
 from tagsmith.rows.open import open_table
 from tagsmith.rows.table import BadRow, Reading
 
@@ -33,8 +28,6 @@ def read(settings: TableSettings) -> Source:
         InputMissing: a file does not exist.
         DataError: a file has no rows, or not the columns of the settings; or labels are vectors of undeclared classes.
     """
-    if (source := _of_another_kind(settings)) is not None:
-        return source
     source = Source()
     for split in SPLITS:
         if (named := getattr(settings, split)) is None:
@@ -49,37 +42,6 @@ def read(settings: TableSettings) -> Source:
         collected.settle(settings, of_all)
     source.read_labels(settings.classes, settings.label_delimiter)
     return source
-
-
-def _of_another_kind(settings: TableSettings) -> Source | None:
-    """The documents where the settings name folders of text files per class, or a labels file of Azure."""
-    named = {split: name for split in SPLITS if (name := getattr(settings, split)) is not None}
-    if not all(isinstance(name, str) and name != "-" and not has_magic(name) for name in named.values()):
-        return None
-    common = {name: getattr(settings, name) for name in ("encoding", "fallback_encoding", "classes")}
-    if all(_holds_texts(locate(name, f"data.{split}")) for split, name in named.items()):
-        source = Source(task=Task.single_label)
-        for split, name in named.items():
-            found = read_text_folders.read(TextFoldersSettings(path=name, **common))
-            for document in found.documents:
-                document.split = document.split if split == "train" else split
-            source.documents += found.documents
-            source.problems += found.problems
-            source.notes += [f"{name}: read as data=text_folders, a folder of .txt files per class.", *found.notes]
-        return source
-    path = named["train"]
-    if len(named) == 1 and read_azure.is_labels_file(locate(path, "data.train")):
-        source = read_azure.read(AzureSettings(path=path, **common))
-        source.notes.insert(0, f"{path}: read as data=azure, a labels file of Azure.")
-        return source
-    return None
-
-
-def _holds_texts(place: Path) -> bool:
-    """Whether a folder has text files in its folders, and no files of rows."""
-    inside = visible_files(place) if place.is_dir() else []
-    texts = any(path.suffix.lower() == ".txt" and path.parent != place for path in inside)
-    return texts and not any(kind_of(path.name) for path in inside)
 
 
 def _read_file(file: File, split: str | None, settings: TableSettings, collected: Collected) -> None:
