@@ -172,6 +172,7 @@ def test_labels_that_look_like_several_classes_are_pointed_out() -> None:
     [note] = column("a#b", "a", "b", "a#b").notes
     assert note.startswith("2 labels look like several classes, such as 'a#b'; ")
     assert "'data.label_delimiter=\"#\"'" in note
+    assert "'a;b'" in column("a;b", "c").notes[0]
     assert column("C#", "Java, Kotlin", "R").notes == []
 
 

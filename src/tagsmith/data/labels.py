@@ -203,11 +203,11 @@ def _from_vectors(values: Iterable[Sequence[Any]], length: int, classes: Sequenc
 
 
 def _several_in_one(values: Iterable[Sequence[Any]]) -> list[str]:
-    """A remark on texts that look like several classes: divided at a mark, one part is a class of other documents."""
+    """A remark on texts that look like several classes: divided at a mark, or at commas if a part is a class, too."""
     texts = Counter(item for items in values for item in items if isinstance(item, str))
     for mark in ";|#,":
-        joined = [text for text in texts if mark in text and any(part.strip() in texts for part in text.split(mark))]
-        if joined:
+        parts = {text: [part.strip() for part in text.split(mark)] for text in texts if mark in text}
+        if joined := [text for text, some in parts.items() if all(some) and (mark != "," or set(some) & set(texts))]:
             documents = sum(texts[text] for text in joined)
             return [
                 f"{counted(documents, 'label')} look like several classes, such as {joined[0]!r}; if they are, set "
