@@ -62,7 +62,7 @@ def test_planted_wrong_tags_stand_first(settings: Settings, tmp_path: Path, mult
     queue = lines(run.improve / "suspected_tags.jsonl")
     documents = load_documents(run.data)["train"]
     assert sorted(line["id"] for line in queue) == sorted(documents["id"])
-    contradictions = ["its same text" in line["why"] for line in queue]
+    contradictions = ["the same text" in line["why"] for line in queue]
     keys = [(contradicts, line["score"]) for contradicts, line in zip(contradictions, queue, strict=True)]
     assert keys == sorted(keys, reverse=True)
     first = {line["id"] for line in queue[: round(0.2 * len(queue))]}
@@ -109,7 +109,7 @@ def test_the_queue_for_a_pool(settings: Settings, tmp_path: Path) -> None:
     assert queue == lines(run.improve / "tag_next.jsonl")
     assert len(queue) == 30
     assert sum(line["reason"] == "audit" for line in queue) == 6
-    contradictions = ["its same text" in line["why"] for line in queue]
+    contradictions = ["the same text" in line["why"] for line in queue]
     keys = [(contradicts, line["score"]) for contradicts, line in zip(contradictions, queue, strict=True)]
     assert keys == sorted(keys, reverse=True)
     both = [*queue, *left]

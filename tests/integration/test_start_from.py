@@ -158,6 +158,8 @@ def test_a_run_resumes_with_what_it_started_with(
     resumed, _ = train(stopped)
     found = [load_file(run.weights) for run in (whole, resumed)]
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    with pytest.raises(DataError, match=r"changes\.yaml: other changes of classes"):
+        train(stopped)  # Finished: nothing is left to resume.
 
 
 def test_calibration_by_folds_knows_nothing_of_the_earlier_run(

@@ -169,18 +169,26 @@ def _read(settings: DataSettings) -> Source:
         raise InputMissing(f"{error.filename}: cannot be read: {error.strerror}.") from error
 
 
-def require_unchanged(settings: DataSettings, recorded: Fingerprint, run: RunFolder) -> None:
+def require_unchanged(
+    settings: DataSettings, recorded: Fingerprint, changes: dict[str, Any] | None, run: RunFolder
+) -> None:
     """Check that the sources hold what they held when the run was made.
 
     Args:
         recorded: `TaggedData.sources` of that time.
+        changes: `TaggedData.changes` of that time as a dict; None where the run uses them whatever the file says now.
 
     Raises:
         InputMissing: a file or folder does not exist any more.
         DataError: the content of a source has changed.
     """
     source = _read(settings)
-    if changed := changes_since(recorded, settings, source, load_documents(run.data)):
+    changed = changes_since(recorded, settings, source, load_documents(run.data))
+    if changes is not None and settings.schema_changes is not None:
+        now = SchemaChanges.read(Path(settings.schema_changes)).normalised().as_dict()
+        if now != changes:
+            changed.append(f"{settings.schema_changes}: other changes of classes")
+    if changed:
         headline = (
             f"run={run.path} resumes only with the data that it was made from, which has changed; restore it, name "
             "another run=, or replace the run with overwrite=true instead of resume=true:"

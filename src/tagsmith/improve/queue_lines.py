@@ -54,8 +54,8 @@ def suspected_lines(
                 "labels": labels,
                 "similarity": share,
             }
-            copy = "same text" if one.same_text else "near copy"
-            line["why"] += f"; its {copy} {training.ids[other]} is tagged {', '.join(labels) or 'with no class'}"
+            copy = "the same text" if one.same_text else "its near copy"
+            line["why"] += f"; {copy} {training.ids[other]} is tagged {', '.join(labels) or 'with no class'}"
         lines.append({**line, "tag": None})
     return lines
 

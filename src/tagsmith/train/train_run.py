@@ -150,11 +150,12 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
 def _require_same_data(settings: TrainRun, run: RunFolder) -> None:
     """Raises: DataError where the run was made from other content of the same files."""
     made_from = run.read_record().get("made_from")
-    recorded = made_from.get("sources") if isinstance(made_from, dict) else None
-    if not isinstance(recorded, dict):
+    if not isinstance(made_from, dict) or not isinstance(made_from.get("sources"), dict):
         log.warning(f"run={run.path}: made by an older version; whether its data has changed since is not known.")
     else:
-        data.require_unchanged(settings.data, recorded, run)
+        # A finished run has nothing left to resume with the changes of its record.
+        changes = made_from["schema_changes"] if run.weights.is_file() else None
+        data.require_unchanged(settings.data, made_from["sources"], changes, run)
 
 
 def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
