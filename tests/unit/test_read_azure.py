@@ -555,6 +555,15 @@ def test_data_train_may_name_the_labels_file(tmp_path: Path, encoding: str) -> N
     assert data.notes[0] == f"{path}: read as data=azure, a labels file of Azure."
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"assets": 1}', b'{"documents": [], "x": 1}', b"\xff\xfe"])
+def test_a_labels_file_of_another_kind_is_one_too(tmp_path: Path) -> None:
+    path = written(tmp_path, labels_file([], "CustomEntityRecognition"))
+    with pytest.raises(DataError, match="expected projectKind"):
+        load(TableSettings(train=path), None, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[1]", b'{"assets": 1}', b'{"documents": [{"text": "a"}]}', b'{"documents": [], "x": 1}', b"\xff\xfe"],
+)
 def test_other_json_is_no_labels_file(tmp_path: Path, content: bytes) -> None:
     assert not read_azure.is_labels_file(Path(written(tmp_path, content)))

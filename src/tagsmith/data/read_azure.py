@@ -97,8 +97,11 @@ def is_labels_file(path: Path) -> bool:
         project = json.loads(raw.decode("utf-16") if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else raw)
     except (OSError, ValueError, RecursionError):
         return False
-    assets = project.get("assets", project) if isinstance(project, dict) else None
-    return isinstance(assets, dict) and "documents" in assets and any(key in assets for key in CLASS_KEYS)
+    if not isinstance(project, dict):
+        return False
+    documents = project.get("documents")
+    first = documents[0] if isinstance(documents, list) and documents else None
+    return isinstance(project.get("assets"), dict) or (isinstance(first, dict) and "location" in first)
 
 
 def _task(path: Path, places: tuple[dict[str, Any], ...], documents: list[Any], source: Source) -> Task:
