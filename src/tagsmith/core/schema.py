@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.files import read_json
 from tagsmith.core.text import is_broken
+
+if TYPE_CHECKING:  # Imported on use, because settings name the task and are read in a fraction of a second.
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Task(Enum):
@@ -82,8 +83,10 @@ class Schema:
         return cls(tuple(content["classes"]), Task(content["task"])), content["hash"]
 
 
-def indicators(labels: Sequence[Any], classes: int) -> NDArray[np.int8]:
+def indicators(labels: Sequence[Any], classes: int) -> "NDArray[np.int8]":
     """Class ids (one, or a list of them, per document) as int8 [documents, classes]: 1 where a document has a class."""
+    import numpy as np
+
     ids = [label if isinstance(label, list | tuple | np.ndarray) else (label,) for label in labels]
     matrix = np.zeros((len(ids), classes), dtype=np.int8)
     rows = np.repeat(np.arange(len(ids)), [len(some) for some in ids])
@@ -91,7 +94,7 @@ def indicators(labels: Sequence[Any], classes: int) -> NDArray[np.int8]:
     return matrix
 
 
-def indicators_of_names(names: Sequence[Sequence[str]], classes: Sequence[str]) -> NDArray[np.int8]:
+def indicators_of_names(names: Sequence[Sequence[str]], classes: Sequence[str]) -> "NDArray[np.int8]":
     """As `indicators`, from the names of the classes of each document.
 
     Raises:
