@@ -44,7 +44,7 @@ def test_what_is_out_of_scope_is_found_unless_that_is_switched_off(script: Scrip
 
 def test_mistakes(script: Script, tmp_path: Path) -> None:
     for words, status, message in (
-        (["run=nowhere"], 66, "no run here"),
+        (["run=nowhere"], 66, "run: nowhere does not exist"),
         (["run=r", 'costs=["bug:5"]'], 64, "expected TRUE>PREDICTED=COST"),
         (["run=r", "target_precision=0.9", "target_recall=0.9"], 64, "expected at most one of them"),
         (["run=r", "from_=test"], 64, "from_"),

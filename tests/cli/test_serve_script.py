@@ -81,7 +81,7 @@ def test_the_command_of_the_readme_with_signals_and_log(tmp_path: Path) -> None:
     ("overrides", "status", "message"),
     [
         (["serve.deployments={production: b}", "serve.host=0.0.0.0"], 64, "TAGSMITH_API_KEYS holds no key"),
-        (["serve.deployments={production: nowhere}", "serve.port=0"], 66, "is not a bundle"),
+        (["serve.deployments={production: nowhere}", "serve.port=0"], 66, "serve.deployments: nowhere does not exist"),
         (["serve.deployments={production: b}", "serve.jobs=no/where.sqlite", "serve.port=0"], 64, "cannot be written"),
     ],
 )

@@ -82,20 +82,18 @@ def register(stage: str | None = None) -> None:
     SourcesRegistry.instance().types["file"] = AsWritten
     store = ConfigStore.instance()
     stages = {name: kind for name, kind in STAGES.items() if stage in (None, name)}
-    for group, choices in {"run": stages, **SECTIONS}.items():
+    used = {item.name for kind in stages.values() for item in fields(kind)}
+    sections = {name: kinds for name, kinds in SECTIONS.items() if name in used}
+    for group, choices in {"run": stages, **sections}.items():
         for name, kind in choices.items():
             place, _, last = f"settings/{group}/{name}".rstrip("/").rpartition("/")
-            node = OmegaConf.create({**({} if group == "run" else {KIND: name}), **_plain(kind())})
-            _open(node)
-            store.store(group=place, name=last, node=node)
-
-
-def _open(node: DictConfig) -> None:
-    """Let Hydra take names below this node that it does not know."""
-    OmegaConf.set_struct(node, False)
-    for name in node:
-        if OmegaConf.is_dict(node._get_node(name)) and not OmegaConf.is_missing(node, name) and node[name] is not None:
-            _open(node[name])
+            content = {**({} if group == "run" else {KIND: name}), **_plain(kind())}
+            # Open sections: Hydra takes names that it does not know.
+            parts = {
+                key: OmegaConf.create(value, flags={"struct": False}) if isinstance(value, dict) else value
+                for key, value in content.items()
+            }
+            store.store(group=place, name=last, node=OmegaConf.create(parts, flags={"struct": False}))
 
 
 def _plain(settings: Any) -> Any:
@@ -123,7 +121,7 @@ def compose_and_run(stage: str, configs: Path, task: Callable[[DictConfig], Any]
                 config = hydra.compose(stage, sys.argv[1:], return_hydra_config=True)
             if config.hydra.mode is not RunMode.MULTIRUN and not config.hydra.callbacks:
                 HydraConfig.instance().set_config(config)
-                task(OmegaConf.masked_copy(config, [name for name in config if name != "hydra"]))
+                task(OmegaConf.masked_copy(config, [str(name) for name in config if name != "hydra"]))
                 return
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise _refused(error) from error
@@ -184,6 +182,9 @@ def refusal(error: BaseException) -> str:
             f"{name}: expected a value, or [VALUE,VALUE] for a list, found {value}; a value with brackets, braces, "
             f"commas, quotes or an equals sign needs quotes of its own: '{name}=\"{value}\"'"
         )
+    if (ambiguous := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", str(error))) is not None:
+        name, value = ambiguous.groups()
+        return f"{name}: expected one value, found {value}; a list needs brackets: '{name}=[{value}]'"
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         near = get_close_matches(choice, error.options, 1)

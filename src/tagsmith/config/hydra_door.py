@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from tagsmith.config.help import command, example, explain
+from tagsmith.config.settings.fields import missing_inputs
 from tagsmith.config.stages import STAGES
 from tagsmith.config.words import as_typed, groups_of, word_problems
-from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TagsmithError, TryAgainLater, listing
+from tagsmith.core.errors import (
+    NO_ROOM,
+    InputMissing,
+    Interrupted,
+    SettingsError,
+    TagsmithError,
+    TryAgainLater,
+    listing,
+)
 from tagsmith.core.files import shipped_folder
 from tagsmith.core.signals import ignore_sigterm, raise_on_sigterm
 from tagsmith.core.terminal import ignore_closed_stdout, log_to_stderr
@@ -91,6 +100,10 @@ def _run_all(name: str, stage: Callable[[Any], Any], configs: Path) -> list[int]
             if run is not None and run in runs:
                 raise SettingsError(f"run={run}: an earlier job uses this folder; omit run=.")
             runs.add(run)
+            # Before the stage, whose imports take seconds.
+            if missing := missing_inputs(settings):
+                several = listing("These files and folders do not exist:", missing)
+                raise InputMissing(several if len(missing) > 1 else missing[0])
             return stage(settings)
 
         status, result = _run(name, job, composition.job_of_sweep(), configs)

@@ -7,11 +7,12 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from glob import has_magic, iglob
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from tagsmith.core.errors import DataError
+from tagsmith.core.errors import DataError, InputMissing
 
 Parsed = TypeVar("Parsed")
 
@@ -154,6 +155,49 @@ def in_package(place: str) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(next(iter(spec.submodule_search_locations)), rest)
+
+
+def locate(path: str, what: str) -> Path:
+    """The path that `path` names; `package:NAME/sub/folder` is a folder of an installed package, which is not imported.
+
+    Raises:
+        InputMissing: the file, folder or package does not exist.
+    """
+    if path.startswith("package:"):
+        place = path.removeprefix("package:")
+        if (found := in_package(place)) is None:
+            name = place.partition("/")[0]
+            raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
+        located = found
+    else:
+        located = Path(path)
+    try:
+        located = located.expanduser()
+        there = bool(path) and located.exists()
+    except (OSError, RuntimeError):
+        there = False
+    if not there:
+        raise InputMissing(f"{what}: {located} does not exist (looked for it from {Path.cwd()}).")
+    return located
+
+
+def missing(name: str, what: str) -> str:
+    """That what a setting names does not exist; "" where it does, or is standard input (`-`).
+
+    Args:
+        name: a file, a folder, `package:NAME/file`, or a pattern such as `inbox/*.csv`.
+        what: the name of the setting.
+    """
+    if name == "-":
+        return ""
+    if has_magic(name) and not Path(name).exists():
+        found = any(True for _ in iglob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207  (absolute ones too)
+        return "" if found else f"{what}: no file matches {name} (looked for it from {Path.cwd()})."
+    try:
+        locate(name, what)
+    except InputMissing as error:
+        return str(error)
+    return ""
 
 
 def shipped_folder(name: str) -> Path:

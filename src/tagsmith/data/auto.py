@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.config.settings import AzureSettings, DataSettings, HubSettings, TableSettings, TextFoldersSettings
+from tagsmith.core.files import locate
 from tagsmith.core.schema import Task
 from tagsmith.core.text_files import visible_files
 from tagsmith.data import read_azure, read_files, read_hub, read_text_folders
 from tagsmith.data.documents import Source
-from tagsmith.rows.files import kind_of, locate
+from tagsmith.rows.files import kind_of
 
 SAVED = ("dataset_dict.json", "state.json")
 """Files that `save_to_disk` of `datasets` writes."""

@@ -8,10 +8,10 @@ import datasets
 from tagsmith.config.settings import HubSettings
 from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.files import locate
 from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Source, SourceRow
 from tagsmith.data.labels import cell_of_columns, columns_of_bits, matching_columns, remedy_of_columns, vector_length
-from tagsmith.rows.files import locate
 
 PEEKED = 200
 """Rows that show which columns hold 0 and 1."""

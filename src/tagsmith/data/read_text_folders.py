@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tagsmith.config.settings import TextFoldersSettings
 from tagsmith.core.errors import DataError, counted
+from tagsmith.core.files import locate
 from tagsmith.core.schema import Task, natural_order
 from tagsmith.core.text import decode
 from tagsmith.core.text_files import is_hidden, kinds_of, matching_files, visible_files
 from tagsmith.data.documents import SPLIT_NAMES, Document, Source
-from tagsmith.rows.files import locate
 
 UNTAGGED = {"unsup", "unsupervised", "unlabeled", "unlabelled", "untagged", "unannotated", "unclassified"}
 """Names of folders that hold documents without a class, in lower case without separators."""

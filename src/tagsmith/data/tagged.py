@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tagsmith.core.errors import SettingsError, counted
+from tagsmith.core.files import locate
 from tagsmith.core.schema import Task
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.core.text import is_broken
@@ -14,7 +15,6 @@ from tagsmith.data.check import same_text
 from tagsmith.data.class_names import folded_name
 from tagsmith.data.documents import Document, Problem, Source, SourceRow
 from tagsmith.data.labels import as_list
-from tagsmith.rows.files import locate
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
-from tagsmith.core.files import in_package
+from tagsmith.core.files import locate
 from tagsmith.core.schema import natural_order
 from tagsmith.core.text_files import is_hidden, kinds_of, visible_files
 
@@ -45,30 +45,6 @@ COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7zXZ": "xz", b"\x28\x
 """First bytes of compressed files."""
 
 PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
-
-
-def locate(path: str, what: str) -> Path:
-    """The path that `path` names; `package:NAME/sub/folder` is a folder of an installed package, which is not imported.
-
-    Raises:
-        InputMissing: the file, folder or package does not exist.
-    """
-    if path.startswith("package:"):
-        place = path.removeprefix("package:")
-        if (found := in_package(place)) is None:
-            name = place.partition("/")[0]
-            raise InputMissing(f"{what}: the package {name} is not installed; `make install` installs it.")
-        located = found
-    else:
-        located = Path(path)
-    try:
-        located = located.expanduser()
-        there = bool(path) and located.exists()
-    except (OSError, RuntimeError):
-        there = False
-    if not there:
-        raise InputMissing(f"{what}: {located} does not exist (looked for it from {Path.cwd()}).")
-    return located
 
 
 def files_of(named: str | Sequence[str], what: str) -> tuple[list[File], list[str]]:

@@ -48,10 +48,11 @@ class Unreviewed(Enum):
 class AnswerSettings:
     """How annotations become tags."""
 
-    run: str = setting(REQUIRED, "folder of the run with the classes and the queues")
+    run: str = setting(REQUIRED, "folder of the run with the classes and the queues", reads=True)
     queues: list[str] | None = setting(
         None,
         "queue files; null: suspected_tags.jsonl and tag_next.jsonl in the run's improve/, and split_classes.jsonl",
+        reads=True,
     )
     on_disagreement: OnDisagreement = setting(
         OnDisagreement.majority,
@@ -77,7 +78,7 @@ class AnnotateRun(AnswerSettings):
         REQUIRED, "give: convert queues to files of the tool; take: convert an export of the tool to tags"
     )
     tool: Tool = setting(REQUIRED, "label_studio, argilla, doccano or csv")
-    export: str | None = setting(None, "take: the file exported by the tool")
+    export: str | None = setting(None, "take: the file exported by the tool", reads=True)
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()

@@ -70,13 +70,13 @@ class BenchScaleRun:
 class BenchClassifyRun:
     """Settings of `scripts/bench_classify.py`."""
 
-    bundle: str = setting(REQUIRED, "folder of the bundle")
-    input: str = setting(REQUIRED, "documents, as in scripts/classify.py")
+    bundle: str = setting(REQUIRED, "folder of the bundle", reads=True)
+    input: str = setting(REQUIRED, "documents, as in scripts/classify.py", reads=True)
     run: str | None = setting(
-        None, "run of the bundle, for the encoder's weights; null: contenders that need torch are skipped"
+        None, "run of the bundle, for the encoder's weights; null: contenders that need torch are skipped", reads=True
     )
     stock: str | None = setting(
-        None, "folder for transformers.pipeline; null: the run's encoder with an untrained head"
+        None, "folder for transformers.pipeline; null: the run's encoder with an untrained head", reads=True
     )
     contenders: list[str] | None = setting(
         None, f"contenders to measure, of {', '.join(CLASSIFIERS)}; null: all of them"

@@ -19,9 +19,11 @@ class Retagged(Enum):
 class CompareRuns:
     """Settings of `scripts/compare.py`."""
 
-    runs: list[str] = setting(REQUIRED, "folders of two or more runs; each is compared with the first")
+    runs: list[str] = setting(REQUIRED, "folders of two or more runs; each is compared with the first", reads=True)
     schema_changes: str | None = setting(
-        None, "YAML of the changes from the first run's classes to those of the others; null: the classes are the same"
+        None,
+        "YAML of the changes from the first run's classes to those of the others; null: the classes are the same",
+        reads=True,
     )
     out: str | None = setting(
         None,

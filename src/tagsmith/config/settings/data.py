@@ -100,6 +100,7 @@ class DataSettings:
         None,
         "files of scripts/improve.py with `tag` filled in: these tags replace those of training documents, or add "
         "training documents",
+        reads=True,
     )
     test_share: float = setting(
         0.2, "share of the documents drawn as the test split where the data has none", low=0, high=0.9
@@ -113,11 +114,14 @@ class DataSettings:
     out_of_scope: str | None = setting(
         None,
         "file of texts that belong to no class (.txt with a text per line, .jsonl, .csv or .tsv), only for evaluation",
+        reads=True,
     )
     schema_changes: str | None = setting(
-        None, "YAML of classes to rename, merge, split, add or delete; it is applied to all tags of the data"
+        None,
+        "YAML of classes to rename, merge, split, add or delete; it is applied to all tags of the data",
+        reads=True,
     )
-    split_from: str | None = setting(None, "earlier run whose test and validation documents are reused")
+    split_from: str | None = setting(None, "earlier run whose test and validation documents are reused", reads=True)
     split_from_missing: OnMissing = setting(
         OnMissing.error, "where some of those documents are not in the data; error: list them; allow: use the others"
     )
@@ -156,10 +160,12 @@ class TableSettings(FileSettings):
     """Files with one document per row, in any format: a name, a list of names, a folder, a pattern, `-`."""
 
     train: str | list[str] = setting(
-        REQUIRED, "file of training documents; a list, a folder or a pattern names several"
+        REQUIRED, "file of training documents; a list, a folder or a pattern names several", reads=True
     )
-    validation: str | list[str] | None = setting(None, "file of validation documents; null: drawn by validation_share")
-    test: str | list[str] | None = setting(None, "file of test documents; null: drawn by test_share")
+    validation: str | list[str] | None = setting(
+        None, "file of validation documents; null: drawn by validation_share", reads=True
+    )
+    test: str | list[str] | None = setting(None, "file of test documents; null: drawn by test_share", reads=True)
     text_field: str | list[str] = setting(
         "text", "field of the text; the texts of a list of fields are joined by a line end"
     )
@@ -191,7 +197,9 @@ class TableSettings(FileSettings):
 class TextFoldersSettings(FileSettings):
     """One folder per class, one text file per document; class folders may be inside folders named after splits."""
 
-    path: str = setting(REQUIRED, "the folder; `package:NAME/sub/folder` is a folder inside an installed package")
+    path: str = setting(
+        REQUIRED, "the folder; `package:NAME/sub/folder` is a folder inside an installed package", reads=True
+    )
     pattern: str = setting("*.txt", "pattern of the files that are documents")
 
     def problems(self) -> Iterator[str]:
@@ -206,8 +214,8 @@ class TextFoldersSettings(FileSettings):
 class AzureSettings(FileSettings):
     """A labels file of Azure custom text classification with its text files."""
 
-    path: str = setting(REQUIRED, "the labels file (JSON)")
-    texts: str | None = setting(None, "folder of the text files; null: that of the labels file")
+    path: str = setting(REQUIRED, "the labels file (JSON)", reads=True)
+    texts: str | None = setting(None, "folder of the text files; null: that of the labels file", reads=True)
 
 
 @dataclass
@@ -217,7 +225,7 @@ class HubSettings(DataSettings):
     name: str | None = setting(None, "name on the hub")
     subset: str | None = setting(None, "configuration of the data set on the hub")
     revision: str | None = setting(None, "commit or tag on the hub")
-    path: str | None = setting(None, "folder saved with save_to_disk, or a copy of a data set of the hub")
+    path: str | None = setting(None, "folder saved with save_to_disk, or a copy of a data set of the hub", reads=True)
     train_split: str = setting("train", "split with the training documents")
     validation_split: str = setting("validation", "split with the validation documents, where there is one")
     test_split: str = setting("test", "split with the test documents, where there is one")

@@ -34,7 +34,9 @@ class ExportSettings:
     )
 
     signing_key: str | None = setting(
-        None, "PEM file of the private key that signs the bundle (extra sign); its password: TAGSMITH_KEY_PASSWORD"
+        None,
+        "PEM file of the private key that signs the bundle (extra sign); its password: TAGSMITH_KEY_PASSWORD",
+        reads=True,
     )
 
     def problems(self) -> Iterator[str]:

@@ -5,13 +5,27 @@ from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar, get_origin
 
+from tagsmith.core.files import missing
+
 REQUIRED = "???"
 """The default of a setting that the user must give."""
 
 
-def setting(default: Any, help: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
-    """A dataclass field with its explanation, its unit and the inclusive range of its value."""
-    metadata = {"help": help, "unit": unit, "low": low, "high": high}
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    reads: bool = False,
+) -> Any:
+    """A dataclass field with its explanation, its unit and the inclusive range of its value.
+
+    Args:
+        reads: whether the value names files or folders that have to exist.
+    """
+    metadata = {"help": help, "unit": unit, "low": low, "high": high, "reads": reads}
     if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -53,6 +67,17 @@ def own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
     for item in fields(settings):
         if is_dataclass(value := getattr(settings, item.name)):
             yield from own_problems(value, f"{prefix}{item.name}.")
+
+
+def missing_inputs(settings: Any) -> list[str]:
+    """A line for each file or folder that the settings name as input and that does not exist."""
+    named = [(name, value) for name, item, value in walk(settings) if value is not None and item.metadata.get("reads")]
+    return [
+        problem
+        for name, value in named
+        for one in (value.values() if isinstance(value, dict) else names(value))
+        if (problem := missing(one, name))
+    ]
 
 
 def problems(settings: Any) -> list[str]:

@@ -13,9 +13,9 @@ from tagsmith.core.schema import Task
 class ImproveRun:
     """Settings of `scripts/improve.py`."""
 
-    run: str = setting(REQUIRED, "folder of the run; results are written to its folder `improve`")
+    run: str = setting(REQUIRED, "folder of the run; results are written to its folder `improve`", reads=True)
     pool: str | None = setting(
-        None, "untagged documents: a .jsonl, .csv or .tsv file, or a folder of .txt files; null: none"
+        None, "untagged documents: a .jsonl, .csv or .tsv file, or a folder of .txt files; null: none", reads=True
     )
     budget: int = setting(100, "number of documents to tag next", unit="documents", low=1)
     audit_share: float = setting(

@@ -67,6 +67,7 @@ class TrainSettings:
         None,
         "finetune, lora: earlier run whose encoder and head (adapted by data.schema_changes) training starts from; "
         "null: the pretrained encoder and a regression",
+        reads=True,
     )
     probe_documents: int = setting(
         10_000,

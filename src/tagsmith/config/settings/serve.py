@@ -19,6 +19,7 @@ class ServeSettings:
     deployments: dict[str, str] = setting(
         {},
         "bundle of each deployment, {NAME: FOLDER}; symbolic links, such as bundles/current, are watched for changes",
+        reads=True,
     )
     host: str = setting("127.0.0.1", "address to listen on; any other than loopback requires TAGSMITH_API_KEYS")
     port: int = setting(8765, "port to listen on; 0: any free port", low=0, high=65535)
@@ -31,6 +32,7 @@ class ServeSettings:
     public_key: str | None = setting(
         None,
         "PEM file of the public key that must verify the signature of every bundle (extra sign); null: no verification",
+        reads=True,
     )
     threads: int | None = setting(None, "threads for inference; null: one per core", unit="threads", low=1)
     batch_tokens: int = setting(2048, "maximum number of tokens in one batch", unit="tokens", low=16)

@@ -41,7 +41,7 @@ class ModelSettings:
         None, "installed package with the encoder, as NAME/folder; where it is not installed, the hub is used"
     )
     sha256: dict[str, str] | None = setting(None, "SHA-256 of the package's files, by file name")
-    path: str | None = setting(None, "local folder of the encoder; takes precedence over package and name")
+    path: str | None = setting(None, "local folder of the encoder; takes precedence over package and name", reads=True)
     pooling: Pooling = setting(Pooling.mean, "mean: of all token states; cls: the first token's state")
     max_tokens: int | None = setting(None, "recommended maximum input; null: the encoder's limit", unit="tokens", low=8)
     attention_dropout: float = setting(
@@ -119,7 +119,7 @@ class CheckKills(TrainRun):
 class EvaluateRun:
     """Settings of `scripts/evaluate.py`."""
 
-    run: str = setting(REQUIRED, "folder of the run")
+    run: str = setting(REQUIRED, "folder of the run", reads=True)
     split: Split | None = setting(None, "split to evaluate; null: test, or validation where there is no test split")
     threshold: float | None = setting(
         None, "score at which a class is predicted (multi-label); null: the run's thresholds", low=0, high=1
@@ -138,7 +138,7 @@ class EvaluateRun:
 class CalibrateRun(CalibrateSettings):
     """Settings of `scripts/calibrate.py`: where the scores come from, and how they become decisions."""
 
-    run: str = setting(REQUIRED, "folder of the run")
+    run: str = setting(REQUIRED, "folder of the run", reads=True)
     from_: HeldOutFrom | None = setting(
         None,
         "validation: scores of the validation split; out_of_fold: scores of the training documents, each by a model "
@@ -156,7 +156,7 @@ class CalibrateRun(CalibrateSettings):
 class ExportRun:
     """Settings of `scripts/export.py`."""
 
-    run: str = setting(REQUIRED, "folder of the run")
+    run: str = setting(REQUIRED, "folder of the run", reads=True)
     bundle: str = setting(REQUIRED, "folder of the bundle to write")
     overwrite: bool = setting(False, "replace an existing bundle")
     batch_tokens: int = setting(
@@ -172,10 +172,11 @@ class ExportRun:
 class ClassifyRun:
     """Settings of `scripts/classify.py`."""
 
-    bundle: str = setting(REQUIRED, "folder of the bundle")
+    bundle: str = setting(REQUIRED, "folder of the bundle", reads=True)
     input: str | list[str] = setting(
         REQUIRED,
         "a file of rows in any format, a folder, a pattern, or a list of these; - reads standard input",
+        reads=True,
     )
     output: str = setting(
         REQUIRED, "the .jsonl, .csv or .parquet file to write, one row per input row, in order; - writes to stdout"
@@ -210,6 +211,7 @@ class ClassifyRun:
     public_key: str | None = setting(
         None,
         "PEM file of the public key that must verify the signature of the bundle (extra sign); null: no verification",
+        reads=True,
     )
 
     def problems(self) -> Iterator[str]:
