@@ -109,9 +109,7 @@ def test_the_queue_for_a_pool(settings: Settings, tmp_path: Path) -> None:
     assert queue == lines(run.improve / "tag_next.jsonl")
     assert len(queue) == 30
     assert sum(line["reason"] == "audit" for line in queue) == 6
-    contradictions = ["the same text" in line["why"] for line in queue]
-    keys = [(contradicts, line["score"]) for contradicts, line in zip(contradictions, queue, strict=True)]
-    assert keys == sorted(keys, reverse=True)
+    assert [line["score"] for line in queue] == sorted((line["score"] for line in queue), reverse=True)
     both = [*queue, *left]
     assert len({line["id"] for line in both}) == len(both) == 121
     assert all(line["tag"] is None for line in both)
@@ -149,7 +147,7 @@ def test_the_calibrated_model_scores_the_pool_where_there_is_a_decision(settings
 
 def test_impossible_requests_are_reported(settings: Settings, tmp_path: Path) -> None:
     run, _ = trained(settings, tmp_path, False, wrong=0.0)
-    with pytest.raises(InputMissing, match="pool="):
+    with pytest.raises(InputMissing, match=r"pool[=:]"):
         improve(run, pool=str(tmp_path / "gone.jsonl"))
     with pytest.raises(SettingsError, match="folds=1000"):
         improve(run, folds=1000)
