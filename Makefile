@@ -58,9 +58,9 @@ demo: install
 	$(BIN)/python scripts/evaluate.py run=runs/demo
 	@$(BIN)/python -c "$$SUMMARY"
 
-# -rs lists the skipped tests with their reasons.
+# -rs lists the skipped tests with their reasons. Three processes on two cores: tests wait for processes and services.
 test: install
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -rs
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 3 --dist worksteal -rs
 
 # The inner loop: see tests/README.md.
 test-fast: install

@@ -27,6 +27,8 @@ from tagsmith.core.schema import Schema
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.decision.rule import softmax
 from tagsmith.evaluate.evaluate_run import evaluate_run
+from tagsmith.evaluate.report import decision_text
+from tagsmith.evaluate.report.page import write_page
 from tagsmith.export.export_run import export
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train.calibration import held_out
@@ -233,15 +235,23 @@ def test_new_weights_remove_the_rule(settings: Make, single_label_file: Path) ->
     assert json.loads(run.decision.read_text())["about"]["target"] == 0.5
     run.weights.unlink()
     train(settings(single_label_file, recipe=Recipe.probe, resume=True))
-    assert json.loads(run.decision.read_text())["about"]["target"] == 0.95
+    assert json.loads(run.decision.read_text())["about"]["settings"]["target_precision"] is None
 
 
 def test_few_documents_promise_nothing(settings: Make, tmp_path: Path) -> None:
     file = write_jsonl(tmp_path / "few.jsonl", make_documents(30, multi_label=False))
     run, evaluation = train(settings(file, recipe=Recipe.probe))
-    assert evaluation["operating_point"]["coverage"] == 0.0
-    assert evaluation["operating_point"]["precision"] is None
+    assert evaluation["operating_point"] is None
+    assert evaluation["not_promised"]["target"] == 0.95
+    assert "operating point: none. target_precision=0.95 cannot be promised with " in decision_text(evaluation)
     assert evaluation["out_of_scope"] is None
+    assert not any(line["to_person"] for line in lines(run.predictions))
+    # Only on demand does every document go to a person.
+    write_page(run)
+    asked = calibrated(run, target_precision=0.99)
+    assert "target_precision=0.99 cannot be promised" in run.page.read_text()
+    assert (asked["abstain_below"], asked["about"]["target"]) == (2.0, 0.99)
+    evaluated(run)
     assert all(line["to_person"] for line in lines(run.predictions))
 
 

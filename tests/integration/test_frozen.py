@@ -74,6 +74,7 @@ def test_kept_and_computed_states_give_the_same_weights(
     assert not kept.frozen_states.exists()
 
 
+@pytest.mark.slow
 def test_frozen_layers_do_not_change(settings: Make, single_label_file: Path, encoder: Path) -> None:
     before = {f"encoder.{name}": value for name, value in load_file(encoder / "model.safetensors").items()}
     run, _ = train(settings(single_label_file, frozen_layers=1))

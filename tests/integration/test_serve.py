@@ -270,6 +270,7 @@ def test_a_request_that_takes_too_long_gets_503(bundles: dict[str, Path]) -> Non
         slow.go_on.set()
 
 
+@pytest.mark.slow
 def test_the_head_of_a_request_is_limited(bundles: dict[str, Path]) -> None:
     """Otherwise a client without a key could fill the memory with headers, or keep connections open."""
     with serving({"production": bundles["production"]}, max_seconds=0.5) as running:

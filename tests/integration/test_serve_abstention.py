@@ -69,6 +69,7 @@ def test_v2_has_a_tensor_for_it(served: Served) -> None:
     client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2022-05-01", "2023-04-01"])
 def test_azure_warns(served: Served, version: str) -> None:
     client = TextAnalyticsClient(served.url, AzureKeyCredential(KEY), api_version=version)

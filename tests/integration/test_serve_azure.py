@@ -100,6 +100,7 @@ def test_multi_label_with_warnings_and_errors_of_documents(client: TextAnalytics
     assert "at most 500 characters" in found["much too long"].error.message
 
 
+@pytest.mark.slow
 def test_several_actions_and_continuation_tokens(client: TextAnalyticsClient) -> None:
     from azure.ai.textanalytics import MultiLabelClassifyAction, SingleLabelClassifyAction
 
@@ -116,6 +117,7 @@ def test_several_actions_and_continuation_tokens(client: TextAnalyticsClient) ->
     assert [one.classifications[0].category for one in again.result()] == CLASSES
 
 
+@pytest.mark.slow
 def test_the_asynchronous_client(served: Served) -> None:
     async def run() -> None:
         async with AsyncClient(served.url, AzureKeyCredential(KEY)) as client:
@@ -266,6 +268,7 @@ def test_a_retry_of_the_client_does_not_create_a_second_job(served: Served) -> N
     assert first == second != other
 
 
+@pytest.mark.slow
 def test_too_many_jobs_and_expired_ones(bundles: dict[str, Path]) -> None:
     with serving(bundles, max_jobs=1, job_hours=0.0002, public_url="https://api.example/tagsmith/") as running:
         batcher = running.service.deployments.by_name["production"].model.batcher
@@ -281,6 +284,7 @@ def test_too_many_jobs_and_expired_ones(bundles: dict[str, Path]) -> None:
         submit(running, body())
 
 
+@pytest.mark.slow
 def test_jobs_survive_a_restart_and_tasks_fail_separately(bundles: dict[str, Path], tmp_path: Path) -> None:
     """Jobs from before a restart run after it; a deployment that no longer exists fails its task, not the job."""
     several = [

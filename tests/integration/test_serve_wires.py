@@ -160,6 +160,7 @@ def test_health_and_metadata_of_v2(triton: InferenceServerClient, served: Served
         triton.infer("production", [empty], headers=key())
 
 
+@pytest.mark.slow
 def test_abstentions_on_every_wire(tmp_path: Path) -> None:
     bundles = {
         "careful": make_bundle(tmp_path / "careful", abstain_below=0.999),

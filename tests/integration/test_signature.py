@@ -153,6 +153,7 @@ def test_symbolic_links_are_neither_signed_nor_accepted(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.slow
 def test_classifying_files_with_a_key(bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     given, output = tmp_path / "new.jsonl", tmp_path / "classified.jsonl"
     given.write_text(json.dumps({"text": "the cat"}) + "\n")

@@ -34,6 +34,7 @@ def same_weights(a: RunFolder, b: RunFolder) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_run_holds_what_it_promises(settings: Make, single_label_file: Path) -> None:
     run, evaluation = train(settings(single_label_file))
     assert evaluation["split"] == "test"
@@ -115,6 +116,7 @@ def test_stopped_and_resumed_equals_uninterrupted(
     assert losses(whole) == losses(resumed)
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_is_resumed_is_evaluated_again(settings: Make, single_label_file: Path) -> None:
     run, evaluation = train(settings(single_label_file))
     run.evaluation.unlink()
@@ -123,6 +125,7 @@ def test_a_finished_run_that_is_resumed_is_evaluated_again(settings: Make, singl
     assert train(again)[1] == evaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_run_is_not_resumed_with_changed_data(
     settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
@@ -161,6 +164,7 @@ def test_a_run_is_not_resumed_with_changed_data(
     assert train(given)[1]["documents"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "risen"), [(1e-3, False), (1.0, True)])
 def test_training_that_makes_the_model_worse_logs_a_warning(
     settings: Make, single_label_file: Path, caplog: pytest.LogCaptureFixture, rate: float, risen: bool
@@ -189,6 +193,7 @@ def test_a_run_made_before_a_setting_existed_resumes_with_its_default(settings: 
         train(settings(single_label_file, resume=True))
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_taken_is_refused(settings: Make, single_label_file: Path, tmp_path: Path) -> None:
     train(settings(single_label_file, recipe=Recipe.probe))
     with pytest.raises(SettingsError, match="overwrite=true"):
@@ -370,6 +375,7 @@ def test_a_folder_whose_weights_are_another_models_is_refused(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_given_test_documents_are_kept_with_those_of_an_earlier_run(settings: Make, single_label_file: Path) -> None:
     run, _ = train(settings(single_label_file, recipe=Recipe.probe))
     lines = single_label_file.read_text().splitlines()
@@ -419,6 +425,7 @@ def test_what_was_trained_in_bf16_is_evaluated_in_fp32_by_the_same_process(
     assert again["log_loss"] == evaluation["log_loss"]
 
 
+@pytest.mark.slow
 def test_the_probe_is_fitted_in_fp32_whatever_training_computes_in(settings: Make, single_label_file: Path) -> None:
     about = {"recipe": Recipe.probe, "validation_share": 0.0}
     exact, _ = train(settings(single_label_file, "exact", mixed_precision=Precision.fp32, **about))
@@ -436,6 +443,7 @@ def test_a_damaged_file_of_a_packaged_encoder_is_named(tmp_path: Path, monkeypat
         encoder_source(wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", list(Recipe)[:2])
 def test_a_sweep_judges_by_the_validation_split(settings: Make, single_label_file: Path, recipe: Recipe) -> None:
     run, evaluation = train(settings(single_label_file, objective=BestMetric.macro_f1, recipe=recipe))

@@ -104,6 +104,7 @@ def test_the_table_shows_means_deviations_and_what_was_skipped() -> None:
         assert part in written.get()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for orphans in /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_contender_outlives_its_parent(number: signal.Signals) -> None:

@@ -272,6 +272,17 @@ def test_a_significant_difference_may_be_irrelevant(tmp_path: Path) -> None:
     assert found["verdict"]["sentences"][1] == "That is less than the smallest relevant difference, 90 points."
 
 
+def test_a_verdict_that_is_decided_asks_for_no_more_documents(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "x", answers(lambda i: i % 10 > 4)), write_run(tmp_path / "y", answers(bool))]
+    assert comparison_of(pair(*runs), SETTINGS)["verdict"]["documents_needed"] is None
+    # One more right and one less: whatever the difference is, it is below 5 points.
+    runs = [write_run(tmp_path / f"{i}", answers(lambda k, i=i: k != i)) for i in (20, 31)]
+    found = comparison_of(pair(*runs), CompareRuns(runs=["20", "31"], resamples=300, smallest=0.05))["verdict"]
+    assert (found["better"], found["documents_needed"]) == (None, None)
+    assert found["sentences"][0].startswith("No significant difference in macro F1: both have the same (95% interval ")
+    assert found["sentences"][1] == "Any difference is below the smallest relevant one, 5 points."
+
+
 def test_a_handful_of_changed_documents_is_no_proof(tmp_path: Path) -> None:
     """All five became right: the bootstrap interval excludes 0, but chance brings as much in 1 of 16 cases."""
     before = answers(lambda i: i % 10 > 1 and i not in (2, 23, 44, 65, 86))

@@ -357,6 +357,27 @@ def test_behind_baseline(calm: Case) -> None:
     assert not calm.lines("behind_baseline")  # It is the probe.
 
 
+def test_where_a_baseline_leaves_no_room_it_is_a_note(calm: Case) -> None:
+    # 58 documents, 57 right: even a model without a mistake could not be shown to be better than 53 right.
+    calm = Case([*right(["a", "b"], 28), ("b", "b"), ("a", "b")], ["a", "b"])
+    level = lead(0.0, -0.05, 0.05)
+    for correct, severity in ((57, "note"), (53, "note"), (52, "problem")):
+        macro = 57 / 58
+        calm.analysis["baselines"]["tfidf"] = {
+            "accuracy": correct / 58, "micro_f1": macro, "macro_f1": macro, "documents": 100,
+            "lead": {"macro_f1": level, "micro_f1": level},
+        }  # fmt: skip
+        line = calm.line("behind_baseline")
+        assert line["severity"] == severity
+        assert line["reason"].startswith("Macro F1 is the same, 0.9828 (95% interval -0.0500 to +0.0500,")
+        if severity == "note":
+            assert "Check the tags" not in line["remedy"]
+            assert "on 58 documents: no model could be shown to be better." in line["title"]
+    worse = lead(-0.05, -0.09, -0.01)
+    calm.analysis["baselines"]["tfidf"] |= {"accuracy": 1.0, "lead": {"macro_f1": worse, "micro_f1": worse}}
+    assert calm.line("behind_baseline")["severity"] == "problem"
+
+
 def test_learning_curve(calm: Case) -> None:
     points = [{"share": s, "documents": int(900 * s), "macro_f1": 0.8, "low": 0.7, "high": 0.9} for s in (0.25, 1)]
     gains = {

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tagsmith.core.errors import DataError, InputMissing
+from tagsmith.core.files import digest, write_json
 from tagsmith.core.run import RunFolder
+from tagsmith.evaluate.guidance.lines import Line, Severity
 from tagsmith.evaluate.report import confusion_csv, per_class_table, per_class_text
 from tagsmith.evaluate.report.assets import (
     content_policy,
@@ -20,7 +22,9 @@ from tagsmith.evaluate.report.assets import (
     script,
     tables_script,
 )
+from tagsmith.evaluate.report.charts import LINE_FROM, coverage
 from tagsmith.evaluate.report.confusion import Pair, missed_and_invented, most_errors, order_of_classes, pairs
+from tagsmith.evaluate.report.matrix import Confusions, matrices
 from tagsmith.evaluate.report.page import write_page
 from tagsmith.evaluate.report.wording import against, figure, headline, interval, meaning, percent, points
 from tagsmith.evaluate.report.wrong_documents import MOST_CHARACTERS, wrong_documents
@@ -336,6 +340,46 @@ def test_empty_parts_of_the_analysis_are_explained(tmp_path: Path) -> None:
     assert "This run has none: learning_curve is empty" in text
     assert "No findings." in text
     assert "target_precision= (multi-label: target_exact=) of calibrate.py does" in text
+
+
+def test_a_rule_chosen_after_the_evaluation_is_on_the_page(tmp_path: Path) -> None:
+    run = RunFolder(make_run(tmp_path, documents=60))
+    held_out = {"ece_before": 0.05, "ece_after": 0.01, "log_loss_before": 0.4, "log_loss_after": 0.3}
+    about = {"from": "out_of_fold", "documents": 240, "target": 0.95, "held_out": held_out}
+    write_json(run.decision, {"thresholds": [], "abstain_below": 0.625, "about": about})
+    note = Line("not_calibrated", Severity.note, "The scores are not calibrated.", "", "").as_dict()
+    write_json(run.guidance, [note])
+    evaluation = json.loads(run.evaluation.read_text())
+    for known, newer in ((None, True), ("of another rule", True), (digest(run.decision), False)):
+        write_json(run.evaluation, evaluation | {"decision_sha256": known})
+        write_page(run)
+        text = Elements(run.page.read_text()).text
+        assert ("The run has a decision rule that the figures of this page do not know" in text) is newer
+        assert ("error 0.0500 -> 0.0100" in text) is newer
+        assert ("below 0.625 go to a person (target precision of the others: 95.0%)" in text) is newer
+        assert ("The scores are not calibrated." in text) is not newer
+
+
+def test_coverage_of_few_documents_is_points_on_an_axis_that_shows_their_weight() -> None:
+    few = [{"threshold": 0.5, "coverage": (i + 1) / 58, "precision": 1 - (i == 57) / 58} for i in range(58)]
+    chart = coverage(few, None, 58, "0.95 cannot be promised.")
+    (trace,), axis = chart.figure.data, chart.figure.layout.yaxis
+    assert trace.mode == "markers"
+    assert axis.range[0] < 0.92
+    assert "With 58 documents, one more mistake is 1.7%. 0.95 cannot be promised." in chart.summary
+    assert coverage(few, None, LINE_FROM).figure.data[0].mode == "lines"
+
+
+def test_the_matrix_has_the_order_of_the_tables() -> None:
+    names = [f"class {i}" for i in range(30)]
+    errors = np.zeros((31, 31), dtype=np.int64)
+    errors[0, 29] = errors[29, 0] = errors[5, 20] = 3
+    five = np.full(30, 5)
+    worst, everything = matrices(Confusions(names, False, errors, five - 3, five, 150))
+    assert everything.figure.layout.xaxis.ticktext == everything.figure.layout.yaxis.ticktext == tuple(names)
+    assert "confused classes next to each other" in worst.title
+    near = list(worst.figure.layout.xaxis.ticktext)
+    assert abs(near.index("class 0") - near.index("class 29")) == 1
 
 
 def test_inconsistent_files_are_rejected(tmp_path: Path) -> None:

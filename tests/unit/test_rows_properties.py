@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
     return header, draw(st.lists(row, max_size=4))
 
 
+@pytest.mark.slow
 @repeatable
 @given(tables(), st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_delimited_rows_of_any_text_come_back_with_the_number_of_their_last_line(
@@ -75,6 +77,7 @@ def test_no_character_of_a_broken_table_is_lost_or_read_twice(body: str) -> None
     assert all(before < after for (before, _), (after, _) in pairwise([(1, None), *rows]))
 
 
+@pytest.mark.slow
 @repeatable
 @given(
     st.lists(st.dictionaries(TEXT, JSON, max_size=3), max_size=4),

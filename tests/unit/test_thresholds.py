@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from tagsmith.decision.thresholds import abstention, class_thresholds, coverage_curve, lower_bound, thresholds_of_costs
+from tagsmith.decision.thresholds import (
+    abstention,
+    class_thresholds,
+    coverage_curve,
+    instead_of,
+    lower_bound,
+    not_promised,
+    thresholds_of_costs,
+)
 
 
 def test_the_best_f1_by_hand() -> None:
@@ -93,6 +101,35 @@ def test_abstention_by_hand() -> None:
     assert threshold is not None
     assert 0.15 < threshold < 0.25
     assert abstention(np.full(200, 0.7, np.float32), np.arange(200) < 100, 0.9) is None
+
+
+def test_what_takes_the_place_of_a_target_by_hand() -> None:
+    confidence = np.linspace(0.999, 0.5, 50).astype(np.float32)
+    # The sequence that begins with 90 %, or 45: 0.02 ** (1 / 45) = 0.917; 0.02 ** (1 / 77) = 0.9505, 90 % of 86.
+    assert instead_of(confidence, np.ones(50, bool), 0.95) == (0.91, 86)
+    # As in issue 17: 96 % of 233 documents are right, and the errors are anywhere.
+    right = np.arange(233) % 25 != 0
+    confidence = np.linspace(0.999, 0.5, 233).astype(np.float32)
+    assert abstention(confidence, right, 0.95) is None
+    possible, documents = instead_of(confidence, right, 0.95)
+    assert possible is not None
+    assert abstention(confidence, right, possible) is not None
+    assert abstention(confidence, right, possible + 0.01) is None
+    assert documents is not None
+    many = np.arange(documents) % 25 != 0
+    assert abstention(np.linspace(0.999, 0.5, documents).astype(np.float32), many, 0.95) is not None
+    assert instead_of(confidence, np.arange(233) % 3 == 0, 0.95) == (None, None)
+
+
+def test_a_target_that_cannot_be_promised_in_words() -> None:
+    missed = {"setting": "target_precision", "target": 0.95, "held_out": 233, "right": 0.96}
+    assert not_promised(missed | {"possible": 0.92, "documents": 1900}) == (
+        "target_precision=0.95 cannot be promised with 233 held-out documents, of which 96% are right: "
+        "target_precision=0.92 can be promised with them and 0.95 takes about 1,900 documents like these."
+    )
+    assert not_promised(missed | {"possible": None, "documents": None}).endswith(
+        "no target from 0.5 on can, even with many more like these."
+    )
 
 
 def test_the_target_precision_is_missed_as_seldom_as_claimed() -> None:

@@ -147,6 +147,7 @@ def test_a_damaged_entry_is_made_again(
     assert len(entries(cache)) == 1
 
 
+@pytest.mark.slow
 def test_killed_half_way_leaves_no_entry(
     cache: CacheSettings, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def documents(seed: int) -> list[str]:
     return texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["head", "head_tail"])
 @pytest.mark.parametrize("max_tokens", [3, 4, 9, 16])
 def test_the_same_tokens_are_read(rule: str, max_tokens: int) -> None:

@@ -46,8 +46,8 @@ def decision_figures(
         truth: int8 [documents, classes].
 
     Returns:
-        scores, thresholds (multi-label), coverage, operating_point, conformal, out_of_scope; None where the rule
-        does not decide it.
+        scores, thresholds (multi-label), coverage, operating_point, not_promised, conformal, out_of_scope; None where
+        the rule does not decide it.
     """
     after = rule.scores(logits)
     right = (decisions.predicted == truth).all(axis=1)
@@ -74,6 +74,7 @@ def decision_figures(
             "coverage": float(handled.mean()),
             "precision": float(right[handled].mean()) if handled.any() else None,
         }
+    found["not_promised"] = about.get("not_promised")
     found["conformal"] = None if decisions.sets is None else set_figures(decisions.sets, truth, about["coverage"])
     found["out_of_scope"] = _scope_figures(rule.scope, decisions.distances, foreign, about)
     return found

@@ -1,11 +1,14 @@
 """Score thresholds of classes and of abstention, chosen on documents that the model has not seen."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil, log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
+
+from tagsmith.core.errors import counted
 
 Floats = NDArray[np.float32]
 
@@ -14,6 +17,9 @@ POOLED_POSITIVES = 20.0
 
 Chosen on nlupp_hotels, see README.md.
 """
+
+MOST_TIMES = 100
+"""How many times as many documents are considered when it is estimated how many a promise takes."""
 
 GRID = np.linspace(0.005, 0.995, 199)
 """Candidate thresholds."""
@@ -97,21 +103,75 @@ def abstention(confidence: Floats, right: NDArray[np.bool_], target: float, risk
     Returns:
         The threshold, half-way between two documents; None: no share is safe.
     """
+    ordered, hits, sizes = _most_confident(confidence, right)
+    largest = _safe(hits, sizes, len(right), target, risk)
+    if not largest:
+        return None
+    return 0.0 if largest == len(right) else float(ordered[largest - 1 : largest + 1].mean())
+
+
+def instead_of(
+    confidence: Floats, right: NDArray[np.bool_], target: float, risk: float = 0.1
+) -> tuple[float | None, int | None]:
+    """What takes the place of a target for which `abstention` finds no threshold.
+
+    Returns:
+        The highest lower target, in whole percent and from 0.5, that these documents are enough for, and about how many
+        documents like these are enough for `target`, rounded up to two digits. None: there is none, or more than
+        `MOST_TIMES` as many.
+    """
+    _, hits, sizes = _most_confident(confidence, right)
+    lower = (percent / 100 for percent in range(ceil(100 * target) - 1, 49, -1))
+    possible = next((one for one in lower if _safe(hits, sizes, len(right), one, risk)), None)
+    steps = 1.02 ** np.arange(1, log(MOST_TIMES, 1.02) + 1)
+    times = next((step for step in steps if _safe(step * hits, step * sizes, step * len(right), target, risk)), None)
+    return possible, None if times is None else rounded_up(ceil(times * len(right)))
+
+
+def not_promised(missed: Mapping[str, Any]) -> str:
+    """Which target could not be promised, and what takes its place.
+
+    Args:
+        missed: `not_promised` of a rule's `about`: the setting and the target asked of it, the held-out documents, the
+            share of them that is right, and the results of `instead_of` as `possible` and `documents`.
+    """
+    name, target = missed["setting"], missed["target"]
+    held_out = counted(missed["held_out"], "held-out document")
+    parts = [f"{name}={missed['possible']:g} can be promised with them"] if missed["possible"] else []
+    if missed["documents"]:
+        parts.append(f"{target:g} takes about {missed['documents']:,} documents like these")
+    instead = " and ".join(parts) or "no target from 0.5 on can, even with many more like these"
+    return f"{name}={target:g} cannot be promised with {held_out}, of which {missed['right']:.0%} are right: {instead}."
+
+
+def rounded_up(number: int) -> int:
+    """An estimated number, rounded up to two digits."""
+    step = int(10 ** max(0, len(str(number)) - 2))
+    return -(-number // step) * step
+
+
+def _most_confident(
+    confidence: Floats, right: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Confidences in falling order [documents]; the 1 %, 2 %, ... most confident: how many are right, and how many."""
     order = np.argsort(-confidence, kind="stable")
     ordered, hits = confidence[order].astype(np.float64), np.cumsum(right[order])
     sizes = np.unique(np.ceil(np.arange(1, 101) / 100 * len(order)).astype(int))
     # Documents of equal confidence are on one side of a threshold.
     sizes = np.unique([np.searchsorted(-ordered, -ordered[size - 1], side="right") for size in sizes])
+    return ordered, hits[sizes - 1], sizes
+
+
+def _safe(hits: NDArray[Any], sizes: NDArray[Any], documents: float, target: float, risk: float) -> int:
+    """The largest of the sizes that is safe, see `abstention`; 0: none is."""
     starts = (0.1, 0.3, 0.5, 0.7, 0.9)
-    safe = lower_bound(hits[sizes - 1], sizes, risk / len(starts)) >= target
+    safe = lower_bound(hits, sizes, risk / len(starts)) >= target
     largest = 0
     for start in starts:
-        row = np.flatnonzero(sizes >= start * len(order))
+        row = np.flatnonzero(sizes >= start * documents)
         passed = row[: int(np.argmin(np.append(safe[row], False)))]
         largest = max(largest, int(sizes[passed[-1]]) if len(passed) else 0)
-    if not largest:
-        return None
-    return 0.0 if largest == len(order) else float(ordered[largest - 1 : largest + 1].mean())
+    return largest
 
 
 def lower_bound(right: NDArray[Any], of: NDArray[Any], risk: float) -> NDArray[np.float64]:

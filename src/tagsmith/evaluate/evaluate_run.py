@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.core.errors import InputMissing
-from tagsmith.core.files import json_object, read_json, read_json_lines, write_json, write_lines
+from tagsmith.core.files import digest, json_object, read_json, read_json_lines, write_json, write_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
@@ -89,6 +89,7 @@ def evaluate_split(
     scores = rule.scores(logits)
     decisions = rule.decide(scores, vectors)
     evaluation = {"split": split} | evaluation_of(rule, logits, decisions, foreign, part["labels"][:], schema)
+    evaluation["decision_sha256"] = digest(run.decision) if run.decision.is_file() else None
     _write_predictions(run, part, scores, decisions, schema)
     write_json(run.evaluation, evaluation)
     return evaluation

@@ -7,6 +7,7 @@ from tagsmith.config.settings import BestMetric
 from tagsmith.core.errors import counted
 from tagsmith.decision.bootstrap import OVERALL
 from tagsmith.decision.significance import LEVEL
+from tagsmith.decision.thresholds import rounded_up
 from tagsmith.evaluate.comparison.paired import POWER, Compared, certain, documents_needed
 from tagsmith.evaluate.comparison.pairs import Pair
 from tagsmith.evaluate.report.wording import chance, points
@@ -21,8 +22,8 @@ class Verdict:
 
     Attributes:
         better: 0 the first run, 1 the second; None: the difference is not significant.
-        needed: documents with which the smallest relevant difference would be detected; None: the runs never differ,
-            so it cannot be estimated.
+        needed: documents with which the smallest relevant difference would be detected; None: these documents decide,
+            or the runs never differ, so it cannot be estimated.
         gains, losses: classes whose F1 rose or fell significantly.
     """
 
@@ -41,13 +42,18 @@ def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, s
     if certain(one["chance"], one["low"], one["high"]):
         better = int((one["difference"] > 0) != lower_is_better)
     documents = len(pair.ids)
-    needed = documents_needed(one["error"], documents, smallest) if one["error"] > 0 else None
+    # The whole interval is closer to 0 than what matters: more documents would not change what to do.
+    irrelevant = better is None and max(abs(one["low"]), abs(one["high"])) < smallest
+    decided = better is not None or irrelevant
+    needed = documents_needed(one["error"], documents, smallest) if one["error"] > 0 and not decided else None
     title = "exact match" if by is BestMetric.accuracy and pair.multi_label else by.value.replace("_f1", " F1")
     title = title.replace("_", " ")
     sentences = [_first(one, names, title, better, lower_is_better, found.alike == documents)]
     if better is not None and abs(one["difference"]) < smallest:
         sentences.append(f"That is less than the smallest relevant difference, {_amount(smallest, lower_is_better)}.")
-    if better is None and needed is not None:
+    if irrelevant and found.alike < documents:
+        sentences.append(f"Any difference is below the smallest relevant one, {_amount(smallest, lower_is_better)}.")
+    if needed is not None:
         sentences.append(_what_it_takes(needed, documents, _amount(smallest, lower_is_better)))
     sentences.append(_sides(pair, found, names))
     gains, losses = (_beyond_chance(pair, found, sign) for sign in (1, -1))
@@ -60,8 +66,9 @@ def _first(one: dict[str, float], names: Sequence[str], title: str, better: int 
         if one["difference"] == 0 and alike:
             return f"{names[1]} and {names[0]} predict the same for every document: no difference in {title}."
         bounds = _bounds(one["low"], one["high"], nats)
-        size = f"{names[1]} has {_amount(abs(one['difference']), nats)} {'more' if one['difference'] > 0 else 'less'}"
-        if one["difference"] == 0:
+        amount = _amount(abs(one["difference"]), nats)
+        size = f"{names[1]} has {amount} {'more' if one['difference'] > 0 else 'less'}"
+        if float(amount.split()[0]) == 0:
             size = "both have the same"
         return f"No significant difference in {title}: {size} (95% interval {bounds}; p {chance(one['chance'])})."
     sign = 1 if better == 1 else -1
@@ -89,14 +96,8 @@ def _what_it_takes(needed: int, documents: int, amount: str) -> str:
     often = f"in {POWER:.0%} of cases"
     if needed <= documents:
         return f"With these {counted(documents, 'document')}, a difference of {amount} would be detected {often}."
-    more = _rounded(needed - documents)
+    more = rounded_up(needed - documents)
     return f"To detect a difference of {amount} {often}, {more:,} more test documents like these would be needed."
-
-
-def _rounded(number: int) -> int:
-    """Rounded up to two digits, as it is an estimate."""
-    step = int(10 ** max(0, len(str(number)) - 2))
-    return -(-number // step) * step
 
 
 def _sides(pair: Pair, found: Compared, names: Sequence[str]) -> str:

@@ -7,11 +7,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from tagsmith.core.errors import counted
+from tagsmith.decision.intervals import proportion
 from tagsmith.evaluate.report.chart import BAND, GREY, Chart, safe, short
 from tagsmith.evaluate.report.wording import FIGURES, percent
 
 LABELLED = 40
 """Most classes whose names fit below an axis."""
+LINE_FROM = 200
+"""Documents from which coverage and precision are a line: with fewer, one document is half a point or more."""
 
 
 def training(lines: Sequence[Mapping[str, Any]]) -> Chart | None:
@@ -119,15 +122,23 @@ def reliability(scores: Mapping[str, Any], multi_label: bool) -> Chart:
     return Chart("reliability", "Reliability", summary, figure, ["score", f"{noun}s", "mean score", "right"], rows)
 
 
-def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, Any] | None) -> Chart:
-    """Precision of the documents that the model handles alone, by their share."""
+def coverage(
+    points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, Any] | None, documents: int, missed: str = ""
+) -> Chart:
+    """Precision of the documents that the model handles alone, by their share.
+
+    Args:
+        documents: that the shares are of; fewer than `LINE_FROM` are points, not a line.
+        missed: why there is no operating point although one was looked for, in a sentence.
+    """
     points = [point for point in points if point["precision"] is not None]
+    precisions = [point["precision"] for point in points]
     figure = go.Figure()
     figure.add_scatter(
         x=[point["coverage"] for point in points],
-        y=[point["precision"] for point in points],
+        y=precisions,
         customdata=[point["threshold"] for point in points],
-        mode="lines",
+        mode="lines" if documents >= LINE_FROM else "markers",
         name="by threshold",
         hovertemplate="handles %{x:.1%}<br>precision %{y:.1%}<br>threshold %{customdata:.3f}<extra></extra>",
     )
@@ -148,11 +159,18 @@ def coverage(points: Sequence[Mapping[str, Any]], operating_point: Mapping[str, 
     figure.update_layout(height=420)
     whole = max(points, key=lambda point: point["coverage"], default=None)
     summary = f"Precision over all documents is {percent(whole['precision'])}. " if whole else ""
+    if documents < LINE_FROM and whole:
+        # An axis of a few points of precision would turn one mistake into a cliff.
+        bounds = proportion(round(whole["precision"] * documents), documents) or [0.0]
+        lowest = min([bounds[0], *precisions])
+        figure.update_yaxes(range=[lowest - 0.01, 1.01])
+        summary += f"With {counted(documents, 'document')}, one more mistake is {percent(1 / documents)}. "
     summary += (
         f"At the operating point, the model handles {percent(operating_point['coverage'])} alone, "
         f"with {percent(operating_point['precision'])} precision."
         if operating_point
-        else "No operating point was chosen; target_precision= (multi-label: target_exact=) of calibrate.py does."
+        else missed
+        or "No operating point was chosen; target_precision= (multi-label: target_exact=) of calibrate.py does."
     )
     rows = [[f"{p['threshold']:.3f}", percent(p["coverage"]), percent(p["precision"])] for p in points]
     header = ["threshold", "handled without a person", "precision"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tagsmith.core.errors import DataError, InputMissing
-from tagsmith.core.files import json_array, json_object, read_json, read_json_lines
+from tagsmith.core.files import digest, json_array, json_object, read_json, read_json_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 
@@ -20,6 +20,7 @@ class RunFiles:
     Args:
         analysis, guidance: empty if the run has none for its evaluation.
         training: the lines of `metrics.jsonl`; empty if there are none.
+        decision: a decision rule chosen after the evaluation, which does not know it; empty if there is none.
         missing: file name -> why it is missing.
     """
 
@@ -31,6 +32,7 @@ class RunFiles:
     analysis: Json = field(default_factory=dict)
     guidance: list[Json] = field(default_factory=list)
     training: list[Json] = field(default_factory=list)
+    decision: Json = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -82,5 +84,17 @@ def read_run(run: RunFolder) -> RunFiles:
         analysis=analysis,
         guidance=read_json(run.guidance, json_array, "a JSON array", RESTORE) if run.guidance.is_file() else [],
         training=training,
+        decision=_newer_decision(run, evaluation),
         missing=missing,
     )
+
+
+def _newer_decision(run: RunFolder, evaluation: Json) -> Json:
+    """The decision rule of the run, if the evaluation used another one or none."""
+    if not run.decision.is_file():
+        return {}
+    # Evaluations of earlier versions do not say which rule they used.
+    known = evaluation.get("decision_sha256", evaluation.get("scores", {}).get("calibrated"))
+    if known is True or known == digest(run.decision):
+        return {}
+    return read_json(run.decision, json_object, "a decision rule", RESTORE)

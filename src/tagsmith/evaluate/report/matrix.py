@@ -40,13 +40,17 @@ class Confusions:
 
 
 def matrices(of: Confusions) -> list[Chart]:
-    """The matrix of all classes; if they are many, first one of those with most errors."""
-    order = order_of_classes(of.errors[:-1, :-1], of.support)
+    """The matrix of all classes, in the order of the page's tables; if they are many, first those with most errors.
+
+    The few of many have their confused classes next to each other instead: so many classes are not looked up by name.
+    """
     charts = []
     if len(of.names) > READABLE and (worst := set(most_errors(of.errors, READABLE))):
-        chosen = [i for i in order if i in worst]
-        charts.append(_matrix("matrix-worst", f"The {len(chosen)} classes with the most mistakes", of, chosen))
-    charts.append(_matrix("matrix", "All classes" if charts else "Confusion matrix", of, order))
+        chosen = [i for i in order_of_classes(of.errors[:-1, :-1], of.support) if i in worst]
+        title = f"The {len(chosen)} classes with the most mistakes, confused classes next to each other"
+        charts.append(_matrix("matrix-worst", title, of, chosen))
+    everything = list(range(len(of.names)))
+    charts.append(_matrix("matrix", "All classes" if charts else "Confusion matrix", of, everything))
     return charts
 
 

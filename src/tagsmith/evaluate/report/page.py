@@ -6,12 +6,14 @@ import numpy as np
 
 from tagsmith.core.files import whole_file
 from tagsmith.core.run import RunFolder
+from tagsmith.decision.thresholds import not_promised
 from tagsmith.evaluate.report import assets, charts
 from tagsmith.evaluate.report.chart import TEMPLATES, Chart
 from tagsmith.evaluate.report.class_table import class_rows
 from tagsmith.evaluate.report.confusion import missed_and_invented, pairs
 from tagsmith.evaluate.report.inputs import RunFiles, read_run
 from tagsmith.evaluate.report.matrix import Confusions, matrices
+from tagsmith.evaluate.report.tables import newer_decision_text
 from tagsmith.evaluate.report.templates import environment
 from tagsmith.evaluate.report.wording import against, headline
 from tagsmith.evaluate.report.wrong_documents import MOST_ROWS, wrong_documents
@@ -67,6 +69,10 @@ def _context(files: RunFiles) -> dict[str, Any]:
         "more_pairs": max(0, len(found) - MOST_PAIRS),
         "names": names,
         "charts": drawn,
+        "guidance": [line for line in files.guidance if not (files.decision and line["kind"] == "not_calibrated")],
+        "newer_decision": newer_decision_text(files.decision, names, files.schema.multi_label)
+        if files.decision
+        else [],
         "absent_reasons": {name: _absent(files, *place) for name, place in _PLACES.items()},
         "most_examples": MOST_EXAMPLES,
         "documents": wrong_documents(files.predictions, names, analysis.get("explanations")),
@@ -92,7 +98,12 @@ def _charts(files: RunFiles) -> dict[str, Chart | None]:
     if evaluation.get("scores"):
         drawn["reliability"] = charts.reliability(evaluation["scores"], files.schema.multi_label)
     if evaluation.get("coverage"):
-        drawn["coverage"] = charts.coverage(evaluation["coverage"], evaluation.get("operating_point"))
+        drawn["coverage"] = charts.coverage(
+            evaluation["coverage"],
+            evaluation.get("operating_point"),
+            evaluation["documents"],
+            not_promised(missed) if (missed := evaluation.get("not_promised")) else "",
+        )
     if (analysis.get("learning_curve") or {}).get("points"):
         drawn["learning_curve"] = charts.learning_curve(analysis["learning_curve"])
     if data:

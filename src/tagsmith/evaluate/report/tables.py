@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from rich.text import Text
 
 from tagsmith.core.errors import counted
 from tagsmith.core.files import json_array, read_json
+from tagsmith.decision.thresholds import not_promised
+from tagsmith.evaluate.report.wording import figure
 
 
 def per_class_table(evaluation: Mapping[str, Any]) -> Table:
@@ -48,6 +50,26 @@ def calibrated_text(about: Mapping[str, Any]) -> str:
     return f"calibrated on {about['documents']:,} {kind}: {_errors(found)}"
 
 
+def newer_decision_text(rule: Mapping[str, Any], classes: Sequence[str], multi_label: bool) -> list[str]:
+    """A decision rule that was chosen after an evaluation, in sentences.
+
+    Args:
+        rule: the content of `decision.json`.
+    """
+    about = rule.get("about", {})
+    how = f", {calibrated_text(about)}" if about.get("held_out") else ""
+    sentences = [f"The run has a decision rule that the figures of this page do not know{how}."]
+    if missed := about.get("not_promised"):
+        sentences.append(not_promised(missed))
+    elif rule.get("abstain_below") is not None:
+        target = f" (target precision of the others: {about['target']:.1%})" if about.get("target") else ""
+        sentences.append(f"Documents with a score below {rule['abstain_below']:.3f} go to a person{target}.")
+    if multi_label:
+        chosen = dict(zip(classes, rule["thresholds"], strict=True))
+        sentences.append(f"Its thresholds: {figure(chosen)}.")
+    return [*sentences, "scripts/evaluate.py evaluates it and writes this page again."]
+
+
 def decision_text(evaluation: Mapping[str, Any]) -> str:
     """Calibration, operating point, sets and scope of an evaluation, one line each."""
     if (scores := evaluation.get("scores")) is None:
@@ -68,6 +90,8 @@ def decision_text(evaluation: Mapping[str, Any]) -> str:
                 f"operating point: handles {point['coverage']:.1%} of documents alone with {point['precision']:.1%} "
                 f"precision (target {point['target_precision']:.1%}), the rest go to a person"
             )
+    elif missed := evaluation.get("not_promised"):
+        lines.append(f"operating point: none. {not_promised(missed)}")
     if (sets := evaluation["conformal"]) is not None:
         lines.append(
             f"sets: {sets['mean_set_size']:.2f} classes on average, {sets['coverage_found']:.1%} contain all right "

@@ -24,7 +24,7 @@ from tagsmith.decision.conformal import set_thresholds
 from tagsmith.decision.decision_figures import before_and_after
 from tagsmith.decision.rule import DecisionRule, split_pair
 from tagsmith.decision.scope import Scope, nearest_cosine
-from tagsmith.decision.thresholds import abstention
+from tagsmith.decision.thresholds import abstention, instead_of, not_promised
 from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_trained
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.probe import draw_documents
@@ -49,6 +49,9 @@ Floats = NDArray[np.float32]
 
 NEVER = 2.0
 """A confidence that no document has."""
+
+DEFAULT_TARGET = 0.95
+"""Share of right decisions among the documents that the model handles alone, single-label, if nothing else is asked."""
 
 
 def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
@@ -83,7 +86,13 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
             held = None
         else:
             held = _out_of_fold(run, splits["train"], model, settings, accelerator)
-        return calibrate(run, splits, model, settings, settings.batch_tokens, held, accelerator)
+        about = calibrate(run, splits, model, settings, settings.batch_tokens, held, accelerator)
+        if accelerator.is_main_process and all(path.is_file() for path in (run.page, run.evaluation, run.predictions)):
+            # Imported here, as only a run with a page needs plotly.
+            from tagsmith.evaluate.report.page import write_page
+
+            write_page(run)
+        return about
     finally:
         lock.release()
 
@@ -179,14 +188,18 @@ def rule_of(
         rule = replace(
             rule, set_from=tuple(map(float, set_thresholds(scores, held.truth, settings.coverage, by_class)))
         )
-    target = settings.target_exact if schema.multi_label else settings.target_precision or 0.95
+    asked = settings.target_exact if schema.multi_label else settings.target_precision
+    target = asked if schema.multi_label else asked or DEFAULT_TARGET
+    missed = None
     if target is not None:
-        rule = replace(rule, abstain_below=_abstain_below(rule, scores, held.truth, target))
+        limit, missed = _abstain_below(rule, scores, held.truth, target, asked is not None)
+        rule = replace(rule, abstain_below=limit)
     before = DecisionRule.plain(schema, threshold).scores(held.logits)
     about = {
         "from": held.source.value,
         "documents": len(held.truth),
-        "target": target,
+        "target": target if rule.abstain_below is not None else None,
+        "not_promised": missed,
         "coverage": settings.coverage,
         "false_alarms": settings.false_alarms if rule.scope is not None else None,
         "held_out": before_and_after(before, scores, held.truth, schema.multi_label),
@@ -195,17 +208,31 @@ def rule_of(
     return replace(rule, about=about)
 
 
-def _abstain_below(rule: DecisionRule, scores: Floats, truth: NDArray[np.int8], target: float) -> float:
+def _abstain_below(
+    rule: DecisionRule, scores: Floats, truth: NDArray[np.int8], target: float, asked: bool
+) -> tuple[float | None, dict[str, Any] | None]:
+    """The confidence below which documents go to a person; None for that, and why, if the target cannot be promised.
+
+    Without a limit the model decides alone. Only a target that somebody asked for sends all documents to a person.
+    """
     decisions = rule.decide(scores)
     right = (decisions.predicted == truth).all(axis=1)
     found = abstention(decisions.confidence, right, target)
-    if found is None:
-        log.warning(
-            f"No confidence can be shown to give {target:.0%} correct predictions ({right.mean():.0%} of "
-            f"{counted(len(truth), 'held-out document')} are correct): every document goes to a person"
-        )
-        return NEVER
-    return found
+    if found is not None:
+        return found, None
+    possible, documents = instead_of(decisions.confidence, right, target)
+    possible, documents = instead_of(decisions.confidence, right, target)
+    missed = {
+        "setting": "target_exact" if rule.multi_label else "target_precision",
+        "target": target,
+        "held_out": len(truth),
+        "right": float(right.mean()),
+        "possible": possible,
+        "documents": documents,
+    }
+    done = "Every document goes to a person, as this was asked for." if asked else "No score sends one to a person."
+    log.warning(f"{not_promised(missed)} {done}")
+    return (NEVER if asked else None), missed
 
 
 def _scope(distances: Floats, references: Floats, false_alarms: float | None) -> Scope | None:
