@@ -114,8 +114,9 @@ def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:
     if not source.documents:
         raise _too_little("The data holds no documents; check the files that the data. settings name.", remarks)
     if task is None:
-        unknown = "The data holds no labels, so its task is unknown; set task=single_label or task=multi_label."
-        raise _too_little(unknown, remarks)
+        found = f"none of {counted(len(source.documents), 'document')} has one"
+        remedy = "set data.label_field to the field of the class, or tag documents first"
+        raise _too_little(f"The data holds no labels: {found}; {remedy}.", remarks)
     manual = unresolved.resolve(leave_out(tags.documents, problems))
     documents = [one for one in leave_out(source.documents, problems) if id(one) not in unresolved.pending]
     if not documents:
