@@ -114,7 +114,7 @@ def test_classify_reads_csv_and_folders_of_text(script: Script, tmp_path: Path) 
         (["export", "run=good.jsonl", "bundle=b"], 66, "no run here"),
         (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.jsonl"], 66, "bundle: nowhere does not exist"),
         (["classify", "bundle=nowhere", "input=nowhere", "output=o.jsonl"], 66, "input: nowhere does not exist"),
-        (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.csv"], 64, "output"),
+        (["classify", "bundle=nowhere", "input=good.jsonl", "output=o.docx"], 64, "output"),
     ],
 )
 def test_a_mistake_is_one_clear_message_and_a_status(
@@ -182,7 +182,7 @@ def test_output_may_be_read_partially(tmp_path: Path, reader: str, buffered: str
     (tmp_path / "much.py").write_text(f"{start}def main(settings):\n{body}script('compare')(main)()\n")
     (tmp_path / "little.py").write_text(f"{start}def main(settings):\n    print('done')\nscript('compare')(main)()\n")
     for name in ("much", "little"):
-        command = f"{sys.executable} {name}.py runs=[x,y] | {reader} > read; exit ${{PIPESTATUS[0]}}"
+        command = f"{sys.executable} {name}.py runs=[.,much.py] | {reader} > read; exit ${{PIPESTATUS[0]}}"
         done = shell(command, tmp_path, PYTHONUNBUFFERED=buffered)
         assert (done.returncode, done.stderr) == (0, "")
 
@@ -240,7 +240,7 @@ def test_a_closed_stdout_does_not_change_the_status(tmp_path: Path, stage: str, 
     wait = "time.sleep(0.3); " if end == "| true" else ""
     main = f"def main(settings):\n    {wait}{stage}\n    open('done', 'w')\n"
     (tmp_path / "some.py").write_text(f"{start}{main}script('compare')(main)()\n")
-    command = f"{sys.executable} some.py runs=[a,b] {end}; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} some.py runs=[.,some.py] {end}; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == status, done.stderr
     assert (tmp_path / "done").exists() == (status == 0)
