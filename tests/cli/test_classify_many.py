@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,29 +13,37 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import ROOT, Script
-from tests.conftest import make_documents
+from tests.conftest import make_documents, write_jsonl
 
 pytestmark = pytest.mark.slow
 
 BUNDLE = f"bundle={ROOT / 'tests' / 'fixtures' / 'format_1' / 'single'}"
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> list[dict[str, object]]:
-    """Rows in new.jsonl, some of which cannot be classified."""
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with rows in new.jsonl, some of which cannot be classified, and their classes in whole.jsonl."""
+    folder = tmp_path_factory.mktemp("whole")
     records = [{"id": r["id"], "text": r["text"]} for r in make_documents(3000, multi_label=False, longest=40)]
     for i in range(7, 3000, 500):
         records[i]["text"] = ""
-    (tmp_path / "new.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return records
+    write_jsonl(folder / "new.jsonl", records)
+    done = Script(folder)("classify", BUNDLE, "input=new.jsonl", "output=whole.jsonl", "batch_documents=32")
+    assert done.returncode == 0, done.stderr
+    assert "2,994 rows classified, 6 rows with an error" in done.stdout
+    return folder
 
 
 @pytest.fixture
-def expected(script: Script, rows: list[dict[str, object]], tmp_path: Path) -> bytes:
-    done = script("classify", BUNDLE, "input=new.jsonl", "output=whole.jsonl", "batch_documents=32")
-    assert done.returncode == 0, done.stderr
-    assert "2,994 rows classified, 6 rows with an error" in done.stdout
-    return (tmp_path / "whole.jsonl").read_bytes()
+def rows(whole: Path, tmp_path: Path) -> list[dict[str, object]]:
+    """The rows of new.jsonl."""
+    shutil.copy(whole / "new.jsonl", tmp_path)
+    return [json.loads(line) for line in (whole / "new.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def expected(whole: Path, rows: list[dict[str, object]]) -> bytes:
+    return (whole / "whole.jsonl").read_bytes()
 
 
 def alive(pid: int) -> bool:
@@ -83,7 +92,7 @@ def test_a_killed_command_resumes_to_the_same_bytes(
     assert ended.returncode == 0, ended.stderr
     assert "2,994 rows classified, 6 rows with an error" in ended.stdout
     assert (tmp_path / "out.jsonl").read_bytes() == expected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.jsonl", "whole.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.jsonl", "out.jsonl"]
     again = script("classify", *words)
     assert (again.returncode, again.stdout) == (0, ended.stdout)
     assert "nothing was classified" in again.stderr
