@@ -1,6 +1,7 @@
 """The round trip, changed classes and the comparison of two runs, by the real scripts."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,9 +25,13 @@ def test_queue_out_tags_in_classes_changed_runs_compared(
     write_jsonl(tmp_path / "first/improve/tag_next.jsonl", queue)
     given = script("annotate", "give", "run=first", "tool=csv")
     assert given.returncode == 0, given.stderr
+    take, train = (shlex.split(line)[2:] for line in given.stdout.splitlines()[-2:])
+    assert take == ["take", "run=first", "tool=csv", "export=first/improve/for_csv/documents.csv"]
+    assert train[:3] == [*data, "train=probe"]
+    assert train[-3:] == ["data.tagged=[first/improve/from_csv.jsonl]", "data.split_from=first", "run=first_tagged"]
     table = tmp_path / "first/improve/for_csv/documents.csv"
     table.write_text(table.read_text(encoding="utf-8-sig").replace(",,,", ",,animals,"), encoding="utf-8")
-    taken = script("annotate", "take", "run=first", "tool=csv", f"export={table}")
+    taken = script("annotate", *take)
     assert taken.returncode == 0, taken.stderr
     assert "1 document tagged" in taken.stdout
 

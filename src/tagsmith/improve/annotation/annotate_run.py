@@ -1,5 +1,6 @@
 """From queues to the files that an annotation tool imports, and from its export to tags for `data.tagged`."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -31,6 +32,24 @@ def give(settings: AnnotateRun) -> tuple[Path, int]:
     _refuse(folder, settings.overwrite)
     replace_folder(folder, lambda place: _write(place, settings.tool, questions, schema, model_name(run)))
     return folder, len(questions)
+
+
+def next_commands(settings: AnnotateRun, folder: Path) -> list[str]:
+    """What to type when the documents in `folder` are tagged: their import, and a training with the tags.
+
+    The training has the words of that of the run, except for those about the run itself.
+    """
+    run, tool = RunFolder(Path(settings.run)), settings.tool.value
+    export = str(folder / "documents.csv") if settings.tool is Tool.csv else "EXPORT"
+    record = run.read_record()
+    others = ("run=", "resume=", "overwrite=", "data.tagged=", "data.split_from=")
+    words = [word for word in record.get("command", [])[1:] if "=" in word and not word.startswith(("-", *others))]
+    tagged = [*(record["settings"].get("data.tagged") or []), str(run.improve / f"from_{tool}.jsonl")]
+    words += [f"data.tagged=[{','.join(tagged)}]", f"data.split_from={run.path}", f"run={run.path}_tagged"]
+    return [
+        shlex.join(["python", "scripts/annotate.py", "take", f"run={run.path}", f"tool={tool}", f"export={export}"]),
+        shlex.join(["python", "scripts/train.py", *words]),
+    ]
 
 
 def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Schema, model: str) -> None:
