@@ -26,7 +26,7 @@ from tagsmith.evaluate.report.charts import LINE_FROM, coverage
 from tagsmith.evaluate.report.confusion import Pair, missed_and_invented, most_errors, order_of_classes, pairs
 from tagsmith.evaluate.report.matrix import Confusions, matrices
 from tagsmith.evaluate.report.page import write_page
-from tagsmith.evaluate.report.wording import against, figure, headline, interval, meaning, percent, points
+from tagsmith.evaluate.report.wording import against, figure, headline, interval, meaning, percent, points, signed_nats
 from tagsmith.evaluate.report.wrong_documents import MOST_CHARACTERS, wrong_documents
 from tests.made_runs import HOSTILE, HOSTILE_CLASS, make_run
 
@@ -116,6 +116,15 @@ def test_figures_in_words() -> None:
     assert meaning(calm, 49, ("d", 489), None, None, None) == ["only 49 training documents: 50 are recommended"]
     assert meaning({"support": 0, "precision": 0, "recall": 0}, None, None, None, None, None) == [
         "no evaluated document, so no figures"
+    ]
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    assert [signed_nats(value) for value in (0.00002, -0.00002, 0.0, -0.01)] == [
+        "0.0000",
+        "0.0000",
+        "0.0000",
+        "-0.0100",
     ]
 
 

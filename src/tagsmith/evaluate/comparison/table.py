@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tagsmith.core.errors import counted
-from tagsmith.evaluate.report.wording import FIGURES, chance, signed_points
+from tagsmith.evaluate.report.wording import FIGURES, chance, signed_nats, signed_points
 
 TITLES = FIGURES | {"coverage": "handled alone", "precision": "of these, right"}
 MOST_CLASSES = 10
@@ -75,7 +75,7 @@ def _cells(row: Mapping[str, Any], nats: bool) -> list[str]:
     if row["difference"] is None:
         return [*values, "-", "-"]
     edges = [row["difference"], *(row["interval"] or ())]
-    shown = [f"{edge:+.4f}" if nats else signed_points(edge) for edge in edges]
+    shown = [signed_nats(edge) if nats else signed_points(edge) for edge in edges]
     return [*values, shown[0], " to ".join(shown[1:]) or "-"]
 
 

@@ -4,7 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tagsmith.core.errors import counted
 from tagsmith.evaluate.report import assets
-from tagsmith.evaluate.report.wording import chance, figure, interval, percent, points, signed_points
+from tagsmith.evaluate.report.wording import chance, figure, interval, percent, points, signed_nats, signed_points
 
 
 def environment() -> Environment:
@@ -18,5 +18,10 @@ def environment() -> Environment:
     )
     found.filters |= {"percent": percent, "interval": interval, "counted": counted, "points": points, "figure": figure}
     found.filters |= {"chance": chance}
-    found.filters |= {"signed": signed_points, "json": assets.json_text, "breakable": assets.breakable}
+    found.filters |= {
+        "signed": signed_points,
+        "signed_nats": signed_nats,
+        "json": assets.json_text,
+        "breakable": assets.breakable,
+    }
     return found

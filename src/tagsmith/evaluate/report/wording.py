@@ -132,6 +132,12 @@ def signed_points(value: float) -> str:
     return shown if value < 0 or shown == "0.0" else f"+{shown}"
 
 
+def signed_nats(value: float) -> str:
+    """A difference of two losses; zero has no sign."""
+    shown = f"{value:+.4f}"
+    return shown if float(shown) else "0.0000"
+
+
 def chance(value: float) -> str:
     """A p-value with its sign: `= 0.0021`, `< 0.0001`."""
     return f"= {value:.2g}" if value >= LEAST_CHANCE else f"< {LEAST_CHANCE:.4f}"
