@@ -84,6 +84,7 @@ def test_shared_errors_do_not_widen_the_interval_of_a_difference() -> None:
     assert 0 < low[ACCURACY] < high[ACCURACY] < 0.05
 
 
+@pytest.mark.slow
 def test_intervals_cover_as_often_as_they_claim() -> None:
     runs = 120
     covered = np.zeros(3)
@@ -94,6 +95,7 @@ def test_intervals_cover_as_often_as_they_claim() -> None:
     assert covered.min() / runs >= 0.95 - 3 * (0.95 * 0.05 / runs) ** 0.5
 
 
+@pytest.mark.slow
 def test_percentiles_miss_the_macro_f1_of_small_classes_and_the_correction_does_not() -> None:
     runs, covered, plain = 120, 0, 0
     for seed in range(runs):

@@ -168,6 +168,7 @@ def test_concurrent_calls_share_the_threads(threads: int, expected: tuple[int, i
     assert shares(threads) == expected
 
 
+@pytest.mark.slow
 def test_concurrent_calls_give_the_same_scores_as_sequential_ones(classifier: Classifier) -> None:
     given = texts(200)
     graph = BUNDLES / ("multi" if classifier.schema.multi_label else "single")
@@ -196,6 +197,7 @@ def test_calls_run_concurrently_and_an_error_is_raised() -> None:
         graph.run_all(fail, range(6))
 
 
+@pytest.mark.slow
 def test_no_call_starts_after_an_error_or_ctrl_c() -> None:
     code = """
 import os, signal, sys, time

@@ -32,6 +32,7 @@ def test_similarity_by_hand() -> None:
     assert folded_text("  The\n CARD ") == "the card"
 
 
+@pytest.mark.slow
 def test_pairs_at_the_limit_are_found_and_others_are_not() -> None:
     texts = [sentence(i) for i in range(150)]
     changed = [text[:100] + "#" + text[101:110] + "##" + text[112:] for text in texts]
@@ -82,6 +83,7 @@ def test_texts_of_one_template_have_a_bounded_number_of_candidates() -> None:
     assert near_duplicates(documents, 0.8)["within"] == {"train": 400}
 
 
+@pytest.mark.slow
 def test_hashed_ngrams_give_the_similarity_of_sets_of_strings() -> None:
     def exact(one: str, other: str) -> float:
         a, b = ({text[i : i + 5] for i in range(max(1, len(text) - 4))} for text in (one, other))

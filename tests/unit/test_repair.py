@@ -1,6 +1,7 @@
 """What correcting tags brings: planted mistakes that are repaired."""
 
 import numpy as np
+import pytest
 
 from tagsmith.improve.repair import Repair, expected_gain
 
@@ -11,6 +12,7 @@ def tags(ids: list[int], classes: int = 2) -> Tags:
     return np.eye(classes, dtype=np.int8)[ids]
 
 
+@pytest.mark.slow
 def test_repairing_planted_mistakes_is_seen_to_help() -> None:
     random = np.random.default_rng(0)
     right = random.integers(0, 3, 900)

@@ -351,6 +351,7 @@ def test_empty_parts_of_the_analysis_are_explained(tmp_path: Path) -> None:
     assert "target_precision= (multi-label: target_exact=) of calibrate.py does" in text
 
 
+@pytest.mark.slow
 def test_a_rule_chosen_after_the_evaluation_is_on_the_page(tmp_path: Path) -> None:
     run = RunFolder(make_run(tmp_path, documents=60))
     held_out = {"ece_before": 0.05, "ece_after": 0.01, "log_loss_before": 0.4, "log_loss_after": 0.3}

@@ -67,6 +67,7 @@ def test_delimited_rows_of_any_text_come_back_with_the_number_of_their_last_line
     assert (names, found) == (expected[0][1], expected[1:])
 
 
+@pytest.mark.slow
 @repeatable
 @given(st.text('ab",\n\r ', max_size=60))
 def test_no_character_of_a_broken_table_is_lost_or_read_twice(body: str) -> None:

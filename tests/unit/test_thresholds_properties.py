@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -50,6 +51,7 @@ def counts(scores: Any, truth: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray
     return tuple(own + borrowed * own.sum(axis=-1, keepdims=True) for own in found)  # type: ignore[return-value]
 
 
+@pytest.mark.slow
 @repeatable
 @given(scored())
 def test_no_threshold_of_the_grid_has_a_better_f1(documents: tuple[Any, Any]) -> None:
@@ -62,6 +64,7 @@ def test_no_threshold_of_the_grid_has_a_better_f1(documents: tuple[Any, Any]) ->
         assert f1[place, i] > f1[:, i].max() - 1e-8
 
 
+@pytest.mark.slow
 @repeatable
 @given(scored(), SHARES)
 def test_the_threshold_of_a_precision_is_the_lowest_that_keeps_it(documents: tuple[Any, Any], target: float) -> None:
@@ -74,6 +77,7 @@ def test_the_threshold_of_a_precision_is_the_lowest_that_keeps_it(documents: tup
         assert threshold == (GRID[keeps[0]] if keeps else 1.0)
 
 
+@pytest.mark.slow
 @repeatable
 @given(scored(), SHARES)
 def test_the_threshold_of_a_recall_is_the_highest_that_reaches_it(documents: tuple[Any, Any], target: float) -> None:
@@ -85,6 +89,7 @@ def test_the_threshold_of_a_recall_is_the_highest_that_reaches_it(documents: tup
         assert threshold == (GRID[reached[-1]] if len(reached) else GRID[0])
 
 
+@pytest.mark.slow
 @repeatable
 @given(scored(), st.tuples(SHARES, SHARES).map(sorted))
 def test_a_higher_target_never_asks_for_less(documents: tuple[Any, Any], targets: list[float]) -> None:
@@ -95,6 +100,7 @@ def test_a_higher_target_never_asks_for_less(documents: tuple[Any, Any], targets
     assert (recalls[0] >= recalls[1]).all()
 
 
+@pytest.mark.slow
 @repeatable
 @given(judged(), st.tuples(SHARES, SHARES).map(sorted))
 def test_documents_above_an_abstention_threshold_are_safely_right(
@@ -111,6 +117,7 @@ def test_documents_above_an_abstention_threshold_are_safely_right(
     assert abstention(confidence[::-1], right[::-1], targets[0]) == found[0]
 
 
+@pytest.mark.slow
 @repeatable
 @given(judged())
 def test_each_point_of_the_coverage_curve_is_what_its_threshold_gives(documents: tuple[Any, Any]) -> None:

@@ -128,6 +128,7 @@ def test_the_code_is_that_of_the_files(tmp_path: Path) -> None:
     assert code() != token_cache.CODE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ids", "window_lengths", "windows", "tokens", "unread", "entry.json"])
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
 def test_a_damaged_entry_is_made_again(
