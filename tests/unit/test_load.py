@@ -147,6 +147,30 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_that_are_added_change_no_held_out_document(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+
+    def row(i: int) -> Record:
+        text = f"text {draw.randrange(25)}" if draw.random() < 0.5 else f"text {1000 * seed + i}"
+        record = {"text": text, "label": draw.choice("abc"), "group": draw.choice([None, None, None, "x", "y"])}
+        return record | {"id": str(i)} if draw.random() < 0.4 else record
+
+    records = [row(i) for i in range(80)]
+    first = load_records(tmp_path, records, test_share=0.2, validation_share=0.2)
+    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
+    new = [row(1000 + i) for i in range(20)]
+    for copy in new[:8]:
+        copy["text"] = draw.choice(first.splits["test"]["text"])
+    records += new
+    draw.shuffle(records)
+    second = load_records(tmp_path, records, split_from=str(tmp_path / "run"))
+    for name in ("test", "validation"):
+        assert by_id(second.splits[name]) == by_id(first.splits[name])
+    held_out = {text for name in ("test", "validation") for text in second.splits[name]["text"]}
+    assert not held_out & set(second.splits["train"]["text"])
+
+
 def test_split_from_reports_how_many_documents_are_missing(tmp_path: Path) -> None:
     held_out = [{"text": f"held out {i}", "label": "a", "split": "test"} for i in range(3)]
     first = load_records(tmp_path, [*records_of("ab"), *held_out], split_field="split")

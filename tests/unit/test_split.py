@@ -266,6 +266,17 @@ def test_as_many_copies_are_held_out_as_before_with_their_labels() -> None:
     assert [(d.row, d.split) for d in kept] == [(0, "test"), (2, "test"), (3, "train")]
 
 
+def test_documents_of_a_given_split_leave_no_place_for_copies() -> None:
+    given = documents(*"aabb")
+    for document in given[:3]:
+        document.text = "same"
+    given[1].id = "new"
+    given[2].split = "test"
+    kept, _ = split(given, earlier=before(test=["known:same"]))
+    assert [(d.row, d.split) for d in kept] == [(2, "test"), (3, "train")]
+    assert kept[0].id == "known"
+
+
 def test_an_id_that_another_document_has_now_does_not_hold_it_out() -> None:
     given = documents(*"abab")
     given[0].id, given[3].id = "17", "test/17"

@@ -102,7 +102,13 @@ def hold_out_again(
         for text, copies in before.items():
             ids = {one.id for one in copies}
             # Without the text, which may have been edited, the id identifies a document.
-            found = _as_before(copies, by_text.get(text) or [by_id[name] for name in ids if name in by_id])
+            alike = by_text.get(text) or [by_id[name] for name in ids if name in by_id]
+            alike = sorted(alike, key=lambda document: document.id is not None)  # Another id is another document.
+            # Documents of the given split stay in it; others take only the places that these leave.
+            found = _as_before(copies, [document for document in alike if document.split == split])
+            placed = {one.id for one, _ in found}
+            left = [one for one in copies if one.id not in placed]
+            found += _as_before(left, [document for document in alike if document.split != split])
             for one, document in found:
                 if id(document) not in repeated:
                     document.split = split
