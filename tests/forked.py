@@ -8,18 +8,30 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 PRELOADED = [
     "tagsmith.config.hydra_door", "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run",
     "tagsmith.evaluate.analysis.analyse_run", "tagsmith.export.export_run",
-    "tagsmith.classify.files.classify_files", "tagsmith.improve",
+    "tagsmith.classify.files.classify_files", "tagsmith.improve", "tagsmith.bench.kills",
     # What torch.onnx.export imports when it is called: three seconds.
     "torch.onnx._internal.exporter._compat", "onnxscript.function_libs.torch_lib.ops",
     "torch._functorch.aot_autograd", "torch._inductor.pattern_matcher",
 ]  # fmt: skip
 """Modules that take seconds to import; a process forked from one that has imported them starts immediately."""
+
+
+def forkserver_context() -> Any:
+    """The context of processes forked from the one server of this process, which runs from now on.
+
+    Whoever starts the server first decides what it has imported.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    forkserver.ensure_running()
+    return context
 
 
 def run_forked(
@@ -35,8 +47,7 @@ def run_forked(
             port = str(free.getsockname()[1])
         sizes = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
         environment |= {**sizes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = forkserver_context()
     with tempfile.TemporaryDirectory() as name:
         started: list[tuple[Any, list[Path]]] = []
         for rank in range(processes):
