@@ -75,6 +75,14 @@ def test_what_cannot_run_is_answered_before_heavy_imports(tmp_path: Path) -> Non
     ]
 
 
+def test_options_that_cannot_be_used_are_refused_in_the_words_of_the_settings(tmp_path: Path) -> None:
+    options = [["--unknown"], ["--cfg"], ["--cfg", "mine"], ["--multirun", "--cfg", "job"], ["--resolve"], ["--run=x"]]
+    for status, text, _ in start(tmp_path, [["train", *words] for words in options]):
+        assert status == 64
+        assert text.startswith("error: These settings cannot be used:\n  - ")
+        assert "without dashes" in text or "have no dashes" in text
+
+
 @pytest.mark.slow
 def test_a_script_without_settings_says_what_to_type(tmp_path: Path) -> None:
     complete = {"check_kills", "bench_train", "bench_improve", "bench_scale"}  # They have their own data.

@@ -264,6 +264,7 @@ def test_a_text_in_a_yaml_is_what_was_written(tmp_path: Path) -> None:
             "train.epochs: expected whole",
         ),
         ("experiment", "# @package _global_\ntrain:\n  epochs: many\n", "train.epochs: expected"),
+        ("experiment", "# @package _global_\nhydra:\n  run: {dir: x}\n", "hydra.run.dir: not used by the scripts"),
         ("experiment", "# @package _global_\ndata: csv\n", "data: expected settings such as data.classes, found csv"),
         (
             "data",

@@ -29,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tagsmith.config.conversion import KIND, Conversion, one_of
 from tagsmith.config.settings.fields import own_problems, range_problems
 from tagsmith.config.stages import SECTIONS, STAGES
+from tagsmith.config.words import HYDRA_SETTINGS
 from tagsmith.config.yaml_text import read_yaml
 from tagsmith.core.errors import SettingsError, listing
 
@@ -112,7 +113,11 @@ def compose_and_run(stage: str, configs: Path, task: Callable[[DictConfig], Any]
     """
     parser = get_args_parser()
     parser.error = _refuse_option  # type: ignore[method-assign]
-    parser.parse_args()
+    args = parser.parse_args()
+    if sum([args.run, args.multirun, args.shell_completion, args.cfg is not None, args.info is not None]) > 1:
+        _refuse_option("expected at most one of --run, --multirun, --cfg, --info and --shell-completion, found several")
+    if args.resolve and args.cfg is None:
+        _refuse_option("--resolve: expected --cfg as well, found none")
     register(stage)
     try:
         if not any(re.match(r"-|[+~]*hydra[./]", word) for word in sys.argv[1:]):
@@ -191,7 +196,7 @@ def refusal(error: BaseException) -> str:
         meant = f"did you mean {group}={near[0]}?" if near else one_of(error.options)
         return f"{group}: found no {group}/{choice}.yaml; {meant}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        place = f"{error.problem_mark.name}, line {error.problem_mark.line + 1}"
+        place = f"{os.path.relpath(error.problem_mark.name)}, line {error.problem_mark.line + 1}"
         return f"{place}: expected YAML, found a mistake: {error.problem}"
     causes = [error]
     while causes[-1].__cause__ is not None:
@@ -222,12 +227,21 @@ def to_settings(config: DictConfig, kind: type[Settings], example: str = "") -> 
     chosen = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     conversion = Conversion(chosen, _place)
     settings = conversion.settings(kind, found)
-    problems = [*conversion.problems, *range_problems(settings)]
+    problems = [*conversion.problems, *range_problems(settings), *_unused()]
     # Combinations are judged only where every part of them is usable.
     if problems := problems or [*own_problems(settings)]:
         complete = f"\nA complete command: {example}" if example and conversion.incomplete else ""
         raise SettingsError(listing(HEADLINE, problems) + complete)
     return settings  # type: ignore[no-any-return]
+
+
+def _unused() -> Iterator[str]:
+    """Settings of Hydra in the YAMLs of users that have no effect."""
+    for path, given in _read.items():
+        for name, value in given.items():
+            used = not name.startswith("hydra.") or isinstance(value, dict) or HYDRA_SETTINGS.fullmatch(name)
+            if not used and path.name != "door.yaml":
+                yield f"{name}: not used by the scripts (in {os.path.relpath(path)})"
 
 
 def _place(name: str, value: Any) -> str:

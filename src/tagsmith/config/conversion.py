@@ -84,6 +84,9 @@ class Conversion:
             chosen = f"{section}={self._choices[section]}" if section in self._choices else f"the chosen {section}"
             others = " or ".join(f"{section}={one}" for one in having)
             return f"{chosen} has no such setting; type {others} as well"
+        if not prefix and name in self._choices:
+            how = f"expected `# @package _global_` as the first line of the YAML of {name}={self._choices[name]}"
+            return f"{how}; without it, its settings have no effect"
         return unknown(f"{prefix}{name}", [f"{prefix}{one}" for one in _names(kind)])
 
     def _add(self, name: str, value: Any, problem: str) -> None:

@@ -39,7 +39,7 @@ def word_problems(words: Sequence[str], stage: type[Any], groups: Mapping[str, s
         elif name.startswith("hydra."):
             if not HYDRA_SETTINGS.fullmatch(name):
                 run = "; run= is the folder of the run" if "run" in known else ""
-                problems.append(f"{name}: has no effect on this script{run}")
+                problems.append(f"{name}: not used by the scripts{run}")
         elif name in groups and re.match(r"null$|\[|\{|$", value):
             problems.append(
                 f"{name}: expected a name, such as {name}={groups[name] or 'mine'}, found {value or 'none'}"
