@@ -15,7 +15,7 @@ from tagsmith.data.documents import Document, Problem
 class BadRows(DataError):
     """Too many rows cannot be used; `problems` are all problems, of which the message names the causes."""
 
-    def __init__(self, message: str, problems: list[Problem]) -> None:
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
         super().__init__(message)
         self.problems = problems
 
