@@ -65,6 +65,14 @@ def test_a_word_that_is_no_setting_is_refused_with_what_to_type(word: str, probl
     assert found.startswith(problem)
 
 
+def test_a_file_alone_is_answered_with_the_settings_that_take_it(tmp_path: Path) -> None:
+    (tmp_path / "tickets.csv").touch()
+    file = str(tmp_path / "tickets.csv")
+    assert problems("train", file) == [f"{file}: expected NAME=VALUE, such as data.train={file}"]
+    assert problems("classify", file) == [f"{file}: expected NAME=VALUE, such as bundle={file} or input={file}"]
+    assert problems("train", "--config-dir", str(tmp_path)) == problems("train", "tickets.csv") == []
+
+
 def test_all_words_are_judged_together() -> None:
     assert len(problems("train", "--run=x", "sed=1", "hydra.run.dir=y", "data=csv")) == 3
 

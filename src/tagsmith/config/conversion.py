@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from difflib import get_close_matches
 from enum import Enum
 from types import NoneType
@@ -193,11 +193,11 @@ def _example(name: str, item: Any) -> str:
     return f"for example {name}={shown(default)}"
 
 
-def named_types(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and types of all settings of a dataclass, whatever is chosen."""
+def named_fields(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, Field[Any]]]:
+    """All settings of a dataclass, whatever is chosen, by dotted name."""
     for item in fields(kind):
         if is_dataclass(item.type):
             for section in SECTIONS.get(f"{prefix}{item.name}", {"": item.type}).values():
-                yield from named_types(cast(type, section), f"{prefix}{item.name}.")
+                yield from named_fields(cast(type, section), f"{prefix}{item.name}.")
         else:
-            yield f"{prefix}{item.name}", item.type
+            yield f"{prefix}{item.name}", item

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-from tagsmith.config.conversion import named_types, unknown
+from tagsmith.config.conversion import named_fields, unknown
+from tagsmith.config.settings.fields import REQUIRED, default_of
 from tagsmith.config.yaml_text import read_yaml
 
 HYDRA_SETTINGS = re.compile(
@@ -26,16 +28,21 @@ def word_problems(words: Sequence[str], stage: type[Any], groups: Mapping[str, s
     Args:
         groups: the choices of the stage, such as `data` and `experiment`, with their defaults.
     """
-    types = dict(named_types(stage))
-    known = {*types, *groups}
-    mappings = tuple(f"{name}." for name, kind in types.items() if _is_mapping(kind))
+    own = dict(named_fields(stage))
+    known = {*own, *groups}
+    mappings = tuple(f"{name}." for name, item in own.items() if _is_mapping(item.type))
+    inputs = [name for name, item in own.items() if item.metadata["reads"] and default_of(item) == REQUIRED]
     problems = []
-    for word in words:
+    for before, word in pairwise(["", *words]):
         option, equals, value = word.partition("=")
         found = WORD.fullmatch(word)
         name = found["name"] if found else ""
         if option.startswith("-") and (plain := option.lstrip("-").replace("-", "_")) in known and equals:
             problems.append(f"{option}: settings have no dashes; expected {plain}={value}")
+        elif not equals and not before.startswith("-") and Path(word).exists():
+            problems.append(
+                f"{word}: expected NAME=VALUE, such as {' or '.join(f'{one}={word}' for one in inputs or ['NAME'])}"
+            )
         elif name.startswith("hydra."):
             if not HYDRA_SETTINGS.fullmatch(name):
                 run = "; run= is the folder of the run" if "run" in known else ""
@@ -61,7 +68,7 @@ def as_typed(words: Sequence[str], stage: type[Any], groups: Collection[str]) ->
 
     So a class may be called `007`, `1e3` or `true`. An element of a list is never null.
     """
-    texts = {*groups, *(name for name, kind in named_types(stage) if is_text(kind))}
+    texts = {*groups, *(name for name, item in named_fields(stage) if is_text(item.type))}
     return [
         f"{found['sign']}{found['name']}={_quoted(found['value'])}"
         if (found := WORD.fullmatch(word)) and found["name"] in texts
