@@ -89,7 +89,7 @@ def test_a_script_without_settings_says_what_to_type(tmp_path: Path) -> None:
     needs = [[name] for name in STAGES if name not in complete]
     for (status, text, modules), (name,) in zip(start(tmp_path, needs), needs, strict=True):
         assert (status, modules) == (64, []), text
-        assert f"\nA complete command: python scripts/{name}.py " in text or name == "serve"
+        assert f"\nA complete command: python scripts/{name}.py " in text
         assert "found none" in text
 
 

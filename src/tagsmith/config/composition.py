@@ -230,7 +230,8 @@ def to_settings(config: DictConfig, kind: type[Settings], example: str = "") -> 
     problems = [*conversion.problems, *range_problems(settings), *_unused()]
     # Combinations are judged only where every part of them is usable.
     if problems := problems or [*own_problems(settings)]:
-        complete = f"\nA complete command: {example}" if example and conversion.incomplete else ""
+        lacking = conversion.incomplete or any(problem.endswith("found none") for problem in problems)
+        complete = f"\nA complete command: {example}" if example and lacking else ""
         raise SettingsError(listing(HEADLINE, problems) + complete)
     return settings  # type: ignore[no-any-return]
 
