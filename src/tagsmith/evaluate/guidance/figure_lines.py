@@ -12,7 +12,7 @@ WORTH_IT = 0.01
 """Gain of F1 from 50% more documents that is worth a mention."""
 
 NO_ROOM = 5
-"""Mistakes of a baseline of which a model without any cannot be told apart: with 5 documents that only one of two has
+"""Mistakes of a baseline up to which no model could be shown to be better: with 5 documents that only one of two has
 right, McNemar's exact test gives p = 0.06, with 6 it gives 0.03."""
 
 MOST_CLASSES = 10
