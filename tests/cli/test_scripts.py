@@ -187,21 +187,18 @@ def test_output_may_be_read_partially(tmp_path: Path, reader: str, buffered: str
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_output_of_real_scripts_may_be_left_unread(tmp_path: Path) -> None:
-    for name in "xy":
-        make_run(tmp_path / name, documents=40)
+def test_little_output_of_a_real_script_may_be_left_unread(tmp_path: Path) -> None:
+    """Another one, with much output, is in the next test."""
+    make_run(tmp_path / "x", documents=40)
     (tmp_path / "x" / "improve").mkdir()
     write_jsonl(
         tmp_path / "x" / "improve" / "tag_next.jsonl",
         [{"id": "a", "text": "a cat", "score": 1.0, "suggested": None, "reason": "audit", "tag": None}],
     )
-    for words, written in (
-        ("compare.py runs=[x,y] resamples=100", "y/compared/x/comparison.html"),
-        ("annotate.py give run=x tool=csv", "x/improve/for_csv"),
-    ):
-        done = shell(f"{sys.executable} {ROOT}/scripts/{words} | true; exit ${{PIPESTATUS[0]}}", tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert (tmp_path / written).exists()
+    give = f"{sys.executable} {ROOT}/scripts/annotate.py give run=x tool=csv"
+    done = shell(f"{give} | true; exit ${{PIPESTATUS[0]}}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "x/improve/for_csv").exists()
 
 
 def shell(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
