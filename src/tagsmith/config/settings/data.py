@@ -113,7 +113,7 @@ class DataSettings:
     )
     out_of_scope: str | None = setting(
         None,
-        "file of texts that belong to no class (.txt with a text per line, .jsonl, .csv or .tsv), only for evaluation",
+        "file of texts that belong to no class (.txt with a text per line, or rows in any format), only for evaluation",
         reads=True,
     )
     schema_changes: str | None = setting(

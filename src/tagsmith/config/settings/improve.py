@@ -15,7 +15,7 @@ class ImproveRun:
 
     run: str = setting(REQUIRED, "folder of the run; results are written to its folder `improve`", reads=True)
     pool: str | None = setting(
-        None, "untagged documents: a .jsonl, .csv or .tsv file, or a folder of .txt files; null: none", reads=True
+        None, "untagged documents: a file of rows in any format, or a folder of .txt files; null: none", reads=True
     )
     budget: int = setting(100, "number of documents to tag next", unit="documents", low=1)
     audit_share: float = setting(
