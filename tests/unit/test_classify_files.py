@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +200,14 @@ def test_the_output_may_be_a_table(tickets: ClassifyRun, tmp_path: Path, suffix:
         classify_files(replace(to_table, resume=True, input=str(tmp_path / "new.jsonl")))
 
 
-def test_the_output_may_be_standard_output(settings: ClassifyRun, tmp_path: Path, capfdbinary: Any) -> None:
+def test_input_and_output_may_be_a_pipe(
+    settings: ClassifyRun, tmp_path: Path, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     classify_files(settings)
     capfdbinary.readouterr()
-    classify_files(replace(settings, output="-"))
+    with Path(str(settings.input)).open("rb") as given:
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(given))
+        classify_files(replace(settings, input="-", output="-"))
     assert capfdbinary.readouterr().out == (tmp_path / "out.jsonl").read_bytes()
 
 

@@ -82,7 +82,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
         require_parquet(output)
     if not output.parent.is_dir():
         raise InputMissing(f"output={output}: the folder {output.parent} does not exist.")
-    if output.is_dir() or output.resolve() in {Path(name).resolve() for name in named}:
+    if not to_stdout and (output.is_dir() or output.resolve() in {Path(name).resolve() for name in named}):
         raise SettingsError(f"output={output}: expected the name of a new file, found the input or a folder.")
     if output.exists() and not settings.overwrite and not settings.resume:
         raise SettingsError(f"output={output}: already exists; overwrite=true replaces it.")
