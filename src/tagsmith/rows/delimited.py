@@ -80,12 +80,12 @@ class _Reader:
         """The rows below the header; a header that is repeated, as in joined files, is left out and counted."""
         literal = self.delimiter == "\t" and not self._quotes_consistently(len(columns))
         repeated = self._repeated_values(len(columns)) if not literal else {}
-        headers = 0
+        headers, names = 0, list(columns)
         for number, row in self._records(literal, repeated):
             if isinstance(row, BadRow):
                 yield number, row
                 continue
-            if [name.strip("\ufeff \r\n") for name in row] == [name.strip() for name in columns]:
+            if [name.strip("\ufeff \r\n") for name in row] == names:
                 headers += 1
                 continue
             while len(row) > len(columns) and not row[-1].strip():
@@ -167,8 +167,7 @@ class _Reader:
 
     def _quotes_consistently(self, columns: int) -> bool:
         """Whether the file parses with quotation marks around fields, no row swallowing others."""
-        begins = (f'{self.delimiter}"', '"')
-        if not any(line.startswith('"') or begins[0] in line for line in self.lines()):
+        if not any(line.startswith('"') or f'{self.delimiter}"' in line for line in self.lines()):
             return True
         repeated = self._repeated_values(columns)
         return all(

@@ -41,7 +41,7 @@ FORMATS = {
 }
 """Suffixes of the files that hold rows."""
 
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of compressed files."""
 
 PACKED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
@@ -132,7 +132,7 @@ def open_bytes(file: File) -> IO[bytes]:
     compression = next((name for magic, name in COMPRESSIONS.items() if first.startswith(magic)), None)
     if compression == "gzip":
         return io.BufferedReader(gzip.GzipFile(fileobj=raw))
-    if compression == "bzip2" and first[2:3] == b"h":
+    if compression == "bzip2":
         return io.BufferedReader(bz2.BZ2File(raw))
     if compression == "xz":
         return io.BufferedReader(lzma.LZMAFile(raw))
