@@ -5,8 +5,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 import onnxruntime
@@ -78,47 +78,51 @@ class Graph:
         """
         slots, remaining = self.slots(), deque(batches)
         errors: list[BaseException] = []
+        calling: list[None] = []  # One entry for each thread that may be making a call.
+        ended: SimpleQueue[None] = SimpleQueue()
 
         def work() -> None:
-            while True:
-                try:
-                    batch = remaining.popleft()
-                except IndexError:
-                    return
-                try:
-                    with slots:
-                        if errors:
-                            return
-                        call(batch)
-                except BaseException as error:  # Raised below, in the calling thread.
-                    errors.append(error)
+            while remaining and not errors:
+                with slots:
+                    # Before it looks at `errors`: whoever adds an error and then finds this empty, sees no call start.
+                    calling.append(None)
+                    try:
+                        if not errors and (batch := _pop(remaining)):
+                            call(*batch)
+                    except BaseException as error:  # Raised below, in the calling thread.
+                        errors.append(error)
+                    finally:
+                        calling.pop()
+            ended.put(None)
+
+        def wait() -> None:
+            while calling or (remaining and not errors):
+                ended.get()
 
         at_once = min(self.at_once, len(batches))
-        if at_once > 1:
-            self._in_threads(work, at_once, errors)
-        else:
-            work()
-        if errors:
-            raise errors.pop(0)
-
-    @staticmethod
-    def _in_threads(work: Callable[[], None], count: int, errors: list[BaseException]) -> None:
-        """Run `work` in several threads until it is done; an interruption of this thread is added to `errors`."""
-        # One pool per call: its threads start quickly, and a forked process inherits none of them.
-        pool = ThreadPoolExecutor(count)
-        running: list[Future[None]] = []
         try:
-            running += (pool.submit(work) for _ in range(count))
-            wait(running)
+            # New threads for each call start quickly, and a forked process inherits none of them.
+            for _ in range(at_once if at_once > 1 else 0):
+                threading.Thread(target=work).start()
+            if at_once == 1:
+                work()
+            wait()
         except RuntimeError:  # Python is shutting down, or the system has no thread left.
             work()
-        except BaseException as error:  # Ctrl-C; an error of a call is in `errors` already.
+            wait()
+        except KeyboardInterrupt as error:
             errors.insert(0, error)
-        finally:
-            # Before the pool joins its threads: an interrupted `join` takes a running thread for one that has ended
-            # (python/cpython#90882, until 3.13), and Python aborts if it exits while that thread runs the graph.
-            wait(running)
-            pool.shutdown()
+            wait()
+        if errors:
+            remaining.clear()  # So that no thread takes another one after the error is gone.
+            raise errors.pop(0)
+
+
+def _pop(remaining: deque[T]) -> tuple[T] | None:
+    try:
+        return (remaining.popleft(),)
+    except IndexError:  # Another thread was faster.
+        return None
 
 
 def _open(graph: Path, threads: int, providers: list[str]) -> onnxruntime.InferenceSession:
