@@ -97,6 +97,7 @@ def test_every_stage_composes(stage: str) -> None:
         "bench_scale": [],
         "check_kills": [],
         "serve": ["serve.deployments={production: b}"],
+        "refresh": ["store=s", "data.train=t.csv"],
     }
     overrides = given.get(stage, ["bundle=b", "input=i", "output=o.jsonl"])
     assert isinstance(to_settings(composed(stage, *overrides), STAGES[stage]), STAGES[stage])

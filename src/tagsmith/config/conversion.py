@@ -35,11 +35,14 @@ class Conversion:
         self.problems: list[str] = []
         self.incomplete = False
         self._choices = choices
+        self._needs_all = True
         self._place = place
 
     def settings(self, kind: type[Any], found: Mapping[str, Any], prefix: str = "") -> Any:
         """The dataclass with the composed values; its default where a value cannot be used."""
         known = {item.name: item for item in fields(kind)}
+        if not prefix and hasattr(kind, "needs_all"):
+            self._needs_all = kind.needs_all(found)
         for name in found:
             if name not in known and name != KIND:
                 self._add(f"{prefix}{name}", found[name], self._unknown(kind, name, prefix))
@@ -50,6 +53,8 @@ class Conversion:
         value = found.get(item.name, default)
         if is_dataclass(item.type):
             return self._section(cast(type, item.type), {} if is_dataclass(value) else value, name)
+        if value == REQUIRED and not self._needs_all:
+            return default
         if value == REQUIRED:
             self._add(name, value, f"expected a value ({item.metadata['help']}), found none; set {name}=")
             self.incomplete = True

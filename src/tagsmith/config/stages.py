@@ -13,6 +13,7 @@ STAGES: dict[str, type] = {
     "classify": typed.ClassifyRun,
     "improve": typed.ImproveRun,
     "serve": typed.ServeRun,
+    "refresh": typed.RefreshRun,
     "check_kills": typed.CheckKills,
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,

@@ -42,6 +42,15 @@ from tagsmith.config.settings.fields import REQUIRED, as_dict, default_of, defau
 from tagsmith.config.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
 from tagsmith.config.settings.lora import LoraSettings
 from tagsmith.config.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
+from tagsmith.config.settings.refresh import (
+    GATES,
+    AcceptSettings,
+    BoundsSettings,
+    NotifySettings,
+    RefreshAction,
+    RefreshRun,
+    RunningService,
+)
 from tagsmith.config.settings.serve import ServeRun, ServeSettings
 from tagsmith.config.settings.stages import (
     CacheSettings,
@@ -60,9 +69,11 @@ from tagsmith.config.settings.stages import (
 __all__ = [
     "CLASSIFIERS",
     "CONTENDERS",
+    "GATES",
     "RECIPES",
     "REQUIRED",
     "STRATEGIES",
+    "AcceptSettings",
     "AnalysisSettings",
     "AnnotateRun",
     "AnswerSettings",
@@ -73,6 +84,7 @@ __all__ = [
     "BenchScaleRun",
     "BenchTrainRun",
     "BestMetric",
+    "BoundsSettings",
     "CacheSettings",
     "CalibrateRun",
     "CalibrateSettings",
@@ -98,6 +110,7 @@ __all__ = [
     "LoraSettings",
     "Loss",
     "ModelSettings",
+    "NotifySettings",
     "OnBadRow",
     "OnDisagreement",
     "OnMissing",
@@ -105,7 +118,10 @@ __all__ = [
     "Precision",
     "PushPull",
     "Recipe",
+    "RefreshAction",
+    "RefreshRun",
     "Retagged",
+    "RunningService",
     "ServeRun",
     "ServeSettings",
     "Split",

@@ -71,10 +71,11 @@ def own_problems(settings: Any, prefix: str = "") -> Iterator[str]:
 
 def missing_inputs(settings: Any) -> list[str]:
     """A line for each file or folder that the settings name as input and that does not exist."""
-    named = [(name, value) for name, item, value in walk(settings) if value is not None and item.metadata.get("reads")]
+    named = [(name, value) for name, item, value in walk(settings) if item.metadata.get("reads")]
     return [
         problem
         for name, value in named
+        if value not in (None, REQUIRED)
         for one in (value.values() if isinstance(value, dict) else names(value))
         if (problem := missing(one, name))
     ]
