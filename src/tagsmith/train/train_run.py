@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -43,8 +43,12 @@ from tagsmith.train.training_job import Folds, TaggedSplit, TrainingJob
 log = logging.getLogger("tagsmith")
 
 
-def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
+def train(settings: TrainRun, load: Callable[[], data.TaggedData] | None = None) -> tuple[RunFolder, dict[str, Any]]:
     """Train a classifier and evaluate it; every process of a launch calls this.
+
+    Args:
+        load: returns the documents of a new run; a run that is resumed has its own, whatever the sources hold by then.
+            None: `data.load` reads them, and a run is resumed only with the same.
 
     Returns:
         The run, and its evaluation (on the main process; elsewhere empty).
@@ -67,7 +71,7 @@ def train(settings: TrainRun) -> tuple[RunFolder, dict[str, Any]]:
         raise SettingsError(f"run={settings.run}: expected the name of a folder for this run.")
     lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
     try:
-        tagged = on_main(accelerator, lambda: _claim(settings, run, lock))
+        tagged = on_main(accelerator, lambda: _claim(settings, run, lock, load))
         schema, fresh = from_main((tagged.schema, True) if tagged else (None, False), accelerator)
         schema = schema or Schema.load(run.schema)
 
@@ -113,7 +117,9 @@ def _accelerator(settings: TrainRun) -> Accelerator:
     return accelerator
 
 
-def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedData | None:
+def _claim(
+    settings: TrainRun, run: RunFolder, lock: FileLock, load: Callable[[], data.TaggedData] | None
+) -> data.TaggedData | None:
     """Lock the run folder and load the documents for a new run; None: the folder holds a run to resume."""
     refuse_or_allow(run, settings.resume, settings.overwrite)  # Before a lock file is left next to it.
     try:
@@ -130,10 +136,11 @@ def _claim(settings: TrainRun, run: RunFolder, lock: FileLock) -> data.TaggedDat
     remove_leftovers(run.path)
     if resumes:
         require_same(run, _settings_of_run(settings), defaults(settings))
-        _require_same_data(settings, run)
+        if load is None:
+            _require_same_data(settings, run)
         return None
     with listed_in(run.rejected_beside):
-        tagged = data.load(settings.data, settings.task, settings.seed)
+        tagged = load() if load else data.load(settings.data, settings.task, settings.seed)
     check_costs(settings.calibrate, tagged.schema)
     if settings.train.start_from is not None:
         refuse_known_documents(tagged.splits, RunFolder(Path(settings.train.start_from)))
