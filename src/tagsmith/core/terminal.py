@@ -1,8 +1,11 @@
-"""A script's standard streams: log lines on stderr, and a stdout whose reader may close it early."""
+"""A script's standard streams and log: log lines on stderr and in files, and a stdout whose reader may close it early."""
 
 import io
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
@@ -26,6 +29,20 @@ def log_to_stderr() -> None:
     handler = StderrHandler()
     handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else "%(asctime)s %(message)s"))
     log.handlers = [handler]
+
+
+@contextmanager
+def log_to_file(path: Path) -> Iterator[None]:
+    """While the block runs, also append the package's log to a file, with times."""
+    log = logging.getLogger("tagsmith")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 class _Output(io.FileIO):

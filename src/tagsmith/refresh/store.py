@@ -39,6 +39,21 @@ class Version:
         return self.path / "decision.json"
 
     @property
+    def news(self) -> Path:
+        """What was new, and the figures of the data gate; the first file of a version."""
+        return self.path / "news.json"
+
+    @property
+    def seen(self) -> Path:
+        """What its refresh saw: one line per document, written before training starts."""
+        return self.path / "seen.jsonl"
+
+    @property
+    def sources(self) -> Path:
+        """Digests of the files that its refresh read."""
+        return self.path / "sources.json"
+
+    @property
     def pin(self) -> Path:
         return self.path / "pinned"
 
@@ -72,13 +87,8 @@ class Store:
         return self.path / "test"
 
     @property
-    def seen(self) -> Path:
-        """What the last refresh with a decision saw: one line per document."""
-        return self.path / "seen.jsonl"
-
-    @property
     def sources(self) -> Path:
-        """Digests of the files that the last look at the data found nothing new in."""
+        """Digests of the files that the last look at the data found nothing new in, where they are not those of a version."""
         return self.path / "sources.json"
 
     @property

@@ -3,8 +3,8 @@
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLa
 from tagsmith.core.files import remove_leftovers, replace_folder, write_json, write_lines
 from tagsmith.core.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
 from tagsmith.core.schema import Schema
+from tagsmith.core.terminal import log_to_file
 from tagsmith.data.bad_rows import listed_in
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.tagged import refuse_to_overwrite_tags
@@ -84,7 +85,7 @@ def train(settings: TrainRun, load: Callable[[], data.TaggedData] | None = None)
             on_main(accelerator, lambda: _create(settings, run, tagged, model, accelerator.mixed_precision))
         notes, tagged = tagged.notes if tagged else [], None  # The documents are read from the run from here on.
         accelerator.wait_for_everyone()
-        with _log_file(run.log, accelerator):
+        with log_to_file(run.log) if accelerator.is_main_process else nullcontext():
             for note in notes:
                 log.warning(note)
             with tracked(run, settings.train, accelerator):
@@ -135,7 +136,7 @@ def _claim(
             refuse_to_overwrite_tags(place, "Move them out of the run before replacing it, or name another folder.")
     remove_leftovers(run.path)
     if resumes:
-        require_same(run, _settings_of_run(settings), defaults(settings))
+        require_same(run, settings_of_run(settings), defaults(settings))
         if load is None:
             _require_same_data(settings, run)
         return None
@@ -165,7 +166,7 @@ def _require_same_data(settings: TrainRun, run: RunFolder) -> None:
         data.require_unchanged(settings.data, made_from["sources"], changes, run)
 
 
-def _settings_of_run(settings: TrainRun) -> dict[str, Any]:
+def settings_of_run(settings: TrainRun) -> dict[str, Any]:
     """The settings that decide the result of the run, by dotted name: not those of the place and the machine."""
     about_the_machine = {
         "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.shard",
@@ -199,7 +200,7 @@ def _create(
         if tagged.contradictions:
             write_lines(inside.contradictions, tagged.contradictions)
         save_architecture(inside.model, model)
-        about = record(_settings_of_run(settings), sources, processes, precision)
+        about = record(settings_of_run(settings), sources, processes, precision)
         write_json(inside.settings, about | {"text_fields": tagged.text_fields})
 
     replace_folder(run.path, write)
@@ -283,19 +284,3 @@ def _newest_checkpoint(run: RunFolder, accelerator: Accelerator) -> Path | None:
 
     found: Path | None = from_main(on_main(accelerator, find), accelerator)
     return found
-
-
-@contextmanager
-def _log_file(path: Path, accelerator: Accelerator) -> Iterator[None]:
-    """While the block runs, the main process also writes its log into the run."""
-    if not accelerator.is_main_process:
-        yield
-        return
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()
