@@ -1,4 +1,4 @@
-"""A script's standard streams and log: log lines on stderr and in files, and a stdout whose reader may close it early."""
+"""A script's standard streams and its log, on stderr and in files; a stdout whose reader may close it early."""
 
 import io
 import logging

@@ -88,7 +88,7 @@ class Store:
 
     @property
     def sources(self) -> Path:
-        """Digests of the files that the last look at the data found nothing new in, where they are not those of a version."""
+        """Digests of the files in which the last look found nothing new, although their bytes had changed."""
         return self.path / "sources.json"
 
     @property
