@@ -119,7 +119,7 @@ class Service:
     def _state(self) -> Iterable[Metric]:
         """Metrics of the state at the time of a scrape."""
         deployments = self.deployments.by_name.values()
-        models = [(deployment.name, deployment.model) for deployment in deployments]
+        models = [(d.name, d.loaded) for d in deployments if d.loaded is not None]
         one = ["deployment"]
         about = "Requests refused because the queue was full"
         yield family(Counter, "tagsmith_queue_full", about, one, [([d.name], d.queue_full) for d in deployments])
@@ -129,9 +129,11 @@ class Service:
         rows = [([n], m.batcher.abandoned) for n, m in models]
         yield family(Gauge, "tagsmith_abandoned_documents", about, one, rows)
         about = "The version of the bundle in use; always 1"
-        rows = [([n, m.version], 1) for n, m in models]
-        yield family(Gauge, "tagsmith_bundle_info", about, ["deployment", "version"], rows)
-        about = "1: the bundle now in the folder was refused, an older one is in use"
+        rows = [([n, m.version, m.store_version or "", m.run or ""], 1) for n, m in models]
+        yield family(Gauge, "tagsmith_bundle_info", about, ["deployment", "version", "store_version", "run"], rows)
+        about = "1: the deployment serves a bundle, 0: its store has none yet"
+        yield family(Gauge, "tagsmith_ready", about, one, [([d.name], d.loaded is not None) for d in deployments])
+        about = "1: the bundle now in the folder was refused, an older one or none is in use"
         yield family(Gauge, "tagsmith_newer_refused", about, one, [([d.name], d.refused) for d in deployments])
         about = "Population stability index against the documents on which the bundle was tested"
         indices = [(n, m.drift.indices()) for n, m in models if m.drift is not None]

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from tagsmith.classify.bundle.reference import Reference
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import DataError, TagsmithError, listing
-from tagsmith.core.files import digest
+from tagsmith.core.files import digest, json_object, read_json
 from tagsmith.serve.answers import Answer, calls, tokens_of
 from tagsmith.serve.batching import Batcher
 from tagsmith.serve.drift import Drift
+from tagsmith.serve.problems import RequestError
+from tagsmith.serve.store import Place, place_of
 
 log = logging.getLogger("tagsmith.serve")
 
@@ -32,17 +35,26 @@ class Model:
 
     Attributes:
         version: the first 12 hex digits of the SHA-256 of the bundle's manifest.
+        store_version: its version in the store, such as 0007; None: the deployment names no store.
+        run: the run of which it was exported, as the manifest names it; in a store with the version before it.
+        trained: when the training of this run started, in ISO 8601; None: the manifest does not say it.
         requests: how many use it; it is closed only after they are answered.
     """
 
-    def __init__(self, name: str, folder: Path, settings: ServeSettings, observe: Observe):
+    def __init__(self, name: str, place: Place, settings: ServeSettings, observe: Observe):
         """Load, verify and warm up a bundle. Blocks for a second or more.
 
         Raises:
             TagsmithError: the bundle cannot be used.
         """
+        folder, self.store_version = place.bundle, place.version
         self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
         self.classifier = Classifier.load(folder, threads=settings.threads, public_key=settings.public_key)
+        manifest: dict[str, Any] = read_json(folder / MANIFEST, json_object, "a manifest", "export the run again")
+        self.run: str | None = manifest.get("run")
+        if self.run is not None and self.store_version is not None:
+            self.run = f"{self.store_version}/{self.run}"
+        self.trained: str | None = manifest.get("training", {}).get("started")
         reference = Reference.load(folder / REFERENCE)
         self.drift = Drift(reference, settings.drift_documents) if reference is not None else None
         _check_answers(folder, self.classifier)
@@ -101,19 +113,32 @@ def _check_answers(folder: Path, classifier: Classifier) -> None:
 
 
 class Deployment:
-    """A name, the folder of its bundle, and the model in use.
+    """A name, the folder of its bundle or store, and the model in use.
 
     Attributes:
+        loaded: the model in use; None: the store has no promoted version yet.
         fingerprint: of the folder when the model was loaded.
-        refused: whether the bundle now in the folder cannot be used, so that an older one is in use.
+        refused: whether the bundle now in the folder cannot be used, so that an older one, or none, is in use.
         queue_full: number of requests refused because the queue was full.
     """
 
-    def __init__(self, name: str, folder: Path, model: Model, fingerprint: tuple[object, ...]):
-        self.name, self.folder, self.model, self.fingerprint = name, folder, model, fingerprint
+    def __init__(self, name: str, folder: Path, loaded: Model | None, fingerprint: tuple[object, ...]):
+        self.name, self.folder, self.loaded, self.fingerprint = name, folder, loaded, fingerprint
         self.refused = False
         self.queue_full = 0
         self.lock = asyncio.Lock()
+
+    @property
+    def model(self) -> Model:
+        """The model in use; see `require`."""
+        return self.require()
+
+    def require(self) -> Model:
+        """The model in use. Raises: RequestError (503), if there is none yet."""
+        if self.loaded is None:
+            why = "its first bundle was refused, see the log" if self.refused else "its store has no version yet"
+            raise RequestError(503, f"{self.name} serves no bundle: {why}.", headers={"Retry-After": "10"})
+        return self.loaded
 
 
 class Deployments:
@@ -134,13 +159,16 @@ class Deployments:
             path = Path(folder)
             fingerprint = _fingerprint(path)
             try:
-                model = Model(name, path.resolve(), settings, observe)
+                place = place_of(path)
+                model = Model(name, place, settings, observe) if place is not None else None
                 self.by_name[name] = Deployment(name, path, model, fingerprint)
+                if model is None:
+                    log.warning("%s: the store %s has no version yet; requests are answered with 503", name, folder)
             except TagsmithError as error:
                 problems[name] = error
         if problems:
-            for deployment in self.by_name.values():
-                deployment.model.batcher.close()
+            for model in self.models:
+                model.batcher.close()
             if len(problems) == 1:
                 raise next(iter(problems.values()))
             lines = [f"{name}: {error}" for name, error in problems.items()]
@@ -151,6 +179,16 @@ class Deployments:
         """`production` if there is one, otherwise the first deployment."""
         return self.by_name.get("production") or next(iter(self.by_name.values()))
 
+    @property
+    def models(self) -> list[Model]:
+        """The models in use."""
+        return [deployment.loaded for deployment in self.by_name.values() if deployment.loaded is not None]
+
+    def require_all(self) -> None:
+        """Raises: RequestError (503), if a deployment serves no bundle yet."""
+        for deployment in self.by_name.values():
+            deployment.require()
+
     async def reload(self, name: str) -> bool:
         """Load the bundle that is now in the folder, and use it from now on if it is valid; returns whether it is.
 
@@ -159,21 +197,31 @@ class Deployments:
         deployment = self.by_name[name]
         async with deployment.lock:
             deployment.fingerprint = _fingerprint(deployment.folder)
+            old = deployment.loaded
+            if (place := place_of(deployment.folder)) is None and old is None:
+                log.info("%s: the store has no version yet", name)
+                return False
             try:
-                model = await asyncio.to_thread(Model, name, deployment.folder.resolve(), self._settings, self._observe)
+                if place is None:
+                    raise DataError(f"{deployment.folder}: the store names no version in production any more.")
+                model = await asyncio.to_thread(Model, name, place, self._settings, self._observe)
             except Exception as error:
                 deployment.refused = True
                 self._reloaded(name, False)
                 # Whether the bundle is broken or there is a bug, the previous bundle stays in use.
                 reason = str(error) if isinstance(error, TagsmithError) else type(error).__name__
-                version = deployment.model.version
-                log.error("%s: new bundle refused, version %s stays in use: %s", name, version, reason)
+                stays = f"version {old.version} stays in use" if old is not None else "none is in use"
+                log.error("%s: new bundle refused, %s: %s", name, stays, reason)
                 return False
-            old, deployment.model, deployment.refused = deployment.model, model, False
-            task = asyncio.create_task(old.retire())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            deployment.loaded, deployment.refused = model, False
+            if old is not None:
+                task = asyncio.create_task(old.retire())
+                self._retiring.add(task)
+                task.add_done_callback(self._retiring.discard)
         self._reloaded(name, True)
+        if old is None:
+            log.info("%s: version %s is now in use, the first one", name, model.version)
+            return True
         if model.version == old.version:
             log.info("%s: reloaded version %s, which is unchanged", name, model.version)
         else:
@@ -197,14 +245,16 @@ class Deployments:
 
     async def close(self) -> None:
         """Answer the requests in progress and end all threads."""
-        await asyncio.gather(*self._retiring, *(d.model.retire() for d in self.by_name.values()))
+        await asyncio.gather(*self._retiring, *(model.retire() for model in self.models))
 
 
 def _fingerprint(folder: Path) -> tuple[object, ...]:
     """Values that differ if another bundle is in the folder."""
-    folder = folder.resolve()
+    place = place_of(folder)
+    if place is None:
+        return ()
     try:
-        stat = (folder / MANIFEST).stat()
+        stat = (place.bundle / MANIFEST).stat()
     except OSError:
-        return (str(folder), None)
-    return (str(folder), stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        return (str(place.bundle), None)
+    return (str(place.bundle), stat.st_mtime_ns, stat.st_ino, stat.st_size)

@@ -77,7 +77,9 @@ class JobRunner:
         deployment = self._deployments.by_name.get(task["deploymentName"])
         if deployment is None or task["projectName"] != self._settings.project:
             return _failed("NotFound", "The project or the deployment no longer exists.")
-        with deployment.model.in_use() as model:
+        if deployment.loaded is None:
+            return _failed("ServiceUnavailable", "The deployment serves no bundle yet.")
+        with deployment.loaded.in_use() as model:
             if (kind := azure.kind_of(model.classifier.schema)) != task["kind"]:
                 return _failed("InvalidArgument", f"The deployment is of the kind {kind}.")
             try:

@@ -97,8 +97,9 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
     """The routes of this wire."""
     router = APIRouter(tags=["SageMaker"], route_class=Direct)
 
-    @router.get("/ping", response_class=Response, responses={200: {"description": "Ready."}})
+    @router.get("/ping", response_class=Response, responses={200: {"description": "Ready."}, **ERRORS})
     async def ping(_: Request) -> Response:
+        deployments.require_all()
         return Response()
 
     @router.post(

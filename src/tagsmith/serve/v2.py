@@ -47,8 +47,9 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
     async def live() -> Response:
         return as_json({"live": True})
 
-    @router.get("/health/ready", responses=JSON)
+    @router.get("/health/ready", responses={**JSON, **ERRORS})
     async def ready() -> Response:
+        deployments.require_all()
         return as_json({"ready": True})
 
     @router.get("/models/{name}/versions/{version}", responses={**JSON, **ERRORS})
@@ -66,7 +67,7 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
 
     @router.get("/models/{name}/ready", responses={**JSON, **ERRORS})
     async def model_ready(name: str) -> Response:
-        find(name)
+        find(name).require()
         return as_json({"name": name, "ready": True})
 
     inference: dict[str, Any] = {"responses": {**TENSORS, **ERRORS}, "openapi_extra": body(Infer)}

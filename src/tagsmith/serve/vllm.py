@@ -56,7 +56,8 @@ def routes(settings: ServeSettings, deployments: Deployments) -> APIRouter:
 
     @router.get("/models", responses={**json_response({"type": "object"}), **OPENAI_ERRORS})
     async def models(_: Request) -> Response:
-        return as_json({"object": "list", "data": [card(found) for found in deployments.by_name.values()]})
+        serving = [found for found in deployments.by_name.values() if found.loaded is not None]
+        return as_json({"object": "list", "data": [card(found) for found in serving]})
 
     @router.get(
         "/models/{model}",

@@ -18,7 +18,8 @@ class ServeSettings:
     project: str = setting("tagsmith", "name of the project in requests")
     deployments: dict[str, str] = setting(
         {},
-        "bundle of each deployment, {NAME: FOLDER}; symbolic links, such as bundles/current, are watched for changes",
+        "bundle of each deployment, or store of refresh.py, {NAME: FOLDER}; symbolic links, such as bundles/current, "
+        "are watched for changes",
         reads=True,
     )
     host: str = setting("127.0.0.1", "address to listen on; any other than loopback requires TAGSMITH_API_KEYS")
