@@ -4,6 +4,7 @@ They are of format 1, written by hand: what comes later keeps loading them.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def make_bundle(
     start: float | None = None,
     abstain_below: float | None = None,
     scope_limit: float | None = None,
+    topics: Mapping[str, Sequence[str]] = TOPICS,
 ) -> Path:
     """Write a bundle that Classifier loads.
 
@@ -36,6 +38,7 @@ def make_bundle(
         reference: content of reference.json.
         abstain_below: confidence below which a person should decide.
         scope_limit: distance beyond which a person should decide. Vectors count words by topic, without topic, unknown.
+        topics: the classes, and the words that vote for each; words are those of `TOPICS`.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -43,12 +46,11 @@ def make_bundle(
     (folder / "onnx").mkdir(parents=True)
     size = make_tokenizer(folder)
     (folder / "tokenizer_config.json").unlink()
-    classes = sorted(TOPICS)
+    classes = sorted(topics)
     votes = np.zeros((size, len(classes)), dtype=np.float32)
-    first = 4 + len(FILLERS)
-    for topic, words in TOPICS.items():
-        votes[first : first + len(words), classes.index(topic)] = vote
-        first += len(words)
+    known = [word for words in TOPICS.values() for word in words]
+    for topic, words in topics.items():
+        votes[[4 + len(FILLERS) + known.index(word) for word in words], classes.index(topic)] = vote
     votes[2] = start if start is not None else -1.0 if multi_label else 0.0  # [CLS], once in every window.
     nodes = [
         helper.make_node("Gather", ["votes", "input_ids"], ["each"]),

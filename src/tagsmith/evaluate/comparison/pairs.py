@@ -130,7 +130,7 @@ def pair_of(
         )
     at = [np.asarray(column) for column in zip(*rows, strict=True)]
     truths = [
-        _mapped(one.truth[place], schema.classes, mapping, classes, sums=False)
+        mapped(one.truth[place], schema.classes, mapping, classes, sums=False)
         for one, place, schema, mapping in zip(found, at, schemas, mappings, strict=True)
     ]
     # A document of a class that the other run does not have cannot be compared.
@@ -148,8 +148,8 @@ def pair_of(
         Side(
             run=run,
             files=one,
-            predicted=_mapped(here.predicted[place], schema.classes, mapping, classes, sums=False)[kept],
-            scores=_mapped(here.scores[place], schema.classes, mapping, classes, sums=not schema.multi_label)[kept],
+            predicted=mapped(here.predicted[place], schema.classes, mapping, classes, sums=False)[kept],
+            scores=mapped(here.scores[place], schema.classes, mapping, classes, sums=not schema.multi_label)[kept],
             handled=_handled(here, place[kept]),
             alone=len(here) - len(rows),
         )
@@ -234,7 +234,7 @@ def _same(first: Predictions, second: Predictions) -> list[tuple[int, int]]:
     return [(places[key], i) for i, key in enumerate(keys) if key in places]
 
 
-def _mapped(
+def mapped(
     values: NDArray[Number], classes: Sequence[str], mapping: Mapping[str, str], common: Sequence[str], sums: bool
 ) -> NDArray[Number]:
     """Columns [documents, classes] in the common classes; of merged columns the sum or the maximum."""

@@ -1,0 +1,227 @@
+"""The gate of a refresh on bundles without training: which version may go into production, and what it says."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from tagsmith.config.settings import RefreshRun
+from tagsmith.core.errors import DataError
+from tagsmith.core.files import digest, write_json
+from tagsmith.core.schema import Schema, Task
+from tagsmith.refresh.gate import judge
+from tagsmith.refresh.store import Store, Version
+from tests.bundles import make_bundle
+from tests.conftest import FILLERS, TOPICS
+
+Json = dict[str, Any]
+Tagged = list[tuple[str, str, str]]
+"""Documents: id, text, class."""
+
+
+def documents(count: int, topics: Mapping[str, Sequence[str]] = TOPICS, start: str = "") -> Tagged:
+    """Each of one word of a topic between two fillers; topics and words take turns."""
+    names = sorted(topics)
+    found = []
+    for i in range(count):
+        name = names[i % len(names)]
+        word = topics[name][(i // len(names)) % len(topics[name])]
+        found.append((f"{start}{i}", f"{FILLERS[i % 10]} {word} {FILLERS[(i + 3) % 10]}", name))
+    return found
+
+
+def without(*words: str) -> dict[str, list[str]]:
+    """The topics of a model that does not know these words: it takes them for the first class."""
+    return {topic: [word for word in all_words if word not in words] for topic, all_words in TOPICS.items()}
+
+
+def version(
+    store: Store,
+    number: int,
+    test: Tagged,
+    topics: Mapping[str, Sequence[str]] = TOPICS,
+    train: Tagged | None = None,
+    **bundle: Any,
+) -> Version:
+    """A version with documents and a bundle; `bundle`: arguments of `make_bundle`."""
+    found = Version(store.versions_folder / f"{number:04}")
+    schema = Schema(tuple(sorted(topics)), Task.single_label)
+    found.run.path.mkdir(parents=True)
+    schema.save(found.run.schema)
+    features = datasets.Features(
+        {
+            "id": datasets.Value("string"),
+            "text": datasets.Value("string"),
+            "labels": datasets.ClassLabel(names=list(schema.classes)),
+        }
+    )
+    parts = {}
+    for split, tagged in (("train", documents(60, topics, "t") if train is None else train), ("test", test)):
+        columns = [[one[place] for one in tagged] for place in range(3)]
+        labels = [schema.label2id[name] for name in columns[2]]
+        if tagged:
+            parts[split] = datasets.Dataset.from_dict(
+                {"id": columns[0], "text": columns[1], "labels": labels}, features
+            )
+    datasets.DatasetDict(parts).save_to_disk(str(found.run.data))
+    make_bundle(found.bundle, topics=topics, **bundle)
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    found = Store(tmp_path / "store")
+    found.create()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagsmith.evaluate.comparison.paired.EXCHANGES", 1000)
+    monkeypatch.setattr("tagsmith.refresh.shared.RESAMPLES", 300)
+    monkeypatch.setattr("tagsmith.refresh.cost.ROUNDS", 3)
+
+
+def settings(**more: Any) -> RefreshRun:
+    found = RefreshRun(store="store", **more)
+    # Of graphs that take a tenth of a millisecond, a busy machine may make one several times slower.
+    found.bounds.max_latency_ratio = 100.0
+    return found
+
+
+def decide(
+    store: Store, new: Version, old: Version | None, slices: dict[str, set[str]] | None = None, **more: Any
+) -> Json:
+    found = judge(settings(**more), store, new, old, slices or {})
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    write_json(new.decision, found)
+    return found
+
+
+def failed(found: Json) -> list[str]:
+    return [check["name"] for check in found["checks"] if not check["passed"]]
+
+
+def test_a_copy_of_the_version_in_production_is_not_worse_and_not_better(store: Store) -> None:
+    test = documents(120)
+    old, new = version(store, 1, test), version(store, 2, test)
+    found = decide(store, new, old, {"frozen": {one[0] for one in test}})
+    assert found["promote"]
+    assert found["sentence"].startswith("0002 can be promoted. Macro F1 is 100.0%, in production 100.0%: 0.0 points")
+    assert found["figures"]["frozen"]["documents"] == 120
+    better = decide(store, new, old, gate="better")
+    assert failed(better) == ["better"]
+    assert failed(decide(store, new, old, gate=["better", "floor"])) == ["better"]
+    assert decide(store, new, old, gate="floor")["promote"]
+
+
+def test_a_version_that_has_forgotten_a_fifth_of_two_classes_is_held_back(store: Store) -> None:
+    """Unknown words count for the first class: food and tools lose recall, animals precision."""
+    test = documents(300)
+    old = version(store, 1, test)
+    new = version(store, 2, test, without("bread", "cheese", "hammer", "saw"))
+    found = decide(store, new, old)
+    compared = found["figures"]["compared"]
+    # 10 documents have each word; of 300, 40 are wrong. Food and tools: recall 0.8; animals: precision 100 / 140.
+    expected = (2 * (2 * 0.8 / 1.8) + 2 * 100 / 240) / 3
+    assert compared["champion"]["macro_f1"] == 1
+    assert compared["challenger"]["macro_f1"] == pytest.approx(expected)
+    assert compared["challenger"]["accuracy"] == pytest.approx(260 / 300)
+    assert failed(found) == ["not_worse", "classes"]
+    assert {name for name, one in found["classes"]["shared"].items() if one["p_value"] < 0.05} == set(TOPICS)
+    assert found["margin"]["found"] == pytest.approx(40 / 300)
+    # The other way round it is better by both gates.
+    back = version(store, 3, test)
+    assert decide(store, back, new, gate=["not_worse", "better"])["promote"]
+
+
+def test_a_margin_may_be_given(store: Store) -> None:
+    test = documents(90)
+    old, new = version(store, 1, test), version(store, 2, test, without("bread"))
+    assert failed(decide(store, new, old, margin=0.001)) == ["not_worse"]
+    found = decide(store, new, old, margin=0.2)
+    assert found["promote"]
+    assert found["margin"]["given"]
+
+
+def test_a_new_class_has_its_own_floor(store: Store) -> None:
+    """A new class is not held against the version in production, which cannot know it; it has its own floor."""
+    kitchen = {**TOPICS, "food": TOPICS["food"][:5], "kitchen": TOPICS["food"][5:]}
+    test = documents(200, kitchen)
+    old, new = version(store, 1, documents(90), vote=9.0), version(store, 2, test, kitchen, vote=9.0)
+    found = decide(store, new, old)
+    assert found["promote"]
+    assert found["documents"] == {"test": 200, "compared": 150}
+    assert found["classes"]["new"] == {"kitchen": {"documents": 50, "f1": 1.0}}
+    assert set(found["classes"]["shared"]) == set(TOPICS)
+    # It does not learn the new class.
+    blind = {**kitchen, "kitchen": []}
+    poor = version(store, 3, test, blind, train=documents(60, kitchen, "t"), vote=9.0)
+    assert failed(decide(store, poor, old)) == ["new_classes"]
+    # Of fewer documents than it takes to judge, it says how many there are.
+    few = version(store, 4, [one for one in test if one[2] != "kitchen"] + test[2:3], kitchen, vote=9.0)
+    found = decide(store, few, old)
+    assert found["promote"]
+    sentence = next(check["sentence"] for check in found["checks"] if check["name"] == "new_classes")
+    assert sentence == "Too few test documents to judge, of 20: kitchen (1)."
+
+
+def test_renamed_merged_and_removed_classes(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "changes.yaml").write_text("merge: {things: [food, tools]}\n")
+    after = {"animals": TOPICS["animals"], "things": [*TOPICS["food"], *TOPICS["tools"]]}
+    old, new = version(store, 1, documents(90), vote=9.0), version(store, 2, documents(90, after), after, vote=9.0)
+    run = settings()
+    run.data.schema_changes = str(tmp_path / "changes.yaml")
+    found = judge(run, store, new, old, {})
+    assert found["promote"]
+    assert set(found["classes"]["shared"]) == {"animals", "things"}
+    assert (found["classes"]["new"], found["classes"]["removed"]) == ({}, [])
+    # Without the description, only animals are the same.
+    found = decide(store, new, old)
+    assert (list(found["classes"]["new"]), found["classes"]["removed"]) == (["things"], ["food", "tools"])
+    # A later version of the same classes: the changes were made long ago.
+    later = version(store, 3, documents(90, after), after, vote=9.0)
+    assert set(judge(run, store, later, new, {})["classes"]["shared"]) == {"animals", "things"}
+
+
+def test_the_first_version_has_a_floor_and_tfidf(store: Store) -> None:
+    test = documents(120)
+    found = decide(store, version(store, 1, test), None, {"frozen": {one[0] for one in test[:60]}, "0002_x": set()})
+    assert found["promote"]
+    assert [check["name"] for check in found["checks"]] == ["floor", "tfidf"]
+    assert found["figures"]["frozen"]["documents"] == 60
+    assert found["figures"]["slices"] == {}
+    # TF-IDF knows the words of the training documents.
+    poor = version(store, 2, test, without("bread", "cheese", "soup", "apple", "hammer", "saw", "drill"))
+    assert failed(decide(store, poor, None)) == ["tfidf"]
+    nothing = version(store, 3, test, {name: [] for name in TOPICS}, train=documents(60, start="t"))
+    assert failed(decide(store, nothing, None)) == ["floor", "tfidf"]
+
+
+def test_calibration_what_goes_to_a_person_and_size_have_bounds(store: Store) -> None:
+    test = documents(120)
+    old = version(store, 1, test)
+    # A vote of 2 is 79 %; of 9, 99.97 %.
+    unsure = version(store, 2, test, vote=1.0)
+    assert failed(decide(store, unsure, old)) == ["calibration_error"]
+    asks = version(store, 3, test, abstain_below=0.99)
+    assert failed(decide(store, asks, old)) == ["to_person"]
+    large = version(store, 4, test)
+    manifest = json.loads((large.bundle / "manifest.json").read_text())
+    (large.bundle / "README.md").write_text("x" * 100_000)
+    manifest["files"]["README.md"] = {"sha256": digest(large.bundle / "README.md"), "bytes": 100_000}
+    write_json(large.bundle / "manifest.json", manifest)
+    assert failed(decide(store, large, old)) == ["size"]
+
+
+def test_damage_and_missing_test_documents_say_what_to_do(store: Store) -> None:
+    test = documents(30)
+    old, new = version(store, 1, test), version(store, 2, test)
+    with pytest.raises(DataError, match="expected test documents"):
+        judge(settings(), store, version(store, 3, []), old, {})
+    (old.bundle / "onnx" / "model.onnx").write_bytes(b"")
+    with pytest.raises(DataError, match=r"version 0001 cannot be judged: (.|\n)*action=promote"):
+        judge(settings(), store, new, old, {})
