@@ -136,7 +136,7 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
     more = [*records, *({"text": f"new {i}", "label": "ab"[i % 2]} for i in range(20))]
     random.Random(0).shuffle(more)  # Rows have no ids, and now other numbers.
-    second = load_records(tmp_path, more, seed=7, test_share=0.5, split_from=str(tmp_path / "run"))
+    second = load_records(tmp_path, more, seed=7, split_from=str(tmp_path / "run"))
     for name in ("test", "validation"):
         assert by_id(second.splits[name]) == by_id(first.splits[name])
     assert len(second.splits["train"]) == len(first.splits["train"]) + 20
@@ -145,6 +145,40 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
         f"data.split_from: found {len(first.splits['validation'])} of {len(first.splits['validation'])} validation "
         "documents of that run in this data.",
     ]
+
+
+def test_split_from_draws_a_share_of_the_new_documents(tmp_path: Path) -> None:
+    records = records_of("ab" * 20)
+    first = load_records(tmp_path, records, test_share=0.2, validation_share=0.2)
+    first.splits.save_to_disk(str(tmp_path / "run" / "data"))
+    # A class of two documents, copies of known texts, and 38 others.
+    new = [{"text": f"new {i}", "label": "c" if i < 2 else "ab"[i % 2]} for i in range(40)]
+    more = [*records, *new, *records[:10]]
+    random.Random(0).shuffle(more)
+    shares = {"test_share": 0.25, "validation_share": 0.1, "split_from": str(tmp_path / "run")}
+    second = load_records(tmp_path, more, **shares)
+    for name, drawn in (("test", 10), ("validation", 3)):
+        assert by_id(first.splits[name]).items() <= by_id(second.splits[name]).items()
+        added = set(second.splits[name]["text"]) - set(first.splits[name]["text"])
+        assert len(added) == drawn
+        assert all(text.startswith("new") for text in added)
+    assert len({"new 0", "new 1"} & set(second.splits["test"]["text"])) == 1
+    assert "data.split_from: drew 10 of 40 new documents for the test split." in second.notes
+    random.Random(1).shuffle(more)
+    again = load_records(tmp_path, more, **shares)
+    assert set(again.splits["test"]["text"]) == set(second.splits["test"]["text"])
+    other = load_records(tmp_path, more, seed=1, **shares)
+    assert set(other.splits["test"]["text"]) != set(second.splits["test"]["text"])
+
+
+def test_split_from_draws_nothing_where_the_data_names_its_test_documents(tmp_path: Path) -> None:
+    records = [*records_of("ab" * 5), {"text": "held out", "label": "a", "split": "test"}]
+    load_records(tmp_path, records, split_field="split").splits.save_to_disk(str(tmp_path / "run" / "data"))
+    new = [{"text": f"new {i}", "label": "ab"[i % 2]} for i in range(10)]
+    second = load_records(
+        tmp_path, [*records, *new], split_field="split", test_share=0.5, split_from=str(tmp_path / "run")
+    )
+    assert second.splits["test"]["text"][:] == ["held out"]
 
 
 @pytest.mark.parametrize("seed", range(6))

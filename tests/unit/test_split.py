@@ -8,7 +8,7 @@ import pytest
 from tagsmith.core.errors import DataError
 from tagsmith.data.documents import Document
 from tagsmith.data.held_out import Before, HeldOut, hold_out_again
-from tagsmith.data.split import assign
+from tagsmith.data.split import assign, draw_new
 
 SEEDS = range(5)
 
@@ -338,3 +338,91 @@ def test_a_group_that_only_this_data_names_is_held_out_too() -> None:
     kept, notes = split(given, earlier=before(test=["t:text 0"]))
     assert [(d.row, d.split) for d in kept] == [(0, "test"), (2, "train"), (3, "train")]
     assert notes[1:] == ["data.split_from: left out 1 train document whose group has test documents in that run."]
+
+
+# -- new documents --------------------------------------------------------------------------------------------------
+
+
+def draw(
+    given: list[Document],
+    new: Sequence[Document],
+    seed: int = 0,
+    links: Sequence[tuple[int, int]] = (),
+    **shares: float,
+) -> dict[str | None, int]:
+    """Draw of these new documents; returns the sizes of the splits."""
+    for document in given:
+        document.split = document.split or "train"
+    classes = sorted({name for document in given for name in document.labels})
+    indicators = np.array([[name in d.labels for name in classes] for d in given], dtype=np.int8)
+    pairs = [(given[i], given[j]) for i, j in links]
+    draw_new(given, indicators.reshape(len(given), len(classes)), {id(one) for one in new}, pairs, shares, seed)
+    return sizes(given)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_new_documents_are_drawn_in_proportion_and_known_ones_stay(seed: int) -> None:
+    given = documents(*"aabb" * 10, *"a" * 30, *"b" * 20)
+    known, new = given[:40], given[40:]
+    known[0].split = known[2].split = "test"
+    assert draw(given, new, seed, test=0.2) == {"train": 78, "test": 12}
+    assert labels_of(new, "test") == {"a": 6, "b": 4}
+
+
+def test_the_draw_does_not_depend_on_the_order_of_the_documents() -> None:
+    def drawn(order: Sequence[int], seed: int) -> set[str]:
+        given = documents(*["ab"[i % 2] for i in range(60)])
+        draw([given[i] for i in order], given, seed, test=0.2)
+        return set(texts_of(given, "test"))
+
+    forwards, backwards = range(60), range(59, -1, -1)
+    assert drawn(forwards, 0) == drawn(backwards, 0) != drawn(forwards, 1)
+
+
+def test_one_new_document_a_day_is_drawn_at_the_rate_of_the_share() -> None:
+    drawn = 0
+    for day in range(500):
+        given = documents(*"aabb")
+        given[0].split = given[2].split = "test"
+        new = Document("new.csv", 1, f"day {day}", ["a"])
+        draw([*given, new], [new], test=0.2)
+        drawn += new.split == "test"
+    assert 75 <= drawn <= 125
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("known", "new", "expected"), [(0, 1, 0), (0, 2, 1), (1, 1, 1), (1, 0, 0), (2, 1, 1)])
+def test_a_class_without_test_documents_gets_one_as_soon_as_another_is_left(
+    seed: int, known: int, new: int, expected: int
+) -> None:
+    given = documents(*"a" * 20, *"z" * (known + new))
+    given[0].split = "test"
+    draw(given, given[20 + known :], seed, test=0.01)
+    assert labels_of(given, "test").get("z", 0) == expected
+
+
+def test_the_last_training_document_of_a_class_is_not_drawn() -> None:
+    given = documents(*"a" * 20, ["a", "z"], ["z"])
+    given[0].split = "test"
+    draw(given, given, test=0.9)
+    assert labels_of(given, "train").keys() == {"a", "z"}
+    assert labels_of(given, "test")["z"] == 1
+
+
+def test_new_documents_of_a_known_group_text_or_near_copy_stay_in_training() -> None:
+    given = documents(*"ab" * 10)
+    for one in (given[0], given[10]):
+        one.group = "x"
+    given[11].text = given[1].text
+    new = given[10:]
+    draw(given, new, links=[(2, 12), (12, 13)], test=0.9)
+    assert [document.split for document in new[:4]] == ["train"] * 4
+    assert sizes(new)["test"] >= 4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_new_near_copies_are_drawn_together(seed: int) -> None:
+    given = documents(*"ab" * 20)
+    draw(given, given, seed, links=[(0, 2), (2, 4), (1, 5)], test=0.5)
+    assert given[0].split == given[2].split == given[4].split
+    assert given[1].split == given[5].split

@@ -1,14 +1,17 @@
-"""Folders that `save_to_disk` of `datasets` wrote, checked when they are loaded."""
+"""The documents of a run as a `DatasetDict`: made of documents, or loaded from its folder and checked."""
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 from datasets.exceptions import DatasetsError
 
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Schema
+from tagsmith.data.documents import Document
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, DatasetsError)
 """What `datasets` raises for a damaged data set, stored or from the hub."""
@@ -60,3 +63,32 @@ def _problem(splits: Any, schema: Schema | None) -> str | None:
         if unknown := set(chain.from_iterable(labels) if many else labels) - set(range(len(classes))):
             return f"class ids in {name} that are out of range for {len(classes)} classes, such as {min(unknown)}"
     return None
+
+
+def dataset_dict(documents: Sequence[Document], schema: Schema) -> datasets.DatasetDict:
+    """The documents by split; a split without documents is left out."""
+    label = datasets.ClassLabel(names=list(schema.classes))
+    features: dict[str, Any] = {
+        "id": datasets.Value("string"),
+        "text": datasets.Value("string"),
+        "labels": datasets.List(label) if schema.multi_label else label,
+    }
+    for name in ("language", "group"):
+        if any(getattr(document, name) is not None for document in documents):
+            features[name] = datasets.Value("string")
+    ids = schema.label2id
+    splits = datasets.DatasetDict()
+    for split in ("train", "validation", "test"):
+        part = [document for document in documents if document.split == split]
+        if not part:
+            continue
+        columns: dict[str, list[Any]] = {
+            name: [getattr(document, name) for document in part] for name in features if name != "labels"
+        }
+        labels = [sorted(ids[name] for name in document.labels) for document in part]
+        columns["labels"] = labels if schema.multi_label else [label[0] for label in labels]
+        # Faster than Dataset.from_dict, which inspects each value.
+        schema_of_table = datasets.Features({name: features[name] for name in columns}).arrow_schema
+        table = pa.table(columns, schema=schema_of_table)
+        splits[split] = datasets.Dataset(datasets.table.InMemoryTable(table))
+    return splits

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import datasets
+from typing import TYPE_CHECKING, Any
 
 from tagsmith.config.settings import DataSettings
 from tagsmith.core.errors import counted
@@ -16,6 +14,9 @@ from tagsmith.data.documents import Source
 from tagsmith.rows.files import STANDARD_INPUT, File, files_of
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.table import BadRow
+
+if TYPE_CHECKING:
+    import datasets
 
 Fingerprint = dict[str, dict[str, Any]]
 
@@ -54,7 +55,7 @@ def _other_files(settings: DataSettings) -> Iterator[File]:
 
 
 def changes_since(
-    before: Mapping[str, Mapping[str, Any]], settings: DataSettings, source: Source, splits: datasets.DatasetDict
+    before: Mapping[str, Mapping[str, Any]], settings: DataSettings, source: Source, splits: "datasets.DatasetDict"
 ) -> list[str]:
     """A line for each file that has changed, and one on the documents; none where nothing has.
 

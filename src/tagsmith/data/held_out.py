@@ -3,15 +3,15 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
-
-import datasets
+from typing import TYPE_CHECKING, NamedTuple
 
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.data.check import same_text
-from tagsmith.data.dataset_folders import load_documents
 from tagsmith.data.documents import Document
 from tagsmith.data.split import FURTHER_HELD_OUT, HELD_OUT
+
+if TYPE_CHECKING:
+    import datasets
 
 SHOWN_MISSING = 5
 
@@ -26,11 +26,27 @@ class Before(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What an earlier run held out, by split: documents, and groups."""
+    """What an earlier run held out, by split: documents, and groups; and what it knew.
+
+    Attributes:
+        texts, ids: those of its documents of all splits; a text is as `same_text` returns it.
+        setting: the setting that names it, for messages.
+        kind: what it is.
+        draws_beside_named: whether test documents are drawn of new documents although the source names others as test.
+    """
 
     run: str
     documents: Mapping[str, Sequence[Before]]
     groups: Mapping[str, Collection[str]] = field(default_factory=dict)
+    texts: Collection[str] = frozenset()
+    ids: Collection[str] = frozenset()
+    setting: str = "data.split_from"
+    kind: str = "run"
+    draws_beside_named: bool = False
+
+    def is_new(self, document: Document) -> bool:
+        """Whether the earlier run had neither the text nor the id."""
+        return same_text(document.text) not in self.texts and (document.id is None or document.id not in self.ids)
 
     @classmethod
     def load(cls, run: Path) -> "HeldOut":
@@ -42,6 +58,9 @@ class HeldOut:
         """
         if not (run / "data").is_dir():
             raise InputMissing(f"data.split_from={run}: expected the folder of a run, found no folder `data` in it.")
+        # Imported here, so that reading does not wait for datasets.
+        from tagsmith.data.dataset_folders import load_documents
+
         try:
             splits = load_documents(run / "data")
         except DataError as error:
@@ -55,12 +74,14 @@ class HeldOut:
                 Before(*one) for one in zip(part["id"], map(same_text, part["text"]), labels, strict=True)
             ]
             groups[split] = set(part.get("group", ())) - {None}
-        return cls(str(run), documents, groups)
+        texts = {same_text(text) for part in splits.values() for text in part["text"][:]}
+        ids = {name for part in splits.values() for name in part["id"][:]}
+        return cls(str(run), documents, groups, texts, ids)
 
 
-def _names_of_labels(part: datasets.Dataset) -> list[frozenset[str]]:
+def _names_of_labels(part: "datasets.Dataset") -> list[frozenset[str]]:
     kind = part.features["labels"]
-    names = (kind if isinstance(kind, datasets.ClassLabel) else kind.feature).names
+    names = getattr(kind, "feature", kind).names
     found = part["labels"][:]
     return [frozenset(names[i] for i in (one if isinstance(one, list) else [one])) for one in found]
 
@@ -120,7 +141,8 @@ def hold_out_again(
                 missing.append(f"{split} document {copies[0].id!r}: {text[:80]!r}")
         if before:
             of = counted(len(before), f"{split} document")
-            notes.append(f"data.split_from: found {len(before) - lost:,} of {of} of that run in this data.")
+            found_again = f"found {len(before) - lost:,} of {of} of that {earlier.kind} in this data"
+            notes.append(f"{earlier.setting}: {found_again}.")
     if missing and not allow_missing:
         raise DataError(_missing(missing, len(texts), earlier.run))
     groups = {split: set(earlier.groups.get(split, ())) for split in HELD_OUT}
@@ -132,7 +154,8 @@ def hold_out_again(
         siblings = {id(d) for d in kept if d.split == split and d.group in groups[held_out]} - repeated
         if siblings:
             left_out = counted(len(siblings), f"{split} document")
-            notes.append(f"data.split_from: left out {left_out} whose group has {held_out} documents in that run.")
+            whose = f"whose group has {held_out} documents in that {earlier.kind}"
+            notes.append(f"{earlier.setting}: left out {left_out} {whose}.")
             kept = [d for d in kept if id(d) not in siblings]
     return kept
 

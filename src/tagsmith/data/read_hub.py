@@ -1,17 +1,17 @@
 """Tagged documents from a Hugging Face data set: by name from the hub, a copy of one, or saved with `save_to_disk`."""
 
 from collections.abc import Callable
-from typing import Any
-
-import datasets
+from typing import TYPE_CHECKING, Any
 
 from tagsmith.config.settings import HubSettings
 from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.files import locate
-from tagsmith.data.dataset_folders import DAMAGED
 from tagsmith.data.documents import Source, SourceRow
 from tagsmith.data.labels import cell_of_columns, columns_of_bits, matching_columns, remedy_of_columns, vector_length
+
+if TYPE_CHECKING:
+    import datasets
 
 PEEKED = 200
 """Rows that show which columns hold 0 and 1."""
@@ -38,7 +38,12 @@ def read(settings: HubSettings) -> Source:
     return source
 
 
-def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
+def _load(settings: HubSettings) -> dict[str, "datasets.Dataset"]:
+    # Imported here, so that reading files does not wait for it.
+    import datasets
+
+    from tagsmith.data.dataset_folders import DAMAGED
+
     if settings.path is None:
         assert settings.name is not None  # The settings have been validated.
         try:
@@ -64,7 +69,7 @@ def _load(settings: HubSettings) -> dict[str, datasets.Dataset]:
     return dict(loaded) if isinstance(loaded, dict) else {settings.train_split: loaded}
 
 
-def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: HubSettings, source: Source) -> None:
+def _read_split(part: "datasets.Dataset", name: str, split: str | None, settings: HubSettings, source: Source) -> None:
     if any(isinstance(feature, dict) for feature in part.features.values()):
         part = part.flatten()  # {"data": {"text": ...}} becomes the column data.text.
     texts = names(settings.text_field)
@@ -96,11 +101,13 @@ def _read_split(part: datasets.Dataset, name: str, split: str | None, settings: 
         row.add(settings, cell, split)
 
 
-def _decoder(part: datasets.Dataset, column: str, source: Source) -> Callable[[Any], Any]:
+def _decoder(part: "datasets.Dataset", column: str, source: Source) -> Callable[[Any], Any]:
     """What turns a value of the label column into a cell: class numbers into names; -1 into no label.
 
     Lists of the numbers 0 and 1, one for each class, stay as they are: `read_labels` reads them.
     """
+    import datasets
+
     feature = part.features[column]
     many = isinstance(feature, datasets.List | datasets.LargeList)
     label = feature.feature if many else feature

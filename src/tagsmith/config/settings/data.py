@@ -103,11 +103,15 @@ class DataSettings:
         reads=True,
     )
     test_share: float = setting(
-        0.2, "share of the documents drawn as the test split where the data has none", low=0, high=0.9
+        0.2,
+        "share of the documents drawn as the test split where the data has none; with split_from, of the new documents",
+        low=0,
+        high=0.9,
     )
     validation_share: float = setting(
         0.0,
-        "share of the training documents drawn as the validation split where the data has none; 0: no such split",
+        "share of the training documents drawn as the validation split where the data has none, with split_from of the "
+        "new ones; 0: none",
         low=0,
         high=0.9,
     )
@@ -121,7 +125,12 @@ class DataSettings:
         "YAML of classes to rename, merge, split, add or delete; it is applied to all tags of the data",
         reads=True,
     )
-    split_from: str | None = setting(None, "earlier run whose test and validation documents are reused", reads=True)
+    split_from: str | None = setting(
+        None,
+        "earlier run whose test and validation documents are reused; test_share draws further ones of the documents "
+        "that it did not have",
+        reads=True,
+    )
     split_from_missing: OnMissing = setting(
         OnMissing.error, "where some of those documents are not in the data; error: list them; allow: use the others"
     )

@@ -80,11 +80,12 @@ def similarity(one: str, other: str) -> float:
     return jaccard(ngrams(one), ngrams(other))
 
 
-def similar_pairs(texts: Sequence[str], least: float) -> Iterator[tuple[int, int, float]]:
+def similar_pairs(texts: Sequence[str], least: float, searched: int | None = None) -> Iterator[tuple[int, int, float]]:
     """Positions of two texts, the earlier one first, and their similarity, from `least` up.
 
     Args:
         texts: distinct ones, in the form of `folded_text`.
+        searched: the earlier one of a pair is among so many first texts; None: among all.
     """
     index = MinHashLSH(threshold=min(least, MOST_OF_INDEX), num_perm=PERMUTATIONS, weights=FALSE_NEGATIVE_WEIGHTS)
     ngrams_at = _kept_ngrams(texts)
@@ -94,7 +95,8 @@ def similar_pairs(texts: Sequence[str], least: float) -> Iterator[tuple[int, int
             for j in sorted(index.query(signature))[:MOST_CANDIDATES]:
                 if (found := jaccard(ngrams_at(j), ngrams_at(i))) >= least:
                     yield j, i, found
-            index.insert(i, signature)
+            if searched is None or i < searched:
+                index.insert(i, signature)
             progress.advance(1)
 
 
