@@ -11,10 +11,12 @@ import pytest
 
 from tests.browser import CHROMIUM, DRIVER
 
-# Set before the imports that read it: tests neither read nor write the caches of the user.
-CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
-os.environ["XDG_CACHE_HOME"] = CACHE.name
-os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{CACHE.name}/hypothesis"
+# Set before the imports that read it: tests neither read nor write the caches of the user. The processes of
+# pytest-xdist share one, so that each network is exported once.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="tagsmith-tests-")
+    os.environ["XDG_CACHE_HOME"] = CACHE.name
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = f"{CACHE.name}/hypothesis"
 
 # Set before torch is imported: pytest-xdist already uses all cores, and more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -25,7 +25,8 @@ from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluation_of, rule_of_run
 from tagsmith.evaluate.tracking import add_bundle
 from tagsmith.export import quantize, stock
-from tagsmith.export.graph import write_graph, write_schema_hash
+from tagsmith.export.graph import write_schema_hash
+from tagsmith.export.graph_templates import write_graph
 from tagsmith.export.model_card import Facts, encoder_of, model_card
 from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
 from tagsmith.model.loaded_model import LoadedModel, load_trained
@@ -96,7 +97,7 @@ def export(settings: ExportRun) -> Path:
 
     def write(folder: Path) -> None:
         (folder / layout.GRAPH).parent.mkdir()
-        write_graph(folder / layout.GRAPH, model.classifier, embedding=rule.scope is not None)
+        write_graph(folder / layout.GRAPH, model.classifier, rule.scope is not None, settings.cache)
         write_schema_hash(folder / layout.GRAPH, schema)
         model.tokenizer.save(str(folder / layout.TOKENIZER))
         schema.save(folder / layout.SCHEMA)

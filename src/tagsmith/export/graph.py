@@ -1,4 +1,4 @@
-"""Writes the ONNX graph of a model."""
+"""Exports the ONNX graph of a model."""
 
 import logging
 import warnings
@@ -14,6 +14,17 @@ from tagsmith.core.schema import Schema
 from tagsmith.model.text_classifier import TextClassifier
 
 
+def _example() -> tuple[Tensor, Tensor]:
+    ids = torch.ones(2, 16, dtype=torch.int64)
+    mask = torch.ones_like(ids)
+    mask[1, 8:] = 0
+    return ids, mask
+
+
+EXAMPLE = _example()
+"""Ids and mask, int64 [2, 16]; with padding, since the exporter might specialise the graph to masks of ones."""
+
+
 class _WithVectors(nn.Module):
     """Returns the logits and the vectors of windows."""
 
@@ -26,17 +37,13 @@ class _WithVectors(nn.Module):
         return self.model.head(vectors), vectors
 
 
-def write_graph(path: Path, model: TextClassifier, embedding: bool = False) -> None:
+def export_graph(path: Path, model: TextClassifier, embedding: bool) -> None:
     """Write the ONNX graph of encoder, pooling and head for any number of windows and tokens.
 
     Args:
+        model: on the CPU.
         embedding: whether vectors are an output, too.
     """
-    device = next(model.parameters()).device
-    ids = torch.ones(2, 16, dtype=torch.int64, device=device)
-    mask = torch.ones_like(ids)
-    # With padding in the example, since the exporter might specialise the graph to masks of ones.
-    mask[1, 8:] = 0
     names = {0: Dim("windows"), 1: Dim("tokens")}
     attention = model.encoder.config._attn_implementation
     # Eager attention: scaled_dot_product_attention checks for rows without tokens, up to a sixth of the time.
@@ -48,7 +55,7 @@ def write_graph(path: Path, model: TextClassifier, embedding: bool = False) -> N
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # It asks for torchvision, which is not needed.
         torch.onnx.export(
             (_WithVectors(model) if embedding else model).eval(),
-            (ids, mask),
+            EXAMPLE,
             path,
             input_names=["input_ids", "attention_mask"],
             output_names=["logits", layout.EMBEDDING] if embedding else ["logits"],

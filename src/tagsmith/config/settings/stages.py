@@ -56,13 +56,15 @@ class ModelSettings:
 
 @dataclass
 class CacheSettings:
-    """The cache of tokens on disk."""
+    """The cache of tokens, and of graphs without weights, on disk."""
 
     folder: str | None = setting(
         str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tagsmith"),
-        "folder of the cached tokens; null: no cache",
+        "folder of the cache; null: no cache",
     )
-    max_gib: float = setting(10.0, "maximum size; least recently used entries are removed", unit="GiB", low=0)
+    max_gib: float = setting(
+        10.0, "maximum size of the cached tokens; least recently used entries are removed", unit="GiB", low=0
+    )
 
 
 @dataclass
@@ -166,6 +168,7 @@ class ExportRun:
         low=16,
     )
     export: ExportSettings = field(default_factory=ExportSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
 
 
 @dataclass
