@@ -217,7 +217,7 @@ def remove_leftovers(path: Path) -> None:
     leftovers = [found for found in path.parent.iterdir() if of_folder.fullmatch(found.name)]
     leftovers += [found for found in path.rglob("*") if of_files.fullmatch(found.name)]
     for found in leftovers:
-        if found.is_dir():
+        if found.is_dir() and not found.is_symlink():
             shutil.rmtree(found)
         else:
             found.unlink()
