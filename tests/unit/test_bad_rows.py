@@ -87,7 +87,7 @@ def test_few_bad_rows_are_left_out_and_more_stop(
         return
     data = load_records(tmp_path, records, **settings)
     assert (len(data.splits["train"]), len(data.rejected)) == (good, bad)
-    assert data.notes[0].startswith(f"Left out {bad:,} bad row")
+    assert data.notes[1].startswith(f"Left out {bad:,} bad row")
 
 
 def test_a_file_of_bad_rows_stops_however_many_rows_others_have(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_skipped_rows_come_back_and_the_rest_is_loaded(tmp_path: Path) -> None:
     assert data.splits["train"]["text"][:] == ["one", "two", "three"]
     assert sorted(problem.row for problem in data.rejected) == [2, 3, 6, 7]
     assert all(problem.file == settings.train and problem.what and problem.content for problem in data.rejected)
-    assert data.notes == [
+    assert data.notes[1:] == [
         f"Left out 4 bad rows of 7 (data.on_bad_row=skip), the first one {settings.train}:2: the text is empty; the "
         "run's rejected.jsonl lists them."
     ]
@@ -179,7 +179,7 @@ def test_untagged_rows_are_left_out_counted_and_never_conflict(tmp_path: Path) -
     first.splits.save_to_disk(str(tmp_path / "run" / "data"))
     untagged = [{"text": text, "label": ""} for text in ("text 0", "new", first.splits["test"]["text"][0])]
     data = load_records(tmp_path, [*untagged, *records_of("ab" * 20)], split_from=str(tmp_path / "run"))
-    assert data.notes[0].startswith("Left out 3 documents without a label; ")
+    assert data.notes[1].startswith("Left out 3 documents without a label; ")
     assert (set(data.splits["test"]["text"]), len(data.splits["train"])) == (set(first.splits["test"]["text"]), 32)
     assert (data.rejected, data.contradictions) == ([], [])
     with pytest.raises(DataError, match=r"None of 3 training documents has a label; .* data\.label_field"):

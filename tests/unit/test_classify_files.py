@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tagsmith.core.errors import DataError, Interrupted, SettingsError
 from tagsmith.rows.open import open_table
 from tagsmith.rows.table import Reading
 from tests.conftest import make_documents
+from tests.made_sheets import write_ods
 
 BUNDLES = Path(__file__).parents[1] / "fixtures" / "format_1"
 
@@ -201,14 +202,35 @@ def test_the_output_may_be_a_table(tickets: ClassifyRun, tmp_path: Path, suffix:
 
 
 def test_input_and_output_may_be_a_pipe(
-    settings: ClassifyRun, tmp_path: Path, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
+    settings: ClassifyRun,
+    tmp_path: Path,
+    capfdbinary: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     classify_files(settings)
+    assert not caplog.messages
     capfdbinary.readouterr()
     with Path(str(settings.input)).open("rb") as given:
         monkeypatch.setattr("sys.stdin", TextIOWrapper(given))
         classify_files(replace(settings, input="-", output="-"))
     assert capfdbinary.readouterr().out == (tmp_path / "out.jsonl").read_bytes()
+    assert caplog.messages == ["Read standard input as JSON Lines."]
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"body;id\nHello;1\n")))
+    with pytest.raises(DataError, match=r"^standard input: expected the column text, found body, id; name it"):
+        classify_files(replace(settings, input="-", output="-"))
+
+
+def test_an_open_document_is_classified(
+    settings: ClassifyRun, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classify_files(settings)
+    expected = [line["scores"] for line in rows_of(Path(settings.output))]
+    write_ods(tmp_path / "t", [{"Text": line["text"]} for line in rows_of(Path(str(settings.input)))])
+    classify_files(replace(settings, input=str(tmp_path / "t"), overwrite=True))
+    found = rows_of(Path(settings.output))
+    assert [(line["row"], line["scores"]) for line in found] == [*enumerate(expected, 2)]
+    assert f"Read {tmp_path / 't'} as OpenDocument ('Tickets', the first of 2 sheets)." in caplog.messages
 
 
 def test_every_line_is_valid_json(settings: ClassifyRun, tmp_path: Path) -> None:

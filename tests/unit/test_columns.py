@@ -12,6 +12,7 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.schema import Task
 from tagsmith.data import TaggedData, load
 from tests.conftest import make_documents
+from tests.made_sheets import write_ods
 
 RECORDS = make_documents(40, multi_label=False)
 
@@ -44,8 +45,43 @@ def test_the_only_column_of_texts_and_the_only_one_of_classes_are_used(
     data = loaded(path)
     assert set(data.schema.classes) == set(labels)
     assert data.text_fields == ["Body"]
-    [note] = [note for note in data.notes if note.startswith(str(path))]
-    assert "read Body as the text and Topic as the class; data.text_field= and data.label_field= name others" in note
+    assert data.notes[0] == (
+        f"Read {path} as CSV (Body as the text and Topic as the class; data.text_field= and data.label_field= name "
+        "others)."
+    )
+
+
+def test_a_file_that_is_sorted_by_class_has_a_column_of_classes(tmp_path: Path, texts: list[str]) -> None:
+    some = [f"{i} {text}" for i in range(900 // len(texts) + 1) for text in texts][:900]
+    queues = [queue for queue in ("billing", "bug", "shipping") for _ in range(300)]
+    path = write_csv(tmp_path / "t.csv", "Subject,Body,Queue", some, some[::-1], queues)
+    with pytest.raises(DataError, match=r"type data\.label_field=Queue if that column is the class"):
+        loaded(path)
+    data = loaded(path, text_field=["Subject", "Body"])
+    assert data.schema.classes == ("billing", "bug", "shipping")
+    path = tmp_path / "t.jsonl"
+    rows = [{"Subject": text, "Queue": queue} for text, queue in zip(some, queues, strict=True)]
+    # Untagged rows first: their fields are not those of the others.
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*({"Subject": text} for text in some[:300]), *rows]))
+    assert loaded(path).schema.classes == ("billing", "bug", "shipping")
+
+
+def test_a_class_that_one_row_of_a_large_file_has_makes_a_column_of_classes(tmp_path: Path, texts: list[str]) -> None:
+    some = [f"{i} {texts[i % len(texts)]}" for i in range(5_000)]
+    path = write_csv(tmp_path / "t.csv", "Body,Kind", some, [*["usual"] * 4_999, "rare"])
+    assert loaded(path, test_share=0).schema.classes == ("rare", "usual")
+
+
+def test_an_open_document_with_other_columns_is_training_data(
+    tmp_path: Path, texts: list[str], labels: list[str]
+) -> None:
+    path = tmp_path / "t.ods"
+    write_ods(path, [{"Body": text, "Topic": label} for text, label in zip(texts, labels, strict=True)])
+    data = loaded(path, test_share=0)
+    assert list(data.splits["train"]["text"]) == texts
+    assert data.notes[0].startswith(
+        f"Read {path} as OpenDocument ('Tickets', the first of 2 sheets, Body as the text and Topic as the class; "
+    )
 
 
 def test_several_columns_of_texts_are_a_question_with_what_to_type(

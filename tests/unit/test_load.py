@@ -25,7 +25,8 @@ def test_single_label_documents_become_columns(tmp_path: Path) -> None:
     assert data.splits["train"].to_dict() == {"id": ["7", "train.jsonl:2"], "text": ["one", "two"], "labels": [1, 0]}
     assert data.splits["train"].features["labels"] == datasets.ClassLabel(names=["a", "b"])
     assert (data.schema.classes, data.schema.task) == (("a", "b"), Task.single_label)
-    assert (list(data.splits), data.rejected, data.notes) == (["train"], [], [])
+    assert (list(data.splits), data.rejected) == (["train"], [])
+    assert data.notes == [f"Read {tmp_path / 'train.jsonl'} as JSON Lines."]
 
 
 def test_multi_label_documents_become_columns(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_declared_classes_keep_their_order(tmp_path: Path) -> None:
 
 def test_a_declared_class_without_any_document_is_noted(tmp_path: Path) -> None:
     data = load_records(tmp_path, records_of("ab"), classes=["a", "b", "c", "d"])
-    assert data.notes == ["Declared classes without documents (2): c, d."]
+    assert data.notes[1:] == ["Declared classes without documents (2): c, d."]
 
 
 @pytest.mark.parametrize("held_out", ["test", "validation"])
@@ -89,7 +90,7 @@ def test_a_class_that_only_held_out_documents_have_is_noted(tmp_path: Path, held
 def test_a_class_without_test_document_is_noted(tmp_path: Path) -> None:
     records = [*records_of("abc"), {"text": "held out", "label": "b", "split": "test"}]
     data = load_records(tmp_path, records, split_field="split")
-    assert data.notes == ["Classes without test documents, which cannot be evaluated (2): a, c."]
+    assert data.notes[1:] == ["Classes without test documents, which cannot be evaluated (2): a, c."]
 
 
 def test_utf_16_read_as_utf_8_is_reported(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_split_from_tests_on_the_same_documents_again(tmp_path: Path) -> None:
     for name in ("test", "validation"):
         assert by_id(second.splits[name]) == by_id(first.splits[name])
     assert len(second.splits["train"]) == len(first.splits["train"]) + 20
-    assert second.notes[:2] == [
+    assert second.notes[1:3] == [
         "data.split_from: found 8 of 8 test documents of that run in this data.",
         f"data.split_from: found {len(first.splits['validation'])} of {len(first.splits['validation'])} validation "
         "documents of that run in this data.",
@@ -216,7 +217,7 @@ def test_split_from_reports_how_many_documents_are_missing(tmp_path: Path) -> No
         load_records(tmp_path, records, **earlier)
     second = load_records(tmp_path, records, **earlier, split_from_missing=OnMissing.allow)
     assert second.splits["test"]["text"][:] == ["held out 0"]
-    assert second.notes[0] == "data.split_from: found 1 of 3 test documents of that run in this data."
+    assert second.notes[1] == "data.split_from: found 1 of 3 test documents of that run in this data."
 
 
 def test_split_from_holds_out_the_groups_of_the_earlier_run(tmp_path: Path) -> None:
@@ -309,7 +310,7 @@ def test_ids_that_begin_anew_in_a_split_get_its_name(tmp_path: Path) -> None:
     data = load_records(tmp_path, records, test=test)
     assert data.splits["train"]["id"][:] == ["1", "2", "3", "4"]
     assert data.splits["test"]["id"][:] == ["test/0", "test/1", "test/2"]
-    assert data.notes == ["2 ids of test are ids of other splits too; all ids of test begin with test/ now."]
+    assert data.notes[1:] == ["2 ids of test are ids of other splits too; all ids of test begin with test/ now."]
     assert data.rejected == []
 
 

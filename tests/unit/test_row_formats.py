@@ -1,10 +1,12 @@
 """Every format that people have gives the same rows, whatever its file is called, packed in or encoded as."""
 
 import bz2
+import codecs
 import gzip
 import json
 import lzma
 import random
+import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -21,10 +23,11 @@ from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.rows.fields import ABSENT, text_of, value_of
 from tagsmith.rows.files import files_of
 from tagsmith.rows.open import open_table
-from tagsmith.rows.table import BadRow, Reading
+from tagsmith.rows.table import BadRow, ReadAs, Reading, reading_note
+from tests.made_sheets import write_ods, write_xlsx
 
-ROWS = [{"text": "Where is it, then?", "label": "shipping"}, {"text": 'Müll; 5" Bild', "label": "bug"}]
-CSV = 'text,label\n"Where is it, then?",shipping\n"Müll; 5"" Bild",bug\n'
+ROWS = [{"text": "Where is it, then?", "label": "shipping"}, {"text": 'Größe prüfen; 5" Bild', "label": "bug"}]
+CSV = 'text,label\n"Where is it, then?",shipping\n"Größe prüfen; 5"" Bild",bug\n'
 JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 
 
@@ -34,43 +37,6 @@ def rows(path: Path, **how: Any) -> list[Any]:
 
 def frame() -> pd.DataFrame:
     return pd.DataFrame(ROWS)
-
-
-def workbook(path: Path) -> None:
-    """The smallest .xlsx: a sheet of inline texts, an empty row first and last."""
-    cells = [["text", "label"], *([row["text"], row["label"]] for row in ROWS)]
-    lines = "".join(
-        f'<row r="{number}">'
-        + "".join(f'<c r="{"AB"[i]}{number}" t="inlineStr"><is><t>{cell}</t></is></c>' for i, cell in enumerate(row))
-        + "</row>"
-        for number, row in enumerate(cells, 2)
-    )
-    space = "http://schemas.openxmlformats.org"
-    main, links = f"{space}/spreadsheetml/2006/main", f"{space}/officeDocument/2006/relationships"
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(
-            "[Content_Types].xml",
-            f'<Types xmlns="{space}/package/2006/content-types">'
-            f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
-            f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/></Types>',
-        )
-        relation = f'<Relationships xmlns="{space}/package/2006/relationships"><Relationship Id="r1" '
-        archive.writestr(
-            "_rels/.rels", f'{relation}Type="{links}/officeDocument" Target="xl/workbook.xml"/></Relationships>'
-        )
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'{relation}Type="{links}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        )
-        archive.writestr(
-            "xl/workbook.xml",
-            f'<workbook xmlns="{main}" xmlns:r="{links}"><sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets>'
-            "</workbook>",
-        )
-        archive.writestr(
-            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData></worksheet>'
-        )
 
 
 def arrow_stream(path: Path) -> None:
@@ -97,7 +63,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "t.parquet": lambda path: frame().to_parquet(path),
     "t.feather": lambda path: frame().to_feather(path),
     "t.arrow": arrow_stream,
-    "t.xlsx": workbook,
+    "t.xlsx": lambda path: write_xlsx(path, ROWS),
+    "t.ods": lambda path: write_ods(path, ROWS),
     "t.csv.gz": lambda path: path.write_bytes(gzip.compress(CSV.encode())),
     "t.jsonl.bz2": lambda path: path.write_bytes(bz2.compress(JSONL.encode())),
     "t.jsonl.xz": lambda path: path.write_bytes(lzma.compress(JSONL.encode())),
@@ -116,6 +83,21 @@ def test_the_content_decides_where_the_name_is_wrong(tmp_path: Path, content: st
     for name in ("data", "data.txt", "data.dat"):
         (tmp_path / name).write_text(content, encoding="utf-8")
         assert rows(tmp_path / name) == ROWS
+
+
+def test_the_log_says_as_what_the_files_are_read(tmp_path: Path) -> None:
+    read = []
+    for name in WRITERS:
+        WRITERS[name](tmp_path / name)
+        table = open_table(tmp_path / name, Reading())
+        read.append(ReadAs(name, table.format, tuple(table.details)))
+    assert reading_note([one for one in read if one.file == "t.tsv"]) == "Read t.tsv as TSV."
+    assert reading_note(read[:2] * 2) == "Read 4 files as CSV."
+    assert reading_note(read) == (
+        "Read 23 files: 6 as JSON, 4 as CSV, 4 as JSON Lines, 2 as Arrow, utf16.csv as CSV (encoded in utf-16), "
+        "excel.csv as CSV (separated by semicolons, encoded in cp1252), pipe.txt as CSV (separated by vertical bars), "
+        "1 as TSV, 1 as Parquet, 1 as Excel, t.ods as OpenDocument ('Tickets', the first of 2 sheets)."
+    )
 
 
 def test_class_ids_of_datasets_become_names(tmp_path: Path) -> None:
@@ -163,6 +145,10 @@ def test_lists_folders_patterns_and_archives_name_files(tmp_path: Path, monkeypa
     ("encoding", "text"),
     [
         ("cp1252", "Die Rechnung enthält einen Fehler, bitte prüfen Sie die Beträge für März"),
+        ("cp1252", "I can’t log in – charged 20 € “twice”"),
+        ("cp1252", "L’app ne s’ouvre plus"),
+        ("cp1252", "café très cher"),
+        ("cp1250", "Proszę o zwrot"),
         ("cp1251", "Где моя посылка, прошу вернуть деньги за заказ"),
         ("cp932", "荷物が届きません。返金をお願いします。"),
         ("gb18030", "我的包裹在哪里？请退款。"),
@@ -173,7 +159,7 @@ def test_an_encoding_is_detected_and_said(tmp_path: Path, encoding: str, text: s
     path.write_bytes(f"text,label\n{text},x\n".replace(", ", " ").encode(encoding))
     table = open_table(path, Reading())
     assert {record["text"] for _, record in table.rows() if isinstance(record, dict)} == {text.replace(", ", " ")}
-    assert any("not UTF-8, read as" in note for note in table.notes)
+    assert table.details == [f"encoded in {codecs.lookup(encoding).name}"]
 
 
 def test_a_file_that_is_mostly_utf_8_keeps_its_encoding(tmp_path: Path) -> None:
@@ -241,26 +227,29 @@ def test_empty_rows_and_surplus_empty_fields_are_left_out(tmp_path: Path) -> Non
     assert rows(tmp_path / "t.csv") == [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
 
 
+# -- damaged files -----------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("t.parquet", b"PAR1 nothing", "cannot be read as Parquet"),
         ("t.arrow", b"ARROW1 nothing", "cannot be read as Arrow"),
         ("t.xlsx", b"PK\x03\x04 nothing", "cannot be read as Excel"),
-        ("t.json", b'{"a": {"b": 1}, "c": 2}\n\n\n{', None),
+        ("t.ods", b"PK\x03\x04 nothing", "cannot be read as OpenDocument"),
         ("t.json", b'{\n"a": 1\n}', "expected JSON Lines, or an array of objects, found an object with a"),
         ("t.csv.gz", gzip.compress(random.Random(0).randbytes(99_999))[:50_000], "ends too early"),
     ],
 )
-def test_a_damaged_file_is_an_error_that_names_it(
-    tmp_path: Path, name: str, content: bytes, message: str | None
-) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    if message is None:
-        assert any(isinstance(row, BadRow) for row in rows(tmp_path / name))
-    else:
-        with pytest.raises(DataError, match=message):
-            rows(tmp_path / name)
+    with pytest.raises(DataError, match=f"{re.escape(name)}: .*{message}"):
+        rows(tmp_path / name)
+
+
+def test_lines_below_an_object_of_a_json_file_that_are_none_are_bad_rows(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text('{"a": {"b": 1}, "c": 2}\n\n\n{')
+    assert [isinstance(row, BadRow) for row in rows(tmp_path / "t.json")] == [False, True]
 
 
 # -- fields -------------------------------------------------------------------------------------------------------

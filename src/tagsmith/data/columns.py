@@ -1,17 +1,17 @@
 """Which columns of a file are the text and the class, where they have other names than the settings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
+from random import Random
 from statistics import mean
 from typing import Any
 
 from tagsmith.config.settings import TableSettings
 from tagsmith.config.settings.fields import default_of, names, walk
 from tagsmith.core.errors import DataError
-from tagsmith.data.documents import Source
 from tagsmith.data.labels import columns_of_bits, remedy_of_columns
-from tagsmith.rows.fields import has_field, value_of
+from tagsmith.rows.fields import has_field
 from tagsmith.rows.files import File
 from tagsmith.rows.table import Table
 
@@ -21,13 +21,19 @@ WORDS_OF_TEXT = 3
 LONGEST_CLASS = 40
 """Characters of a class name, at most, where a column is to look like one of classes."""
 
+SAMPLED = 600
+"""Rows, from the whole file, that show what its columns look like; a column of up to 200 classes looks like one."""
 
-def with_columns(
-    file: File, table: Table, first: Sequence[dict[str, Any]], settings: TableSettings, source: Source
-) -> TableSettings:
+Record = dict[str, Any]
+
+
+def with_columns(file: File, table: Table, first: Sequence[Record], settings: TableSettings) -> TableSettings:
     """The settings for one file: columns of other names are used where only one looks like a text or like classes.
 
+    The whole file is read where columns are missing: the first rows of a sorted file have one class.
+
     Args:
+        table: gets the columns that are used as a detail for the log.
         first: the first rows.
 
     Raises:
@@ -42,12 +48,13 @@ def with_columns(
     tagged = settings.label_columns is not None or any(has_field(columns, name) for name in labels)
     if (not missing and tagged) or (table.columns is None and (not missing or not columns)):
         return settings
-    wanted = {"text_field": [] if not set(texts) & set(missing) else _texts(columns, first)}
-    wanted["label_field"] = (
-        []
-        if tagged
-        else [name for name in _classes(columns, first) if name not in wanted["text_field"] and name not in texts]
-    )
+    sample, varying = _sample(record for _, record in table.rows() if isinstance(record, dict))
+    if table.columns is None:
+        columns = tuple(dict.fromkeys(chain(columns, chain.from_iterable(sample))))
+        tagged = tagged or any(has_field(columns, name) for name in labels)
+    wanted = {"text_field": [] if not set(texts) & set(missing) else _texts(columns, sample)}
+    others = varying.difference(texts, wanted["text_field"])
+    wanted["label_field"] = [] if tagged else [name for name in _classes(columns, sample) if name in others]
     defaults = {item.name: default_of(item) for _, item, _ in walk(settings)}
     chosen: dict[str, Any] = {
         name: found[0]
@@ -61,11 +68,11 @@ def with_columns(
             for name, what in (("text_field", "text"), ("label_field", "class"))
             if name in chosen
         )
-        source.notes.append(f"{file}: read {used}; data.text_field= and data.label_field= name others.")
+        table.details.append(f"{used}; data.text_field= and data.label_field= name others")
         return replace(settings, **chosen)
     expected = [*texts, labels[0], *filter(None, [settings.split_field])]
     absent = [*missing, *([] if tagged else labels[:1])]
-    bits = [] if tagged else columns_of_bits(first)
+    bits = [] if tagged else columns_of_bits(sample)
     if len(bits) > 1:
         wanted["label_field"] = [name for name in wanted["label_field"] if name not in bits]
         needed["label_field"] = bool(wanted["label_field"])
@@ -89,15 +96,29 @@ def _remedy(needed: dict[str, bool], wanted: dict[str, list[str]]) -> str:
     return "; ".join(asked)
 
 
-def _values(first: Sequence[dict[str, Any]], column: str) -> list[Any]:
-    return [value for record in first if (value := value_of(record, column)) not in (None, "")]
+def _sample(rows: Iterable[Record]) -> tuple[list[Record], set[str]]:
+    """Up to `SAMPLED` rows, drawn from all of them, and the columns that have two values or more in all of them."""
+    draw, sample, values, varying = Random(0), list[Record](), Record(), set[str]()
+    for place, record in enumerate(rows):
+        if place < SAMPLED:
+            sample.append(record)
+        elif (drawn := draw.randrange(place + 1)) < SAMPLED:
+            sample[drawn] = record
+        for name, value in record.items():
+            if value not in (None, "") and values.setdefault(name, value) != value:
+                varying.add(name)
+    return sample, varying
 
 
-def _texts(columns: Sequence[str], first: Sequence[dict[str, Any]]) -> list[str]:
+def _values(rows: Sequence[Record], column: str) -> list[Any]:
+    return [value for record in rows if (value := record.get(column)) not in (None, "")]
+
+
+def _texts(columns: Sequence[str], rows: Sequence[Record]) -> list[str]:
     """The columns that look like texts."""
     found = []
     for column in columns:
-        values = _values(first, column)
+        values = _values(rows, column)
         if values and all(isinstance(value, str) for value in values):
             words = mean(len(value.split()) for value in values)
             if words >= WORDS_OF_TEXT and len(set(values)) > len(values) / 3:
@@ -105,11 +126,11 @@ def _texts(columns: Sequence[str], first: Sequence[dict[str, Any]]) -> list[str]
     return found
 
 
-def _classes(columns: Sequence[str], first: Sequence[dict[str, Any]]) -> list[str]:
-    """The columns that look like classes: several short values, most of which come again."""
+def _classes(columns: Sequence[str], rows: Sequence[Record]) -> list[str]:
+    """The columns that look like classes: short values, most of which come again."""
     found = []
     for column in columns:
-        shown = [str(value) for value in _values(first, column)]
-        if 2 <= len(set(shown)) <= max(2, len(shown) / 3) and max(map(len, shown)) <= LONGEST_CLASS:
+        shown = [str(value) for value in _values(rows, column)]
+        if shown and len(set(shown)) <= max(2, len(shown) / 3) and max(map(len, shown)) <= LONGEST_CLASS:
             found.append(column)
     return found

@@ -30,15 +30,13 @@ def fingerprint(settings: DataSettings, source: Source) -> Fingerprint:
     rows = [(one.file, one.row, _content(one)) for one in source.documents]
     rows += [(problem.file, problem.row, repr((problem.what, problem.content))) for problem in source.problems]
     name = origins(Counter(file for file, _, _ in rows))
-    name |= {file: STANDARD_INPUT for file in name if Path(file).name == STANDARD_INPUT}
     digests = {place: sha256() for place in name.values()}
     counts: Counter[str] = Counter()
     for file, row, content in rows:
         digests[name[file]].update(f"{row} {content}\n".encode("utf-8", "backslashreplace"))
         counts[name[file]] += 1
     found: Fingerprint = {place: {"rows": counts[place], "sha256": one.hexdigest()} for place, one in digests.items()}
-    other = ((str(file), file.read_bytes()) for file in _other_files(settings) if file.is_file())
-    return found | {name: {"sha256": sha256(content).hexdigest()} for name, content in other}
+    return found | {str(file): {"sha256": sha256(content).hexdigest()} for file, content in _other_files(settings)}
 
 
 def _content(document: Any) -> str:
@@ -46,12 +44,16 @@ def _content(document: Any) -> str:
     return repr([getattr(document, name) for name in fields])
 
 
-def _other_files(settings: DataSettings) -> Iterator[File]:
-    yield from map(Path, settings.tagged or ())
+def _other_files(settings: DataSettings) -> Iterator[tuple[File, bytes]]:
+    """The files that hold something else than the documents, and their content."""
+    files: list[File] = [path for path in map(Path, settings.tagged or ()) if path.is_file()]
     if settings.out_of_scope is not None:
-        yield from files_of(settings.out_of_scope, "data.out_of_scope")[0]
+        files += files_of(settings.out_of_scope, "data.out_of_scope")[0]
     if settings.split_from is not None:
-        yield from sorted(Path(settings.split_from, "data").rglob("data-*.arrow"))
+        files += sorted(Path(settings.split_from, "data").rglob("data-*.arrow"))
+    for file in files:
+        with file.open("rb") as stream:
+            yield file, stream.read()
 
 
 def changes_since(
@@ -64,6 +66,8 @@ def changes_since(
         splits: the documents of the run.
     """
     lines, now = [], fingerprint(settings, source)
+    # Runs of before call standard input by the name of a file.
+    before = {STANDARD_INPUT if place == "stdin" else place: found for place, found in before.items()}
     for place in dict.fromkeys([*before, *now]):
         if place not in now or place not in before:
             lines.append(f"{place}: {'in the run, not now' if place in before else 'not in the run, but now'}")

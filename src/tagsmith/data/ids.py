@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tagsmith.core.errors import counted
 from tagsmith.data.documents import Document
+from tagsmith.rows.files import STANDARD_INPUT
 
 
 def begin_anew(documents: Sequence[Document]) -> list[str]:
@@ -34,7 +35,7 @@ def short_names(documents: Sequence[Document]) -> dict[str, str]:
     taken: set[str] = set()
     for document in documents:
         if document.id is None and document.file not in names:
-            short = Path(document.file).name
+            short = "stdin" if document.file == STANDARD_INPUT else Path(document.file).name
             names[document.file] = document.file if short in taken else short
             taken.add(short)
     return names

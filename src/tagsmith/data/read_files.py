@@ -13,22 +13,25 @@ from tagsmith.data.labels import cell_of_columns, matching_columns
 from tagsmith.rows.fields import ABSENT, value_of
 from tagsmith.rows.files import File, files_of
 from tagsmith.rows.open import open_table
-from tagsmith.rows.table import BadRow, Reading
+from tagsmith.rows.table import BadRow, ReadAs, Reading, reading_note
 
 SPLITS = ("train", "validation", "test")
 
 PEEKED = 200
-"""Rows that show which columns a file has, where the file does not say."""
+"""Rows that show of which tool a file is an export, and which fields its rows have."""
 
 
 def read(settings: TableSettings) -> Source:
     """Read the files that the settings name; a list of labels, or a label delimiter, makes the task multi_label.
+
+    The first note says as what the files were read.
 
     Raises:
         InputMissing: a file does not exist.
         DataError: a file has no rows, or not the columns of the settings; or labels are vectors of undeclared classes.
     """
     source = Source()
+    read_as: list[ReadAs] = []
     for split in SPLITS:
         if (named := getattr(settings, split)) is None:
             continue
@@ -38,13 +41,14 @@ def read(settings: TableSettings) -> Source:
         # The training file may have a column of splits.
         of_all = None if split == "train" else split
         for file in files:
-            _read_file(file, of_all, settings, collected)
+            read_as.append(_read_file(file, of_all, settings, collected))
         collected.settle(settings, of_all)
+    source.notes.insert(0, reading_note(read_as))
     source.read_labels(settings.classes, settings.label_delimiter)
     return source
 
 
-def _read_file(file: File, split: str | None, settings: TableSettings, collected: Collected) -> None:
+def _read_file(file: File, split: str | None, settings: TableSettings, collected: Collected) -> ReadAs:
     source = collected.source
     table = open_table(file, Reading(settings.delimiter, settings.encoding, settings.fallback_encoding))
     rows = table.rows()
@@ -53,9 +57,7 @@ def _read_file(file: File, split: str | None, settings: TableSettings, collected
     asked = Asked(str(file), names(settings.text_field), settings.label_field, settings.label_delimiter)
     export = recognise(shown, asked, table.columns)
     if export is None:
-        settings = with_columns(file, table, shown, settings, source)
-    else:
-        source.notes.append(f"{file}: read as {export.tool}.")
+        settings = with_columns(file, table, shown, settings)
     columns = _label_columns(file, table.columns or tuple(dict.fromkeys(chain.from_iterable(shown))), settings)
     if table.columns is not None and export is not None and not export.has_header:
         first.insert(0, (1, dict(zip(table.columns, table.columns, strict=True))))
@@ -68,6 +70,7 @@ def _read_file(file: File, split: str | None, settings: TableSettings, collected
             row = SourceRow(source, str(file), number, record)
             row.add(settings, _cell(row, settings, columns), split, settings.split_field)
     source.notes += table.notes
+    return ReadAs(str(file), export.tool if export else table.format, tuple(table.details))
 
 
 def _label_columns(file: File, columns: tuple[str, ...], settings: TableSettings) -> list[str]:

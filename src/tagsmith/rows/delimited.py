@@ -14,7 +14,7 @@ from tagsmith.rows.table import BadRow, Reading, Rows, Table
 csv.field_size_limit(2**31 - 1)  # The default of 131,072 characters is less than a long document has.
 
 DELIMITERS = ",;\t|"
-NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+NAMES = {";": "semicolons", "|": "vertical bars"}
 KNOWN_VALUES = 60
 """Characters of a value that may show that a line is a row: a class, not a text."""
 
@@ -38,11 +38,11 @@ def delimited(file: File, how: Reading) -> Table:
         raise DataError(f"{file}:{number}: the header line is {bad.what}; set data.encoding.")
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise DataError(f"{file}:{number}: expected each column once, found twice: {', '.join(twice)}.")
-    table = Table("TSV" if delimiter == "\t" else "CSV", columns, found.lines, lambda _: reader.rows(table, columns))
-    if how.delimiter is None and delimiter != usual:
-        table.notes.append(f"{file}: the fields are separated by {NAMES.get(delimiter, repr(delimiter))}.")
-    if found.detected:
-        table.notes.append(f"{file}: not UTF-8, read as {found.encoding}.")
+    kind = "TSV" if delimiter == "\t" else "CSV"
+    table = Table(kind, columns, found.lines, lambda _: reader.rows(table, columns))
+    if delimiter not in ",\t":
+        table.details.append(f"separated by {NAMES.get(delimiter, repr(delimiter))}")
+    table.details += found.details
     return table
 
 
@@ -98,9 +98,9 @@ class _Reader:
             else:
                 yield number, BadRow(f"expected {counted(len(columns), 'field')}, found {len(row)}", shown)
         if headers > 1:
-            table.notes.append(f"{self.file}: left out {counted(headers - 1, 'repeated header line')}.")
+            table.note(f"{self.file}: left out {counted(headers - 1, 'repeated header line')}.")
         if literal:
-            table.notes.append(f"{self.file}: quotation marks are part of the fields, since they are not in pairs.")
+            table.note(f"{self.file}: quotation marks are part of the fields, since they are not in pairs.")
 
     def _records(self, literal: bool, repeated: dict[int, set[str]]) -> Iterator[tuple[int, list[str] | BadRow]]:
         """The fields of each row, the header included, and the number of its last line.

@@ -19,7 +19,7 @@ def labelled_lines(file: File, how: Reading) -> Table:
             if line.strip():
                 yield number, unreadable(line, found.encoding) or _row(line)
 
-    return Table("fastText", ("label", "text"), found.lines, open_rows)
+    return Table("fastText", ("label", "text"), found.lines, open_rows, found.details)
 
 
 def _row(line: str) -> dict[str, object] | BadRow:

@@ -10,20 +10,37 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from glob import has_magic, iglob
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
 from tagsmith.core.files import locate
 from tagsmith.core.schema import natural_order
 from tagsmith.core.text_files import is_hidden, kinds_of, visible_files
 
-File = Path | zipfile.Path
-"""A file on disk, or a member of a zip archive."""
+STANDARD_INPUT = "standard input"
+"""What messages call it; settings call it `-`."""
 
-STANDARD_INPUT = "stdin"
-"""The name of the file that holds standard input; its folder is another one each time."""
+
+@dataclass(frozen=True)
+class StandardInput:
+    """Standard input, copied to a file, since formats are detected before the rows are read."""
+
+    copy: Path
+    name: str = "stdin"
+
+    def __str__(self) -> str:
+        return STANDARD_INPUT
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        return self.copy.open(mode)
+
+
+File = Path | zipfile.Path | StandardInput
+"""A file on disk, a member of a zip archive, or standard input."""
 
 FORMATS = {
     ".csv": "CSV",
@@ -60,7 +77,7 @@ def files_of(named: str | Sequence[str], what: str) -> tuple[list[File], list[st
     notes: list[str] = []
     for name in [named] if isinstance(named, str) else named:
         if name == "-":
-            files.append(_standard_input())
+            files.append(_copied(sys.stdin))
         elif has_magic(name) and not Path(name).exists():
             paths = natural_order(iglob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207  (absolute patterns too)
             if not paths:
@@ -110,14 +127,15 @@ def _members(path: Path) -> list[File]:
     return [zipfile.Path(path, name) for name in natural_order(names)]
 
 
-def _standard_input() -> Path:
-    """Standard input as a file, since the formats are detected before they are read."""
+@lru_cache(maxsize=1)
+def _copied(stream: TextIO) -> StandardInput:
+    """Standard input, which can be read only once, for all who ask for it."""
     folder = tempfile.TemporaryDirectory(prefix="tagsmith-")
     atexit.register(folder.cleanup)
-    path = Path(folder.name, STANDARD_INPUT)
+    path = Path(folder.name, "stdin")
     with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    return path
+        shutil.copyfileobj(stream.buffer, file)
+    return StandardInput(path)
 
 
 def open_bytes(file: File) -> IO[bytes]:

@@ -20,16 +20,15 @@ def json_table(file: File, how: Reading) -> Table:
         DataError: the file is one JSON document without records.
     """
     found = scan(file, how)
-    notes = [f"{file}: not UTF-8, read as {found.encoding}."] if found.detected else []
     if _is_document(file, found.encoding):
         records = document_records(file, json.loads("".join(lines_of(file, found.encoding, how.fallback))))
         rows = [
             (i, item if isinstance(item, dict) else _not_an_object(json.dumps(item)))
             for i, item in enumerate(records, 1)
         ]
-        return Table("JSON", None, len(rows), lambda _: iter(rows), notes)
+        return Table("JSON", None, len(rows), lambda _: iter(rows), found.details)
     opened = Reading(None, found.encoding, how.fallback)
-    return Table("JSON Lines", None, found.lines, lambda _: _json_lines(file, opened), notes)
+    return Table("JSON Lines", None, found.lines, lambda _: _json_lines(file, opened), found.details)
 
 
 def json_lines(file: File) -> Rows:

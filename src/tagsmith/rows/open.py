@@ -9,6 +9,8 @@ from tagsmith.rows.json_rows import json_table
 from tagsmith.rows.sheets import sheet
 from tagsmith.rows.table import Reading, Table
 
+MEDIA_TYPE = b"application/vnd.oasis.opendocument"
+
 
 def open_table(file: File, how: Reading) -> Table:
     """The rows of a file in any of the formats.
@@ -35,7 +37,8 @@ def _open(file: File, how: Reading, first: bytes) -> Table:
     if first.startswith(b"ARROW1") or first.startswith(b"\xff\xff\xff\xff"):
         return columnar(file, "Arrow")
     if first.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return sheet(file, "OpenDocument" if kind == "OpenDocument" else "Excel")
+        # The first entry of an OpenDocument is its media type, as plain text.
+        return sheet(file, "OpenDocument" if kind == "OpenDocument" or MEDIA_TYPE in first[:128] else "Excel")
     if kind in ("Parquet", "Arrow"):
         return columnar(file, kind)
     text = first.removeprefix(b"\xef\xbb\xbf").lstrip().replace(b"\0", b"")

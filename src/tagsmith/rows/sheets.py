@@ -37,7 +37,7 @@ def sheet(file: File, kind: str) -> Table:
 
     table = Table(kind, columns, len(cells), lambda _: rows())
     if len(book.sheet_names) > 1:
-        table.notes.append(f"{file}: read the first sheet, {book.sheet_names[0]!r}, of {len(book.sheet_names)}.")
+        table.details.append(f"{book.sheet_names[0]!r}, the first of {len(book.sheet_names)} sheets")
     return table
 
 

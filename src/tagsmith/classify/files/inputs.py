@@ -10,9 +10,9 @@ from tagsmith.core.errors import DataError, counted
 from tagsmith.core.text import decode, text_problem
 from tagsmith.core.text_files import kinds_of, visible_files
 from tagsmith.rows.fields import ABSENT, column_of, has_field, text_of, value_of
-from tagsmith.rows.files import File, files_of
+from tagsmith.rows.files import File, files_of, kind_of
 from tagsmith.rows.open import open_table
-from tagsmith.rows.table import BadRow, Reading, Rows, Table
+from tagsmith.rows.table import BadRow, ReadAs, Reading, Rows, Table, reading_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Input:
-    """Rows in order, the place of the last one (empty lines make it approximate), and notes for the user."""
+    """Rows in order, the place of the last one (empty lines make it approximate), and notes for the user.
+
+    The first note says as what the files are read, where their names do not.
+    """
 
     rows: Iterator[Row]
     places: int
@@ -70,6 +73,9 @@ def open_input(
             raise DataError(
                 f"{file}: expected the column {', '.join(missing)}, found {found}; name it with text_field=."
             )
+    read_as = [ReadAs(str(file), table.format, tuple(table.details)) for file, table in zip(files, tables, strict=True)]
+    if any(one.details or one.format != kind_of(file.name) for one, file in zip(read_as, files, strict=True)):
+        notes.insert(0, reading_note(read_as))
     notes += [note for table in tables for note in table.notes]
     return Input(_all_records(files, tables, fields, keep, notes), sum(table.places for table in tables), notes)
 

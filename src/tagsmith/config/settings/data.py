@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tagsmith.config.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.fields import REQUIRED, names, setting
 
 
 class OnBadRow(Enum):
@@ -198,6 +198,9 @@ class TableSettings(FileSettings):
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
+        named = (self.train, self.validation, self.test, self.out_of_scope)
+        if sum(names(value).count("-") for value in named if value is not None) > 1:
+            yield "train: expected standard input (-) once, found it in several settings, but it can be read only once"
         if self.label_delimiter == "":
             yield "label_delimiter: expected null or at least one character, found an empty text"
 
