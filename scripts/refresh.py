@@ -11,7 +11,8 @@ def main(settings: RefreshRun) -> None:
 
     from tagsmith.refresh.actions import act
 
-    sys.exit(act(settings))
+    status = act(settings)
+    sys.exit(0 if settings.zero_unless_failed and status in (3, 4) else status)
 
 
 if __name__ == "__main__":

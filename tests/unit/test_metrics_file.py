@@ -53,7 +53,8 @@ def read(path: Path, store: Store) -> dict[tuple[str, ...], float]:
 
 
 def test_the_file_shows_the_last_refresh_and_what_is_in_production(store: Store, tmp_path: Path) -> None:
-    for one in (line(1, 0, "promoted"), line(2, 3, "not_promoted")):
+    killed = {"ended": None, "seconds": None, "status": None, "outcome": "killed", "action": None}
+    for one in (line(1, 0, "promoted"), line(2, 3, "not_promoted", action="refresh"), killed):
         store.add_to_history(one)
     path = tmp_path / "collector" / "tickets.prom"
     write_metrics(path, store, line(3, 65, "refused"))
@@ -68,6 +69,7 @@ def test_the_file_shows_the_last_refresh_and_what_is_in_production(store: Store,
         ("runs_total", "promoted"): 1,
         ("runs_total", "not_promoted"): 1,
         ("runs_total", "refused"): 1,
+        ("runs_total", "killed"): 1,
         ("production_info", "0001"): 1,
         ("production_figure", "frozen", "macro_f1"): 0.6,
         ("production_figure", "frozen", "accuracy"): 0.25,
@@ -86,6 +88,15 @@ def test_a_refresh_that_is_in_the_history_already_counts_once(store: Store, tmp_
     found = read(tmp_path / "x.prom", store)
     assert found["runs_total", "nothing_new"] == 1
     assert found["last_success_timestamp_seconds",] == seconds(1)
+
+
+def test_an_action_by_hand_is_no_refresh(store: Store, tmp_path: Path) -> None:
+    store.add_to_history(line(1, 70, "failed", action="refresh"))
+    write_metrics(tmp_path / "x.prom", store, line(2, 0, "promoted_by_hand", action="promote"))
+    found = read(tmp_path / "x.prom", store)
+    assert (found["last_status",], found["last_run_timestamp_seconds",]) == (70, seconds(1))
+    assert found["last_promotion_timestamp_seconds",] == seconds(2)
+    assert ("last_success_timestamp_seconds",) not in found
 
 
 def test_an_empty_store(tmp_path: Path) -> None:

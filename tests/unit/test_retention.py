@@ -9,7 +9,7 @@ import pytest
 from tagsmith.config.settings import Recipe, RefreshRun
 from tagsmith.core.errors import TryAgainLater
 from tagsmith.core.files import write_json
-from tagsmith.refresh.retention import clean_up, pin, prune, require_space, size_of, unpin
+from tagsmith.refresh.retention import clean_up, pin, prune, remove, require_space, size_of, unpin
 from tagsmith.refresh.store import Store
 
 
@@ -69,6 +69,12 @@ def test_nothing_is_removed_from_a_store_without_versions(tmp_path: Path) -> Non
     assert prune(store, keep=1) == []
     clean_up(store)
     assert not store.path.exists()
+
+
+def test_one_version_is_removed(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "store", 3)
+    remove(store, store.version("3"))
+    assert sorted(path.name for path in store.versions_folder.iterdir()) == ["0001", "0002"]
 
 
 def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def write_metrics(path: Path, store: Store, record: Mapping[str, Any]) -> None:
     """Write the file, whole or not at all.
 
     Args:
-        record: of the refresh that has just ended, whether or not it is in the history already.
+        record: of the refresh or the action that has just ended, whether or not it is in the history already.
 
     Raises:
         OSError: the file cannot be written.
@@ -52,15 +52,18 @@ def metrics_of(store: Store, record: Mapping[str, Any]) -> list[Metric]:
                 metric.add_metric([place, *values], value)
         found.append(metric)
 
-    gauge("last_run_timestamp_seconds", "End of the last refresh", {(): _seconds(record)})
-    ended = [line for line in history if line.get("status") in SUCCESS]
+    # Without the lines of a rollback, a pin, or a process that was killed.
+    refreshes = [line for line in history if line.get("action", "refresh") == "refresh"]
+    last: Mapping[str, Any] = refreshes[-1] if refreshes else {}
+    gauge("last_run_timestamp_seconds", "End of the last refresh", {(): _seconds(last)})
+    ended = [line for line in refreshes if line.get("status") in SUCCESS]
     about = "End of the last refresh that promoted, did not promote, or found nothing new"
     gauge("last_success_timestamp_seconds", about, {(): _seconds(ended[-1]) if ended else None})
     promoted = [line for line in history if line.get("outcome") in ("promoted", "promoted_by_hand")]
     about = "End of the last promotion"
     gauge("last_promotion_timestamp_seconds", about, {(): _seconds(promoted[-1]) if promoted else None})
-    gauge("last_status", "Exit status of the last refresh", {(): float(record["status"])})
-    gauge("last_duration_seconds", "Duration of the last refresh", {(): float(record["seconds"])})
+    gauge("last_status", "Exit status of the last refresh", {(): last.get("status")})
+    gauge("last_duration_seconds", "Duration of the last refresh", {(): last.get("seconds")})
     counted = CounterMetricFamily(
         "tagsmith_refresh_runs", "Lines of the history by outcome", labels=["store", "outcome"]
     )

@@ -34,13 +34,17 @@ def prune(store: Store, keep: int) -> list[str]:
     names = [version.name for version in found if version.name not in stay]
     size = sum(size_of(store.versions_folder / name) for name in names)
     for name in names:
-        # One rename: a version is there whole, or not at all.
-        (store.versions_folder / name).rename(store.versions_folder / f".{name}.removed")
+        _hide(store, Version(store.versions_folder / name))
     if names:
-        sync(store.versions_folder)
         log.info("removed %s: %s, %s", counted(len(names), "version"), ", ".join(names), mebibytes(size))
     _remove_gone(store)
     return names
+
+
+def remove(store: Store, version: Version) -> None:
+    """Remove one version. The caller holds the lock of the store."""
+    _hide(store, version)
+    _remove_gone(store)
 
 
 def clean_up(store: Store) -> None:
@@ -105,6 +109,12 @@ def found_in(store: Store, versions: list[Version]) -> list[Version]:
     """The version that the link leads to, if it is among these."""
     name = store.link.readlink().name if store.link.is_symlink() else ""
     return [version for version in versions if version.name == name]
+
+
+def _hide(store: Store, version: Version) -> None:
+    """Take a version away by one rename, so that it is there whole or not at all."""
+    version.path.rename(store.versions_folder / f".{version.name}.removed")
+    sync(store.versions_folder)
 
 
 def _remove_gone(store: Store) -> None:

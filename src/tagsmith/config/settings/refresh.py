@@ -119,6 +119,11 @@ class RefreshRun(TrainRun):
         0.2, "share of the new documents that becomes test documents, in a slice of its own", low=0, high=0.9
     )
     metrics_file: str | None = setting(None, "Prometheus text file to write, for the textfile collector")
+    zero_unless_failed: bool = setting(
+        False,
+        "exit status 0 also where a version was not promoted (3) or nothing was new (4), for timers that know no other "
+        "success",
+    )
     accept: AcceptSettings = field(default_factory=AcceptSettings)
     bounds: BoundsSettings = field(default_factory=BoundsSettings)
     export: ExportSettings = field(default_factory=ExportSettings)
