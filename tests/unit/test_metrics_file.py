@@ -1,15 +1,19 @@
 """The Prometheus text file, read as Prometheus reads it."""
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tagsmith.core.files import write_json
 from tagsmith.refresh.metrics_file import write_metrics
 from tagsmith.refresh.store import Store
+
+README = Path(__file__).parents[2] / "src" / "tagsmith" / "refresh" / "README.md"
 
 
 def line(hour: int, status: int, outcome: str, **more: Any) -> dict[str, Any]:
@@ -116,3 +120,27 @@ def test_a_damaged_decision_leaves_only_its_figures_out(store: Store, tmp_path: 
     found = read(tmp_path / "x.prom", store)
     assert found["production_info", "0001"] == 1
     assert not [name for name in found if name[0] == "production_figure"]
+
+
+def test_the_readme_names_every_metric_and_its_alerts_use_them(store: Store, tmp_path: Path) -> None:
+    store.add_to_history(line(1, 0, "promoted"))
+    write_metrics(tmp_path / "x.prom", store, line(2, 0, "promoted"))
+    samples = [
+        one for family in text_string_to_metric_families((tmp_path / "x.prom").read_text()) for one in family.samples
+    ]
+    there = {one.name.removeprefix("tagsmith_refresh_"): {*one.labels} - {"store"} for one in samples}
+    text = README.read_text()
+    table = text.split("| metric | what it is |")[1].split("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    named = {
+        name: set(filter(None, labels.split(", ")))
+        for name, labels in re.findall(r"`(\w+)(?:\{([\w, ]+)\})?`", " ".join(cells))
+    }
+    assert named == there
+    (rules,) = re.findall(r"^```yaml\n(groups:.+?)^```$", text, re.M | re.S)
+    (group,) = yaml.safe_load(rules)["groups"]
+    assert len(group["rules"]) == 2
+    for rule in group["rules"]:
+        used = re.findall(r"tagsmith_refresh_(\w+)", rule["expr"])
+        assert used
+        assert set(used) <= there.keys()

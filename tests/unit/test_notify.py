@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tagsmith.config.settings.refresh import NotifySettings
 from tagsmith.refresh import notify as module
 from tagsmith.refresh.notify import notify
 
+README = Path(__file__).parents[2] / "src" / "tagsmith" / "refresh" / "README.md"
 RECORD: dict[str, Any] = {
     "format": 1,
     "status": 65,
@@ -126,10 +128,15 @@ def test_a_webhook_is_signed_over_time_and_body(monkeypatch: pytest.MonkeyPatch)
     assert "my secret text" not in body.decode()
     assert json.loads(body)["outcome"] == "refused"
     assert abs(int(headers["X-Tagsmith-Timestamp"]) - time.time()) < 60
-    # As a receiver computes it.
-    signed = headers["X-Tagsmith-Timestamp"].encode() + b"." + body
-    expected = "sha256=" + hmac.new(b"s3cret", signed, hashlib.sha256).hexdigest()
-    assert headers["X-Tagsmith-Signature-256"] == expected
+    # As the README lets a receiver check it.
+    (code,) = re.findall(r"^```python\n(def is_genuine.+?)^```$", README.read_text(), re.M | re.S)
+    names: dict[str, Any] = {"hmac": hmac, "hashlib": hashlib, "time": time}
+    exec(code, names)
+    assert names["is_genuine"](headers, body, "s3cret")
+    assert not names["is_genuine"](headers, body + b" ", "s3cret")
+    assert not names["is_genuine"](headers, body, "another")
+    later = headers | {"X-Tagsmith-Timestamp": str(int(headers["X-Tagsmith-Timestamp"]) + 1)}
+    assert not names["is_genuine"](later, body, "s3cret")
 
 
 def test_without_a_secret_there_is_no_signature(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ class Service:
         try:
             answer = self._session.get(self._url, timeout=min(ANSWER_SECONDS, self._seconds), allow_redirects=False)
         except ValueError as error:  # Of requests: an address without a scheme or a host.
-            raise SettingsError(f"serve.url: expected an address such as http://127.0.0.1:8080: {error}") from error
+            raise SettingsError(f"serve.url: expected an address such as http://127.0.0.1:8765: {error}") from error
         except requests.RequestException as error:
             self.silence = f"{self._url} does not answer ({type(error).__name__})"
             return None
