@@ -7,6 +7,7 @@ import pytest
 
 from tagsmith.config.settings import ExportRun, ModelSettings, Recipe, TableSettings, TrainRun, TrainSettings
 from tagsmith.core.run import RunFolder
+from tests.bundles import make_bundle
 from tests.conftest import make_documents, write_jsonl
 
 Made = tuple[RunFolder, dict[str, Any], Path]
@@ -45,6 +46,17 @@ def settings_in(folder: Path, encoder: Path) -> Callable[..., TrainRun]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three bundles to serve, for tests that do not change them; modules with others have a fixture of this name."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return {
+        "staging": make_bundle(folder / "staging", vote=3.0),
+        "production": make_bundle(folder / "single", max_tokens=12),
+        "tags": make_bundle(folder / "tags", multi_label=True),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -10,20 +10,9 @@ import pytest
 import requests
 
 from tagsmith.classify.classifier import Classifier
-from tests.bundles import make_bundle
 from tests.serving import KEY, Served, serving
 
 TEXTS = ["the cat and the dog", "soup with rice", "a hammer near the saw"]
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    return {
-        "staging": make_bundle(folder / "staging", vote=3.0),
-        "production": make_bundle(folder / "single", max_tokens=12),
-        "tags": make_bundle(folder / "tags", multi_label=True),
-    }
 
 
 @pytest.fixture(scope="module")

@@ -26,16 +26,6 @@ def key() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("bundles")
-    return {
-        "staging": make_bundle(folder / "staging", vote=3.0),
-        "production": make_bundle(folder / "single", max_tokens=12),
-        "tags": make_bundle(folder / "tags", multi_label=True),
-    }
-
-
-@pytest.fixture(scope="module")
 def served(bundles: dict[str, Path]) -> Iterator[Served]:
     with serving(bundles) as running:
         yield running
