@@ -16,7 +16,7 @@ import pytest
 from tagsmith.config.settings import RefreshRun
 from tagsmith.config.settings.refresh import NotifySettings
 from tagsmith.refresh import notify as module
-from tagsmith.refresh.notify import notify
+from tagsmith.refresh.notify import notify, without_texts
 
 README = Path(__file__).parents[2] / "src" / "tagsmith" / "refresh" / "README.md"
 RECORD: dict[str, Any] = {
@@ -86,6 +86,19 @@ def test_the_command_gets_the_record_without_texts(tmp_path: Path, caplog: pytes
         "checks": [{"name": "copies", "value": 0.7}],
     }
     assert "sent to the team" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "expected"),
+    [
+        (0, "version 0007 is better: 'refund' by 0.1", "version 0007 is better: 'refund' by 0.1"),
+        (65, "a.csv:3: expected a class, found 'my secret text'.", "a.csv:3: expected a class, found '...'."),
+        (65, "1 problem:\n  - my secret text", "1 problem:"),
+        (70, "KeyError: my secret text", "KeyError: a bug, see refresh.log"),
+    ],
+)
+def test_a_sentence_leaves_without_what_errors_quote(status: int, sentence: str, expected: str) -> None:
+    assert without_texts({"status": status, "sentence": sentence}) == {"status": status, "sentence": expected}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import hmac
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import time
@@ -25,12 +26,16 @@ from urllib3.util import Retry
 
 from tagsmith.config.settings import RefreshRun
 from tagsmith.config.settings.fields import names
+from tagsmith.core.errors import QUOTED, TagsmithError
 from tagsmith.refresh.store import Json
 
 log = logging.getLogger("tagsmith")
 
-TEXTS = {"text", "texts", "examples", "documents_shown"}
+TEXTS = {"text", "texts", "examples"}
 """Fields that may hold texts of documents, which do not leave the machine."""
+
+FIRST_ERROR = 64
+"""The lowest status of an error."""
 
 RETRIES = Retry(
     total=4,
@@ -74,16 +79,22 @@ def notify(settings: RefreshRun, record: Mapping[str, Any]) -> list[Json]:
     return found
 
 
-def without_texts(content: Any) -> Any:
-    """The content without fields that may hold texts of documents, at any depth; sentences keep their first line."""
+def without_texts(record: Mapping[str, Any]) -> Json:
+    """The record without texts of documents: without fields that may hold some, and without what errors quote."""
+    found: Json = _without_fields(record)
+    if isinstance(sentence := found.get("sentence"), str) and (record.get("status") or 0) >= FIRST_ERROR:
+        # An error lists what it has found below its first line.
+        found["sentence"] = re.sub(QUOTED, "'...'", sentence.partition("\n")[0])
+        if record["status"] == TagsmithError.exit_status:
+            found["sentence"] = f"{sentence.partition(':')[0]}: a bug, see refresh.log"
+    return found
+
+
+def _without_fields(content: Any) -> Any:
     if isinstance(content, Mapping):
-        kept = {name: without_texts(value) for name, value in content.items() if name not in TEXTS}
-        if isinstance(sentence := kept.get("sentence"), str):
-            # An error lists what it has found below its first line.
-            kept["sentence"] = sentence.partition("\n")[0]
-        return kept
+        return {name: _without_fields(value) for name, value in content.items() if name not in TEXTS}
     if isinstance(content, list | tuple):
-        return [without_texts(value) for value in content]
+        return [_without_fields(value) for value in content]
     return content
 
 
