@@ -72,7 +72,7 @@ class BoundsSettings:
 
 @dataclass
 class NotifySettings:
-    """Who is told the outcome of a refresh; a notification that fails never changes it."""
+    """Who gets the outcome of a refresh; a notification that fails never changes it."""
 
     command: str | None = setting(None, "shell command that gets the outcome as JSON on standard input")
     webhook: str | None = setting(
@@ -81,7 +81,7 @@ class NotifySettings:
     seconds: float = setting(30.0, "time that a command, or an attempt to reach the address, may take", low=0.1)
     on: str | list[str] = setting(
         ["promoted", "not_promoted", "refused", "failed", "rolled_back"],
-        "outcomes that are told; nothing_new and later may be added",
+        "outcomes that are sent; nothing_new and later may be added",
     )
 
 
