@@ -51,12 +51,15 @@ def test_queue_out_tags_in_classes_changed_runs_compared(
     refused = script("compare", "runs=[first,second]")
     assert refused.returncode == 64
     assert "schema_changes=FILE" in refused.stderr
-    compared_all = script("compare", "runs=[first,second]", "schema_changes=changes.yaml", "resamples=100")
+    compared_all = script(
+        "compare", "runs=[first,second]", "schema_changes=changes.yaml", "resamples=100", "margin=1", "fail_if=worse"
+    )
     assert compared_all.returncode == 0, compared_all.stderr
     third = script("train", *data, "train=probe", "run=third", "data.split_from=first", "seed=3", *tiny())
     assert third.returncode == 0, third.stderr
-    compared = script("compare", "runs=[first,third]", "resamples=100")
-    assert compared.returncode == 0, compared.stderr
+    compared = script("compare", "runs=[first,third]", "resamples=100", "fail_if=not_better")
+    assert compared.returncode == 3, compared.stderr
+    assert compared.stderr.endswith("third is not significantly better than first in macro F1.\n")
     assert "macro F1" in compared.stdout
     found = json.loads((tmp_path / "third/compared/first/comparison.json").read_text())
     assert found["figures"]["accuracy"]["difference"] == 0

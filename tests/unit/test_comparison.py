@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.config.settings import BestMetric, CompareRuns, Retagged
+from tagsmith.config.settings import BestMetric, CompareRuns, FailIf, Retagged
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task
@@ -23,7 +23,8 @@ from tagsmith.evaluate.comparison.page import comparison_page
 from tagsmith.evaluate.comparison.paired import Decided, compare_answers, documents_needed, losses, mcnemar
 from tagsmith.evaluate.comparison.pairs import Pair, pair_of, read_runs
 from tagsmith.evaluate.comparison.table import comparison_text
-from tests.made_runs import make_run
+from tests.documented import documented, fields
+from tests.made_runs import class_names, make_run
 
 Lines = list[tuple[str, list[str], list[str]]]
 ACCURACY, MICRO, MACRO = (OVERALL.index(name) for name in ("accuracy", "micro_f1", "macro_f1"))
@@ -459,6 +460,72 @@ def test_nothing_is_written_if_one_run_cannot_be_compared(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("runs", "problem"), [([], "found 0"), (["a"], "found 1"), (["a", " "], "found an empty one")])
 def test_settings_that_name_no_two_runs(runs: list[str], problem: str) -> None:
     assert any(problem in one for one in CompareRuns(runs=runs).problems())
+
+
+def test_the_readme_names_every_field_of_the_comparison(tmp_path: Path) -> None:
+    runs = [RunFolder(make_run(tmp_path / name, documents=60, seed=seed)) for seed, name in enumerate("xy")]
+    lines = [json.loads(line) for line in runs[0].predictions.read_text().split("\n") if line]
+    lines[0]["text"] = lines[1]["text"]
+    for i, run in enumerate(runs):
+        # The same documents, one of them tagged differently, and one with another text.
+        mine = [json.loads(line) for line in run.predictions.read_text().split("\n") if line]
+        for line, other in zip(mine, lines, strict=True):
+            line["text"], line["labels"] = other["text"], other["labels"]
+        mine[2]["labels"] = [class_names(5)[i]]
+        run.predictions.write_text("".join(json.dumps(line) + "\n" for line in mine))
+    found = comparison_of(pair(*runs), SETTINGS)
+    there = fields(found, {"runs", "settings", "classes", "changed[].scores"}) | {"settings.*"}
+    # A figure has the same fields everywhere, and is described once.
+    figures = [name for name in there if name.startswith(("figures.", "operating_point.")) or name.count(".") == 3]
+    there = there - set(figures) | {name.rpartition(".")[0] for name in figures}
+    there |= {f"FIGURE.{name.rpartition('.')[2]}" for name in figures}
+    assert documented("evaluate", "### comparison.json") == there
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        (lambda i: i % 10 > 4, lambda i: i % 10 > 1, "better"),
+        (lambda i: i % 10 > 1, lambda i: i % 10 > 4, "worse"),
+        (lambda i: i % 10 > 1, lambda i: i % 10 > 1, "equal"),
+        (lambda i: i != 20, lambda i: i != 31, "undecided"),
+        (lambda i: i % 20 > 2, lambda i: i % 20 not in (3, 4, 5, 6), "undecided"),
+    ],
+)
+def test_equal_is_not_undecided(tmp_path: Path, first: Any, second: Any, outcome: str) -> None:
+    runs = [write_run(tmp_path / name, answers(right)) for name, right in (("x", first), ("y", second))]
+    verdict = comparison_of(pair(*runs), SETTINGS)["verdict"]
+    assert verdict["outcome"] == outcome
+    assert verdict["fails"] is None
+
+
+def test_one_document_each_way_is_equal_where_more_matters(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"{i}", answers(lambda k, i=i: k != i)) for i in (20, 31)]
+    found = comparison_of(pair(*runs), CompareRuns(runs=["x", "y"], resamples=300, smallest=0.05))
+    assert found["verdict"]["outcome"] == "equal"
+
+
+def test_a_script_can_fail_if_a_run_is_worse_or_not_better(tmp_path: Path) -> None:
+    good, bad = answers(lambda i: i % 10 > 1), answers(lambda i: i % 10 > 4)
+    runs = {name: write_run(tmp_path / name, lines) for name, lines in (("good", good), ("same", good), ("bad", bad))}
+
+    def fails(first: str, second: str, by: BestMetric = BestMetric.macro_f1, **more: Any) -> str | None:
+        settings = CompareRuns(runs=[first, second], resamples=300, by=by, **more)
+        found: str | None = comparison_of(pair(runs[first], runs[second]), settings)["verdict"]["fails"]
+        return found
+
+    assert fails("good", "same", fail_if=FailIf.worse) is None
+    assert fails("bad", "good", fail_if=FailIf.worse) is None
+    assert fails("bad", "good", fail_if=FailIf.not_better) is None
+    for by in BestMetric:
+        worse = fails("good", "bad", by, fail_if=FailIf.worse)
+        assert worse is not None
+        assert worse.startswith("fail_if=worse: bad may be worse than good by ")
+        assert fails("bad", "good", by, fail_if=FailIf.worse) is None
+        assert fails("good", "bad", by, fail_if=FailIf.worse, margin=2.0) is None
+    assert fails("good", "same", fail_if=FailIf.not_better) == (
+        "fail_if=not_better: same is not significantly better than good in macro F1."
+    )
 
 
 def test_documents_are_shown_as_text_on_the_page(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "improve": {*TOOLS, "data", "model", "evaluate", "classify"},
     "export": {*TOOLS, "data", "model", "evaluate", "classify"},
     "refresh": {*TOOLS, "data", "model", "evaluate", "classify", "train", "improve", "export"},
-    "bench": {*TOOLS, "data", "model", "evaluate", "classify", "train", "improve", "export"},
+    "bench": {*TOOLS, "data", "model", "evaluate", "classify", "train", "improve", "export", "refresh"},
 }
 """What each room may import from the package."""
 

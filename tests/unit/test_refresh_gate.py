@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 
-from tagsmith.config.settings import RefreshRun
+from tagsmith.bench.gate_rates import Setting, rates
+from tagsmith.config.settings import BestMetric, RefreshRun
 from tagsmith.core.errors import DataError
 from tagsmith.core.files import digest, write_json
 from tagsmith.core.schema import Schema, Task
+from tagsmith.evaluate.comparison.margin import margin_of
 from tagsmith.refresh.gate import judge
 from tagsmith.refresh.store import Store, Version
+from tagsmith.refresh.wear import WORN, good_for, least_gain
 from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS
 
@@ -217,6 +221,79 @@ def test_calibration_what_goes_to_a_person_and_size_have_bounds(store: Store) ->
     assert failed(decide(store, large, old)) == ["size"]
 
 
+def test_the_margin_by_hand() -> None:
+    """(1.96 + 0.84) standard errors, each the root of 5 % over the documents."""
+    even = np.eye(4, dtype=np.int8)[np.arange(1000) % 4]
+    found = margin_of(None, BestMetric.macro_f1, even)
+    assert found.value == pytest.approx(2.8016 * (0.05 / 1000) ** 0.5, rel=1e-4)
+    assert found.passes == pytest.approx(0.8)
+    assert found.sentence == (
+        "With 1,000 test documents, a version that is equally good passes in about 80% of cases, if one of the two is "
+        "right and the other wrong on 5% of them; one that is worse by 2 points or more in at most 5%."
+    )
+    # 900 of a class and 100 of another: macro F1 varies as of 2 ** 2 / (1 / 900 + 1 / 100) = 360 documents.
+    uneven = np.eye(2, dtype=np.int8)[(np.arange(1000) < 100).astype(int)]
+    assert margin_of(None, BestMetric.accuracy, uneven).passes == pytest.approx(0.8)
+    rare = margin_of(None, BestMetric.macro_f1, uneven)
+    assert rare.value == found.value
+    assert rare.error == pytest.approx((0.05 / 360) ** 0.5)
+    assert margin_of(0.01, BestMetric.macro_f1, even).passes < 0.3
+    assert "0.0266 nats" in margin_of(None, BestMetric.log_loss, even).sentence
+
+
+def test_frozen_documents_wear_sooner_where_the_margin_is_narrow_for_them() -> None:
+    def good(margin: float | None, documents: int, *gate: str) -> int | None:
+        found = margin_of(margin, BestMetric.macro_f1, np.eye(4, dtype=np.int8)[np.arange(documents) % 4])
+        least = least_gain(found, gate)
+        return None if least is None else good_for(least, WORN * found.value / found.error)
+
+    few, some = good(0.02, 200, "not_worse"), good(0.02, 1000, "not_worse")
+    assert few is not None
+    assert some is not None
+    assert 1 < few < 10 < some < 50
+    assert good(0.02, 3000, "not_worse") is None
+    assert good(None, 200, "not_worse") == good(None, 3000, "not_worse")
+    assert least_gain(margin_of(None, BestMetric.accuracy, np.eye(2, dtype=np.int8)), ["floor"]) is None
+
+
+@pytest.mark.slow
+def test_decisions_on_the_same_frozen_documents_are_counted_and_what_is_lost_adds_up(store: Store) -> None:
+    # Each version forgets one more word, which is in 3 of 300 documents: less than the margin of 3.6 points.
+    words = TOPICS["food"][:7]
+    rest = without(*words)
+    test = documents(279, rest) + documents(21, {"food": words}, "rare ")
+    store.test.joinpath("frozen.jsonl").write_text("first")
+    slices = {"frozen": {one[0] for one in test}}
+    production, standing = None, []
+    for number in range(1, 8):
+        new = version(store, number, test, without(*words[: number - 1]))
+        found = decide(store, new, production, slices)
+        assert found["wear"]["decisions"] == number
+        standing.append(found["standing"]["value"])
+        assert failed(found) == ["since_best"] * (number == 7)
+        production = new
+    assert standing == pytest.approx(np.arange(7) * -0.01, abs=0.003)
+    assert found["standing"]["highest"] == 0
+    store.test.joinpath("frozen.jsonl").write_text("second")
+    renewed = decide(store, version(store, 8, test), production, slices)
+    assert renewed["wear"]["decisions"] == 1
+    assert renewed["standing"]["value"] > 0
+
+
+def test_worn_documents_offer_new_ones(store: Store) -> None:
+    test = documents(120)
+    old, new = version(store, 1, test), version(store, 2, test)
+    decide(store, old, None)
+    content = old.read_decision()
+    content["wear"]["decisions"] = 40
+    write_json(old.decision, content)
+    wear = decide(store, new, old)["wear"]
+    assert (wear["decisions"], wear["worn"]) == (41, True)
+    assert "41 decisions on these frozen test documents, which are good for about" in wear["sentence"]
+    assert wear["sentence"].endswith("action=renew_test draws new ones.")
+    assert wear["passes"] < 0.6
+
+
 def test_damage_and_missing_test_documents_say_what_to_do(store: Store) -> None:
     test = documents(30)
     old, new = version(store, 1, test), version(store, 2, test)
@@ -225,3 +302,13 @@ def test_damage_and_missing_test_documents_say_what_to_do(store: Store) -> None:
     (old.bundle / "onnx" / "model.onnx").write_bytes(b"")
     with pytest.raises(DataError, match=r"version 0001 cannot be judged: (.|\n)*action=promote"):
         judge(settings(), store, new, old, {})
+
+
+@pytest.mark.slow
+def test_the_gate_passes_good_versions_and_holds_bad_ones_back_as_often_as_it_says() -> None:
+    good, bad = (rates(Setting(200, 5, False, worse), 60) for worse in (0.0, 1.0))
+    assert 0.65 < good.both < 0.95
+    assert bad.not_worse < 0.15
+    assert good.better < 0.15
+    # What compares point estimates with a fixed margin lets chance decide.
+    assert 0.4 < good.fixed < 0.85

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from tagsmith.config.settings import BestMetric, BoundsSettings
 from tagsmith.core.errors import counted
 from tagsmith.core.schema import Schema
-from tagsmith.decision.bootstrap import OVERALL
 from tagsmith.decision.significance import LEVEL, holm
-from tagsmith.evaluate.comparison.paired import Compared, certain
+from tagsmith.evaluate.comparison.margin import Gain, Margin, in_words
+from tagsmith.evaluate.comparison.paired import Compared
 from tagsmith.evaluate.report.wording import FIGURES, chance, percent, signed_nats, signed_points
-from tagsmith.refresh.margin import Margin, in_words
 from tagsmith.refresh.shared import Match
 from tagsmith.refresh.wear import Standing
 
@@ -43,43 +42,11 @@ class Check:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Gain:
-    """The difference of two versions in a figure, positive where the challenger is better.
-
-    Attributes:
-        low: the lower end of its interval.
-        p: its p-value.
-    """
-
-    by: BestMetric
-    first: float
-    second: float
-    low: float
-    high: float
-    p: float
-
-    @classmethod
-    def of(cls, compared: Compared, by: BestMetric) -> "Gain":
-        one = compared.overall[OVERALL.index(by.value)]
-        ends = one["low"], one["high"]
-        low, high = (-ends[1], -ends[0]) if by is BestMetric.log_loss else ends
-        return cls(by, one["first"], one["second"], low, high, one["chance"])
-
-    @property
-    def value(self) -> float:
-        return self.first - self.second if self.by is BestMetric.log_loss else self.second - self.first
-
-    @property
-    def better(self) -> bool:
-        return self.value > 0 and certain(self.p, self.low, self.high)
-
-    @property
-    def words(self) -> str:
-        """Both figures and their difference."""
-        first, second = (level(one, self.by) for one in (self.first, self.second))
-        raw = self.second - self.first
-        return f"{_title(self.by.value)} is {second}, in production {first}: {signed(raw, self.by)}"
+def _both(gain: Gain) -> str:
+    """Both figures and their difference."""
+    first, second = (level(one, gain.by) for one in (gain.first, gain.second))
+    change = signed(gain.second - gain.first, gain.by)
+    return f"{_title(gain.by.value)} is {second}, in production {first}: {change}"
 
 
 def _title(figure: str) -> str:
@@ -102,13 +69,13 @@ def not_worse(gain: Gain, margin: Margin) -> Check:
     passed = gain.low > -margin.value
     worst = f"at worst {in_words(max(0.0, -gain.low), gain.by)} worse (95% interval)"
     rest = f"within the margin of {margin.amount}" if passed else f"where the margin allows {margin.amount}"
-    return Check("not_worse", gain.low, -margin.value, passed, f"{gain.words}, {worst}, {rest}.")
+    return Check("not_worse", gain.low, -margin.value, passed, f"{_both(gain)}, {worst}, {rest}.")
 
 
 def better(gain: Gain) -> Check:
     """Whether the challenger is significantly better."""
     what = "" if gain.better else "not "
-    sentence = f"{gain.words}, {what}significantly better (p {chance(gain.p)})."
+    sentence = f"{_both(gain)}, {what}significantly better (p {chance(gain.p)})."
     return Check("better", gain.low, 0.0, gain.better, sentence)
 
 
@@ -205,14 +172,14 @@ def _against(passed: bool) -> str:
     return "of at most" if passed else "more than"
 
 
-def since_best(standing: Standing, margin: Margin, flattered: float) -> Check:
+def since_best(standing: Standing, margin: Margin, allowance: float) -> Check:
     """Whether many small losses, each within the margin, have not added up to a large one on the frozen documents.
 
     Args:
         margin: of the frozen documents.
-        flattered: by how much the best version may look better than it is.
+        allowance: by how much the best version may look better than it is.
     """
-    value, bound = standing.value - standing.highest, -(margin.value + flattered)
+    value, bound = standing.value - standing.highest, -(margin.value + allowance)
     lost = in_words(max(0.0, -value), margin.by)
     allowed = in_words(-bound, margin.by)
     sentence = (

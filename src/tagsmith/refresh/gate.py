@@ -11,13 +11,13 @@ from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import DataError
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.decision.bootstrap import OVERALL, contributions, figures
+from tagsmith.evaluate.comparison.margin import Gain, Margin, margin_of
 from tagsmith.refresh import checks as check
-from tagsmith.refresh.answers import Answers, Documents, answers_of, documents_of, load_bundle
+from tagsmith.refresh.answers import Answers, Documents, Flags, Indicators, answers_of, documents_of, load_bundle
 from tagsmith.refresh.baseline import not_behind_tfidf
-from tagsmith.refresh.checks import Check, Gain
+from tagsmith.refresh.checks import Check
 from tagsmith.refresh.cost import bytes_of, side_by_side, slower
 from tagsmith.refresh.decision_json import FROZEN, among, cost_json, group, groups, margin_json, number, shared_json
-from tagsmith.refresh.margin import margin_of
 from tagsmith.refresh.shared import Match, Side, figures_of, match, own_side, shared_classes
 from tagsmith.refresh.store import Store, Version, now
 from tagsmith.refresh.wear import standing_of, wear_of
@@ -112,8 +112,8 @@ def _alone(
     ]
     if old is not None:
         found.insert(0, check.same_task(old.answers.schema, new.answers.schema))
-    frozen = int(among(documents.ids, slices.get(FROZEN, set())).sum())
-    wear = wear_of(store, new.version, margin_of(settings.margin, by, frozen or len(documents)))
+    frozen = among(documents.ids, slices.get(FROZEN, set()))
+    wear = wear_of(store, new.version, _frozen_margin(settings, documents.truth, frozen), names(settings.gate))
     own = group(documents.truth, multi_label, (None, side))
     return {
         **_verdict(new.version, found),
@@ -145,11 +145,11 @@ def _against(
     own = own_side(documents, new.answers)
     compared = both.compared(settings.seed)
     p_values = check.corrected(compared, both.truth.sum(axis=0), bounds.min_class_documents)
-    margin = margin_of(settings.margin, by, len(both.ids))
+    margin = margin_of(settings.margin, by, both.truth)
     frozen = among(both.ids, slices.get(FROZEN, set()))
     on_frozen = both.compared(settings.seed, frozen) if frozen.any() else None
-    frozen_margin = margin_of(settings.margin, by, int(frozen.sum()) or len(both.ids))
-    wear = wear_of(store, new.version, frozen_margin)
+    frozen_margin = _frozen_margin(settings, both.truth, frozen)
+    wear = wear_of(store, new.version, frozen_margin, names(settings.gate))
     standing = standing_of(old.version, wear.test, None if on_frozen is None else Gain.of(on_frozen, by).value)
     seconds = side_by_side([old.classifier, new.classifier], documents.texts, bounds.max_latency_ratio)
     sizes = [bytes_of(one.version.bundle) for one in (old, new)]
@@ -164,7 +164,7 @@ def _against(
         found.append(check.not_worse(gain, margin))
         found.append(check.no_class_worse(both, compared, p_values, bounds.min_class_documents))
         if on_frozen is not None:
-            found.append(check.since_best(standing, frozen_margin, wear.flattered))
+            found.append(check.since_best(standing, frozen_margin, wear.allowance))
     if "better" in gate:
         found.append(check.better(gain))
     if "floor" in gate:
@@ -195,6 +195,11 @@ def _against(
         "wear": wear.as_json(),
         "standing": standing.as_json(),
     }
+
+
+def _frozen_margin(settings: RefreshRun, truth: Indicators, frozen: Flags) -> Margin:
+    """The margin on the frozen documents; where there are none, on all."""
+    return margin_of(settings.margin, settings.by, truth[frozen] if frozen.any() else truth)
 
 
 def _own_f1(documents: Documents, side: Side, classes: Sequence[str]) -> Json:

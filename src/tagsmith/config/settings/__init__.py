@@ -23,7 +23,7 @@ from tagsmith.config.settings.bench import (
     BenchTrainRun,
 )
 from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
-from tagsmith.config.settings.compare import CompareRuns, Retagged
+from tagsmith.config.settings.compare import CompareRuns, FailIf, Retagged
 from tagsmith.config.settings.data import (
     AzureSettings,
     ClassNames,
@@ -99,6 +99,7 @@ __all__ = [
     "EvaluateSettings",
     "ExportRun",
     "ExportSettings",
+    "FailIf",
     "FileSettings",
     "GiveTake",
     "GoldenFrom",

@@ -15,6 +15,13 @@ class Retagged(Enum):
     left_out = "left_out"
 
 
+class FailIf(Enum):
+    """When a comparison ends with a status of its own."""
+
+    worse = "worse"
+    not_better = "not_better"
+
+
 @dataclass
 class CompareRuns:
     """Settings of `scripts/compare.py`."""
@@ -33,6 +40,17 @@ class CompareRuns:
     by: BestMetric = setting(BestMetric.macro_f1, "metric that decides which run is better")
     smallest: float = setting(
         0.01, "smallest difference that matters; 0.01 is one percentage point", unit="share, or nats", low=1e-4, high=1
+    )
+    fail_if: FailIf | None = setting(
+        None,
+        "exit with status 3 if a run is worse (the interval of the difference reaches below -margin), or not_better "
+        "(not significantly); null: never",
+    )
+    margin: float | None = setting(
+        None,
+        "difference that counts as none for fail_if=worse; null: derived from the number of documents",
+        unit="share, or nats",
+        low=0,
     )
     retagged: Retagged = setting(
         Retagged.later_run,

@@ -15,6 +15,9 @@ from tagsmith.evaluate.comparison.pairs import Pair, Side, pair_of, read_runs
 from tagsmith.evaluate.comparison.result import Json, names, result
 from tagsmith.evaluate.comparison.verdict import verdict
 
+FAILED = 3
+"""Exit status where the condition of `fail_if` holds."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -60,7 +63,7 @@ def comparison_of(pair: Pair, settings: CompareRuns) -> Json:
     """The comparison of a pair of runs, ready for JSON."""
     first, second = (_decided(side, pair) for side in (pair.first, pair.second))
     found = compare_answers(pair.truth, first, second, settings.resamples, settings.seed)
-    judgement = verdict(pair, found, names(pair), settings.by, settings.smallest)
+    judgement = verdict(pair, found, names(pair), settings)
     return result(settings, pair, found, judgement)
 
 

@@ -13,6 +13,9 @@ from tagsmith.evaluate.comparison.verdict import Verdict
 
 Json = dict[str, Any]
 
+FORMAT = 1
+"""Version of `comparison.json`; a field that is added does not change it."""
+
 DECISIONS = ("coverage", "precision")
 
 
@@ -24,11 +27,12 @@ def names(pair: Pair) -> tuple[str, str]:
 
 
 def result(settings: CompareRuns, pair: Pair, found: Compared, verdict: Verdict) -> Json:
-    """The content of `comparison.json`; shares are from 0 to 1, unknown values are null."""
+    """The content of `comparison.json`, see README.md; shares are from 0 to 1, unknown values are null."""
     called = names(pair)
     overall = {name: _figure(found.overall, i) for i, name in enumerate(OVERALL)}
     decisions = {name: overall.pop(name) for name in DECISIONS}
     return {
+        "format": FORMAT,
         "runs": {
             place: {"name": name, **_about(side)}
             for place, name, side in zip(("first", "second"), called, (pair.first, pair.second), strict=True)
@@ -48,11 +52,17 @@ def result(settings: CompareRuns, pair: Pair, found: Compared, verdict: Verdict)
         "seed": settings.seed,
         "verdict": {
             "by": settings.by.value,
+            "outcome": verdict.outcome.value,
             "better": None if verdict.better is None else called[verdict.better],
             "smallest": settings.smallest,
             "documents_needed": verdict.needed,
             "gains": verdict.gains,
             "losses": verdict.losses,
+            "margin": verdict.margin.value,
+            "margin_sentence": verdict.margin.sentence,
+            "not_worse": verdict.not_worse,
+            "fail_if": None if settings.fail_if is None else settings.fail_if.value,
+            "fails": verdict.fails,
             "sentences": verdict.sentences,
         },
         "figures": overall,

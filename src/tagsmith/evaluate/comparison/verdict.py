@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
-from tagsmith.config.settings import BestMetric
+from tagsmith.config.settings import BestMetric, CompareRuns, FailIf
 from tagsmith.core.errors import counted
 from tagsmith.decision.bootstrap import OVERALL
 from tagsmith.decision.significance import LEVEL
 from tagsmith.decision.thresholds import rounded_up
+from tagsmith.evaluate.comparison.margin import Gain, Margin, in_words, margin_of
 from tagsmith.evaluate.comparison.paired import POWER, Compared, certain, documents_needed
 from tagsmith.evaluate.comparison.pairs import Pair
 from tagsmith.evaluate.report.wording import chance, points
@@ -16,26 +18,48 @@ NAMED = 8
 """Most classes that a sentence names."""
 
 
+class Outcome(Enum):
+    """What a comparison says about the second run.
+
+    better, worse: the difference is significant; equal: the whole interval is closer to 0 than what matters;
+    undecided: there are too few documents to tell.
+    """
+
+    better = "better"
+    worse = "worse"
+    equal = "equal"
+    undecided = "undecided"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Which run is better by one figure, and the comparison in sentences.
 
     Attributes:
+        outcome: of the second run.
         better: 0 the first run, 1 the second; None: the difference is not significant.
         needed: documents with which the smallest relevant difference would be detected; None: these documents decide,
             or the runs never differ, so it cannot be estimated.
         gains, losses: classes whose F1 rose or fell significantly.
+        margin: the difference that counts as none.
+        not_worse: whether the second run is not worse by the margin or more: the lower end of the interval lies above.
+        fails: why the condition of `fail_if` holds; None: it does not, or there is none.
     """
 
+    outcome: Outcome
     better: int | None
     needed: int | None
     gains: list[str]
     losses: list[str]
     sentences: list[str]
+    margin: Margin
+    not_worse: bool
+    fails: str | None
 
 
-def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, smallest: float) -> Verdict:
-    """The verdict of a comparison; `names` of the two runs, `smallest`: the smallest relevant difference of `by`."""
+def verdict(pair: Pair, found: Compared, names: Sequence[str], settings: CompareRuns) -> Verdict:
+    """The verdict of a comparison; `names` of the two runs."""
+    by, smallest = settings.by, settings.smallest
     one = found.overall[OVERALL.index(by.value)]
     lower_is_better = by is BestMetric.log_loss
     better = None
@@ -48,25 +72,43 @@ def verdict(pair: Pair, found: Compared, names: Sequence[str], by: BestMetric, s
     needed = documents_needed(one["error"], documents, smallest) if one["error"] > 0 and not decided else None
     title = "exact match" if by is BestMetric.accuracy and pair.multi_label else by.value.replace("_f1", " F1")
     title = title.replace("_", " ")
-    sentences = [_first(one, names, title, better, lower_is_better, found.alike == documents)]
+    sentences = [_first(one, names, title, better, by, found.alike == documents)]
     if better is not None and abs(one["difference"]) < smallest:
-        sentences.append(f"That is less than the smallest relevant difference, {_amount(smallest, lower_is_better)}.")
+        sentences.append(f"That is less than the smallest relevant difference, {in_words(smallest, by)}.")
     if irrelevant and found.alike < documents:
-        sentences.append(f"Any difference is below the smallest relevant one, {_amount(smallest, lower_is_better)}.")
+        sentences.append(f"Any difference is below the smallest relevant one, {in_words(smallest, by)}.")
     if needed is not None:
-        sentences.append(_what_it_takes(needed, documents, _amount(smallest, lower_is_better)))
+        sentences.append(_what_it_takes(needed, documents, in_words(smallest, by)))
     sentences.append(_sides(pair, found, names))
     gains, losses = (_beyond_chance(pair, found, sign) for sign in (1, -1))
     sentences += _classes(found, gains, losses)
-    return Verdict(better, needed, gains, losses, [sentence for sentence in sentences if sentence])
+    outcome = Outcome.equal if irrelevant else Outcome.undecided
+    if better is not None:
+        outcome = Outcome.better if better == 1 else Outcome.worse
+    margin = margin_of(settings.margin, by, pair.truth)
+    gain = Gain.of(found, by)
+    not_worse = gain.low > -margin.value
+    fails = None
+    if settings.fail_if is FailIf.worse and not not_worse:
+        fails = (
+            f"fail_if=worse: {names[1]} may be worse than {names[0]} by {in_words(-gain.low, by)} of {title} "
+            f"(95% interval); the margin is {margin.amount}."
+        )
+    if settings.fail_if is FailIf.not_better and not gain.better:
+        fails = f"fail_if=not_better: {names[1]} is not significantly better than {names[0]} in {title}."
+    spoken = [sentence for sentence in sentences if sentence]
+    return Verdict(outcome, better, needed, gains, losses, spoken, margin, not_worse, fails)
 
 
-def _first(one: dict[str, float], names: Sequence[str], title: str, better: int | None, nats: bool, alike: bool) -> str:
+def _first(
+    one: dict[str, float], names: Sequence[str], title: str, better: int | None, by: BestMetric, alike: bool
+) -> str:
+    nats = by is BestMetric.log_loss
     if better is None:
         if one["difference"] == 0 and alike:
             return f"{names[1]} and {names[0]} predict the same for every document: no difference in {title}."
         bounds = _bounds(one["low"], one["high"], nats)
-        amount = _amount(abs(one["difference"]), nats)
+        amount = in_words(abs(one["difference"]), by)
         size = f"{names[1]} has {amount} {'more' if one['difference'] > 0 else 'less'}"
         if float(amount.split()[0]) == 0:
             size = "both have the same"
@@ -76,16 +118,9 @@ def _first(one: dict[str, float], names: Sequence[str], title: str, better: int 
     if nats:
         low, high = -high, -low
     bounds = _bounds(low, high, nats)
-    what = f"{_amount(abs(one['difference']), nats)} {'of less ' if nats else 'of '}{title}"
+    what = f"{in_words(abs(one['difference']), by)} {'of less ' if nats else 'of '}{title}"
     certainty = f"95% interval {bounds}; p {chance(one['chance'])}"
     return f"{names[better]} is better than {names[1 - better]} by {what} ({certainty})."
-
-
-def _amount(value: float, nats: bool) -> str:
-    if nats:
-        return f"{value:.4f} nats"
-    shown = points(value)
-    return f"{shown.removesuffix('.0')} point{'' if shown == '1.0' else 's'}"
 
 
 def _bounds(low: float, high: float, nats: bool) -> str:
