@@ -1,6 +1,7 @@
 """The gate of a refresh on bundles without training: which version may go into production, and what it says."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from tagsmith.core.files import digest, write_json
 from tagsmith.core.schema import Schema, Task
 from tagsmith.evaluate.comparison.margin import margin_of
 from tagsmith.refresh.gate import judge
+from tagsmith.refresh.shared import FIGURES
 from tagsmith.refresh.store import Store, Version
 from tagsmith.refresh.wear import WORN, good_for, least_gain
 from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS
+from tests.documented import documented, fields
 
 Json = dict[str, Any]
 Tagged = list[tuple[str, str, str]]
@@ -302,6 +305,27 @@ def test_damage_and_missing_test_documents_say_what_to_do(store: Store) -> None:
     (old.bundle / "onnx" / "model.onnx").write_bytes(b"")
     with pytest.raises(DataError, match=r"version 0001 cannot be judged: (.|\n)*action=promote"):
         judge(settings(), store, new, old, {})
+
+
+def test_the_readme_names_every_field_of_a_decision(store: Store) -> None:
+    kitchen = {**TOPICS, "food": TOPICS["food"][:5], "kitchen": TOPICS["food"][5:]}
+    test = documents(80, kitchen)
+    old, new = version(store, 1, documents(60)), version(store, 2, test, kitchen)
+    slices = {"frozen": {one[0] for one in test[:40]}, "0002_2026-11-29": {one[0] for one in test[40:]}}
+    any_key = {"classes.shared", "classes.new", "figures.slices", "cost.bytes"}
+    any_key |= {"cost.seconds_single", "cost.seconds_batch"}
+    for found in (decide(store, old, None, slices), decide(store, new, old, slices)):
+        there = fields(found, any_key)
+        groups = {name for name in there if name.startswith("figures.")}
+        for name in ("compared", "frozen", "slices.*", "all_classes"):
+            groups = {one.replace(f"figures.{name}.", "GROUP.") for one in groups}
+        groups = {re.sub(r"\.differences\.\w+\.", ".differences.*.", one) for one in groups}
+        groups = {re.sub(r"^(GROUP\.champion|GROUP\.challenger)\.(\w+)$", r"\1", one) for one in groups}
+        there = {name for name in there if not name.startswith("figures.")} | groups
+        named = documented("refresh", "## decision.json")
+        assert there <= named | {"classes.new", "classes.shared", "figures.slices", "GROUP.differences"}
+    more = {"margin", "figures.compared", "figures.frozen", "figures.slices.*", "figures.all_classes", *FIGURES}
+    assert named - there - more == set()
 
 
 @pytest.mark.slow
