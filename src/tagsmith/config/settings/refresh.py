@@ -26,6 +26,13 @@ class RefreshAction(Enum):
     renew_test = "renew_test"
 
 
+class Quarantine(Enum):
+    """What to do with the files of data that was refused."""
+
+    copy = "copy"
+    move = "move"
+
+
 GATES = ("not_worse", "better", "floor")
 
 
@@ -35,6 +42,7 @@ class AcceptSettings:
 
     max_fewer: float = setting(0.2, "share of the documents that may be gone", low=0, high=1)
     max_more: float = setting(4.0, "most documents, as a multiple of those before", low=1)
+    max_retagged: float = setting(0.3, "share of the documents of before whose tags have changed", low=0, high=1)
     max_class_shift: float = setting(
         0.3, "largest change of a class's share of the documents, in both directions", low=0, high=1
     )
@@ -53,6 +61,11 @@ class AcceptSettings:
     )
     max_language_shift: float = setting(
         0.3, "share of the new documents in other languages or writing systems than those before", low=0, high=1
+    )
+    quarantine: Quarantine = setting(
+        Quarantine.copy,
+        "files of data that was refused; copy: keep a copy with a report in the store; move: take new files that are "
+        "the cause out of the folder or pattern that data.train names, so that the next refresh works without them",
     )
 
 
