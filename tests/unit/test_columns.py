@@ -66,6 +66,19 @@ def test_a_file_that_is_sorted_by_class_has_a_column_of_classes(tmp_path: Path, 
     assert loaded(path).schema.classes == ("billing", "bug", "shipping")
 
 
+def test_files_of_one_class_each_have_a_column_of_classes(tmp_path: Path, texts: list[str]) -> None:
+    for name, some in (("billing", texts[:20]), ("bug", texts[20:])):
+        header, *columns = ("Body,Queue", some, [name] * 20) if name == "bug" else ("Queue,Body", [name] * 20, some)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_csv(tmp_path / "in" / f"{name}.csv", header, *columns)
+    data = loaded(tmp_path / "in")
+    assert data.schema.classes == ("billing", "bug")
+    assert data.notes[0] == (
+        "Read 2 files as CSV (Body as the text and Queue as the class; data.text_field= and data.label_field= name "
+        "others)."
+    )
+
+
 def test_a_class_that_one_row_of_a_large_file_has_makes_a_column_of_classes(tmp_path: Path, texts: list[str]) -> None:
     some = [f"{i} {texts[i % len(texts)]}" for i in range(5_000)]
     path = write_csv(tmp_path / "t.csv", "Body,Kind", some, [*["usual"] * 4_999, "rare"])

@@ -22,15 +22,52 @@ LONGEST_CLASS = 40
 """Characters of a class name, at most, where a column is to look like one of classes."""
 
 SAMPLED = 600
-"""Rows, from the whole file, that show what its columns look like; a column of up to 200 classes looks like one."""
+"""Rows, drawn from all, that show what the columns look like; a column of up to 200 classes looks like one."""
 
 Record = dict[str, Any]
 
 
-def with_columns(file: File, table: Table, first: Sequence[Record], settings: TableSettings) -> TableSettings:
-    """The settings for one file: columns of other names are used where only one looks like a text or like classes.
+class Survey:
+    """What the rows of all files with the same columns look like: one file may have one class, and so may its start.
 
-    The whole file is read where columns are missing: the first rows of a sorted file have one class.
+    They are read where they are asked for, and once.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self.tables = tables
+        self.surveyed: dict[frozenset[str] | None, tuple[list[Record], set[str]]] = {}
+
+    def sample(self, table: Table) -> tuple[list[Record], set[str]]:
+        """Up to `SAMPLED` rows, drawn from all of them, and the columns that have two values or more in all of them."""
+        columns = _set_of(table)
+        if columns not in self.surveyed:
+            alike = (one for one in self.tables if _set_of(one) == columns)
+            rows = (record for one in alike for _, record in one.rows() if isinstance(record, dict))
+            self.surveyed[columns] = _drawn(rows)
+        return self.surveyed[columns]
+
+
+def _set_of(table: Table) -> frozenset[str] | None:
+    return None if table.columns is None else frozenset(table.columns)
+
+
+def _drawn(rows: Iterable[Record]) -> tuple[list[Record], set[str]]:
+    draw, sample, values, varying = Random(0), list[Record](), Record(), set[str]()
+    for place, record in enumerate(rows):
+        if place < SAMPLED:
+            sample.append(record)
+        elif (drawn := draw.randrange(place + 1)) < SAMPLED:
+            sample[drawn] = record
+        for name, value in record.items():
+            if value not in (None, "") and values.setdefault(name, value) != value:
+                varying.add(name)
+    return sample, varying
+
+
+def with_columns(
+    file: File, table: Table, first: Sequence[Record], settings: TableSettings, survey: Survey
+) -> TableSettings:
+    """The settings for one file: columns of other names are used where only one looks like a text or like classes.
 
     Args:
         table: gets the columns that are used as a detail for the log.
@@ -48,7 +85,7 @@ def with_columns(file: File, table: Table, first: Sequence[Record], settings: Ta
     tagged = settings.label_columns is not None or any(has_field(columns, name) for name in labels)
     if (not missing and tagged) or (table.columns is None and (not missing or not columns)):
         return settings
-    sample, varying = _sample(record for _, record in table.rows() if isinstance(record, dict))
+    sample, varying = survey.sample(table)
     if table.columns is None:
         columns = tuple(dict.fromkeys(chain(columns, chain.from_iterable(sample))))
         tagged = tagged or any(has_field(columns, name) for name in labels)
@@ -94,20 +131,6 @@ def _remedy(needed: dict[str, bool], wanted: dict[str, list[str]]) -> str:
     if not asked and any(needed.values()):
         return "set data.text_field and data.label_field"
     return "; ".join(asked)
-
-
-def _sample(rows: Iterable[Record]) -> tuple[list[Record], set[str]]:
-    """Up to `SAMPLED` rows, drawn from all of them, and the columns that have two values or more in all of them."""
-    draw, sample, values, varying = Random(0), list[Record](), Record(), set[str]()
-    for place, record in enumerate(rows):
-        if place < SAMPLED:
-            sample.append(record)
-        elif (drawn := draw.randrange(place + 1)) < SAMPLED:
-            sample[drawn] = record
-        for name, value in record.items():
-            if value not in (None, "") and values.setdefault(name, value) != value:
-                varying.add(name)
-    return sample, varying
 
 
 def _values(rows: Sequence[Record], column: str) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tagsmith.config.settings import TableSettings
 from tagsmith.config.settings.fields import names
-from tagsmith.data.columns import with_columns
+from tagsmith.data.columns import Survey, with_columns
 from tagsmith.data.documents import Source, SourceRow
 from tagsmith.data.exports.collect import Collected
 from tagsmith.data.exports.recognise import Asked, recognise
@@ -13,7 +13,7 @@ from tagsmith.data.labels import cell_of_columns, matching_columns
 from tagsmith.rows.fields import ABSENT, value_of
 from tagsmith.rows.files import File, files_of
 from tagsmith.rows.open import open_table
-from tagsmith.rows.table import BadRow, ReadAs, Reading, reading_note
+from tagsmith.rows.table import BadRow, ReadAs, Reading, Table, reading_note
 
 SPLITS = ("train", "validation", "test")
 
@@ -32,32 +32,37 @@ def read(settings: TableSettings) -> Source:
     """
     source = Source()
     read_as: list[ReadAs] = []
+    opened: dict[str, list[tuple[File, Table]]] = {}
+    how = Reading(settings.delimiter, settings.encoding, settings.fallback_encoding)
     for split in SPLITS:
-        if (named := getattr(settings, split)) is None:
-            continue
-        files, notes = files_of(named, f"data.{split}")
-        source.notes += notes
+        if (named := getattr(settings, split)) is not None:
+            files, notes = files_of(named, f"data.{split}")
+            source.notes += notes
+            opened[split] = [(file, open_table(file, how)) for file in files]
+    survey = Survey([table for tables in opened.values() for _, table in tables])
+    for split, tables in opened.items():
         collected = Collected(source)
         # The training file may have a column of splits.
         of_all = None if split == "train" else split
-        for file in files:
-            read_as.append(_read_file(file, of_all, settings, collected))
+        for file, table in tables:
+            read_as.append(_read_file(file, table, of_all, settings, collected, survey))
         collected.settle(settings, of_all)
     source.notes.insert(0, reading_note(read_as))
     source.read_labels(settings.classes, settings.label_delimiter)
     return source
 
 
-def _read_file(file: File, split: str | None, settings: TableSettings, collected: Collected) -> ReadAs:
+def _read_file(
+    file: File, table: Table, split: str | None, settings: TableSettings, collected: Collected, survey: Survey
+) -> ReadAs:
     source = collected.source
-    table = open_table(file, Reading(settings.delimiter, settings.encoding, settings.fallback_encoding))
     rows = table.rows()
     first = list(islice(rows, PEEKED))
     shown = [record for _, record in first if isinstance(record, dict)]
     asked = Asked(str(file), names(settings.text_field), settings.label_field, settings.label_delimiter)
     export = recognise(shown, asked, table.columns)
     if export is None:
-        settings = with_columns(file, table, shown, settings)
+        settings = with_columns(file, table, shown, settings, survey)
     columns = _label_columns(file, table.columns or tuple(dict.fromkeys(chain.from_iterable(shown))), settings)
     if table.columns is not None and export is not None and not export.has_header:
         first.insert(0, (1, dict(zip(table.columns, table.columns, strict=True))))
