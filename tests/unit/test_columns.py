@@ -116,6 +116,13 @@ def test_a_column_that_was_named_is_never_replaced(tmp_path: Path, texts: list[s
         loaded(path, text_field="gone")
 
 
+def test_lines_of_json_without_a_label_are_a_question_with_their_fields(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(json.dumps({"text": "Where is it?", "category": "a"}) + "\n")
+    wanted = "none of 1 document has one; the fields are text, category; set data.label_field to the field of the class"
+    with pytest.raises(DataError, match=wanted):
+        loaded(tmp_path / "t.jsonl")
+
+
 def test_data_train_names_folders_of_texts(tmp_path: Path) -> None:
     for i, record in enumerate(RECORDS):
         path = tmp_path / "texts" / record["label"] / f"{i}.txt"

@@ -69,6 +69,7 @@ class Source:
         names: reads the class names, and counts those that it changes.
         cells: documents whose labels `read_labels` has still to read, each with its label cell.
         text_fields: the fields whose texts are those of the documents.
+        fields: the fields of the first rows of files of rows, in their order.
     """
 
     documents: list[Document] = field(default_factory=list)
@@ -79,6 +80,7 @@ class Source:
     names: NameReader = field(default_factory=NameReader, compare=False)
     cells: list[tuple[Document, Any]] = field(default_factory=list)
     text_fields: list[str] = field(default_factory=lambda: ["text"], compare=False)
+    fields: dict[str, None] = field(default_factory=dict, compare=False)
 
     def problem(self, file: str, row: int, what: str, content: object = "") -> None:
         self.problems.append(Problem(file, row, what, str(content)[:1000]))

@@ -108,6 +108,7 @@ def read_documents(settings: DataSettings, task: Task | None) -> ReadData:
         raise too_little("The data holds no documents; check the files that the data. settings name.", remarks)
     if task is None:
         found = f"none of {counted(len(source.documents), 'document')} has one"
+        found += f"; the fields are {', '.join(source.fields)}" if source.fields else ""
         remedy = "set data.label_field to the field of the class, or tag documents first"
         raise too_little(f"The data holds no labels: {found}; {remedy}.", remarks)
     manual = unresolved.resolve(leave_out(tags.documents, problems))

@@ -63,6 +63,7 @@ def _read_file(
     export = recognise(shown, asked, table.columns)
     if export is None:
         settings = with_columns(file, table, shown, settings, survey)
+        source.fields |= dict.fromkeys(chain.from_iterable(shown))
     columns = _label_columns(file, table.columns or tuple(dict.fromkeys(chain.from_iterable(shown))), settings)
     if table.columns is not None and export is not None and not export.has_header:
         first.insert(0, (1, dict(zip(table.columns, table.columns, strict=True))))
