@@ -51,6 +51,12 @@ def test_drift_of_similar_and_of_other_documents(served: Served, made: Made) -> 
     tested = [json.loads(line)["text"] for line in lines]
     # The same documents, twice: no drift.
     assert drift_after(served, tested) == pytest.approx({"class": 0, "score": 0, "tokens": 0}, abs=1e-3)
+    (listed,) = served.get("/deployments").json()["deployments"]
+    accuracy = json.loads(run.evaluation.read_text())["accuracy"]
+    assert listed["test"]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert listed["seen"]["accuracy"]["value"] == pytest.approx(accuracy, abs=0.02)
+    assert listed["seen"]["accuracy"]["low"] <= accuracy <= listed["seen"]["accuracy"]["high"]
+    assert (listed["seen"]["documents"], listed["seen"]["trusted"], listed["attention"]) == (150, True, [])
     new = [str(record["text"]) for record in make_documents(300, multi_label=False, seed=9)]
     like_it = drift_after(served, new)
     assert set(like_it) == {"class", "score", "tokens"}
@@ -59,6 +65,16 @@ def test_drift_of_similar_and_of_other_documents(served: Served, made: Made) -> 
     one_topic = [" ".join(draw.choices(TOPICS["animals"], k=40)) for _ in range(300)]
     moved = drift_after(served, one_topic)
     assert moved["class"] > 0.25
+    (listed,) = served.get("/deployments").json()["deployments"]
+    assert listed["seen"]["trusted"] is False
+    assert "drift.class" in [one["figure"] for one in listed["attention"]]
+    lines = served.get("/metrics").text.splitlines()
+    assert 'tagsmith_expected_trusted{deployment="production"} 0.0' in lines
+    assert 'tagsmith_attention{deployment="production",figure="drift.class"} 1.0' in lines
+    values = [float(line.split()[1]) for line in lines if line.startswith("tagsmith_expected_accuracy{")]
+    assert len(values) == 3
+    assert min(values) >= 0
+    assert max(values) <= 1
     assert moved["tokens"] > 0.25
 
 

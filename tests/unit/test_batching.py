@@ -36,7 +36,7 @@ class Encoder:
         assert self.go_on.wait(10)
         if "poison" in texts:
             raise ValueError("poison")
-        return [Answer(NOTHING, NOTHING, (text,), False, len(text), 0) for text in texts]
+        return [Answer(NOTHING, NOTHING, (text,), 1.0, False, len(text), 0) for text in texts]
 
 
 def labels_of(answers: Sequence[Answer]) -> list[str]:
@@ -170,7 +170,7 @@ def test_calls_run_concurrently_and_each_is_answered_when_it_ends(threads: int) 
 
     def meet(text: str) -> list[Answer]:
         together.wait(10)  # Blocks until all threads are in a call.
-        return [Answer(NOTHING, NOTHING, (text,), False, 0, 0)]
+        return [Answer(NOTHING, NOTHING, (text,), 1.0, False, 0, 0)]
 
     def calls(given: list[str]) -> list[Call]:
         return [Call([i], lambda text=text: meet(text)) for i, text in enumerate(given)]

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.classify.bundle.reference import Histogram, Reference, reference_of
+from tagsmith.classify.bundle.histogram import Histogram
+from tagsmith.classify.bundle.reference import Reference, reference_of
+from tagsmith.classify.drift import Drift, index_by_chance, population_stability_index
 from tagsmith.core.errors import DataError
 from tagsmith.serve.answers import Answer
-from tagsmith.serve.drift import Drift, index_by_chance, population_stability_index
 
 REFERENCE: dict[str, Any] = {
     "split": "test",
@@ -23,7 +24,7 @@ REFERENCE: dict[str, Any] = {
 
 def answer(name: str, score: float, tokens: int) -> Answer:
     scores = np.array([score], dtype=np.float32)
-    return Answer(scores, scores, (name,) if name else (), False, tokens, 0)
+    return Answer(scores, scores, (name,) if name else (), score, False, tokens, 0)
 
 
 def test_the_index_of_a_hand_computed_example() -> None:
@@ -134,7 +135,10 @@ def test_chance_is_not_reported_as_drift() -> None:
     for batch in range(30):
         rows = draw.integers(0, 5000, 100)
         drift.add(
-            [Answer(scores[i], scores[i], (names[int(predicted[i].argmax())],), False, int(tokens[i]), 0) for i in rows]
+            [
+                Answer(scores[i], scores[i], (names[int(predicted[i].argmax())],), 0.5, False, int(tokens[i]), 0)
+                for i in rows
+            ]
         )
         indices.append(drift.indices())
         assert all(index < 0.1 for index in indices[-1].values())

@@ -33,8 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 LIGHT = {"numpy", "onnxruntime", "tokenizers"}
 """What a downstream service installs."""
 
-OPTIONAL = {"model_signing"}
-"""What the extra `sign` adds; imported inside a function."""
+OPTIONAL = {"model_signing", "pyarrow", "chardet", "python_calamine"}
+"""What the extra `sign` adds, and what reads files of some formats; imported inside a function."""
 
 PUBLISHED = {"__init__.py", "__main__.py", "bundle.py", "ray.py"}
 """Names that users import; they stand above all rooms."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.bundle import golden
-from tagsmith.classify.bundle.reference import DOCUMENTS, reference_of
+from tagsmith.classify.bundle.reference import DOCUMENTS, bins_for, reference_of
 from tagsmith.classify.bundle.signature import signer
+from tagsmith.classify.bundle.tested import AtTest
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.verify import verify
 from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom
@@ -105,7 +106,9 @@ def export(settings: ExportRun) -> Path:
         parity, left_out = _formats(folder, model, test, settings.export)
         _write_golden(folder, model, test, settings.export.golden)
         if (reason := _no_reference(split, len(part))) is None:
-            found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens)
+            limit = rule.scope.limit if rule.scope is not None else None
+            tested = AtTest.of(truth, scores, decisions, limit, schema.multi_label, bins_for(len(part)))
+            found = reference_of(split, schema.classes, decisions.predicted, scores, encoded.tokens, tested)
             found.save(folder / layout.REFERENCE)
         else:
             left_out[layout.REFERENCE] = reason

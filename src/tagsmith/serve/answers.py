@@ -18,6 +18,7 @@ class Answer:
     Attributes:
         logits, scores: float32 [classes], in the order of the schema.
         chosen: the predicted classes: one (single-label), any number (multi-label).
+        confidence: as in `Decisions`.
         to_person: whether a person should decide.
         tokens: number of tokens of the whole document, special tokens included.
         unread: number of tokens that the encoder did not read.
@@ -29,6 +30,7 @@ class Answer:
     logits: NDArray[np.float32]
     scores: NDArray[np.float32]
     chosen: tuple[str, ...]
+    confidence: float
     to_person: bool
     tokens: int
     unread: int
@@ -73,6 +75,7 @@ def _answers(classifier: Classifier, encoded: EncodedDocuments, documents: Ints)
             logits[i],
             scores[i],
             found.labels,
+            found.score,
             found.to_person,
             tokens,
             unread,

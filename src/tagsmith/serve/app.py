@@ -16,9 +16,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tagsmith.classify.bundle.reference import Reference
+from tagsmith.classify.drift import MIN_DOCUMENTS
+from tagsmith.classify.production import Report
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure_routes, predict, sagemaker, v2, vllm
 from tagsmith.serve.answers import Answer
+from tagsmith.serve.attention import attention
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
 from tagsmith.serve.jobs import JobStore
@@ -136,9 +140,27 @@ class Service:
         about = "1: the bundle now in the folder was refused, an older one or none is in use"
         yield family(Gauge, "tagsmith_newer_refused", about, one, [([d.name], d.refused) for d in deployments])
         about = "Population stability index against the documents on which the bundle was tested"
-        indices = [(n, m.drift.indices()) for n, m in models if m.drift is not None]
-        drift = [([n, kind], value) for n, found in indices for kind, value in found.items()]
+        reports = [(n, m.production.report(), m.production.reference) for n, m in models]
+        drift = [([n, kind], value) for n, report, _ in reports for kind, value in report.drift.items()]
         yield family(Gauge, "tagsmith_drift_psi", about, ["deployment", "of"], drift)
+        yield from _expected(reports, self.settings)
+
+
+def _expected(reports: Sequence[tuple[str, Report, Reference | None]], settings: ServeSettings) -> Iterable[Metric]:
+    """Metrics of the expected figures, for deployments with enough documents."""
+    enough = [(n, report, report.expected) for n, report, _ in reports if report.documents >= MIN_DOCUMENTS]
+    for name in ("accuracy", "macro_f1"):
+        figures = [(n, getattr(found, name)) for n, _, found in enough if found is not None]
+        rows = [([n, of], getattr(figure, of)) for n, figure in figures for of in ("value", "low", "high")]
+        about = f"Expected {name} of the most recent documents, and its 95% interval"
+        yield family(Gauge, f"tagsmith_expected_{name}", about, ["deployment", "of"], rows)
+    about = "1: the expected figures can be trusted, 0: /deployments says why not"
+    rows = [([n], not report.doubts) for n, report, _ in enough]
+    yield family(Gauge, "tagsmith_expected_trusted", about, ["deployment"], rows)
+    about = "1: this bound is passed; see serve.bounds"
+    passed = [(n, one) for n, report, reference in reports for one in attention(report, reference, settings.bounds)]
+    rows = [([n, one["figure"]], 1) for n, one in passed]
+    yield family(Gauge, "tagsmith_attention", about, ["deployment", "figure"], rows)
 
 
 def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

@@ -12,12 +12,12 @@ import numpy as np
 from tagsmith.classify.bundle.contents import MANIFEST, REFERENCE
 from tagsmith.classify.bundle.reference import Reference
 from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.production import Production
 from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import DataError, TagsmithError, listing
 from tagsmith.core.files import digest, json_object, read_json
 from tagsmith.serve.answers import Answer, calls, tokens_of
 from tagsmith.serve.batching import Batcher
-from tagsmith.serve.drift import Drift
 from tagsmith.serve.problems import RequestError
 from tagsmith.serve.store import Place, place_of
 
@@ -56,14 +56,13 @@ class Model:
             self.run = f"{self.store_version}/{self.run}"
         self.trained: str | None = manifest.get("training", {}).get("started")
         reference = Reference.load(folder / REFERENCE)
-        self.drift = Drift(reference, settings.drift_documents) if reference is not None else None
+        self.production = Production(self.classifier.schema, reference, settings.drift_documents)
         _check_answers(folder, self.classifier)
         self.requests = 0
         self._idle = asyncio.Event()
 
         def after_call(texts: list[str], found: list[Answer], seconds: float) -> None:
-            if self.drift is not None:
-                self.drift.add(found)
+            self.production.add(found)
             observe(name, texts, found, seconds)
 
         self.batcher = Batcher(

@@ -21,7 +21,8 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import vllm
 from tagsmith.serve.answers import Answer
-from tagsmith.serve.deployments import Deployment, Deployments, Model
+from tagsmith.serve.deployments import Deployments, Model
+from tagsmith.serve.described import described
 from tagsmith.serve.openapi import ERRORS, Direct, body, json_response, parameter
 from tagsmith.serve.problems import RequestError, as_json
 from tagsmith.serve.prometheus_metrics import Metrics
@@ -155,7 +156,7 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
 
     @router.get("/deployments", tags=["Tagsmith"], responses={**OBJECT, **ERRORS})
     async def list_deployments(_: Request) -> Response:
-        listed = [described(deployment) for deployment in deployments.by_name.values()]
+        listed = [described(deployment, settings.bounds) for deployment in deployments.by_name.values()]
         return as_json({"project": settings.project, "default": deployments.default.name, "deployments": listed})
 
     @router.get(
@@ -168,22 +169,6 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
         return Response(service_metrics.text(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     return router
-
-
-def described(deployment: Deployment) -> dict[str, Any]:
-    """What `/deployments` says about a deployment; fields of a bundle are null until it serves one."""
-    model = deployment.loaded
-    return {
-        "name": deployment.name,
-        "ready": model is not None,
-        "version": model and model.version,
-        "store_version": model and model.store_version,
-        "run": model and model.run,
-        "trained": model and model.trained,
-        "task": model and model.classifier.schema.task.value,
-        "classes": model and model.classifier.classes,
-        "newer_refused": deployment.refused,
-    }
 
 
 def record_texts(classifier: Classifier, sent: Sequence[str | dict[str, str | None]]) -> list[str]:

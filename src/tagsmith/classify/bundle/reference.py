@@ -6,13 +6,10 @@ reference.json, with shares that sum to 1:
      "classes": {NAME: share of all predicted classes, "": share of documents without one},
      "other_classes": share of all classes that are not listed,
      "score": {"edges": [0.61, 0.87, ...], "shares": [...]},     the highest score of a document
-     "tokens": {"edges": [8, 11, ...], "shares": [...]}}         tokens of a document
-
-Bin i holds values from edges[i-1] (inclusive) to edges[i] (exclusive); the first and the last bin are open, so there is
-one more share than edges.
+     "tokens": {"edges": [8, 11, ...], "shares": [...]},         tokens of a document
+     "tested": {...}}                                            how right it was, see `tested`; not in early bundles
 """
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagsmith.core.errors import DataError
+from tagsmith.classify.bundle.histogram import Histogram, histogram_of, is_distribution
+from tagsmith.classify.bundle.tested import AtTest
 from tagsmith.core.files import read_json, write_json
 
 BINS = 10
@@ -34,27 +32,13 @@ SCORE_STEP = 1e-4
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Shares [bins] between edges [bins - 1], see the module."""
-
-    edges: tuple[float, ...]
-    shares: tuple[float, ...]
-
-    def bin(self, value: float) -> int:
-        return bisect.bisect_right(self.edges, value)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {"edges": self.edges, "shares": self.shares}
-
-
-@dataclass(frozen=True)
 class Reference:
     """The distributions of one split, see the module.
 
     Attributes:
         classes: share of each class with a bin of its own; "" is for documents without a class.
         other_classes: share of all other classes together.
+        tested: None in early bundles.
     """
 
     split: str
@@ -63,12 +47,14 @@ class Reference:
     other_classes: float
     score: Histogram
     tokens: Histogram
+    tested: AtTest | None = None
 
     def save(self, path: Path) -> None:
         """Write `reference.json`."""
         content = {"split": self.split, "documents": self.documents, "classes": self.classes}
         bins = {"score": self.score.as_dict(), "tokens": self.tokens.as_dict()}
-        write_json(path, {**content, "other_classes": self.other_classes, **bins})
+        tested = {"tested": self.tested.as_dict()} if self.tested is not None else {}
+        write_json(path, {**content, "other_classes": self.other_classes, **bins, **tested})
 
     @classmethod
     def load(cls, path: Path) -> "Reference | None":
@@ -79,35 +65,26 @@ class Reference:
         """
         if not path.is_file():
             return None
-        expected = "documents, classes, score and tokens with edges and shares"
-        found = read_json(path, cls._parse, expected, "export the run again")
-        problems = [
-            f"{name}: expected ascending edges and one more share than edges"
-            for name, bins in (("score", found.score), ("tokens", found.tokens))
-            if len(bins.shares) != len(bins.edges) + 1 or list(bins.edges) != sorted(bins.edges)
-        ]
-        shares = {"classes": (*found.classes.values(), found.other_classes)}
-        shares |= {"score": found.score.shares, "tokens": found.tokens.shares}
-        problems += [
-            f"{name}: expected shares that sum to 1"
-            for name, row in shares.items()
-            if not (min(row) >= 0 and abs(sum(row) - 1) < 1e-6)
-        ]
-        if found.documents < 1:
-            problems.append("documents: expected at least 1")
-        if problems:
-            raise DataError(f"{path}: {'; '.join(problems)}; export the run again.")
-        return found
+        return read_json(path, cls._parse, "classes, score and tokens with edges and shares", "export the run again")
 
     @classmethod
     def _parse(cls, content: Any) -> "Reference":
-        histograms = [
-            Histogram(tuple(map(float, content[name]["edges"])), tuple(map(float, content[name]["shares"])))
-            for name in ("score", "tokens")
-        ]
         classes = {str(name): float(share) for name, share in content["classes"].items()}
         documents, other_classes = int(content["documents"]), float(content["other_classes"])
-        return cls(str(content["split"]), documents, classes, other_classes, *histograms)
+        if documents < 1:
+            raise ValueError("documents: expected at least 1")
+        if not is_distribution((*classes.values(), other_classes)):
+            raise ValueError("classes: expected shares that sum to 1")
+        tested = content.get("tested")
+        return cls(
+            str(content["split"]),
+            documents,
+            classes,
+            other_classes,
+            Histogram.from_dict(content["score"]),
+            Histogram.from_dict(content["tokens"]),
+            AtTest.from_dict(tested) if tested is not None else None,
+        )
 
 
 def reference_of(
@@ -116,6 +93,7 @@ def reference_of(
     predicted: NDArray[np.int8],
     scores: NDArray[np.float32],
     tokens: NDArray[np.int64],
+    tested: AtTest | None = None,
 ) -> Reference:
     """The reference of a split with at least `DOCUMENTS` documents.
 
@@ -137,15 +115,12 @@ def reference_of(
         documents,
         {name: counts[name] / total for name in own},
         sum(count for name, count in counts.items() if name not in own) / total,
-        _histogram(scores.max(axis=1).astype(np.float64), min(BINS, bins), SCORE_STEP),
-        _histogram(tokens.astype(np.float64), min(BINS, bins), 1.0),
+        histogram_of(scores.max(axis=1).astype(np.float64), bins_for(documents), SCORE_STEP),
+        histogram_of(tokens.astype(np.float64), bins_for(documents), 1.0),
+        tested,
     )
 
 
-def _histogram(values: NDArray[np.float64], bins: int, step: float) -> Histogram:
-    """Bins with about equal numbers of values [documents], none of them empty; edges are multiples of `step`."""
-    drawn = np.quantile(values, np.arange(1, bins) / bins, method="inverted_cdf")
-    edges = np.unique((np.floor(drawn / step) * step).round(9))
-    edges = edges[(edges > values.min()) & (edges <= values.max())]
-    counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
-    return Histogram(tuple(edges.tolist()), tuple((counts / len(values)).tolist()))
+def bins_for(documents: int) -> int:
+    """The number of bins of a histogram of so many documents."""
+    return min(BINS, 1 + documents // DOCUMENTS)

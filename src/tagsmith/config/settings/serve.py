@@ -12,6 +12,22 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass
+class ServeBounds:
+    """Bounds of what the documents of a deployment show; `/deployments` lists those that are passed."""
+
+    drift: float = setting(0.25, "largest population stability index of classes, scores, lengths and distances", low=0)
+    out_of_scope: float = setting(
+        0.05, "most by which the share of documents unlike all training documents may exceed that at the test", low=0
+    )
+    to_person: float = setting(
+        0.1, "most by which the share of documents left for a person may exceed that at the test", low=0
+    )
+    accuracy: float = setting(
+        0.05, "most by which the whole interval of the expected accuracy may be below the accuracy at the test", low=0
+    )
+
+
+@dataclass
 class ServeSettings:
     """The service: its bundles, its address and its limits."""
 
@@ -68,6 +84,7 @@ class ServeSettings:
         unit="documents",
         low=100,
     )
+    bounds: ServeBounds = field(default_factory=ServeBounds)
     traces: bool = setting(
         False, "send OpenTelemetry traces of requests (extra otel), configured by OTEL_EXPORTER_OTLP_ENDPOINT etc."
     )
