@@ -98,7 +98,7 @@ def test_a_network_whose_filled_template_has_other_logits_is_exported_each_time(
     monkeypatch.setattr(graph_templates, "export_graph", export)
     other = copy.deepcopy(model)
     with torch.no_grad():
-        other.head.weight.mul_(2)
+        other.head.bias.add_(1)
     empty = CacheSettings(str(tmp_path / "cache"))
     write_graph(tmp_path / "graph.onnx", other, True, empty)
     assert exported[-1] is other
