@@ -98,6 +98,7 @@ def test_every_stage_composes(stage: str) -> None:
         "check_kills": [],
         "serve": ["serve.deployments={production: b}"],
         "refresh": ["store=s", "data.train=t.csv"],
+        "bench_refresh": ["store=s", "data.train=t.csv"],
     }
     overrides = given.get(stage, ["bundle=b", "input=i", "output=o.jsonl"])
     assert isinstance(to_settings(composed(stage, *overrides), STAGES[stage]), STAGES[stage])

@@ -18,6 +18,7 @@ STAGES: dict[str, type] = {
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,
+    "bench_refresh": typed.BenchRefreshRun,
     "bench_curve": typed.BenchCurveRun,
     "bench_improve": typed.BenchImproveRun,
 }

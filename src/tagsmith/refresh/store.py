@@ -58,15 +58,6 @@ class Version:
         return self.path / "pinned"
 
     @property
-    def promotion(self) -> Path:
-        """What came of promoting it: `outcome` (promoted, not_verified, not_served) and `when`, written afterwards.
-
-        A version whose decision says `promote` and that has no such file was interrupted on its way into production;
-        only a version with the outcome `promoted` was ever served.
-        """
-        return self.path / "promotion.json"
-
-    @property
     def finished(self) -> bool:
         """Whether the gate has decided about it; otherwise a refresh is training it, or was interrupted."""
         return self.decision.is_file()

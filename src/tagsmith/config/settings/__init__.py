@@ -45,10 +45,12 @@ from tagsmith.config.settings.recipe import BestMetric, ClassWeights, Loss, Prec
 from tagsmith.config.settings.refresh import (
     GATES,
     AcceptSettings,
+    BenchRefreshRun,
     BoundsSettings,
     NotifySettings,
     RefreshAction,
     RefreshRun,
+    Renewal,
     RunningService,
 )
 from tagsmith.config.settings.serve import ServeRun, ServeSettings
@@ -81,6 +83,7 @@ __all__ = [
     "BenchClassifyRun",
     "BenchCurveRun",
     "BenchImproveRun",
+    "BenchRefreshRun",
     "BenchScaleRun",
     "BenchTrainRun",
     "BestMetric",
@@ -121,6 +124,7 @@ __all__ = [
     "Recipe",
     "RefreshAction",
     "RefreshRun",
+    "Renewal",
     "Retagged",
     "RunningService",
     "ServeRun",

@@ -33,6 +33,14 @@ class Quarantine(Enum):
     move = "move"
 
 
+class Renewal(Enum):
+    """What `scripts/bench_refresh.py` measures."""
+
+    year = "year"
+    kills = "kills"
+    gate = "gate"
+
+
 GATES = ("not_worse", "better", "floor")
 
 
@@ -148,7 +156,7 @@ class RefreshRun(TrainRun):
     @staticmethod
     def needs_all(found: Mapping[str, Any]) -> bool:
         """Whether required settings of training have to be given: only where documents are read."""
-        reading = (RefreshAction.refresh, RefreshAction.dry_run, RefreshAction.renew_test)
+        reading = (RefreshAction.refresh, RefreshAction.dry_run)
         return found.get("action", "refresh") in {action.value for action in reading}
 
     def problems(self) -> Iterator[str]:
@@ -170,3 +178,19 @@ class RefreshRun(TrainRun):
     def webhook_secret(self) -> str | None:
         """The secret that signs notifications, from the environment."""
         return os.environ.get(self.SECRET) or None
+
+
+@dataclass
+class BenchRefreshRun(RefreshRun):
+    """Settings of `scripts/bench_refresh.py`: those of a refresh, and these; `store` is the folder of all its files."""
+
+    measure: Renewal = setting(
+        Renewal.year, "year: a simulated year; kills: a refresh that is killed; gate: how often the gate errs"
+    )
+    nights: int = setting(365, "nights of the year", unit="nights", low=30)
+    times: int = setting(1, "how often each trouble happens in the year", low=1)
+    first: int = setting(1000, "documents of the first night", unit="documents", low=20)
+    hidden: int = setting(1000, "documents that nobody else sees, to measure production on", unit="documents", low=20)
+    kills: int = setting(50, "kills", low=1)
+    pairs: int = setting(4, "versions in production that the gate is tried on, each with five challengers", low=1)
+    draws: int = setting(20, "test sets of each size for a pair of versions", low=1)
