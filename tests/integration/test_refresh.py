@@ -12,14 +12,25 @@ from typing import Any
 import pytest
 
 from tagsmith.classify.classifier import Classifier
-from tagsmith.config.settings import BoundsSettings, ModelSettings, Recipe, RefreshAction, RefreshRun, TableSettings
+from tagsmith.config.settings import (
+    BoundsSettings,
+    ModelSettings,
+    Recipe,
+    RefreshAction,
+    RefreshRun,
+    RunningService,
+    TableSettings,
+    When,
+)
 from tagsmith.core.errors import DataError, Interrupted, TryAgainLater
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.refresh import refresh_run, steps
 from tagsmith.refresh.actions import act
 from tagsmith.refresh.data_gate import DataRefused
 from tagsmith.refresh.lock import lock_held
+from tagsmith.refresh.promote import Promotion
 from tagsmith.refresh.refresh_run import refresh
+from tagsmith.refresh.running_service import Service
 from tagsmith.refresh.status import history_text, status_text
 from tagsmith.refresh.store import Store
 from tests.conftest import make_documents, write_jsonl
@@ -216,6 +227,25 @@ def test_a_promotion_that_was_interrupted_is_completed(settings: RefreshRun, mon
     assert refresh(settings, store_of(settings)) == 0
     assert last(settings)["production"] == "0002"
     assert refresh(settings, store_of(settings)) == 4
+
+
+def test_a_service_that_asks_for_attention_lowers_what_has_to_be_new(
+    settings: RefreshRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Service, "deployment", lambda _: {"attention": [{"sentence": one} for one in asked]})
+    service = RunningService(url="http://127.0.0.1:1")
+    settings = replace(settings, when=When.attention, min_new=100, serve=service)
+    arrive(settings, DOCUMENTS[:310])
+    assert refresh(settings, store_of(settings)) == 4
+    asked.append("16.0% of the documents are for a person.")
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh_run, "promote", lambda *_: Promotion("promoted", 0, "served"))
+        assert refresh(settings, store_of(settings)) == 0
+    assert last(settings)["attention"] == asked
+    assert refresh(settings, store_of(settings)) == 4
+    assert last(settings)["outcome"] == "attention"
+    assert asked[0] in last(settings)["sentence"]
 
 
 def test_one_refresh_at_a_time_and_who_holds_the_lock(settings: RefreshRun) -> None:

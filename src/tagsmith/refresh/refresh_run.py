@@ -4,10 +4,11 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 
-from tagsmith.config.settings import RefreshRun
+from tagsmith.config.settings import RefreshRun, When
 from tagsmith.core.errors import NO_ROOM, DataError, Interrupted, TagsmithError, TryAgainLater
 from tagsmith.core.files import write_json
 from tagsmith.core.signals import ignore_sigterm
@@ -144,15 +145,20 @@ def _begin(settings: RefreshRun, store: Store, record: Json) -> tuple[News | Non
         DataRefused: the data gate.
     """
     record |= {"status": int(Status.nothing_new), "outcome": Status.nothing_new.name}
+    asked = _attention(settings)
+    record["attention"] = asked
+    if asked:
+        record["outcome"] = "attention"
+        settings = replace(settings, min_new=1)
     if unchanged_files(settings, store):
-        record["sentence"] = "Nothing is new: the files are those of the last refresh."
+        record["sentence"] = _with("Nothing is new: the files are those of the last refresh.", asked)
         return None, None
     with quarantined(settings, store):
         news = look(settings, store)
         record["news"] = news.as_json()
         if not news.enough(settings.min_new):
             nothing_new(settings, store, news)
-            record["sentence"] = f"Too little is new for min_new={settings.min_new}: {news.sentence}"
+            record["sentence"] = _with(f"Too little is new for min_new={settings.min_new}: {news.sentence}", asked)
             return news, None
         figures = check_data(settings.accept, news)
     require_space(settings, store)
@@ -166,6 +172,21 @@ def _begin(settings: RefreshRun, store: Store, record: Json) -> tuple[News | Non
         raise
     log.info(f"version {version.name}: {news.sentence}")
     return news, version
+
+
+def _attention(settings: RefreshRun) -> list[str]:
+    """Why the running service asks for attention; no reason where `when` does not ask it."""
+    if settings.when is not When.attention:
+        return []
+    # Imported here, as a timer that asks no service must not wait for it.
+    from tagsmith.refresh.running_service import Service
+
+    return Service(settings.serve).attention()
+
+
+def _with(sentence: str, asked: list[str]) -> str:
+    """What was found, and what the service asks for."""
+    return f"{sentence} The service asks for attention; tag new documents: {' '.join(asked)}" if asked else sentence
 
 
 def _make_and_judge(settings: RefreshRun, store: Store, version: Version, news: News | None, record: Json) -> None:

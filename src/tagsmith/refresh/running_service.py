@@ -71,6 +71,15 @@ class Service:
             raise SettingsError(f"serve.deployment: expected one of {', '.join(listed)}, found {self._name}.")
         return dict(listed[self._name])
 
+    def attention(self) -> list[str]:
+        """Which bounds the documents of the deployment have passed, a sentence each; none where it does not answer.
+
+        Raises:
+            SettingsError: as `deployment`.
+        """
+        found = (self.deployment() or {}).get("attention") or []
+        return [str(one["sentence"]) for one in found]
+
     def wait_for(self, version: Version, refused_before: bool) -> str:
         """Wait until the deployment serves the bundle of this version.
 

@@ -46,17 +46,19 @@ def kill_refreshes(settings: BenchRefreshRun) -> list[str]:
     write_file(incoming, arrivals.documents[:half], arrivals.schema.multi_label)
     _expect_end(nights.in_own_process(renewal), beginning)
     write_file(incoming, arrivals.documents, arrivals.schema.multi_label)
-    whole, seconds = _copy(beginning, folder / "whole"), 0.0
+    # Always at the same path, which is part of some files.
+    store = _copy(beginning, folder / "store")
+    again = replace(renewal, store=str(store.path))
     started = time.monotonic()
-    _expect_end(nights.in_own_process(replace(renewal, store=str(whole.path))), whole.path)
+    _expect_end(nights.in_own_process(again), store.path)
     seconds = time.monotonic() - started
+    whole = Store(store.path.rename(folder / "whole"))
     log.info(f"undisturbed: {seconds:.1f} s")
     draw = random.Random(settings.seed)
     killed: list[str] = []
     number = 1
     while len(killed) < settings.kills:
-        store = _copy(beginning, folder / "killed")
-        again = replace(renewal, store=str(store.path))
+        _copy(beginning, store.path)
         status = nights.KILLED
         while status == nights.KILLED and len(killed) < settings.kills:
             instant = draw.uniform(0.02, 1) * seconds

@@ -1,6 +1,7 @@
 """One night: a refresh in a process of its own, to which something happens."""
 
 import errno
+import logging
 import multiprocessing
 import os
 import signal
@@ -83,6 +84,7 @@ def two_at_once(settings: RefreshRun) -> list[int]:
 
 def _night(settings: RefreshRun, trouble: Trouble | None) -> None:
     raise_on_sigterm()
+    logging.getLogger("tagsmith").setLevel(logging.INFO)  # For the log of the store.
     prepare: dict[Trouble, Callable[[RefreshRun], None]] = {
         Trouble.full_disk: _fill_the_disk,
         Trouble.clock_back: _turn_the_clock_back,

@@ -52,6 +52,7 @@ from tagsmith.config.settings.refresh import (
     RefreshRun,
     Renewal,
     RunningService,
+    When,
 )
 from tagsmith.config.settings.serve import ServeRun, ServeSettings
 from tagsmith.config.settings.stages import (
@@ -136,6 +137,7 @@ __all__ = [
     "TrainRun",
     "TrainSettings",
     "Unreviewed",
+    "When",
     "as_dict",
     "default_of",
     "defaults",

@@ -41,6 +41,13 @@ class Renewal(Enum):
     gate = "gate"
 
 
+class When(Enum):
+    """When a refresh trains."""
+
+    new = "new"
+    attention = "attention"
+
+
 GATES = ("not_worse", "better", "floor")
 
 
@@ -101,7 +108,7 @@ class NotifySettings:
     )
     seconds: float = setting(30.0, "time that a command, or an attempt to reach the address, may take", low=0.1)
     on: str | list[str] = setting(
-        ["promoted", "not_promoted", "refused", "failed", "rolled_back"],
+        ["promoted", "not_promoted", "refused", "failed", "rolled_back", "attention"],
         "outcomes that are sent; nothing_new and later may be added",
     )
 
@@ -123,6 +130,11 @@ class RefreshRun(TrainRun):
     action: RefreshAction = setting(RefreshAction.refresh, "what to do; dry_run stops before training")
     version: str | None = setting(None, "version to promote or to pin, such as 0007")
     min_new: int = setting(1, "new, changed and withdrawn documents that a refresh needs", unit="documents", low=1)
+    when: When = setting(
+        When.new,
+        "when to train; new: with min_new such documents; attention: with a single one, too, where the service at "
+        "serve.url asks for attention: drift, documents out of scope or for a person beyond its bounds",
+    )
     wait_minutes: float = setting(
         0.0, "time to wait for another refresh of the store, or for memory of a GPU", unit="minutes", low=0
     )
@@ -171,6 +183,8 @@ class RefreshRun(TrainRun):
             yield f"gate: expected some of {', '.join(GATES)}, found none"
         if self.action in (RefreshAction.promote, RefreshAction.pin, RefreshAction.unpin) and self.version is None:
             yield f"version: expected the version to {self.action.value}, such as version=0007, found none"
+        if self.when is When.attention and self.serve.url is None:
+            yield "serve.url: expected the address of the service for when=attention, found none"
         if getattr(self.data, "split_from", None) is not None:
             yield "data.split_from: expected no value; the store holds the test documents"
 

@@ -1,0 +1,71 @@
+"""A year of refreshes in which all goes wrong that may go wrong, and refreshes that are killed: with a tiny encoder."""
+
+from pathlib import Path
+
+import pytest
+
+from tagsmith.bench.renewal.chain_kills import kill_refreshes
+from tagsmith.bench.renewal.nights import KILLED, Trouble
+from tagsmith.bench.renewal.simulated_year import simulate_year, summary
+from tagsmith.config.settings import BenchRefreshRun, BoundsSettings, ModelSettings, Recipe, TableSettings
+from tagsmith.data.dataset_folders import load_documents
+from tagsmith.refresh.store import Store
+from tests.conftest import make_documents, write_jsonl
+
+pytestmark = pytest.mark.slow
+
+ENDS = {0, 3}
+"""Statuses of a refresh that has trained."""
+
+WANTED = {
+    Trouble.vanished_class: [{65}],
+    Trouble.empty_file: [{65}],
+    Trouble.half_written: [{65}],
+    Trouble.broken_bundle: [{65}],
+    Trouble.full_disk: [{75}],
+    Trouble.two_timers: [ENDS, {75}],
+}
+"""Statuses that a trouble may end with, where they are others than those of a refresh that has trained."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, encoder: Path) -> BenchRefreshRun:
+    documents = make_documents(1700, multi_label=False, longest=6)
+    settings = BenchRefreshRun(
+        store=str(tmp_path / "renewal"),
+        data=TableSettings(train=str(write_jsonl(tmp_path / "documents.jsonl", documents))),
+        model=ModelSettings(path=str(encoder)),
+        bounds=BoundsSettings(max_latency_ratio=100),  # Tests share the cores.
+        first=200,
+        hidden=300,
+        min_new=40,
+        kills=4,
+    )
+    settings.train.recipe = Recipe.probe
+    return settings
+
+
+def test_a_year_of_troubles(settings: BenchRefreshRun) -> None:
+    year = simulate_year(settings)
+    assert len(year.nights) == 365
+    assert year.missed == []
+    assert year.asked > 100
+    assert year.unexplained() == [], summary(year)
+    happened = {night.trouble: night for night in year.nights if night.trouble is not None}
+    assert set(happened) == set(Trouble)
+    for trouble, night in happened.items():
+        wanted = WANTED.get(trouble, [ENDS])
+        if KILLED in night.statuses:
+            wanted = [{KILLED}, ENDS]
+        assert all(found in allowed for found, allowed in zip(night.statuses, wanted, strict=True)), night
+    # On documents that nobody else has seen: chance, not what the troubles would have done.
+    assert all(fall < 0.03 for _, fall in year.falls()), summary(year)
+    newest = Store(Path(settings.store) / "store").newest()
+    assert newest is not None
+    splits = load_documents(newest.run.data)
+    tested = {text.replace(" please", "") for text in splits["test"]["text"]}
+    assert not tested & {text.replace(" please", "") for text in splits["train"]["text"]}
+
+
+def test_a_refresh_that_is_killed_ends_like_one_that_was_not(settings: BenchRefreshRun) -> None:
+    assert len(kill_refreshes(settings)) == 4
