@@ -9,6 +9,8 @@ import pytest
 from tagsmith.core.errors import DataError
 from tagsmith.core.files import read_json_lines
 from tagsmith.data import TaggedData
+from tagsmith.data.check import folded_text
+from tagsmith.evaluate.analysis.near_duplicates import similarity
 from tagsmith.refresh.store import Store, Version
 from tagsmith.refresh.test_documents import held_out, load_for, record_slice, renew, slices
 from tests.made_looks import made_version, refresh_settings, store_in
@@ -190,6 +192,37 @@ def test_data_without_a_test_document_is_refused(tmp_path: Path) -> None:
     settings = refresh_settings(tmp_path, rows("ab" * 10), test_share=0.0)
     with pytest.raises(DataError, match="The data has no test documents, so that no version could be judged; set"):
         load_for(settings, store_in(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_nights_of_any_kind_never_mix_training_and_test(tmp_path: Path, seed: int) -> None:
+    """Whatever is added, copied, edited, retagged, withdrawn or shuffled, with ids or without."""
+    store, draw = store_in(tmp_path), random.Random(seed)
+    records, trained, tested = rows("abc" * 20), set[str](), set[str]()
+    for night in range(5):
+        version, tagged = version_of(tmp_path, records)
+        texts = {split: set(map(folded_text, part["text"])) for split, part in tagged.splits.items()}
+        assert not texts["train"] & texts["test"]
+        assert not texts["train"] & tested
+        assert not texts["test"] & trained
+        assert not any(similarity(one, other) >= 0.8 for one in texts["train"] for other in texts["test"])
+        assert ids(tagged, "test") <= set().union(*slices(store, version).values())
+        trained |= texts["train"]
+        tested |= texts["test"]
+        new = rows("abcd" * 4, 100 * (night + 1))
+        for row in new:
+            if draw.random() < 0.3:
+                del row["id"]
+            if draw.random() < 0.3:
+                row["text"] = draw.choice(records)["text"] + draw.choice(["", "!", " "])
+            if draw.random() < 0.3:
+                row["group"] = draw.choice("xyz")
+        records = [row for row in records if draw.random() < 0.9] + new
+        for row in draw.sample(records, 5):
+            row["label"] = draw.choice("abc")
+            row["text"] += draw.choice(["", "", "?"])
+        draw.shuffle(records)
 
 
 # -- renewal --------------------------------------------------------------------------------------------------------
