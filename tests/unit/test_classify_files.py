@@ -169,6 +169,17 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [record for _, record in open_table(path, Reading()).rows() if isinstance(record, dict)]
 
 
+def test_where_no_row_can_be_classified_each_error_is_said_once(settings: ClassifyRun, tmp_path: Path) -> None:
+    write(tmp_path / "odd.jsonl", [{"body": "Where is it?"}, {"body": "And this?"}, {"text": ""}])
+    with pytest.raises(DataError) as caught:
+        classify_files(replace(settings, input=str(tmp_path / "odd.jsonl")))
+    assert str(caught.value).splitlines() == [
+        f"input={tmp_path / 'odd.jsonl'}: none of 3 rows can be classified.",
+        "  - row 1, row 2: no field text; found body; name it with text_field=",
+        "  - row 3: text is empty",
+    ]
+
+
 def test_several_text_fields_and_kept_fields(tickets: ClassifyRun, tmp_path: Path) -> None:
     assert classify_files(tickets) == Counts(classified=2, errors=2)
     first, second, *bad = rows_of(tmp_path / "out.jsonl")

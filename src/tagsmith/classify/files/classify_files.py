@@ -192,8 +192,13 @@ def _row_bytes(row: Row) -> bytes:
 
 
 def _first_errors(journal: Journal) -> list[str]:
-    lines = [json.loads(line) for line in journal.head(SHOWN)]
-    return [f"{line.get('file') or 'row ' + str(line.get('row'))}: {line['error']}" for line in lines]
+    """The errors of the first rows, each once, with its rows."""
+    places: dict[str, list[str]] = {}
+    for line in map(json.loads, journal.head(SHOWN)):
+        place = [line["file"]] if "file" in line else []
+        place += [f"row {line['row']}"] if "row" in line else []
+        places.setdefault(line["error"], []).append(" ".join(place))
+    return [f"{', '.join(rows)}: {error}" for error, rows in places.items()]
 
 
 def _verify_complete(output: Path, rows: Iterator[Row], work: Work) -> Counts:

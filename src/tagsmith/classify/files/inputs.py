@@ -127,7 +127,9 @@ def _records(
         text, group = text_of(record, fields), value_of(record, "group")
         if text is ABSENT:
             found = _plain(", ".join(record))
-            yield Row(before + number, key, error=f"no field {', '.join(fields)}; found {found}")
+            yield Row(
+                before + number, key, error=f"no field {', '.join(fields)}; found {found}; name it with text_field="
+            )
         else:
             yield _row(before + number, key, text, ", ".join(fields), group)
 
