@@ -204,7 +204,7 @@ def _make_and_judge(settings: RefreshRun, store: Store, version: Version, news: 
     try:
         make(settings, version, lambda: load_for(settings, store, news), record["steps"])
         record_slice(store, version)
-        decision = judge(settings, store, version, store.current(), slices(store))
+        decision = judge(settings, store, version, store.current(), slices(store, version))
     except (TryAgainLater, KeyboardInterrupt):
         raise
     except BaseException:
