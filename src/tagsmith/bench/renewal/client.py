@@ -45,7 +45,7 @@ class Client(threading.Thread):
 
 
 @contextmanager
-def asked_throughout(store: Path, pause: float = 0.05) -> Iterator[Client]:
+def asked_throughout(store: Path, pause: float = 0.1) -> Iterator[Client]:
     """Serve a store in a process of its own, and ask while the block runs.
 
     Raises:
