@@ -25,11 +25,11 @@ from tests.conftest import FILLERS, TOPICS
 from tests.documented import documented, fields
 
 Json = dict[str, Any]
-Tagged = list[tuple[str, str, str]]
-"""Documents: id, text, class."""
+Tagged = Sequence[tuple[str, str, str | tuple[str, ...]]]
+"""Documents: id, text, and the class or the classes."""
 
 
-def documents(count: int, topics: Mapping[str, Sequence[str]] = TOPICS, start: str = "") -> Tagged:
+def documents(count: int, topics: Mapping[str, Sequence[str]] = TOPICS, start: str = "") -> list[tuple[str, str, str]]:
     """Each of one word of a topic between two fillers; topics and words take turns."""
     names = sorted(topics)
     found = []
@@ -55,24 +55,25 @@ def version(
 ) -> Version:
     """A version with documents and a bundle; `bundle`: arguments of `make_bundle`."""
     found = Version(store.versions_folder / f"{number:04}")
-    schema = Schema(tuple(sorted(topics)), Task.single_label)
+    several = bool(bundle.get("multi_label"))
+    schema = Schema(tuple(sorted(topics)), Task.multi_label if several else Task.single_label)
     found.run.path.mkdir(parents=True)
     schema.save(found.run.schema)
-    features = datasets.Features(
-        {
-            "id": datasets.Value("string"),
-            "text": datasets.Value("string"),
-            "labels": datasets.ClassLabel(names=list(schema.classes)),
-        }
-    )
+    label: Any = datasets.ClassLabel(names=list(schema.classes))
+    text = datasets.Value("string")
+    features = datasets.Features({"id": text, "text": text, "labels": datasets.List(label) if several else label})
     parts = {}
-    for split, tagged in (("train", documents(60, topics, "t") if train is None else train), ("test", test)):
-        columns = [[one[place] for one in tagged] for place in range(3)]
-        labels = [schema.label2id[name] for name in columns[2]]
+    for split, tagged in (
+        ("train", (test if several else documents(60, topics, "t")) if train is None else train),
+        ("test", test),
+    ):
+        labels: list[Any] = [
+            schema.label2id[name] if isinstance(name, str) else [schema.label2id[one] for one in name]
+            for _, _, name in tagged
+        ]
+        columns = {"id": [one[0] for one in tagged], "text": [one[1] for one in tagged], "labels": labels}
         if tagged:
-            parts[split] = datasets.Dataset.from_dict(
-                {"id": columns[0], "text": columns[1], "labels": labels}, features
-            )
+            parts[split] = datasets.Dataset.from_dict(columns, features)
     datasets.DatasetDict(parts).save_to_disk(str(found.run.data))
     make_bundle(found.bundle, topics=topics, **bundle)
     return found
@@ -224,6 +225,54 @@ def test_calibration_what_goes_to_a_person_and_size_have_bounds(store: Store) ->
     assert failed(decide(store, large, old)) == ["size"]
 
 
+def test_the_page_shows_both_versions(store: Store) -> None:
+    test = documents(90)
+    old, new = version(store, 1, test), version(store, 2, test, without("bread"))
+    for number, one in enumerate((old, new)):
+        versions = dict.fromkeys(("tagsmith", "torch", "transformers"), "1")
+        settings = {f"model.{name}": "m" for name in ("path", "name", "package")} | {"seed": number}
+        write_json(one.run.settings, {"settings": settings, "versions": versions, "started": "2026-11-25"})
+    decide(store, new, old, margin=0.2)
+    page = (new.path / "comparison.html").read_text(encoding="utf-8")
+    assert "<title>0002 compared with 0001" in page, page[page.index("<title>") :][:200]
+    assert "3 documents" in page
+    assert " bread " in page
+
+
+@pytest.mark.parametrize("by", BestMetric)
+def test_any_figure_may_decide(store: Store, by: BestMetric) -> None:
+    test = documents(120)
+    old, new = version(store, 1, test), version(store, 2, test, without("bread", "cheese", "soup", "hammer", "saw"))
+    assert failed(decide(store, new, old, by=by))[0] == "not_worse"
+    assert decide(store, old, new, by=by, gate=["not_worse", "better"])["promote"]
+
+
+def test_multi_label(store: Store) -> None:
+    """Each document has the classes of its words."""
+    few = [(str(i), f"the {a} with {b}", (x, y)) for i, (a, x, b, y) in enumerate(_pairs())]
+    none = [(f"none {i}", "the with under", ()) for i in range(10)]
+    test = [*few, *none]
+    old, new = (version(store, number, test, multi_label=True) for number in (1, 2))
+    found = decide(store, new, old)
+    assert found["promote"]
+    assert found["documents"] == {"test": len(test), "compared": len(test)}
+    assert found["figures"]["compared"]["challenger"]["accuracy"] == 1
+    worse = version(store, 3, test, without(*TOPICS["food"][:4]), multi_label=True)
+    assert "not_worse" in failed(decide(store, worse, old))
+    assert failed(decide(store, worse, None)) == ["tfidf"]
+    # Whoever asks for one class is not to get a list.
+    single = version(store, 4, documents(120))
+    assert failed(decide(store, single, old)) == ["same_task"]
+
+
+def _pairs() -> list[tuple[str, str, str, str]]:
+    names = sorted(TOPICS)
+    return [
+        (TOPICS[names[i % 3]][i % 10], names[i % 3], TOPICS[names[(i + 1) % 3]][i // 3 % 10], names[(i + 1) % 3])
+        for i in range(90)
+    ]
+
+
 def test_the_margin_by_hand() -> None:
     """(1.96 + 0.84) standard errors, each the root of 5 % over the documents."""
     even = np.eye(4, dtype=np.int8)[np.arange(1000) % 4]
@@ -293,7 +342,7 @@ def test_worn_documents_offer_new_ones(store: Store) -> None:
     wear = decide(store, new, old)["wear"]
     assert (wear["decisions"], wear["worn"]) == (41, True)
     assert "41 decisions on these frozen test documents, which are good for about" in wear["sentence"]
-    assert wear["sentence"].endswith("action=renew_test draws new ones.")
+    assert wear["sentence"].endswith("action=renew_test puts those of the slices in their place.")
     assert wear["passes"] < 0.6
 
 

@@ -18,6 +18,7 @@ from tagsmith.refresh.baseline import not_behind_tfidf
 from tagsmith.refresh.checks import Check
 from tagsmith.refresh.cost import bytes_of, side_by_side, slower
 from tagsmith.refresh.decision_json import FROZEN, among, cost_json, group, groups, margin_json, number, shared_json
+from tagsmith.refresh.page import write_page
 from tagsmith.refresh.shared import Match, Side, figures_of, match, own_side, shared_classes
 from tagsmith.refresh.store import Store, Version, now
 from tagsmith.refresh.wear import standing_of, wear_of
@@ -45,6 +46,8 @@ def judge(
     slices: Mapping[str, set[str]],
 ) -> Json:
     """The decision about a version, the content of its decision.json; README.md names every field.
+
+    The page of the comparison, `comparison.html`, is written beside it where there is something to compare with.
 
     Args:
         champion: the version in production; None: there is none yet.
@@ -158,6 +161,8 @@ def _against(
     all_classes = figures_of(own, documents.truth, both.multi_label)
     new_classes = _own_f1(documents, own, both.classes.new)
 
+    versions, classifiers = (old.version, new.version), (old.classifier, new.classifier)
+    write_page(settings, documents, versions, classifiers, both, compared)
     gate, gain = names(settings.gate), Gain.of(compared, by)
     found = []
     if "not_worse" in gate:

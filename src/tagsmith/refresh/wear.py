@@ -73,7 +73,8 @@ class Wear:
         return (
             f"{used}, which are good for about {self.most:,}: they flatter the version in production by about "
             f"{in_words(self.flattered, self.margin.by)}, so that an equally good one passes in about "
-            f"{self.passes:.0%} of cases, not in {self.margin.passes:.0%}; action=renew_test draws new ones."
+            f"{self.passes:.0%} of cases, not in {self.margin.passes:.0%}; action=renew_test puts those "
+            f"of the slices in their place."
         )
 
     def as_json(self) -> Json:
