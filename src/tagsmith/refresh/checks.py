@@ -66,10 +66,11 @@ def signed(value: float, by: BestMetric) -> str:
 
 def not_worse(gain: Gain, margin: Margin) -> Check:
     """Whether the lower end of the interval lies above the margin."""
-    passed = gain.low > -margin.value
-    worst = f"at worst {in_words(max(0.0, -gain.low), gain.by)} worse (95% interval)"
+    low = margin.lowest(gain)
+    passed = low > -margin.value
+    worst = f"at worst {in_words(max(0.0, -low), gain.by)} worse (95% interval)"
     rest = f"within the margin of {margin.amount}" if passed else f"where the margin allows {margin.amount}"
-    return Check("not_worse", gain.low, -margin.value, passed, f"{_both(gain)}, {worst}, {rest}.")
+    return Check("not_worse", low, -margin.value, passed, f"{_both(gain)}, {worst}, {rest}.")
 
 
 def better(gain: Gain) -> Check:

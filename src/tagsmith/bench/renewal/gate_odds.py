@@ -172,9 +172,9 @@ def _judged(
 ) -> Iterator[tuple[int, str, bool]]:
     """For each test set its size, a gate, and whether it promotes."""
     for size in TEST_SIZES:
-        margin = _margin(settings, size)
         for _ in range(settings.draws):
             at = random.integers(0, len(truth), size)
+            margin = margin_of(settings.margin, settings.by, truth[at])
             decided = [
                 Decided(one.predicted[at], losses(one.scores[at], truth[at], schema.multi_label))
                 for one in (champion, challenger)

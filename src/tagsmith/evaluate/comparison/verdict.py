@@ -87,11 +87,12 @@ def verdict(pair: Pair, found: Compared, names: Sequence[str], settings: Compare
         outcome = Outcome.better if better == 1 else Outcome.worse
     margin = margin_of(settings.margin, by, pair.truth)
     gain = Gain.of(found, by)
-    not_worse = gain.low > -margin.value
+    lowest = margin.lowest(gain)
+    not_worse = lowest > -margin.value
     fails = None
     if settings.fail_if is FailIf.worse and not not_worse:
         fails = (
-            f"fail_if=worse: {names[1]} may be worse than {names[0]} by {in_words(-gain.low, by)} of {title} "
+            f"fail_if=worse: {names[1]} may be worse than {names[0]} by {in_words(-lowest, by)} of {title} "
             f"(95% interval); the margin is {margin.amount}."
         )
     if settings.fail_if is FailIf.not_better and not gain.better:
