@@ -27,6 +27,8 @@ MISSING = {
     "classify": ["bundle=nowhere", "input=new_*.csv", "output=o.jsonl"],
     "improve": ["run=nowhere", "pool=none.jsonl"],
     "serve": ["serve.deployments={production: nowhere}"],
+    "refresh": ["store=s", "data.train=nowhere.csv"],
+    "bench_refresh": ["store=s", "data.train=nowhere.csv"],
     "bench_classify": ["bundle=nowhere", "input=none"],
     "bench_train": ["data=csv", "data.train=nowhere.csv"],
     "bench_curve": ["data=csv", "data.train=nowhere.csv", "sizes=[100]"],

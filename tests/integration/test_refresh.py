@@ -22,7 +22,7 @@ from tagsmith.config.settings import (
     TableSettings,
     When,
 )
-from tagsmith.core.errors import DataError, Interrupted, TryAgainLater
+from tagsmith.core.errors import DataError, InputMissing, Interrupted, TryAgainLater
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.refresh import refresh_run, steps
 from tagsmith.refresh.actions import act
@@ -159,6 +159,11 @@ def test_the_data_gate_refuses_and_production_stays(settings: RefreshRun) -> Non
     arrive(settings, [])
     with pytest.raises(DataError):
         refresh(settings, store_of(settings))
+    assert last(settings)["outcome"] == "refused"
+    Path(settings.data.train).unlink()  # type: ignore[attr-defined]
+    with pytest.raises(InputMissing):
+        refresh(settings, store_of(settings))
+    assert last(settings) | {"outcome": "failed", "status": 66, "production": "0001"} == last(settings)
     arrive(settings, DOCUMENTS)
     assert refresh(settings, store_of(settings)) == 0
 

@@ -1,12 +1,13 @@
 """A year of refreshes in which all goes wrong that may go wrong, and refreshes that are killed: with a tiny encoder."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tagsmith.bench.renewal.chain_kills import kill_refreshes
-from tagsmith.bench.renewal.nights import KILLED, Trouble
+from tagsmith.bench.renewal.nights import KILLED, Trouble, in_own_process, start
 from tagsmith.bench.renewal.simulated_year import simulate_year, summary
 from tagsmith.config.settings import BenchRefreshRun, BoundsSettings, ModelSettings, Recipe, TableSettings
 from tagsmith.data.dataset_folders import load_documents
@@ -66,6 +67,23 @@ def test_a_year_of_troubles(settings: BenchRefreshRun) -> None:
     splits = load_documents(newest.run.data)
     texts = {split: {text.rstrip(".") for text in splits[split]["text"]} for split in ("train", "test")}
     assert not texts["train"] & texts["test"]
+
+
+def test_sigterm_is_answered_with_75_and_the_same_command_resumes(settings: BenchRefreshRun, tmp_path: Path) -> None:
+    documents = make_documents(300, multi_label=False, longest=6)
+    incoming = write_jsonl(tmp_path / "incoming.jsonl", [{"id": f"d{i}", **one} for i, one in enumerate(documents)])
+    settings = replace(settings, data=TableSettings(train=str(incoming)), store=str(tmp_path / "store"))
+    store = Store(tmp_path / "store")
+    process = start(settings)
+    while process.is_alive() and not any(one.run.holds_run for one in store.versions()):
+        time.sleep(0.01)
+    process.terminate()
+    process.join()
+    assert process.exitcode == 75
+    (line,) = store.read_history()
+    assert line | {"outcome": "later", "status": 75, "version": "0001"} == line
+    assert in_own_process(settings) == 0
+    assert store.link.readlink().name == "0001"
 
 
 def test_a_refresh_that_is_killed_ends_like_one_that_was_not(settings: BenchRefreshRun) -> None:

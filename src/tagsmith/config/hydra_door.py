@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from tagsmith.config.help import command, example, explain
-from tagsmith.config.settings.fields import missing_inputs
+from tagsmith.config.settings.fields import require_inputs
 from tagsmith.config.stages import STAGES
 from tagsmith.config.words import as_typed, groups_of, word_problems
 from tagsmith.core.errors import (
     NO_ROOM,
-    InputMissing,
     Interrupted,
     SettingsError,
     TagsmithError,
@@ -100,10 +99,9 @@ def _run_all(name: str, stage: Callable[[Any], Any], configs: Path) -> list[int]
             if run is not None and run in runs:
                 raise SettingsError(f"run={run}: an earlier job uses this folder; omit run=.")
             runs.add(run)
-            # Before the stage, whose imports take seconds.
-            if missing := missing_inputs(settings):
-                several = listing("These files and folders do not exist:", missing)
-                raise InputMissing(several if len(missing) > 1 else missing[0])
+            # Before the stage, whose imports take seconds; unless it keeps a history, which has to say so.
+            if not getattr(settings, "keeps_history", False):
+                require_inputs(settings)
             return stage(settings)
 
         status, result = _run(name, job, composition.job_of_sweep(), configs)

@@ -9,6 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from tagsmith.config.settings import RefreshRun, When
+from tagsmith.config.settings.fields import require_inputs
 from tagsmith.core.errors import NO_ROOM, DataError, Interrupted, TagsmithError, TryAgainLater
 from tagsmith.core.files import write_json
 from tagsmith.core.signals import ignore_sigterm
@@ -43,11 +44,13 @@ def refresh(settings: RefreshRun, store: Store) -> int:
     Raises:
         TryAgainLater: another process holds the lock, the disk is full, a GPU is used by others, or a signal has
             arrived; the same command resumes.
+        InputMissing: a file or folder does not exist.
         DataError: the data gate, or the reader, refuses the data; production is untouched.
         TagsmithError: another error that a user can fix; production is untouched.
     """
     store.create()
     with recorded(settings, store) as record:
+        require_inputs(settings)
         clean_up(store)
         if (version := pending(store)) is not None:
             log.info(f"version {version.name}: its promotion was interrupted")

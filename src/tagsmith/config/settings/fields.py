@@ -5,6 +5,7 @@ from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
 from typing import Any, ClassVar, get_origin
 
+from tagsmith.core.errors import InputMissing, listing
 from tagsmith.core.files import missing
 
 REQUIRED = "???"
@@ -79,6 +80,13 @@ def missing_inputs(settings: Any) -> list[str]:
         for one in (value.values() if isinstance(value, dict) else names(value))
         if (problem := missing(one, name))
     ]
+
+
+def require_inputs(settings: Any) -> None:
+    """Raises: InputMissing where files or folders that the settings name as input do not exist; all are listed."""
+    if missing := missing_inputs(settings):
+        several = listing("These files and folders do not exist:", missing)
+        raise InputMissing(several if len(missing) > 1 else missing[0])
 
 
 def problems(settings: Any) -> list[str]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tagsmith.config.settings.export import ExportSettings
@@ -187,6 +188,11 @@ class RefreshRun(TrainRun):
             yield "serve.url: expected the address of the service for when=attention, found none"
         if getattr(self.data, "split_from", None) is not None:
             yield "data.split_from: expected no value; the store holds the test documents"
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether a missing file belongs into the history of the store."""
+        return self.action is RefreshAction.refresh and Path(self.store, "versions").is_dir()
 
     @property
     def webhook_secret(self) -> str | None:
