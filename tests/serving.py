@@ -11,8 +11,9 @@ import requests
 import uvicorn
 
 from tagsmith.config.settings import ServeSettings
+from tagsmith.core.local_http import listen
 from tagsmith.serve.app import Service
-from tagsmith.serve.service import listen, server_config
+from tagsmith.serve.service import server_config
 from tagsmith.serve.traces import Traces
 
 KEY = "a-key-of-the-tests"

@@ -89,6 +89,7 @@ def test_every_stage_composes(stage: str) -> None:
         "export": ["run=r", "bundle=b"],
         "calibrate": ["run=r"],
         "improve": ["run=r"],
+        "tag": ["project=p", "pool=u.csv", "classes=[a,b]"],
         "bench_curve": ["sizes=[100]"],
         "bench_improve": [],
         "train": [],

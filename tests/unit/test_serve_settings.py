@@ -3,8 +3,9 @@ import pytest
 from tagsmith.config.composition import to_settings
 from tagsmith.config.settings import ServeRun
 from tagsmith.core.errors import SettingsError
+from tagsmith.core.local_http import is_loopback
 from tagsmith.serve.gate import Keys, host_of
-from tagsmith.serve.service import api_keys, is_loopback
+from tagsmith.serve.service import api_keys
 from tests.unit.test_config import composed
 
 GOOD = "serve.deployments={production: bundles/v3, staging: bundles/v4}"

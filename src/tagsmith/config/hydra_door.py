@@ -27,7 +27,7 @@ from tagsmith.core.files import shipped_folder
 from tagsmith.core.signals import ignore_sigterm, raise_on_sigterm
 from tagsmith.core.terminal import ignore_closed_stdout, log_to_stderr
 
-EXTRAS = {"serve": "serve", "classify": "cli", "improve": "improve"}
+EXTRAS = {"serve": "serve", "classify": "cli", "improve": "improve", "tag": "improve,serve"}
 """The extra that a script needs, where it is not `train`."""
 
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -12,6 +12,7 @@ STAGES: dict[str, type] = {
     "export": typed.ExportRun,
     "classify": typed.ClassifyRun,
     "improve": typed.ImproveRun,
+    "tag": typed.TagRun,
     "serve": typed.ServeRun,
     "refresh": typed.RefreshRun,
     "check_kills": typed.CheckKills,

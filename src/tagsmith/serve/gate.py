@@ -12,6 +12,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tagsmith.core.local_http import HEADERS, LOOPBACK, host_name
 from tagsmith.serve.problems import RequestError, error_response
 from tagsmith.serve.prometheus_metrics import METHODS, Metrics
 from tagsmith.serve.traces import Traces
@@ -29,16 +30,6 @@ REASON = "tagsmith.reason"
 
 NO_ROUTE = "none"
 """Label of requests that match no route."""
-
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-HEADERS = {
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
 
 
 class Keys:
@@ -158,8 +149,7 @@ def route_of(scope: Scope) -> str:
 
 def host_of(headers: Headers) -> str:
     """The name in the Host header, without the port."""
-    host = headers.get("host", "").strip().lower()
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return host_name(headers.get("host", ""))
 
 
 def shutting_down() -> RequestError:

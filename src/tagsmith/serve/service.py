@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ import uvicorn
 
 from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import SettingsError
+from tagsmith.core.local_http import is_loopback, listen
 from tagsmith.serve.app import Service
 from tagsmith.serve.logs import log_as_json
 from tagsmith.serve.protocol import MAX_HEAD_BYTES, limited_protocol
@@ -38,7 +38,7 @@ def serve(settings: ServeSettings) -> None:
             f"serve.host={settings.host} is reachable from other machines, but {KEYS} holds no key; "
             f"set it to one or more keys, separated by commas, or listen on 127.0.0.1."
         )
-    listener = listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port, "serve.")
     with listener:
         service = Service(settings, keys, traces_from_environment() if settings.traces else None)
         log_as_json()
@@ -69,30 +69,6 @@ def server_config(service: Service) -> uvicorn.Config:
 def api_keys(text: str) -> list[str]:
     """The keys of a list separated by commas, without surrounding spaces."""
     return [key for part in text.split(",") if (key := part.strip())]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the address is reachable from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket. Raises: SettingsError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        raise SettingsError(
-            f"serve.host={host}, serve.port={port}: cannot listen on this address: {error.strerror}."
-        ) from error
-    listener.setblocking(False)
-    return listener
 
 
 class _Server(uvicorn.Server):

@@ -68,6 +68,7 @@ from tagsmith.config.settings.stages import (
     Split,
     TrainRun,
 )
+from tagsmith.config.settings.tag import TagAction, TagRun
 
 __all__ = [
     "CLASSIFIERS",
@@ -132,6 +133,8 @@ __all__ = [
     "ServeSettings",
     "Split",
     "TableSettings",
+    "TagAction",
+    "TagRun",
     "TextFoldersSettings",
     "Tool",
     "TrainRun",

@@ -35,21 +35,23 @@ def give(settings: AnnotateRun) -> tuple[Path, int]:
 
 
 def next_commands(settings: AnnotateRun, folder: Path) -> list[str]:
-    """What to type when the documents in `folder` are tagged: their import, and a training with the tags.
-
-    The training has the words of that of the run, except for those about the run itself.
-    """
+    """What to type when the documents in `folder` are tagged: their import, and a training with the tags."""
     run, tool = RunFolder(Path(settings.run)), settings.tool.value
     export = str(folder / "documents.csv") if settings.tool is Tool.csv else "EXPORT"
+    return [
+        shlex.join(["python", "scripts/annotate.py", "take", f"run={run.path}", f"tool={tool}", f"export={export}"]),
+        training_with(run, run.improve / f"from_{tool}.jsonl"),
+    ]
+
+
+def training_with(run: RunFolder, tags: Path) -> str:
+    """The command of a training with a file of tags, and the words of that of the run, without those about the run."""
     record = run.read_record()
     others = ("run=", "resume=", "overwrite=", "data.tagged=", "data.split_from=")
     words = [word for word in record.get("command", [])[1:] if "=" in word and not word.startswith(("-", *others))]
-    tagged = [*(record["settings"].get("data.tagged") or []), str(run.improve / f"from_{tool}.jsonl")]
+    tagged = [*(record["settings"].get("data.tagged") or []), str(tags)]
     words += [f"data.tagged=[{','.join(tagged)}]", f"data.split_from={run.path}", f"run={run.path}_tagged"]
-    return [
-        shlex.join(["python", "scripts/annotate.py", "take", f"run={run.path}", f"tool={tool}", f"export={export}"]),
-        shlex.join(["python", "scripts/train.py", *words]),
-    ]
+    return shlex.join(["python", "scripts/train.py", *words])
 
 
 def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Schema, model: str) -> None:

@@ -29,10 +29,11 @@ def write(path: Path, questions: Sequence[Question], classes: Sequence[str]) -> 
         table.writerow(COLUMNS)
         for one in questions:
             suggested = f"{mark} ".join(one.suggested or ())
-            table.writerow([*map(_cell, (one.id, one.text, suggested)), f"{one.score:.4f}", _cell(one.why), "", ""])
+            table.writerow([*map(cell, (one.id, one.text, suggested)), f"{one.score:.4f}", cell(one.why), "", ""])
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """The text, in a form that a spreadsheet does not execute."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 
@@ -56,6 +57,6 @@ def answers(path: Path, classes: Sequence[str], multi_label: bool) -> Iterator[A
             yield interpreted(answer, classes, multi_label)
 
 
-def _text(cell: str) -> str:
-    """The text that `_cell` was called with."""
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
+def _text(shown: str) -> str:
+    """The text that `cell` was called with."""
+    return shown[1:] if shown[:1] == "'" and shown[1:].startswith(FORMULA) else shown

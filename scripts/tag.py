@@ -1,0 +1,19 @@
+"""Tag documents in a page of its own (page), and write the tags for training (export)."""
+
+from tagsmith.config.hydra_door import script
+from tagsmith.config.settings import TagAction, TagRun
+
+
+@script("tag")
+def main(settings: TagRun) -> None:
+    # Imported here, so that --help and wrong settings do not wait for torch.
+    from tagsmith.improve.tagging.tag_run import export, open_page
+
+    if settings.action is TagAction.export:
+        print(*export(settings), sep="\n")
+    else:
+        open_page(settings)
+
+
+if __name__ == "__main__":
+    main()

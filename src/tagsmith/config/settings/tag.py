@@ -1,0 +1,83 @@
+"""Settings of the tagging page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from tagsmith.config.settings.data import reading_problems
+from tagsmith.config.settings.fields import REQUIRED, setting
+from tagsmith.config.settings.stages import CacheSettings, ModelSettings
+from tagsmith.core.schema import Task
+
+
+class TagAction(Enum):
+    """Serve the page, or write the tags."""
+
+    page = "page"
+    export = "export"
+
+
+@dataclass
+class TagRun:
+    """Settings of `scripts/tag.py`."""
+
+    project: str = setting(REQUIRED, "folder with all that is tagged; created where it does not exist")
+    action: TagAction = setting(
+        TagAction.page, "page: serve the tagging page until Ctrl-C; export: write the tags as tags.jsonl and tags.csv"
+    )
+    pool: str | None = setting(
+        None,
+        "documents to tag: a file of rows in any format, or a folder of .txt files; those that the project does not "
+        "have are added; null: those of the project",
+        reads=True,
+    )
+    run: str | None = setting(
+        None,
+        "run whose classes, queues (scripts/improve.py) and scores are used, in place of pool and classes",
+        reads=True,
+    )
+    classes: dict[str, str] | list[str] | None = setting(
+        None,
+        "the classes: names, or {NAME: what belongs to it}; later commands may add some; null: those of the project",
+    )
+    task: Task | None = setting(
+        None, "single_label: one class a document; multi_label: any number; null: as the project, or else single_label"
+    )
+    people: list[str] = setting(
+        ["me"], "names of the people who tag; each has an address of their own, and each document is shown to one"
+    )
+    text_field: str | list[str] | None = setting(
+        None, "field of the text, or a list of fields whose texts are joined by a line end; null: text"
+    )
+    label_field: str | None = setting(
+        None, "field of the class, or list of classes, of documents that are tagged already; null: label or labels"
+    )
+    delimiter: str | None = setting(
+        None, "character between two fields of a table; null: the one that the header line has"
+    )
+    encoding: str | None = setting(None, "encoding of the pool; null: UTF-8, or what a file looks like")
+    host: str = setting("127.0.0.1", "address to listen on; any other than loopback is reachable by other machines")
+    port: int = setting(8766, "port to listen on; 0: any free port", low=0, high=65535)
+    suggest: bool = setting(
+        True, "suggest classes, and choose the order, by a regression on the tags so far; false: a random order"
+    )
+    audit_share: float = setting(
+        0.1, "share of the documents drawn at random, an unbiased sample for measuring the suggestions", low=0, high=1
+    )
+    seed: int = setting(0, "seed of random draws", low=0, high=2**31 - 1)
+    batch_tokens: int = setting(
+        2048, "maximum number of tokens that are scored in one batch", unit="tokens, padding included", low=16
+    )
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
+    model: ModelSettings = field(default_factory=ModelSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+
+    def problems(self) -> Iterator[str]:
+        yield from reading_problems(self)
+        if self.run is not None and (self.pool is not None or self.classes is not None or self.task is not None):
+            yield "run: expected none of pool, classes and task with it, because it has them; found one"
+        names = list(self.classes or ())
+        if self.classes is not None and (not names or len(set(names)) < len(names)):
+            yield f"classes: expected distinct names, found {names or 'none'}"
+        if not self.people or len(set(self.people)) < len(self.people) or not all(map(str.strip, self.people)):
+            yield f"people: expected distinct names, found {self.people or 'none'}"

@@ -1,0 +1,275 @@
+"""`tags.sqlite`: the documents of a project, and every decision about them; nothing is ever changed or removed."""
+
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tagsmith.core.errors import DataError, SettingsError
+from tagsmith.core.schema import Schema, Task
+from tagsmith.data.check import same_text
+from tagsmith.improve.tagging.decisions import Decision, Kind, State, StoredDocument, state_of, tags_an_hour
+
+LAYOUT = 1
+"""Version of the tables; a file with another version is refused."""
+
+FILE = "tags.sqlite"
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS project (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS people (name TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sha256 TEXT NOT NULL UNIQUE,
+    text TEXT NOT NULL, group_name TEXT, given TEXT, place INTEGER, suggested TEXT);
+CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
+    document TEXT NOT NULL REFERENCES documents (id), sha256 TEXT NOT NULL, kind TEXT NOT NULL, tags TEXT, note TEXT,
+    suggestion TEXT, rank INTEGER, reason TEXT, person TEXT NOT NULL, at REAL NOT NULL, undoes INTEGER UNIQUE);
+"""
+
+COLUMNS = "number, key, document, kind, tags, note, suggestion, reason, person, at, undoes"
+
+
+GIVEN = "SELECT id FROM documents WHERE given IS NOT NULL AND place IS NULL"
+"""The documents that came with tags and are in no queue: they are shown only to a person who looks for them."""
+
+
+def text_hash(text: str) -> str:
+    """SHA-256 of `same_text`, as hex: equal documents have equal ones."""
+    return hashlib.sha256(same_text(text).encode()).hexdigest()
+
+
+class Store:
+    """The file of a project; its methods may be called from any thread, and those that write have written on return.
+
+    Attributes:
+        states: of the documents with a decision that was not undone, by id.
+
+    Raises:
+        SettingsError: the file cannot be written.
+        DataError: the file is not one of a project.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / FILE
+        self._lock = threading.RLock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=0o600)  # It holds the tokens and the texts.
+        except OSError as error:
+            raise SettingsError(f"project={folder}: cannot be written: {error.strerror}.") from error
+        try:
+            self._file = sqlite3.connect(self.path, timeout=5.0, check_same_thread=False)
+            # FULL: a decision that was acknowledged outlasts a power cut, too.
+            self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            (version,) = self._file.execute("PRAGMA user_version").fetchone()
+            if version not in (0, LAYOUT):
+                raise DataError(f"{self.path}: expected layout {LAYOUT}, found {version}; use another project=.")
+            self._file.executescript(f"{TABLES} PRAGMA user_version = {LAYOUT};")
+            self.states = self._replayed()
+        except sqlite3.DatabaseError as error:
+            raise DataError(f"{self.path}: is not a file of tags ({error}); use another project=.") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._file:
+            yield self._file
+
+    # The project
+
+    def schema(self) -> tuple[Schema, dict[str, str]] | None:
+        """The classes, and the guideline of each ("" for none); None before `set_schema`."""
+        with self._lock:
+            found = dict(self._file.execute("SELECT name, value FROM project"))
+        if "classes" not in found:
+            return None
+        guidelines = dict(json.loads(found["classes"]))
+        return Schema(tuple(guidelines), Task(found["task"])), guidelines
+
+    def set_schema(self, schema: Schema, guidelines: dict[str, str]) -> None:
+        classes = json.dumps([[name, guidelines.get(name, "")] for name in schema.classes], ensure_ascii=False)
+        with self._transaction() as file:
+            rows = (("task", schema.task.value), ("classes", classes))
+            file.executemany("INSERT OR REPLACE INTO project VALUES (?, ?)", rows)
+
+    def remember(self, name: str, value: str | None = None) -> str | None:
+        """Set a value of the project, unless it is None; returns the value that is there, if any."""
+        with self._transaction() as file:
+            if value is not None:
+                file.execute("INSERT OR REPLACE INTO project VALUES (?, ?)", (name, value))
+            found = file.execute("SELECT value FROM project WHERE name = ?", (name,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def token(self, person: str) -> str:
+        """The token of a person, made at the first call; the address stays the same after a restart."""
+        with self._transaction() as file:
+            file.execute("INSERT OR IGNORE INTO people VALUES (?, ?)", (person, secrets.token_urlsafe(24)))
+            (token,) = file.execute("SELECT token FROM people WHERE name = ?", (person,)).fetchone()
+        return str(token)
+
+    # Documents
+
+    def add(self, documents: Sequence[StoredDocument]) -> Counter[str]:
+        """Add the documents whose text is new.
+
+        A document of a queue gets its place there, whether it is new or not. An id that another text has is replaced.
+
+        Returns:
+            How many were `new`, `known` and `renamed`.
+        """
+        counts: Counter[str] = Counter()
+        with self._transaction() as file:
+            hashes = {digest for (digest,) in file.execute("SELECT sha256 FROM documents")}
+            ids = {name for (name,) in file.execute("SELECT id FROM documents")}
+            for one in documents:
+                digest, line = text_hash(one.text), _json(one.suggested or None)
+                if digest in hashes:
+                    counts["known"] += 1
+                    if one.place is not None:
+                        change = "UPDATE documents SET place = ?, suggested = ? WHERE sha256 = ?"
+                        file.execute(change, (one.place, line, digest))
+                    continue
+                name = one.id
+                if name in ids:
+                    name = f"{one.id} {digest[:8]}"
+                    counts["renamed"] += 1
+                counts["new"] += 1
+                hashes.add(digest)
+                ids.add(name)
+                file.execute(
+                    "INSERT INTO documents (id, sha256, text, group_name, given, place, suggested)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (name, digest, one.text, one.group, _json(one.given), one.place, line),
+                )
+        return counts
+
+    def document(self, name: str) -> StoredDocument | None:
+        """The document with this id."""
+        with self._lock:
+            return next(map(_document, self._file.execute("SELECT * FROM documents WHERE id = ?", (name,))), None)
+
+    def documents(self, after: int = 0, most: int = -1) -> list[StoredDocument]:
+        """Documents with a higher number than `after`, in order; with their texts, so not all of them at once."""
+        with self._lock:
+            query = "SELECT * FROM documents WHERE number > ? ORDER BY number LIMIT ?"
+            return [*map(_document, self._file.execute(query, (after, most)))]
+
+    def outline(self) -> list[StoredDocument]:
+        """All documents in order, without their texts."""
+        with self._lock:
+            query = "SELECT number, id, sha256, '', group_name, given, place, suggested FROM documents ORDER BY number"
+            return [*map(_document, self._file.execute(query))]
+
+    # Decisions
+
+    def decide(self, decision: Decision) -> Decision:
+        """Append a decision, unless one with its key is there; returns the one in the file, with its number."""
+        with self._transaction() as file:
+            multi_label = file.execute("SELECT value FROM project WHERE name = 'task'").fetchone() == ("multi_label",)
+            (digest,) = file.execute("SELECT sha256 FROM documents WHERE id = ?", (decision.document,)).fetchone()
+            row = (
+                decision.key, decision.document, digest, decision.kind.value, _json(decision.tags),
+                decision.note, _json(decision.suggestion), decision.rank(multi_label), decision.reason,
+                decision.person, decision.at, decision.undoes,
+            )  # fmt: skip
+            columns = "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes"
+            file.execute(f"INSERT OR IGNORE INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+            query = f"SELECT {COLUMNS} FROM decisions WHERE key = ?"
+            found = _decision(file.execute(query, (decision.key,)).fetchone())
+        with self._lock:
+            self._refresh(found.document)
+        return found
+
+    def undo(self, key: str, person: str, at: float) -> Decision | None:
+        """Take back a person's last decision that they have not taken back; returns that decision, None without one."""
+        with self._lock:
+            again = f"SELECT {COLUMNS} FROM decisions WHERE number = (SELECT undoes FROM decisions WHERE key = ?)"
+            if (sent_before := self._file.execute(again, (key,)).fetchone()) is not None:
+                return _decision(sent_before)
+            query = (
+                f"SELECT {COLUMNS} FROM decisions WHERE person = ? AND kind != 'undo' AND number NOT IN"
+                " (SELECT undoes FROM decisions WHERE undoes IS NOT NULL) ORDER BY number DESC LIMIT 1"
+            )
+            row = self._file.execute(query, (person,)).fetchone()
+            if row is None:
+                return None
+            last = _decision(row)
+            self.decide(Decision(key, last.document, Kind.undo, person, at, undoes=last.number))
+            return last
+
+    def log(self, document: str | None = None) -> list[Decision]:
+        """All decisions, or those on one document, that were not undone, in order."""
+        where, values = ("", ()) if document is None else ("AND document = ?", (document,))
+        query = (
+            f"SELECT {COLUMNS} FROM decisions WHERE kind != 'undo' AND number NOT IN"
+            f" (SELECT undoes FROM decisions WHERE undoes IS NOT NULL) {where} ORDER BY number"
+        )
+        with self._lock:
+            return [*map(_decision, self._file.execute(query, values))]
+
+    def _replayed(self) -> dict[str, State]:
+        by_document: defaultdict[str, list[Decision]] = defaultdict(list)
+        for decision in self.log():
+            by_document[decision.document].append(decision)
+        return {name: state for name, found in by_document.items() if (state := state_of(found)) is not None}
+
+    def _refresh(self, document: str) -> None:
+        state = state_of(self.log(document))
+        if state is None:
+            self.states.pop(document, None)
+        else:
+            self.states[document] = state
+
+    def progress(self, person: str) -> dict[str, Any]:
+        """How many documents there are, by status, and how many tags an hour the person sets."""
+        with self._lock:
+            (documents,) = self._file.execute("SELECT count(*) FROM documents").fetchone()
+            given = [name for (name,) in self._file.execute(GIVEN)]
+            states = dict(self.states)
+        decided = Counter(one.status for one in states.values())
+        kept = sum(name not in states or states[name].status is None for name in given)
+        times = sorted(one.at for one in states.values() if one.status is Kind.tag and one.person == person)
+        return {
+            "documents": documents,
+            "given": kept,
+            "tagged": decided[Kind.tag],
+            "skipped": decided[Kind.skip],
+            "left": documents - kept - decided[Kind.tag] - decided[Kind.skip],
+            "flagged": sum(one.flagged for one in states.values()),
+            "tags_an_hour": tags_an_hour(times),
+        }
+
+    def snapshot(self) -> dict[str, State]:
+        """A copy of the states that other threads may read while decisions arrive."""
+        with self._lock:
+            return dict(self.states)
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _tuple(text: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(text)) if text else ()
+
+
+def _document(row: Sequence[Any]) -> StoredDocument:
+    number, name, _, text, group, given, place, suggested = row
+    found = StoredDocument(name, text, group, None if given is None else _tuple(given), place, number=number)
+    return replace(found, suggested=json.loads(suggested)) if suggested else found
+
+
+def _decision(row: Sequence[Any]) -> Decision:
+    number, key, document, kind, tags, note, suggestion, reason, person, at, undoes = row
+    return Decision(
+        key, document, Kind(kind), person, at, _tuple(tags), note, _tuple(suggestion), reason, undoes, number
+    )

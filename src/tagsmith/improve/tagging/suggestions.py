@@ -1,0 +1,195 @@
+"""Suggested classes, and the plan of what to tag next, by a regression that is fitted again after every few tags."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagsmith.config.settings import TagRun
+from tagsmith.core.schema import Schema, indicators_of_names
+from tagsmith.decision.metrics import probabilities
+from tagsmith.improve.acquisition import centred_unit_rows, choose, representatives
+from tagsmith.improve.tagging.decisions import Kind, State, StoredDocument
+from tagsmith.improve.tagging.order import Order, Shown
+from tagsmith.improve.tagging.store import Store
+from tagsmith.improve.tagging.vectors import vectors_of
+from tagsmith.model.probe import fit_head, probe_c
+
+log = logging.getLogger("tagsmith")
+
+Floats = NDArray[np.float32]
+
+EVERY = 5
+"""Tags after which the regression is fitted again."""
+
+PLANNED = 30
+"""Documents in a plan: enough for the people who tag until the next one is there."""
+
+CLUSTERED = 2000
+"""Documents, drawn at random, whose clusters are represented where there are no tags yet."""
+
+MOST = 5
+"""Suggestions for a document."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A regression on the tags so far, and its scores of all documents, float32 [documents, classes]."""
+
+    tags: int
+    scores: Floats
+
+
+def fitted(vectors: Floats, tags: Sequence[Sequence[str] | None], schema: Schema) -> Fitted | None:
+    """The regression on the tagged documents; None until their tags differ.
+
+    Args:
+        vectors: float32 [documents, hidden].
+        tags: of each document; None: not tagged.
+    """
+    rows = [row for row, names in enumerate(tags) if names is not None]
+    truth = indicators_of_names([tags[row] or () for row in rows], schema.classes)
+    if len(rows) < 2 or len(np.unique(truth, axis=0)) < 2:
+        return None
+    weights, bias = fit_head(vectors[rows], truth, schema.multi_label, probe_c(schema.multi_label))
+    logits = np.asarray(vectors @ weights.T + bias, dtype=np.float32)
+    return Fitted(len(rows), probabilities(logits, schema.multi_label))
+
+
+def planned(
+    vectors: Floats,
+    scores: Floats | None,
+    tagged: NDArray[np.int64],
+    open_rows: Sequence[int],
+    schema: Schema,
+    seed: int,
+) -> list[tuple[int, str]]:
+    """The rows to tag next with the reason, best first: uncertain documents, or without scores representative ones.
+
+    Args:
+        vectors, scores: float32 [documents, hidden] and [documents, classes].
+        tagged: int64 [classes], tagged documents of each class.
+        open_rows: the documents without a tag.
+    """
+    rows = np.asarray(open_rows, dtype=np.int64)
+    if not len(rows):
+        return []
+    if scores is None:
+        drawn = np.random.default_rng(seed).permutation(rows)[:CLUSTERED]
+        clusters = representatives(
+            centred_unit_rows(vectors[drawn]), np.ones(len(drawn), dtype=np.float32), PLANNED, seed
+        )
+        return [(int(drawn[members[0]]), "representative") for members in clusters if len(members)]
+    chosen = choose(scores[rows], vectors[rows], tagged, PLANNED, 0.0, schema.multi_label, seed)
+    return [(int(rows[one.position]), one.reason.value) for one in chosen]
+
+
+class Suggestions:
+    """The suggestions of a project; a thread fits and plans, and never makes a request wait.
+
+    Attributes:
+        status: what the thread does, for the page.
+    """
+
+    def __init__(self, store: Store, order: Order, schema: Schema, settings: TagRun):
+        self._store, self._order, self._schema, self._settings = store, order, schema, settings
+        self._outline = store.outline()
+        self._rows = {one.id: row for row, one in enumerate(self._outline)}
+        self._given = [one.given if one.place is None else None for one in self._outline]
+        self._fitted: Fitted | None = None
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._new = 0
+        self.status = ""
+
+    def start(self) -> None:
+        """Start the thread, unless a run has chosen the order, or the settings want no suggestions."""
+        if self._settings.suggest and any(one.place is None for one in self._outline):
+            self.status = "reading the documents; suggestions follow"
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def decided(self) -> None:
+        """Say that a decision was made."""
+        self._new += 1
+        if self._new >= EVERY:
+            self._wake.set()
+
+    def of(self, document: StoredDocument) -> list[dict[str, Any]]:
+        """The best classes of a document with their scores, best first; `take`: whether Enter takes the class."""
+        if not self._settings.suggest:
+            return []
+        if (line := document.suggested) and (line["suggested"] or line["scores"]):
+            names = list(dict.fromkeys((*line["suggested"], *line["scores"])))
+            known = [name for name in names if name in self._schema.classes]
+            return [
+                {"name": name, "score": line["scores"].get(name), "take": name in line["suggested"]}
+                for name in known[:MOST]
+            ]
+        fit = self._fitted
+        if fit is None:
+            return []
+        scores = fit.scores[self._rows[document.id]]
+        best = np.argsort(-scores, kind="stable")[:MOST]
+        several = self._schema.multi_label
+        return [
+            {
+                "name": self._schema.classes[i],
+                "score": round(float(scores[i]), 4),
+                "take": bool(scores[i] >= 0.5) if several else place == 0,
+            }
+            for place, i in enumerate(best)
+        ]
+
+    def _work(self) -> None:
+        try:
+            vectors = vectors_of(self._settings, len(self._outline), self._stop)
+            self.status = "" if vectors is not None else "there are no suggestions: the encoder could not be used"
+            while vectors is not None and not self._stop.is_set():
+                self._new = 0
+                self._wake.clear()
+                started = time.perf_counter()
+                self.plan(vectors)
+                log.debug(f"planned in {time.perf_counter() - started:.2f} s")
+                self._wake.wait()
+        except Exception as error:
+            # Without suggestions the page still works; the message holds no text.
+            self.status = f"there are no suggestions: {type(error).__name__}"
+            log.exception("the suggestions have stopped")
+
+    def plan(self, vectors: Floats) -> None:
+        """Fit the regression on the tags so far, and give the order a new plan."""
+        states = self._store.snapshot()
+        tags = [_tags(states.get(one.id), given) for one, given in zip(self._outline, self._given, strict=True)]
+        self._fitted = fitted(vectors, tags, self._schema)
+        left = [
+            row
+            for row, one in enumerate(self._outline)
+            if tags[row] is None and ((state := states.get(one.id)) is None or state.status is None)
+        ]
+        tagged = np.zeros(len(self._schema.classes), dtype=np.int64)
+        for names in tags:
+            for name in names or ():
+                tagged[self._schema.label2id[name]] += 1
+        scores = None if self._fitted is None else self._fitted.scores
+        seed = self._settings.seed + sum(names is not None for names in tags)
+        plan = planned(vectors, scores, tagged, left, self._schema, seed)
+        shown: list[Shown] = [(self._outline[row].id, reason) for row, reason in plan]
+        self._order.set_plan(shown)
+
+
+def _tags(state: State | None, given: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The tags of a document: those of a person, or else those that it came with."""
+    if state is None or state.status is None:
+        return given
+    return state.tags if state.status is Kind.tag else None

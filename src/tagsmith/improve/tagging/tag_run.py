@@ -1,0 +1,128 @@
+"""Open a project: serve its page until a signal, or write its tags."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from tagsmith.config.settings import TagRun
+from tagsmith.core.errors import InputMissing, TryAgainLater, counted
+from tagsmith.core.local_http import is_loopback, listen
+from tagsmith.improve.tagging.app import Tagging
+from tagsmith.improve.tagging.documents import fill
+from tagsmith.improve.tagging.export import next_command, write_tags
+from tagsmith.improve.tagging.order import Order
+from tagsmith.improve.tagging.store import FILE, Store
+from tagsmith.improve.tagging.suggestions import Suggestions
+
+log = logging.getLogger("tagsmith")
+
+
+def open_page(settings: TagRun) -> None:
+    """Serve the page until SIGINT or SIGTERM; prints the address of each person.
+
+    Raises:
+        TryAgainLater: the page of this project is open already.
+        SettingsError: the page cannot listen on the address; or see `documents.fill`.
+        InputMissing, DataError: see `documents.fill`.
+    """
+    with opened(settings) as (tagging, tokens), listen(settings.host, settings.port) as listener:
+        host, port = listener.getsockname()[:2]
+        place = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        if not is_loopback(settings.host):
+            log.warning(f"host={settings.host}: other machines can read what is sent; texts are not encrypted.")
+        for token, person in tokens.items():
+            # After the #, so that no server and no log sees the token.
+            print(f"{person}: {place}#{token}", flush=True)
+        asyncio.run(_serve(tagging, listener))
+    print(f"Closed; all is saved. To write the tags:\n  python scripts/tag.py export project={settings.project}")
+
+
+class _Server(uvicorn.Server):
+    """A server whose signals are handled by `_serve`: they are the normal way to close the page."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self, number: int) -> None:
+        """Answer the requests in flight and exit; a second Ctrl-C exits without waiting for them."""
+        self.force_exit = self.should_exit and number == signal.SIGINT
+        self.should_exit = True
+
+
+async def _serve(tagging: Tagging, listener: socket.socket) -> None:
+    server, loop = _Server(server_config(tagging)), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop, number)
+    await server.serve(sockets=[listener])
+
+
+def server_config(tagging: Tagging) -> uvicorn.Config:
+    """The configuration of uvicorn for the page: h11 limits the head of a request, and nothing is logged."""
+    return uvicorn.Config(
+        tagging.app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
+    )
+
+
+@contextmanager
+def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
+    """The page of a project while the block runs, and the person of each token; see `open_page`."""
+    folder = Path(settings.project)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TryAgainLater(f"project={folder}: its page is open already; close that one first.") from None
+    with lock:
+        store = Store(folder)
+        try:
+            schema = fill(store, settings)
+            tokens = {store.token(person): person for person in settings.people}
+            order = Order(store, settings.audit_share, settings.seed)
+            suggestions = Suggestions(store, order, schema, settings)
+            suggestions.start()
+            try:
+                yield Tagging(folder, store, schema, order, suggestions, tokens, is_loopback(settings.host)), tokens
+            finally:
+                suggestions.stop()
+        finally:
+            store.close()
+
+
+def export(settings: TagRun) -> list[str]:
+    """Write the tags of a project; returns what to say about it. The page may be open.
+
+    Raises:
+        InputMissing: there is no such project.
+        DataError: no document has a tag.
+    """
+    folder = Path(settings.project)
+    if not (folder / FILE).is_file():
+        raise InputMissing(f"project={folder}: no project here (looked for {folder / FILE}).")
+    store = Store(folder)
+    try:
+        if (known := store.schema()) is None:
+            raise InputMissing(f"project={folder}: has no classes yet; open its page first.")
+        paths, count = write_tags(folder, store, known[0])
+        return [
+            f"{counted(count, 'document')} with a tag: {', '.join(map(str, paths))}",
+            f"To train on them:\n  {next_command(folder, store)}",
+        ]
+    finally:
+        store.close()
