@@ -2,13 +2,14 @@
 
 import logging
 import threading
-import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from tagsmith.config.settings import TagRun
 from tagsmith.core.schema import Schema, indicators_of_names
@@ -56,7 +57,11 @@ def fitted(vectors: Floats, tags: Sequence[Sequence[str] | None], schema: Schema
     truth = indicators_of_names([tags[row] or () for row in rows], schema.classes)
     if len(rows) < 2 or len(np.unique(truth, axis=0)) < 2:
         return None
-    weights, bias = fit_head(vectors[rows], truth, schema.multi_label, probe_c(schema.multi_label))
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # About classes with one document, of which there are many at first.
+        weights, bias = fit_head(vectors[rows], truth, schema.multi_label, probe_c(schema.multi_label))
     logits = np.asarray(vectors @ weights.T + bias, dtype=np.float32)
     return Fitted(len(rows), probabilities(logits, schema.multi_label))
 
@@ -155,13 +160,12 @@ class Suggestions:
         try:
             vectors = vectors_of(self._settings, len(self._outline), self._stop)
             self.status = "" if vectors is not None else "there are no suggestions: the encoder could not be used"
-            while vectors is not None and not self._stop.is_set():
-                self._new = 0
-                self._wake.clear()
-                started = time.perf_counter()
-                self.plan(vectors)
-                log.debug(f"planned in {time.perf_counter() - started:.2f} s")
-                self._wake.wait()
+            with threadpool_limits(1):  # The other cores answer requests.
+                while vectors is not None and not self._stop.is_set():
+                    self._new = 0
+                    self._wake.clear()
+                    self.plan(vectors)
+                    self._wake.wait()
         except Exception as error:
             # Without suggestions the page still works; the message holds no text.
             self.status = f"there are no suggestions: {type(error).__name__}"
