@@ -128,9 +128,11 @@ class Sums:
         np.add.at(self.hits, (own, place), certain)
         np.add.at(self.hit_slopes, (own, place), 1)
         # What is added to the predicted class is taken from the others, in proportion to their scores.
-        others = np.where(predicted == 1, 0.0, scores)
-        np.add.at(self.misses.T, place, others)
-        np.add.at(self.miss_slopes.T, place, -others / np.maximum(1 - certain, 1e-9)[:, None])
+        others = np.where(predicted == 1, 0.0, scores.astype(np.float64))
+        used = np.unique(place)
+        inside = (place[:, None] == used).astype(np.float64)
+        self.misses[:, used] += others.T @ inside
+        self.miss_slopes[:, used] -= others.T @ (inside / np.maximum(1 - certain, 1e-9)[:, None])
 
     @classmethod
     def total(cls, parts: Iterable["Sums"], classes: int, multi_label: bool) -> "Sums":
