@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -26,10 +26,12 @@ from tagsmith.serve.attention import attention
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
 from tagsmith.serve.jobs import JobStore
+from tagsmith.serve.loaded import Model
 from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import RequestError, error_response
 from tagsmith.serve.prometheus_metrics import Metrics, family
 from tagsmith.serve.runner import JobRunner
+from tagsmith.serve.shadow import Shadow
 from tagsmith.serve.traces import Traces
 
 log = logging.getLogger("tagsmith.serve")
@@ -110,11 +112,13 @@ class Service:
         if self.settings.watch_seconds:
             await self.deployments.watch(self.settings.watch_seconds)
 
-    def _batch_done(self, name: str, texts: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:
-        self.metrics.count_batch(name, answers, seconds)
+    def _batch_done(self, model: Model, texts: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:
+        self.metrics.count_batch(model.name, answers, seconds)
+        if (shadow := self.deployments.shadows.get(model.name)) is not None:
+            shadow.offer(model.version, model.classifier.classes, texts, answers)
         if self.settings.log_texts:
             for text, answer in zip(texts, answers, strict=True):
-                fields = {"deployment": name, "text": text, "classes": list(answer.chosen)}
+                fields = {"deployment": model.name, "text": text, "classes": list(answer.chosen)}
                 log.info("classified", extra=fields)
 
     def _reloaded(self, name: str, accepted: bool) -> None:
@@ -144,6 +148,7 @@ class Service:
         drift = [([n, kind], value) for n, report, _ in reports for kind, value in report.drift.items()]
         yield family(Gauge, "tagsmith_drift_psi", about, ["deployment", "of"], drift)
         yield from _expected(reports, self.settings)
+        yield from _compared(self.deployments.shadows)
 
 
 def _expected(reports: Sequence[tuple[str, Report, Reference | None]], settings: ServeSettings) -> Iterable[Metric]:
@@ -161,6 +166,30 @@ def _expected(reports: Sequence[tuple[str, Report, Reference | None]], settings:
     passed = [(n, one) for n, report, reference in reports for one in attention(report, reference, settings.bounds)]
     rows = [([n, one["figure"]], 1) for n, one in passed]
     yield family(Gauge, "tagsmith_attention", about, ["deployment", "figure"], rows)
+
+
+def _compared(shadows: Mapping[str, Shadow]) -> Iterable[Metric]:
+    """Metrics of the shadows; they begin anew when either bundle is replaced."""
+    found = [(name, shadow.as_dict()) for name, shadow in shadows.items()]
+    one = ["deployment"]
+    for field, about in (
+        ("waiting", "Documents that wait for the shadow"),
+        ("dropped", "Documents that the shadow did not get, because its queue was full"),
+        ("failed", "Documents that the shadow could not classify"),
+    ):
+        yield family(Gauge, f"tagsmith_shadow_{field}", about, one, [([name], state[field]) for name, state in found])
+    compared = [(name, state["compared"]) for name, state in found if state["compared"] is not None]
+    for field, about in (
+        ("documents", "Documents whose answers were compared with those of the shadow"),
+        ("equal", "Share of them for which the shadow has the same classes"),
+        ("mean_score_difference", "Mean absolute difference of the scores"),
+    ):
+        rows = [([name], state[field]) for name, state in compared if state[field] is not None]
+        yield family(Gauge, f"tagsmith_shadow_{field}", about, one, rows)
+    about = "Documents with a class in the answer sent, in that of the shadow, and in both"
+    classes = [(name, label, counts) for name, state in compared for label, counts in state["classes"].items()]
+    rows = [([name, label, of], counts[of]) for name, label, counts in classes for of in ("sent", "shadow", "both")]
+    yield family(Gauge, "tagsmith_shadow_predictions", about, ["deployment", "class", "of"], rows)
 
 
 def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

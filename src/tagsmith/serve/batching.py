@@ -105,6 +105,8 @@ class Batcher:
         self._changed = threading.Condition()
         self._closed = False
         self._seconds_a_document = 0.01
+        self._working = 0
+        self._ended = 0.0
         self.abandoned = 0
         self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for _ in range(threads)]
         for thread in self._threads:
@@ -119,6 +121,12 @@ class Batcher:
     def seconds(self) -> float:
         """An estimate of the time that the queue takes, at least one second."""
         return max(1.0, self._documents * self._seconds_a_document)
+
+    def quiet(self, seconds: float) -> bool:
+        """Whether no document has waited, nor been in the encoder, for so long."""
+        with self._changed:
+            busy = self._working or self._documents or self._ready
+            return not busy and time.perf_counter() - self._ended >= seconds
 
     async def classify(self, texts: Sequence[str]) -> list[Answer]:
         """Answers in the order of the texts. Cancelling removes documents from the queue that are still in it.
@@ -162,6 +170,9 @@ class Batcher:
     def _run(self) -> None:
         while (ready := self._next()) is not None:
             self._make_call(*ready)
+            with self._changed:
+                self._working -= 1
+                self._ended = time.perf_counter()
 
     def _next(self) -> _Ready | None:
         """The next call; None: the queue is closed and empty."""
@@ -169,14 +180,16 @@ class Batcher:
             with self._changed:
                 while not (self._ready or self._waiting or self._closed):
                     self._changed.wait()
+                if not (self._ready or self._waiting):
+                    return None
+                self._working += 1
                 if self._ready:
                     return self._ready.popleft()
-                if not self._waiting:
-                    return None
                 batch = self._take()
             # Without the lock, which new requests need meanwhile.
             ready = self._divide(batch)
             with self._changed:
+                self._working -= 1
                 self._ready += ready
                 self._changed.notify_all()
 

@@ -2,113 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from tagsmith.classify.bundle.contents import MANIFEST, REFERENCE
-from tagsmith.classify.bundle.reference import Reference
-from tagsmith.classify.classifier import Classifier
-from tagsmith.classify.production import Production
 from tagsmith.config.settings import ServeSettings
 from tagsmith.core.errors import DataError, TagsmithError, listing
-from tagsmith.core.files import digest, json_object, read_json
-from tagsmith.serve.answers import Answer, calls, tokens_of
-from tagsmith.serve.batching import Batcher
+from tagsmith.serve.loaded import Model, Observe, fingerprint_of
 from tagsmith.serve.problems import RequestError
-from tagsmith.serve.store import Place, place_of
+from tagsmith.serve.shadow import QUIET_SECONDS, Shadow
+from tagsmith.serve.store import place_of
 
 log = logging.getLogger("tagsmith.serve")
-
-Observe = Callable[[str, Sequence[str], Sequence[Answer], float], None]
-"""Called after each call of the encoder with the deployment, the texts, the answers and the seconds."""
-
-WARM_UP = ("a", "A sentence of some words, as people write them.", "word " * 400, "x")
-"""Texts that a model classifies before it serves requests: first calls are slow, and a broken graph is detected."""
-
-
-class Model:
-    """A loaded bundle and the threads that run it.
-
-    Attributes:
-        version: the first 12 hex digits of the SHA-256 of the bundle's manifest.
-        store_version: its version in the store, such as 0007; None: the deployment names no store.
-        run: the run of which it was exported, as the manifest names it; in a store with the version before it.
-        trained: when the training of this run started, in ISO 8601; None: the manifest does not say it.
-        requests: how many use it; it is closed only after they are answered.
-    """
-
-    def __init__(self, name: str, place: Place, settings: ServeSettings, observe: Observe):
-        """Load, verify and warm up a bundle. Blocks for a second or more.
-
-        Raises:
-            TagsmithError: the bundle cannot be used.
-        """
-        folder, self.store_version = place.bundle, place.version
-        self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
-        self.classifier = Classifier.load(folder, threads=settings.threads, public_key=settings.public_key)
-        manifest: dict[str, Any] = read_json(folder / MANIFEST, json_object, "a manifest", "export the run again")
-        self.run: str | None = manifest.get("run")
-        if self.run is not None and self.store_version is not None:
-            self.run = f"{self.store_version}/{self.run}"
-        self.trained: str | None = manifest.get("training", {}).get("started")
-        reference = Reference.load(folder / REFERENCE)
-        self.production = Production(self.classifier.schema, reference, settings.drift_documents)
-        _check_answers(folder, self.classifier)
-        self.requests = 0
-        self._idle = asyncio.Event()
-
-        def after_call(texts: list[str], found: list[Answer], seconds: float) -> None:
-            self.production.add(found)
-            observe(name, texts, found, seconds)
-
-        self.batcher = Batcher(
-            f"encoder of {name}",
-            lambda texts: calls(self.classifier, texts),
-            lambda text: tokens_of(self.classifier, text),
-            settings.batch_tokens,
-            settings.queue_documents,
-            self.classifier.calls_at_once,
-            after_call,
-        )
-
-    @contextmanager
-    def in_use(self) -> Iterator["Model"]:
-        """Keep the model open while the block runs, even if another one replaces it meanwhile."""
-        self.requests += 1
-        self._idle.clear()
-        try:
-            yield self
-        finally:
-            self.requests -= 1
-            if not self.requests:
-                self._idle.set()
-
-    async def retire(self) -> None:
-        """Wait for the requests that use the model, then end its threads."""
-        while self.requests:
-            await self._idle.wait()
-        await asyncio.to_thread(self.batcher.close)
-
-
-def label_of(model: Model, answer: Answer) -> int:
-    """The position of the chosen class, or of the one with the highest score where several or none may be chosen."""
-    if answer.chosen and not model.classifier.schema.multi_label:
-        return model.classifier.classes.index(answer.chosen[0])
-    return int(answer.scores.argmax())
-
-
-def _check_answers(folder: Path, classifier: Classifier) -> None:
-    try:
-        found = [answer for call in calls(classifier, WARM_UP) for answer in call.answers()]
-    except FloatingPointError as error:
-        raise DataError(f"{folder}: {error}; export the run again.") from error
-    scores = np.stack([answer.scores for answer in found])
-    if not np.isfinite(scores).all() or (scores < 0).any() or (scores > 1).any():
-        raise DataError(f"{folder}: scores are not between 0 and 1; export the run again.")
 
 
 class Deployment:
@@ -156,7 +60,7 @@ class Deployments:
         problems: dict[str, TagsmithError] = {}
         for name, folder in settings.deployments.items():
             path = Path(folder)
-            fingerprint = _fingerprint(path)
+            fingerprint = fingerprint_of(path)
             try:
                 place = place_of(path)
                 model = Model(name, place, settings, observe) if place is not None else None
@@ -165,7 +69,15 @@ class Deployments:
                     log.warning("%s: the store %s has no version yet; requests are answered with 503", name, folder)
             except TagsmithError as error:
                 problems[name] = error
+        self.shadows: dict[str, Shadow] = {}
+        for name, folder in settings.shadows.items() if not problems else ():
+            try:
+                self.shadows[name] = Shadow(name, Path(folder), settings, self._quiet)
+            except TagsmithError as error:
+                problems[f"shadow of {name}"] = error
         if problems:
+            for shadow in self.shadows.values():
+                shadow.close()
             for model in self.models:
                 model.batcher.close()
             if len(problems) == 1:
@@ -183,6 +95,10 @@ class Deployments:
         """The models in use."""
         return [deployment.loaded for deployment in self.by_name.values() if deployment.loaded is not None]
 
+    def _quiet(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return all(model.batcher.quiet(QUIET_SECONDS) for model in self.models)
+
     def require_all(self) -> None:
         """Raises: RequestError (503), if a deployment serves no bundle yet."""
         for deployment in self.by_name.values():
@@ -195,7 +111,7 @@ class Deployments:
         """
         deployment = self.by_name[name]
         async with deployment.lock:
-            deployment.fingerprint = _fingerprint(deployment.folder)
+            deployment.fingerprint = fingerprint_of(deployment.folder)
             old = deployment.loaded
             if (place := place_of(deployment.folder)) is None and old is None:
                 log.info("%s: the store has no version yet", name)
@@ -233,27 +149,21 @@ class Deployments:
         """Reload every deployment, as SIGHUP requests."""
         for name in self.by_name:
             await self.reload(name)
+        for shadow in self.shadows.values():
+            await asyncio.to_thread(shadow.reload)
 
     async def watch(self, seconds: float) -> None:
         """Reload deployments whose link or manifest has changed; runs until cancelled."""
         while True:
             await asyncio.sleep(seconds)
             for name, deployment in self.by_name.items():
-                if _fingerprint(deployment.folder) != deployment.fingerprint:
+                if fingerprint_of(deployment.folder) != deployment.fingerprint:
                     await self.reload(name)
+            for shadow in self.shadows.values():
+                if fingerprint_of(shadow.folder) != shadow.fingerprint:
+                    await asyncio.to_thread(shadow.reload)
 
     async def close(self) -> None:
         """Answer the requests in progress and end all threads."""
+        await asyncio.gather(*(asyncio.to_thread(shadow.close) for shadow in self.shadows.values()))
         await asyncio.gather(*self._retiring, *(model.retire() for model in self.models))
-
-
-def _fingerprint(folder: Path) -> tuple[object, ...]:
-    """Values that differ if another bundle is in the folder."""
-    place = place_of(folder)
-    if place is None:
-        return ()
-    try:
-        stat = (place.bundle / MANIFEST).stat()
-    except OSError:
-        return (str(place.bundle), None)
-    return (str(place.bundle), stat.st_mtime_ns, stat.st_ino, stat.st_size)

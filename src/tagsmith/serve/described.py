@@ -5,14 +5,16 @@ from typing import Any
 from tagsmith.config.settings.serve import ServeBounds
 from tagsmith.serve.attention import attention
 from tagsmith.serve.deployments import Deployment
+from tagsmith.serve.shadow import Shadow
 
 AT_TEST = ("accuracy", "macro_f1", "to_person", "out_of_scope")
 """Figures of the test, which are set beside those of the documents seen."""
 
 
-def described(deployment: Deployment, bounds: ServeBounds) -> dict[str, Any]:
+def described(deployment: Deployment, shadow: Shadow | None, bounds: ServeBounds) -> dict[str, Any]:
     """Ready for JSON; the fields of a bundle are null until it serves one."""
     found: dict[str, Any] = {"name": deployment.name, "ready": False, "newer_refused": deployment.refused}
+    found["shadow"] = shadow.as_dict() if shadow is not None else None
     fields = ("version", "store_version", "run", "trained", "task", "classes", "seen", "test")
     if (model := deployment.loaded) is None:
         return found | dict.fromkeys(fields) | {"attention": []}

@@ -21,8 +21,9 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import vllm
 from tagsmith.serve.answers import Answer
-from tagsmith.serve.deployments import Deployments, Model
+from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.described import described
+from tagsmith.serve.loaded import Model
 from tagsmith.serve.openapi import ERRORS, Direct, body, json_response, parameter
 from tagsmith.serve.problems import RequestError, as_json
 from tagsmith.serve.prometheus_metrics import Metrics
@@ -156,7 +157,8 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
 
     @router.get("/deployments", tags=["Tagsmith"], responses={**OBJECT, **ERRORS})
     async def list_deployments(_: Request) -> Response:
-        listed = [described(deployment, settings.bounds) for deployment in deployments.by_name.values()]
+        shadows = deployments.shadows
+        listed = [described(d, shadows.get(d.name), settings.bounds) for d in deployments.by_name.values()]
         return as_json({"project": settings.project, "default": deployments.default.name, "deployments": listed})
 
     @router.get(

@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.batching import QueueFull
-from tagsmith.serve.deployments import Deployment, Deployments, Model
+from tagsmith.serve.deployments import Deployment, Deployments
+from tagsmith.serve.loaded import Model
 from tagsmith.serve.problems import RequestError, validation_error
 
 Body = TypeVar("Body", bound=BaseModel)

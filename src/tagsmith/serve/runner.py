@@ -8,9 +8,10 @@ from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import azure
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.batching import QueueFull
-from tagsmith.serve.deployments import Deployments, Model
+from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.gate import frames
 from tagsmith.serve.jobs import CANCELLED, FAILED, SUCCEEDED, Job, JobStore
+from tagsmith.serve.loaded import Model
 
 log = logging.getLogger("tagsmith.serve")
 

@@ -38,6 +38,15 @@ class ServeSettings:
         "are watched for changes",
         reads=True,
     )
+    shadows: dict[str, str] = setting(
+        {},
+        "bundle, or store, that gets the documents of a deployment after they are answered, {NAME: FOLDER}; its "
+        "answers are compared and never returned",
+        reads=True,
+    )
+    shadow_documents: int = setting(
+        512, "maximum number of documents that wait for a shadow; further ones are dropped", unit="documents", low=1
+    )
     host: str = setting("127.0.0.1", "address to listen on; any other than loopback requires TAGSMITH_API_KEYS")
     port: int = setting(8765, "port to listen on; 0: any free port", low=0, high=65535)
     sagemaker: bool = setting(
@@ -98,6 +107,8 @@ class ServeSettings:
                 yield f"{setting_name}: {expected}, found {name!r}"
         if not self.deployments:
             yield "deployments: expected at least one, such as {production: FOLDER}, found none"
+        if unknown := [name for name in self.shadows if name not in self.deployments]:
+            yield f"shadows: expected names of deployments, found {', '.join(unknown)}"
         if self.queue_documents < self.max_documents:
             yield (
                 f"queue_documents: expected at least max_documents={self.max_documents}, so that a "
