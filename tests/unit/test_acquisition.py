@@ -5,16 +5,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tagsmith.decision.uncertainty import decision_uncertainty, uncertainty
 from tagsmith.improve.acquisition import (
     NEAR_COPY,
     Chosen,
     Reason,
     centred_unit_rows,
     choose,
-    decision_uncertainty,
     rarity,
     representatives,
-    uncertainty,
 )
 
 

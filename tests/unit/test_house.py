@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"core", "config", "rows"},
     "model": {*TOOLS, "data"},
     "classify": TOOLS,
-    "serve": {"core", "config", "tokens", "classify"},
+    "serve": {"core", "config", "decision", "tokens", "classify"},
     "evaluate": {*TOOLS, "data", "model"},
     "train": {*TOOLS, "data", "model", "evaluate"},
     "improve": {*TOOLS, "data", "model", "evaluate", "classify"},

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import decide
-from tagsmith.improve.acquisition import Chosen, Reason, uncertainty
+from tagsmith.decision.uncertainty import uncertainty
+from tagsmith.improve.acquisition import Chosen, Reason
 from tagsmith.improve.pool import Candidate
 from tagsmith.improve.queue_tables import Line, tag_of
 from tagsmith.improve.run_scores import Scored

@@ -31,6 +31,7 @@ from tagsmith.serve.openapi import describe
 from tagsmith.serve.problems import RequestError, error_response
 from tagsmith.serve.prometheus_metrics import Metrics, family
 from tagsmith.serve.runner import JobRunner
+from tagsmith.serve.sample import Sample
 from tagsmith.serve.shadow import Shadow
 from tagsmith.serve.traces import Traces
 
@@ -60,6 +61,7 @@ class Service:
         path = Path(settings.jobs) if settings.jobs is not None else None
         self.store = JobStore(path, settings.max_jobs, settings.job_hours * 3600)
         try:
+            self.samples = {n: Sample(Path(file), settings.keep_documents) for n, file in settings.keep_texts.items()}
             self.deployments = Deployments(settings, self._batch_done, self._reloaded)
         except BaseException:
             self.store.close()
@@ -97,13 +99,16 @@ class Service:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self.runner.start()
-        watching = asyncio.create_task(self._watch())
+        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._write_samples())]
         try:
             yield
         finally:
-            watching.cancel()
+            for task in tasks:
+                task.cancel()
             await self.runner.stop()
             await self.deployments.close()
+            for sample in self.samples.values():
+                await asyncio.to_thread(sample.write)
             self.store.close()
             if self.traces is not None:
                 await asyncio.to_thread(self.traces.close)
@@ -112,10 +117,18 @@ class Service:
         if self.settings.watch_seconds:
             await self.deployments.watch(self.settings.watch_seconds)
 
+    async def _write_samples(self) -> None:
+        while self.samples:
+            await asyncio.sleep(self.settings.keep_seconds)
+            for sample in self.samples.values():
+                await asyncio.to_thread(sample.write)
+
     def _batch_done(self, model: Model, texts: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:
         self.metrics.count_batch(model.name, answers, seconds)
         if (shadow := self.deployments.shadows.get(model.name)) is not None:
             shadow.offer(model.version, model.classifier.classes, texts, answers)
+        if (sample := self.samples.get(model.name)) is not None:
+            sample.add(model.version, model.classifier.schema.multi_label, texts, answers)
         if self.settings.log_texts:
             for text, answer in zip(texts, answers, strict=True):
                 fields = {"deployment": model.name, "text": text, "classes": list(answer.chosen)}
@@ -149,6 +162,9 @@ class Service:
         yield family(Gauge, "tagsmith_drift_psi", about, ["deployment", "of"], drift)
         yield from _expected(reports, self.settings)
         yield from _compared(self.deployments.shadows)
+        about = "Documents in the sample for tagging"
+        kept = [([name], sample.documents) for name, sample in self.samples.items()]
+        yield family(Gauge, "tagsmith_kept_documents", about, one, kept)
 
 
 def _expected(reports: Sequence[tuple[str, Report, Reference | None]], settings: ServeSettings) -> Iterable[Metric]:

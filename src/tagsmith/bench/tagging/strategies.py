@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
-from tagsmith.improve.acquisition import centred_unit_rows, choose, uncertainty
+from tagsmith.decision.uncertainty import uncertainty
+from tagsmith.improve.acquisition import centred_unit_rows, choose
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tagsmith.config.settings.fields import setting
@@ -98,6 +99,16 @@ class ServeSettings:
         False, "send OpenTelemetry traces of requests (extra otel), configured by OTEL_EXPORTER_OTLP_ENDPOINT etc."
     )
     log_texts: bool = setting(False, "log the text of every document")
+    keep_texts: dict[str, str] = setting(
+        {}, "file in which texts of a deployment are kept for tagging, {NAME: FILE.jsonl}; none: no texts are kept"
+    )
+    keep_documents: int = setting(
+        2000,
+        "maximum number of documents in such a file: uncertain ones, a tenth at random",
+        unit="documents",
+        low=1,
+    )
+    keep_seconds: float = setting(30.0, "interval between writes of such a file", unit="seconds", low=0.01)
 
     def problems(self) -> Iterator[str]:
         names = [("project", self.project), *(("deployments", name) for name in self.deployments)]
@@ -107,8 +118,11 @@ class ServeSettings:
                 yield f"{setting_name}: {expected}, found {name!r}"
         if not self.deployments:
             yield "deployments: expected at least one, such as {production: FOLDER}, found none"
-        if unknown := [name for name in self.shadows if name not in self.deployments]:
-            yield f"shadows: expected names of deployments, found {', '.join(unknown)}"
+        for setting_name, own in (("shadows", self.shadows), ("keep_texts", self.keep_texts)):
+            if unknown := [name for name in own if name not in self.deployments]:
+                yield f"{setting_name}: expected names of deployments, found {', '.join(unknown)}"
+        if len({Path(path).resolve() for path in self.keep_texts.values()}) < len(self.keep_texts):
+            yield "keep_texts: expected a file for each deployment, found one for several"
         if self.queue_documents < self.max_documents:
             yield (
                 f"queue_documents: expected at least max_documents={self.max_documents}, so that a "
