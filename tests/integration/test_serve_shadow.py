@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from tagsmith.config.settings import ServeRun
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tests.bundles import make_bundle
 from tests.integration.test_serve import CAT, Slow
-from tests.serving import Served, serving
+from tests.serving import Served
+from tests.serving import serving as serving_at_pace
 from tests.unit.test_config import composed
+
+serving = partial(serving_at_pace, shadow_seconds=0.0)
 
 TEXTS = [CAT, "soup with rice", "a hammer near the saw", "the cat likes cheese"]
 
@@ -97,6 +101,16 @@ def test_while_somebody_waits_documents_are_dropped(tmp_path: Path) -> None:
             slow.go_on.set()
             assert held.result().status_code == 200
         until(lambda: compared(running) >= 3)
+
+
+def test_pauses_make_it_rare_that_a_request_meets_a_shadow(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "b")
+    with serving_at_pace({"production": bundle}, shadows={"production": str(bundle)}) as running:
+        started = time.monotonic()
+        running.post("/predict", json={"inputs": [[CAT]] * 10})
+        until(lambda: compared(running) == 2)
+        assert time.monotonic() - started >= 1
+        assert shadow_of(running)["waiting"] == 8
 
 
 def test_a_shadow_that_fails_harms_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

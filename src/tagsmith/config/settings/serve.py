@@ -48,6 +48,12 @@ class ServeSettings:
     shadow_documents: int = setting(
         512, "maximum number of documents that wait for a shadow; further ones are dropped", unit="documents", low=1
     )
+    shadow_seconds: float = setting(
+        1.0,
+        "least time from one document of a shadow to the next, so that it slows nobody; 0: no pauses",
+        unit="seconds",
+        low=0,
+    )
     host: str = setting("127.0.0.1", "address to listen on; any other than loopback requires TAGSMITH_API_KEYS")
     port: int = setting(8765, "port to listen on; 0: any free port", low=0, high=65535)
     sagemaker: bool = setting(
