@@ -1,5 +1,6 @@
 """The gate: may a new version replace the one in production? Both answer the same test documents."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from tagsmith.refresh.page import write_page
 from tagsmith.refresh.shared import Match, Side, figures_of, match, own_side, shared_classes
 from tagsmith.refresh.store import Store, Version, now
 from tagsmith.refresh.wear import standing_of, wear_of
+
+log = logging.getLogger("tagsmith")
 
 Json = dict[str, Any]
 
@@ -69,6 +72,8 @@ def judge(
         decided = _alone(settings, store, documents, old, new, slices)
     else:
         decided = _against(settings, store, documents, old, new, both, slices)
+    if decided["wear"]["worn"]:
+        log.warning(decided["wear"]["sentence"])
     return {
         "format": FORMAT,
         "version": challenger.name,
