@@ -21,10 +21,11 @@ from tagsmith.improve.tagging.export import write_tags
 from tagsmith.improve.tagging.listing import examples, listed
 from tagsmith.improve.tagging.order import Order
 from tagsmith.improve.tagging.store import Store
-from tagsmith.improve.tagging.suggestions import Suggestions, fitted, planned
+from tagsmith.improve.tagging.suggestions import Suggestions, fitted, planned, representative
 from tagsmith.improve.tagging.tag_run import export, opened
 
 SINGLE = Schema(("billing", "bug"), Task.single_label)
+FOUR = Schema(("billing", "bug", "praise", "other"), Task.single_label)
 MULTI = Schema(("billing", "bug"), Task.multi_label)
 KEYS = count()
 
@@ -293,23 +294,40 @@ def test_the_regression_and_its_plan() -> None:
     vectors[:20, 0] += 2
     vectors[20:, 0] -= 2
     tags: list[tuple[str, ...] | None] = [None] * 40
-    assert fitted(vectors, tags, SINGLE) is None
+    assert fitted(vectors, tags, FOUR) is None
     tags[0] = tags[1] = ("bug",)
-    assert fitted(vectors, tags, SINGLE) is None  # One class alone.
-    left, none = [row for row in range(40) if tags[row] is None], np.zeros(2, dtype=np.int64)
-    plan = planned(vectors, None, none, left, SINGLE, seed=0)
+    assert fitted(vectors, tags, FOUR) is None  # One class alone.
+    left = [row for row in range(40) if tags[row] is None]
+    plan = planned(vectors, None, tags, left, FOUR, seed=0)
     assert {reason for _, reason in plan} == {"representative"}
-    assert {row < 20 for row, _ in plan} == {True, False}
+    assert len(plan) >= 30
+    assert {row for row, _ in plan} <= set(left)
     tags[39] = ("billing",)
-    fit = fitted(vectors, tags, SINGLE)
+    fit = fitted(vectors, tags, FOUR)
     assert fit is not None
     assert fit.tags == 3
     assert (fit.scores.argmax(axis=1) == [1] * 20 + [0] * 20).all()
-    left = [row for row in range(40) if tags[row] is None]
-    plan = planned(vectors, fit.scores, np.array([1, 2]), left, SINGLE, seed=0)
+    # As many tags as classes first.
+    left.remove(39)
+    assert planned(vectors, fit.scores, tags, left, FOUR, seed=0)[0][1] == "representative"
+    tags[38] = ("billing",)
+    left.remove(38)
+    plan = planned(vectors, fit.scores, tags, left, FOUR, seed=0)
+    assert "representative" not in {reason for _, reason in plan}
     assert {row for row, _ in plan} <= set(left)
     assert len(plan) == 30
-    assert planned(vectors, fit.scores, none, [], SINGLE, seed=0) == []
+    assert planned(vectors, None, tags, [], FOUR, seed=0) == planned(vectors, fit.scores, tags, [], FOUR, 0) == []
+
+
+def test_a_cluster_with_a_tag_is_not_represented() -> None:
+    corners = np.eye(32, dtype=np.float32)
+    vectors = np.repeat(corners, 2, axis=0)  # 32 pairs; one document of the first two is tagged.
+    found = representative(vectors, [0, 2], range(4, 64), seed=0)
+    assert sorted(row // 2 for row in found) == list(range(2, 32))
+
+
+def test_several_classes_are_fitted_too() -> None:
+    vectors = np.eye(40, dtype=np.float32)
     assert fitted(vectors, [("bug", "billing"), (), *[None] * 38], MULTI) is not None
 
 

@@ -25,14 +25,21 @@ log = logging.getLogger("tagsmith")
 
 Floats = NDArray[np.float32]
 
+Planned = tuple[int, str]
+"""The row of a document, and the reason why it is shown."""
+
 EVERY = 5
 """Tags after which the regression is fitted again."""
 
 PLANNED = 30
 """Documents in a plan: enough for the people who tag until the next one is there."""
 
-CLUSTERED = 2000
-"""Documents, drawn at random, whose clusters are represented where there are no tags yet."""
+CLUSTERED = 1000
+"""Documents, drawn at random, whose clusters are represented."""
+
+TAGS_A_CLASS = 1
+"""Tags for each class, on average, before which documents are chosen by their clusters alone (README: Decisions and
+measurements)."""
 
 MOST = 5
 """Suggestions for a document."""
@@ -66,31 +73,45 @@ def fitted(vectors: Floats, tags: Sequence[Sequence[str] | None], schema: Schema
     return Fitted(len(rows), probabilities(logits, schema.multi_label))
 
 
+def representative(vectors: Floats, tagged_rows: Sequence[int], open_rows: Sequence[int], seed: int) -> list[int]:
+    """Open rows that represent clusters without a tagged document, the largest cluster first: at least `PLANNED`.
+
+    Hacohen et al., Active Learning on a Budget, arXiv 2202.02794.
+
+    Args:
+        vectors: float32 [documents, hidden].
+    """
+    draw = np.random.default_rng(seed)
+    tagged, left = (draw.permutation(rows)[:CLUSTERED].astype(np.int64) for rows in (tagged_rows, open_rows))
+    rows = np.concatenate([tagged, left])
+    unit, weights = centred_unit_rows(vectors[rows]), np.ones(len(rows), dtype=np.float32)
+    clusters = representatives(unit, weights, PLANNED + len(tagged), seed)
+    return [int(rows[members[0]]) for members in clusters if len(members) and members.min() >= len(tagged)]
+
+
 def planned(
     vectors: Floats,
     scores: Floats | None,
-    tagged: NDArray[np.int64],
-    open_rows: Sequence[int],
+    tags: Sequence[Sequence[str] | None],
+    left: Sequence[int],
     schema: Schema,
     seed: int,
-) -> list[tuple[int, str]]:
-    """The rows to tag next with the reason, best first: uncertain documents, or without scores representative ones.
+) -> list[Planned]:
+    """The rows to tag next with the reason, best first: representative documents at first, then uncertain ones.
 
     Args:
-        vectors, scores: float32 [documents, hidden] and [documents, classes].
-        tagged: int64 [classes], tagged documents of each class.
-        open_rows: the documents without a tag.
+        vectors, scores: float32 [documents, hidden] and [documents, classes]; scores are None before the first fit.
+        tags: of each document; None: not tagged.
+        left: the rows to choose from.
     """
-    rows = np.asarray(open_rows, dtype=np.int64)
-    if not len(rows):
-        return []
-    if scores is None:
-        drawn = np.random.default_rng(seed).permutation(rows)[:CLUSTERED]
-        clusters = representatives(
-            centred_unit_rows(vectors[drawn]), np.ones(len(drawn), dtype=np.float32), PLANNED, seed
-        )
-        return [(int(drawn[members[0]]), "representative") for members in clusters if len(members)]
-    chosen = choose(scores[rows], vectors[rows], tagged, PLANNED, 0.0, schema.multi_label, seed)
+    tagged_rows = [row for row, names in enumerate(tags) if names is not None]
+    if scores is None or len(tagged_rows) < TAGS_A_CLASS * len(schema.classes):
+        return [(row, "representative") for row in representative(vectors, tagged_rows, left, seed)] if left else []
+    truth = indicators_of_names([tags[row] or () for row in tagged_rows], schema.classes)
+    rows = np.asarray(left, dtype=np.int64)
+    chosen = choose(
+        scores[rows], vectors[rows], truth.sum(axis=0, dtype=np.int64), PLANNED, 0.0, schema.multi_label, seed
+    )
     return [(int(rows[one.position]), one.reason.value) for one in chosen]
 
 
@@ -181,13 +202,9 @@ class Suggestions:
             for row, one in enumerate(self._outline)
             if tags[row] is None and ((state := states.get(one.id)) is None or state.status is None)
         ]
-        tagged = np.zeros(len(self._schema.classes), dtype=np.int64)
-        for names in tags:
-            for name in names or ():
-                tagged[self._schema.label2id[name]] += 1
         scores = None if self._fitted is None else self._fitted.scores
         seed = self._settings.seed + sum(names is not None for names in tags)
-        plan = planned(vectors, scores, tagged, left, self._schema, seed)
+        plan = planned(vectors, scores, tags, left, self._schema, seed)
         shown: list[Shown] = [(self._outline[row].id, reason) for row, reason in plan]
         self._order.set_plan(shown)
 
