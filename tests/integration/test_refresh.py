@@ -283,9 +283,34 @@ def test_actions_by_hand(settings: RefreshRun, capsys: pytest.CaptureFixture[str
     assert acted(RefreshAction.unpin, "0001") == 0
     assert acted(RefreshAction.status) == 0
     assert acted(RefreshAction.history) == 0
-    assert "rolled back" in history_text(store)
+    assert "action=rollback: 0001 is in production again, in place of 0002." in " ".join(history_text(store).split())
     assert [line["action"] for line in store.read_history()][-4:] == ["rollback", "pin", "promote", "unpin"]
     assert acted(RefreshAction.dry_run) == 4
+
+
+def test_what_cannot_be_done_by_hand_is_no_refused_data(settings: RefreshRun) -> None:
+    with pytest.raises(DataError, match="too few test documents"):
+        act(replace(settings, action=RefreshAction.renew_test))
+    assert last(settings)["outcome"] == "failed"
+
+
+def test_a_store_without_production_says_the_way_out(settings: RefreshRun) -> None:
+    store = store_of(settings)
+    store.link.unlink()
+    assert refresh(settings, store) == 4
+    sentence = last(settings)["sentence"]
+    assert "action=promote version=0001 promotes one by hand" in sentence
+
+
+def test_the_status_names_a_process_that_holds_the_lock_and_one_that_was_killed(settings: RefreshRun) -> None:
+    store = store_of(settings)
+    with lock_held(store, 0):
+        assert status_text(store).splitlines()[-1].startswith(f"lock held by process {os.getpid()} on ")
+        about = json.loads(store.holder.read_text())
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        store.holder.write_text(json.dumps(about | {"pid": gone.pid}))
+        assert status_text(store).endswith(" and was killed; the next refresh carries on")
 
 
 def test_a_timer_that_finds_nothing_new_imports_nothing_slow(settings: RefreshRun) -> None:
@@ -303,3 +328,8 @@ except SystemExit as ended:
     for _ in range(2):  # The first one reads the file, which has another path than when the version was trained.
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "4 set()", done.stderr
+    # Nor does a rollback, which somebody waits for; its error is said once.
+    done = subprocess.run([*command[:4], words[0], "action=rollback"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "66 set()", done.stderr
+    assert done.stderr.count("no version is left") == 1
+    assert "no version is left" in store_of(settings).log.read_text()

@@ -148,7 +148,9 @@ def test_one_error_lists_all_figures_that_break_bounds() -> None:
     with pytest.raises(DataRefused) as caught:
         check_data(AcceptSettings(), news(BEFORE, documents("a" * 60, 1000, length=900, script="greek")))
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith("The data gate refuses the documents of today; production is as it was. 5 figures of 11")
+    # The history and notifications have this line alone.
+    assert lines[0].startswith("The data gate refuses the documents of today by accept.max_fewer, ")
+    assert lines[0].count("accept.") == 5
     assert lines[1] == "  - 200 of 200 documents of before are gone: 100.0% (accept.max_fewer=0.2)"
     assert lines[2] == "      new.csv:0 (a): 'text 0'"
     assert sum(line.startswith("  - ") for line in lines) == 5

@@ -16,6 +16,7 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.files import digest, write_json
 from tagsmith.core.schema import Schema, Task
 from tagsmith.evaluate.comparison.margin import margin_of
+from tagsmith.refresh.checks import to_person
 from tagsmith.refresh.gate import judge
 from tagsmith.refresh.shared import FIGURES
 from tagsmith.refresh.store import Store, Version
@@ -385,3 +386,13 @@ def test_the_gate_passes_good_versions_and_holds_bad_ones_back_as_often_as_it_sa
     assert good.better < 0.15
     # What compares point estimates with a fixed margin lets chance decide.
     assert 0.4 < good.fixed < 0.85
+
+
+def test_a_first_promise_of_precision_says_how_it_is_accepted(tmp_path: Path) -> None:
+    versions = [Version(tmp_path / "0001"), Version(tmp_path / "0002")]
+    figures = [{"to_person": 0.04}, {"to_person": 0.38}]
+    first = to_person(figures, 0.1, versions, (False, True))
+    assert not first.passed
+    assert "action=promote version=0002 accepts that" in first.sentence
+    assert "action=promote" not in to_person(figures, 0.1, versions, (True, True)).sentence
+    assert to_person(figures, 0.5, versions, (False, True)).passed

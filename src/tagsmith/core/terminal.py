@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+ONLY_FILE = {"only_file": True}
+"""For a line of the log that stderr need not have, since the script prints it."""
+
 
 class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever sys.stderr is at that moment, because a live progress bar replaces it."""
@@ -22,12 +25,16 @@ class StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def log_to_stderr() -> None:
-    """Write the package's log to stderr; lines carry the time unless stderr is a terminal."""
+    """Write the package's log to stderr; lines carry the time unless stderr is a terminal.
+
+    Lines with `extra=ONLY_FILE` are left out: what a script prints as its result, or as its error.
+    """
     log = logging.getLogger("tagsmith")
     log.setLevel(logging.INFO)
     log.propagate = False
     handler = StderrHandler()
     handler.setFormatter(logging.Formatter("%(message)s" if sys.stderr.isatty() else "%(asctime)s %(message)s"))
+    handler.addFilter(lambda line: not getattr(line, "only_file", False))
     log.handlers = [handler]
 
 

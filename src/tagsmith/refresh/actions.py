@@ -77,13 +77,17 @@ def _dry_run(settings: RefreshRun, store: Store) -> int:
 def _change(settings: RefreshRun, store: Store) -> Json:
     """Carry out an action that changes the store without training; returns its outcome and sentence."""
     from tagsmith.refresh import promote, retention
-    from tagsmith.refresh.test_documents import renew
 
     name = settings.action.value
     if settings.action is RefreshAction.rollback:
+        left = store.link.readlink().name if store.link.is_symlink() else None
         version = promote.rollback(settings, store)
-        return {"outcome": "rolled_back", "version": version.name, "sentence": f"Version {version.name} is back."}
+        sentence = f"{version.name} is in production again{f', in place of {left}' if left is not None else ''}."
+        return {"outcome": "rolled_back", "version": version.name, "sentence": sentence}
     if settings.action is RefreshAction.renew_test:
+        # Imported here: datasets takes seconds, and a rollback must not wait for it.
+        from tagsmith.refresh.test_documents import renew
+
         return {"outcome": "renewed_test", "sentence": renew(store)}
     if settings.version is None:
         raise SettingsError(f"version: expected the version to {name}, found none.")
@@ -94,6 +98,6 @@ def _change(settings: RefreshRun, store: Store) -> Json:
         return found | {"version": version.name}
     if settings.action is RefreshAction.pin:
         retention.pin(version)
-        return {"outcome": "pinned", "version": version.name, "sentence": f"Version {version.name} is kept."}
+        return {"outcome": "pinned", "version": version.name, "sentence": f"{version.name} is kept."}
     retention.unpin(version)
-    return {"outcome": "unpinned", "version": version.name, "sentence": f"Version {version.name} may be removed."}
+    return {"outcome": "unpinned", "version": version.name, "sentence": f"{version.name} may be removed."}

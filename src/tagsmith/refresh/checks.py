@@ -1,7 +1,7 @@
 """The checks of the gate: each a figure, its bound, whether it holds, and a sentence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tagsmith.evaluate.comparison.margin import Gain, Margin, in_words
 from tagsmith.evaluate.comparison.paired import Compared
 from tagsmith.evaluate.report.wording import FIGURES, chance, percent, signed_nats, signed_points
 from tagsmith.refresh.shared import Match
+from tagsmith.refresh.store import Version
 from tagsmith.refresh.wear import Standing
 
 NAMED = 5
@@ -159,6 +160,27 @@ def rise(name: str, title: str, figures: Sequence[Mapping[str, float]], most: fl
         f"{found}: {signed_points(second - first)} points, {_against(passed)} {in_words(most, BestMetric.accuracy)}."
     )
     return Check(name, second - first, most, passed, sentence)
+
+
+def to_person(
+    figures: Sequence[Mapping[str, float]], most: float, versions: Sequence[Version], promises: Sequence[bool]
+) -> Check:
+    """Whether the share of documents for a person has risen by no more than so much.
+
+    Args:
+        figures, versions: the champion and the challenger.
+        promises: whether each keeps `target_precision` by leaving documents to a person.
+    """
+    found = rise("to_person", "The share of documents for a person", figures, most)
+    if found.passed or promises[0] or not promises[1]:
+        return found
+    # Every later version would fail too: a person has to accept the first promise.
+    first, second = (version.name for version in versions)
+    why = (
+        f"{second} promises target_precision, which {first} could not with fewer documents; "
+        f"action=promote version={second} accepts that, for later versions too."
+    )
+    return replace(found, sentence=f"{found.sentence} {why}")
 
 
 def ratio(name: str, title: str, value: float, most: float) -> Check:

@@ -57,9 +57,10 @@ def check_data(accept: AcceptSettings, news: News) -> list[Json]:
         for figure in broken:
             lines.append(f"  - {figure['sentence']}")
             lines += [f"      {example}" for example in figure["examples"]]
+        # Names of settings alone, so that this line, which notifications have, holds nothing of the documents.
         headline = (
-            f"The data gate refuses the documents of today; production is as it was. {counted(len(broken), 'figure')} "
-            f"of {len(figures)} out of bounds (correct the data, or raise the named setting if the change is right):"
+            f"The data gate refuses the documents of today by {', '.join(figure['name'] for figure in broken)}; "
+            "production is as it was. Correct the data, or raise the named setting if the change is right:"
         )
         raise DataRefused("\n".join([headline, *lines]), figures, news)
     return figures

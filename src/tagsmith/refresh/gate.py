@@ -9,7 +9,7 @@ from typing import Any
 from tagsmith.classify.classifier import Classifier
 from tagsmith.config.settings import RefreshRun
 from tagsmith.config.settings.fields import names
-from tagsmith.core.errors import DataError
+from tagsmith.core.errors import DataError, counted
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.decision.bootstrap import OVERALL, contributions, figures
 from tagsmith.evaluate.comparison.margin import Gain, Margin, margin_of
@@ -168,6 +168,7 @@ def _against(
 
     versions, classifiers = (old.version, new.version), (old.classifier, new.classifier)
     write_page(settings, documents, versions, classifiers, both, compared)
+    promises = [classifier.decision.rule.abstain_below is not None for classifier in classifiers]
     gate, gain = names(settings.gate), Gain.of(compared, by)
     found = []
     if "not_worse" in gate:
@@ -183,7 +184,7 @@ def _against(
         found.append(check.new_classes(new_classes, bounds))
     found += [
         check.rise("calibration_error", "Calibration error", both_figures, bounds.max_calibration_error),
-        check.rise("to_person", "The share of documents for a person", both_figures, bounds.max_to_person),
+        check.to_person(both_figures, bounds.max_to_person, versions, promises),
         check.ratio("latency", "Time", slower(seconds), bounds.max_latency_ratio),
         check.ratio("size", "Size", sizes[1] / sizes[0], bounds.max_size_ratio),
     ]
@@ -226,7 +227,7 @@ def _verdict(version: Version, found: Sequence[Check]) -> Json:
     """Whether all checks have passed, and why."""
     failed = [one.sentence for one in found if not one.passed]
     reasons = failed or [one.sentence for one in found]
-    more = f" {len(failed) - 1:,} more of {len(found)} checks have failed." if len(failed) > 1 else ""
+    more = f" {counted(len(failed) - 1, 'other check')} failed as well." if len(failed) > 1 else ""
     verdict = "is not promoted" if failed else "can be promoted"
     return {
         "promote": not failed,

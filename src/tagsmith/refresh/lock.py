@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from filelock import FileLock, Timeout
 
@@ -34,7 +34,8 @@ def lock_held(store: Store, wait_minutes: float) -> Iterator[Json | None]:
     try:
         killed = holder(store)
         mine = {"pid": os.getpid(), "host": socket.gethostname(), "command": " ".join(sys.argv), "since": now()}
-        write_json(about, mine)
+        with suppress(OSError):  # A rollback must work on a full disk.
+            write_json(about, mine)
         yield killed
     finally:
         about.unlink(missing_ok=True)
@@ -48,6 +49,19 @@ def holder(store: Store) -> Json | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def was_killed(found: Json) -> bool:
+    """Whether the process that holds a lock is known to be gone; one of another machine is not."""
+    if found.get("host") != socket.gethostname() or not isinstance(pid := found.get("pid"), int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def describe(found: Json | None) -> str:

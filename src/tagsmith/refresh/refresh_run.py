@@ -13,7 +13,7 @@ from tagsmith.config.settings.fields import require_inputs
 from tagsmith.core.errors import NO_ROOM, DataError, Interrupted, TagsmithError, TryAgainLater
 from tagsmith.core.files import write_json
 from tagsmith.core.signals import ignore_sigterm
-from tagsmith.core.terminal import log_to_file
+from tagsmith.core.terminal import ONLY_FILE, log_to_file
 from tagsmith.refresh.data_gate import check_data
 from tagsmith.refresh.lock import lock_held
 from tagsmith.refresh.metrics_file import write_metrics
@@ -83,8 +83,12 @@ def recorded(settings: RefreshRun, store: Store) -> Iterator[Json]:
         except KeyboardInterrupt:
             ignore_sigterm()
             error = Interrupted(f"store={store.path}: run the same command again to resume.")
-            record |= _failed(error, record)
+            record |= _failed(error, record) | {"sentence": "Interrupted by a signal; the next refresh resumes."}
             raise error from None
+        except OSError as error:
+            found = _no_room(store, error) if error.errno in NO_ROOM else error
+            record |= _failed(found, record)
+            raise found from error.__cause__
         except BaseException as error:
             record |= _failed(error, record)
             raise
@@ -100,14 +104,18 @@ def _record_kill(store: Store, killed: Json) -> None:
     store.add_to_history(line | {"status": None, "outcome": "killed", "version": None, "sentence": sentence})
 
 
+def _no_room(store: Store, error: OSError) -> TryAgainLater:
+    place = f"{error.filename}, " if error.filename else ""
+    return TryAgainLater(f"{place}store={store.path}: {error.strerror}; free some, then the same command resumes.")
+
+
 def _failed(error: BaseException, record: Json) -> Json:
     """What the history says of an error."""
-    full = isinstance(error, OSError) and error.errno in NO_ROOM
-    if isinstance(error, TryAgainLater) or full:
+    if isinstance(error, TryAgainLater):
         return {"status": TryAgainLater.exit_status, "outcome": "later", "sentence": str(error)}
     if isinstance(error, TagsmithError):
         # Before there is a version, what is wrong with data is wrong with those that are given.
-        refused = isinstance(error, DataError) and record["version"] is None
+        refused = isinstance(error, DataError) and record["version"] is None and record["action"] == "refresh"
         outcome = "refused" if refused else "failed"
         return {"status": error.exit_status, "outcome": outcome, "sentence": str(error)}
     return {"status": TagsmithError.exit_status, "outcome": "failed", "sentence": f"{type(error).__name__}: {error}"}
@@ -115,7 +123,7 @@ def _failed(error: BaseException, record: Json) -> Json:
 
 def _close(settings: RefreshRun, store: Store, record: Json) -> None:
     """Write, announce and measure the outcome; what fails here is logged and changes nothing."""
-    log.info(f"{record['outcome']}: {record['sentence']}")
+    log.info(f"{record['outcome']}: {record['sentence']}", extra=ONLY_FILE)
     try:
         record["production"] = store.link.readlink().name if store.link.is_symlink() else None
         record["notifications"] = notify(settings, record)
@@ -154,16 +162,20 @@ def _begin(settings: RefreshRun, store: Store, record: Json) -> tuple[News | Non
         record["outcome"] = "attention"
         settings = replace(settings, min_new=1)
     if unchanged_files(settings, store):
-        record["sentence"] = _with("Nothing is new: the files are those of the last refresh.", asked)
+        record["sentence"] = _with(
+            f"Nothing is new: the files are those of the last refresh.{_no_way_out(store)}", asked
+        )
         return None, None
     with quarantined(settings, store):
         news = look(settings, store)
         record["news"] = news.as_json()
         if not news.enough(settings.min_new):
             nothing_new(settings, store, news)
-            record["sentence"] = _with(f"Too little is new for min_new={settings.min_new}: {news.sentence}", asked)
+            little = f"Too little is new for min_new={settings.min_new}" if news.changes else "Nothing is new"
+            record["sentence"] = _with(f"{little}: {news.sentence}{_no_way_out(store)}", asked)
             return news, None
         figures = check_data(settings.accept, news)
+    prune(store, settings.keep)  # A lower `keep` makes room.
     require_space(settings, store)
     version = store.next_version()
     version.path.mkdir()
@@ -187,6 +199,17 @@ def _attention(settings: RefreshRun) -> list[str]:
     return Service(settings.serve).attention()
 
 
+def _no_way_out(store: Store) -> str:
+    """What to do where no version is in production, and the documents are those that the last one was trained on."""
+    newest = store.newest()
+    if newest is None or store.link.is_symlink():
+        return ""
+    return (
+        f" No version is in production: action=promote version={newest.name} promotes one by hand; to train these "
+        "documents with other settings, remove the store and begin again."
+    )
+
+
 def _with(sentence: str, asked: list[str]) -> str:
     """What was found, and what the service asks for."""
     return f"{sentence} The service asks for attention; tag new documents: {' '.join(asked)}" if asked else sentence
@@ -198,21 +221,22 @@ def _make_and_judge(settings: RefreshRun, store: Store, version: Version, news: 
     Args:
         news: what the version is for; None: its run has its documents already.
     """
+    record["version"] = version.name
     # Imported here, as torch takes seconds and most refreshes find nothing new.
     from tagsmith.refresh.gate import judge
     from tagsmith.refresh.steps import make
     from tagsmith.refresh.test_documents import load_for, record_slice, slices
 
-    record["version"] = version.name
     try:
         make(settings, version, lambda: load_for(settings, store, news), record["steps"])
         record_slice(store, version)
         decision = judge(settings, store, version, store.current(), slices(store, version))
     except (TryAgainLater, KeyboardInterrupt):
         raise
-    except BaseException:
-        # A version that cannot be trained or judged would stop every later refresh.
-        remove(store, version)
+    except BaseException as error:
+        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
+            # A version that cannot be trained or judged would stop every later refresh.
+            remove(store, version)
         raise
     write_json(version.decision, decision)
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tagsmith.core.errors import counted
-from tagsmith.refresh.lock import describe, holder
+from tagsmith.refresh.lock import describe, holder, was_killed
 from tagsmith.refresh.store import Json, Store, Version
 
 LINES = 40
@@ -30,11 +30,12 @@ def status_text(store: Store) -> str:
     lines.append(f"versions: {', '.join(_marked(one, current) for one in versions) or 'none'}")
     sizes = sum(path.stat().st_size for path in store.path.rglob("*") if path.is_file() and not path.is_symlink())
     lines.append(f"size: {sizes / 2**20:,.0f} MiB")
-    tests = {path.stem: _lines(path) for path in sorted(store.test.glob("*.jsonl"))}
+    tests = {path.stem: _lines(path) for path in sorted(store.test.glob("*.jsonl"), reverse=True)}
     named = ", ".join(f"{name} {count:,}" for name, count in tests.items())
     lines.append(f"test documents: {counted(sum(tests.values()), 'document')}{f' ({named})' if named else ''}")
     if (who := holder(store)) is not None:
-        lines.append(f"lock: {describe(who)}")
+        killed = " and was killed; the next refresh carries on" if was_killed(who) else ""
+        lines.append(f"{describe(who)}{killed}")
     return "\n".join(lines)
 
 
@@ -71,6 +72,8 @@ def history_text(store: Store) -> str:
 def _row(line: Json) -> list[str]:
     found = [line.get(name) for name in ("started", "seconds", "outcome", "status", "version", "production")]
     sentence = str(line.get("sentence", "")).partition("\n")[0]
+    if line.get("action") not in (None, "refresh"):
+        sentence = f"action={line['action']}: {sentence}"
     return ["-" if one is None else _words(str(one)) for one in found] + [sentence]
 
 

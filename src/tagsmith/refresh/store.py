@@ -115,7 +115,10 @@ class Store:
     def require(self) -> None:
         """Raises: InputMissing where the folder is not a store."""
         if not self.versions_folder.is_dir():
-            raise InputMissing(f"store={self.path}: no store here (looked for {self.versions_folder}).")
+            raise InputMissing(
+                f"store={self.path}: no store here (looked for {self.versions_folder} from {Path.cwd()}); "
+                "the first refresh makes one."
+            )
 
     def create(self) -> None:
         """Make the folders of a store where they are missing.

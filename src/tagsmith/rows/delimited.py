@@ -35,7 +35,7 @@ def delimited(file: File, how: Reading) -> Table:
     number, header = reader.header()
     columns = tuple(name.strip() for name in header)
     if bad := unreadable(delimiter.join(columns), found.encoding):
-        raise DataError(f"{file}:{number}: the header line is {bad.what}; set data.encoding.")
+        raise DataError(f"{file}:{number}: the header line {bad.what}; set data.encoding.")
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise DataError(f"{file}:{number}: expected each column once, found twice: {', '.join(twice)}.")
     kind = "TSV" if delimiter == "\t" else "CSV"
