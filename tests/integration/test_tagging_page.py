@@ -290,7 +290,7 @@ def test_tagging_by_keys_with_undo_and_a_restart(browser: Any, tmp_path: Path) -
     assert {line["text"]: line["tag"] for line in lines} == {**dict.fromkeys(TEXTS, "billing"), TEXTS[0]: "bug"}
     urls = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
     assert all(url.startswith(running.url) for url in urls)
-    # Nothing else than the lost connection, and the two addresses are told apart by nothing that is sent.
+    # Nothing but the lost connection.
     problems = [entry["message"] for entry in browser.get_log("browser")]
     assert all("ERR_CONNECTION" in line for line in problems), problems
 
