@@ -396,3 +396,17 @@ def test_a_first_promise_of_precision_says_how_it_is_accepted(tmp_path: Path) ->
     assert "action=promote version=0002 accepts that" in first.sentence
     assert "action=promote" not in to_person(figures, 0.1, versions, (True, True)).sentence
     assert to_person(figures, 0.5, versions, (False, True)).passed
+
+
+def test_a_class_that_appeared_later_has_no_f1_on_frozen_documents(store: Store) -> None:
+    old = documents(60, {name: TOPICS[name] for name in ("animals", "food")})
+    new = [(f"n{i}", f"the {word} of", "tools") for i, word in enumerate(TOPICS["tools"] * 3)]
+    # One food word is taken for a tool, six of the 60 frozen documents.
+    confused = {**TOPICS, "tools": [*TOPICS["tools"], TOPICS["food"][0]], "food": TOPICS["food"][1:]}
+    before = version(store, 1, old)
+    found = decide(store, version(store, 2, [*old, *new], confused), before, {"frozen": {one[0] for one in old}})
+    wrong = sum(TOPICS["food"][0] in text for _, text, _ in old)
+    f1_of_food = 2 * (30 - wrong) / (30 - wrong + 30)
+    assert found["figures"]["frozen"]["challenger"]["macro_f1"] == pytest.approx((1 + f1_of_food) / 2)
+    assert found["figures"]["frozen"]["challenger"]["accuracy"] == pytest.approx(1 - wrong / 60)
+    assert found["standing"]["value"] == pytest.approx((f1_of_food - 1) / 2)

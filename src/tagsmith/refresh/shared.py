@@ -102,16 +102,27 @@ class Match:
         return float((right[0] != right[1]).mean())
 
     def compared(self, seed: int, among: Flags | None = None) -> Compared:
-        """The difference of the two, second minus first, over all documents or those of a mask."""
+        """The difference of the two, second minus first, over all documents or those of a mask, see `classes_of`."""
         truth, first, second = self.truth, self.first.decided, self.second.decided
         if among is not None:
-            truth, first, second = truth[among], _among(first, among), _among(second, among)
+            kept = classes_of(truth[among])
+            truth, first, second = truth[among][:, kept], _among(first, among, kept), _among(second, among, kept)
         return compare_answers(truth, first, second, RESAMPLES, seed)
 
 
-def _among(decided: Decided, among: Flags) -> Decided:
+def classes_of(truth: Indicators) -> Flags:
+    """bool [classes], in which some of all test documents are judged: those that they have.
+
+    The documents of a slice are older than a class that appeared later: one that is taken for it would give this class
+    an F1 of 0 among those of the slice.
+    """
+    found: Flags = truth.any(axis=0)
+    return found if found.any() else np.ones_like(found)
+
+
+def _among(decided: Decided, among: Flags, classes: Flags) -> Decided:
     handled = None if decided.handled is None else decided.handled[among]
-    return Decided(decided.predicted[among], decided.loss[among], handled)
+    return Decided(decided.predicted[among][:, classes], decided.loss[among], handled)
 
 
 def match(documents: Documents, champion: Answers, challenger: Answers, classes: SharedClasses) -> Match:
@@ -151,9 +162,10 @@ FIGURES = ("accuracy", "micro_f1", "macro_f1", "log_loss", "calibration_error", 
 
 
 def figures_of(side: Side, truth: Indicators, multi_label: bool, among: Flags | None = None) -> dict[str, float]:
-    """The `FIGURES` of one version over all documents, or those of a mask, which holds at least one."""
+    """The `FIGURES` of one version over all documents, or those of a mask, which holds at least one: see `classes_of`."""
     at = np.ones(len(truth), dtype=np.bool_) if among is None else among
-    found = figures(contributions(truth[at], side.predicted[at], side.decided.loss[at]).sum(axis=0))
+    kept = np.ones(truth.shape[1], dtype=np.bool_) if among is None else classes_of(truth[at])
+    found = figures(contributions(truth[at][:, kept], side.predicted[at][:, kept], side.decided.loss[at]).sum(axis=0))
     values = {name: float(found[OVERALL.index(name)]) for name in FIGURES[:4]}
     values["calibration_error"] = calibration_error(*certainty(side.scores[at], truth[at], multi_label))
     values["to_person"] = float(side.to_person[at].mean())
