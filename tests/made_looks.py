@@ -6,9 +6,9 @@ from typing import Any
 from tagsmith.config.settings import RefreshRun, TableSettings
 from tagsmith.core.files import write_json
 from tagsmith.data import TaggedData
+from tagsmith.refresh.incoming.whats_new import News, look, remember
 from tagsmith.refresh.store import Store, Version
 from tagsmith.refresh.test_documents import load_for, record_slice
-from tagsmith.refresh.whats_new import News, look, remember
 from tests.made_records import Record, written
 
 

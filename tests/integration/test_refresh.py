@@ -26,7 +26,7 @@ from tagsmith.core.errors import DataError, InputMissing, Interrupted, TryAgainL
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.refresh import refresh_run, steps
 from tagsmith.refresh.actions import act
-from tagsmith.refresh.data_gate import DataRefused
+from tagsmith.refresh.incoming.data_gate import DataRefused
 from tagsmith.refresh.lock import lock_held
 from tagsmith.refresh.promote import Promotion
 from tagsmith.refresh.refresh_run import refresh

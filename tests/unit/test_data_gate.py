@@ -8,10 +8,10 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.schema import Task
 from tagsmith.data.changed import Unresolved
 from tagsmith.data.read import ReadData
-from tagsmith.refresh.data_gate import DataRefused, check_data
-from tagsmith.refresh.seen import Seen, match
+from tagsmith.refresh.incoming.data_gate import DataRefused, check_data
+from tagsmith.refresh.incoming.seen import Seen, match
+from tagsmith.refresh.incoming.whats_new import News
 from tagsmith.refresh.store import Json
-from tagsmith.refresh.whats_new import News
 
 READ = ReadData([], [], 0, Task.single_label, None, Unresolved(), None, [], [], [], None, {}, {}, ["text"])
 

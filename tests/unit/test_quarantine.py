@@ -8,11 +8,11 @@ from tagsmith.config.settings import AcceptSettings, HubSettings, RefreshRun, Ta
 from tagsmith.config.settings.refresh import Quarantine
 from tagsmith.core.errors import DataError
 from tagsmith.data.bad_rows import BadRows
-from tagsmith.refresh import quarantine as module
-from tagsmith.refresh.data_gate import DataRefused, check_data
-from tagsmith.refresh.quarantine import quarantine, quarantined
+from tagsmith.refresh.incoming import quarantine as module
+from tagsmith.refresh.incoming.data_gate import DataRefused, check_data
+from tagsmith.refresh.incoming.quarantine import quarantine, quarantined
+from tagsmith.refresh.incoming.whats_new import look
 from tagsmith.refresh.store import Json, Store
-from tagsmith.refresh.whats_new import look
 from tests.made_looks import made_version, refresh_settings, store_in
 from tests.made_records import Record, written
 

@@ -16,11 +16,11 @@ from tagsmith.core.errors import DataError
 from tagsmith.core.files import digest, write_json
 from tagsmith.core.schema import Schema, Task
 from tagsmith.evaluate.comparison.margin import margin_of
-from tagsmith.refresh.checks import to_person
-from tagsmith.refresh.gate import judge
-from tagsmith.refresh.shared import FIGURES
+from tagsmith.refresh.gate.checks import to_person
+from tagsmith.refresh.gate.judge import judge
+from tagsmith.refresh.gate.shared import FIGURES
+from tagsmith.refresh.gate.wear import WORN, good_for, least_gain
 from tagsmith.refresh.store import Store, Version
-from tagsmith.refresh.wear import WORN, good_for, least_gain
 from tests.bundles import make_bundle
 from tests.conftest import FILLERS, TOPICS
 from tests.documented import documented, fields
@@ -90,8 +90,8 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tagsmith.evaluate.comparison.paired.EXCHANGES", 1000)
-    monkeypatch.setattr("tagsmith.refresh.shared.RESAMPLES", 300)
-    monkeypatch.setattr("tagsmith.refresh.cost.ROUNDS", 3)
+    monkeypatch.setattr("tagsmith.refresh.gate.shared.RESAMPLES", 300)
+    monkeypatch.setattr("tagsmith.refresh.gate.cost.ROUNDS", 3)
 
 
 def settings(**more: Any) -> RefreshRun:

@@ -10,9 +10,9 @@ import pytest
 from tagsmith.config.settings import AzureSettings, HubSettings, RefreshRun, TableSettings, TextFoldersSettings
 from tagsmith.core.errors import DataError, InputMissing
 from tagsmith.core.schema import Task
-from tagsmith.refresh.seen import Seen, match, script_of
+from tagsmith.refresh.incoming.seen import Seen, match, script_of
+from tagsmith.refresh.incoming.whats_new import News, look, nothing_new, read_seen, remember, unchanged_files
 from tagsmith.refresh.store import Store
-from tagsmith.refresh.whats_new import News, look, nothing_new, read_seen, remember, unchanged_files
 from tests.made_looks import made_version, refresh_settings, store_in
 from tests.made_records import Record, records_of, written
 
@@ -268,8 +268,7 @@ def test_what_is_no_file_is_never_unchanged(tmp_path: Path, data: Any) -> None:
 
 def test_looking_imports_nothing_heavy() -> None:
     heavy = ["torch", "transformers", "datasets", "accelerate", "sklearn", "scipy", "pandas", "pyarrow"]
-    code = (
-        f"import sys, tagsmith.refresh.data_gate, tagsmith.refresh.quarantine; print(set(sys.modules) & set({heavy}))"
-    )
+    room = "tagsmith.refresh.incoming"
+    code = f"import sys, {room}.data_gate, {room}.quarantine; print(set(sys.modules) & set({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -52,10 +52,10 @@ def _refresh(settings: RefreshRun, store: Store) -> int:
 
 def _dry_run(settings: RefreshRun, store: Store) -> int:
     """What a refresh would do, up to training; writes nothing."""
-    from tagsmith.refresh.data_gate import check_data
+    from tagsmith.refresh.incoming.data_gate import check_data
+    from tagsmith.refresh.incoming.whats_new import look, unchanged_files
     from tagsmith.refresh.promote import pending
     from tagsmith.refresh.refresh_run import Status
-    from tagsmith.refresh.whats_new import look, unchanged_files
 
     for begun in filter(None, (pending(store), store.unfinished())):
         print(f"version {begun.name} was interrupted; a refresh would resume it.")

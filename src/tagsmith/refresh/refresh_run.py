@@ -14,15 +14,15 @@ from tagsmith.core.errors import NO_ROOM, DataError, Interrupted, TagsmithError,
 from tagsmith.core.files import write_json
 from tagsmith.core.signals import ignore_sigterm
 from tagsmith.core.terminal import ONLY_FILE, log_to_file
-from tagsmith.refresh.data_gate import check_data
+from tagsmith.refresh.incoming.data_gate import check_data
+from tagsmith.refresh.incoming.quarantine import quarantined
+from tagsmith.refresh.incoming.whats_new import News, look, nothing_new, remember, unchanged_files
 from tagsmith.refresh.lock import lock_held
 from tagsmith.refresh.metrics_file import write_metrics
 from tagsmith.refresh.notify import notify
 from tagsmith.refresh.promote import pending, promote
-from tagsmith.refresh.quarantine import quarantined
 from tagsmith.refresh.retention import clean_up, prune, remove, require_space
 from tagsmith.refresh.store import Json, Store, Version, now
-from tagsmith.refresh.whats_new import News, look, nothing_new, remember, unchanged_files
 
 log = logging.getLogger("tagsmith")
 
@@ -223,7 +223,7 @@ def _make_and_judge(settings: RefreshRun, store: Store, version: Version, news: 
     """
     record["version"] = version.name
     # Imported here, as torch takes seconds and most refreshes find nothing new.
-    from tagsmith.refresh.gate import judge
+    from tagsmith.refresh.gate.judge import judge
     from tagsmith.refresh.steps import make
     from tagsmith.refresh.test_documents import load_for, record_slice, slices
 

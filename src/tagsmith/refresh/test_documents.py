@@ -19,8 +19,8 @@ from tagsmith.data.held_out import Before, HeldOut
 from tagsmith.data.load import divide
 from tagsmith.data.read import read_documents
 from tagsmith.evaluate.analysis.near_duplicates import similar_pairs
+from tagsmith.refresh.incoming.whats_new import News
 from tagsmith.refresh.store import Json, Store, Version
-from tagsmith.refresh.whats_new import News
 
 FROZEN = "frozen"
 

@@ -27,7 +27,7 @@ from tagsmith.model.loaded_model import load_pretrained
 from tagsmith.model.probe import fit_head, probe_c
 from tagsmith.model.processes import start_accelerator
 from tagsmith.model.score import score
-from tagsmith.refresh import checks
+from tagsmith.refresh.gate import checks
 
 log = logging.getLogger("tagsmith")
 

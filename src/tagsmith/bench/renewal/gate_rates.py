@@ -18,7 +18,7 @@ from tagsmith.decision.bootstrap import OVERALL, Indicators, contributions, figu
 from tagsmith.decision.significance import LEVEL
 from tagsmith.evaluate.comparison.margin import ASSUMED_SHARE, Gain, margin_of
 from tagsmith.evaluate.comparison.paired import Decided, compare_answers
-from tagsmith.refresh.checks import corrected
+from tagsmith.refresh.gate.checks import corrected
 
 Ints = NDArray[np.int64]
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tagsmith.decision.bootstrap import OVERALL
 from tagsmith.evaluate.comparison.margin import ASSUMED_SHARE, ASSUMED_SPREAD, Margin
 from tagsmith.evaluate.comparison.paired import Compared
-from tagsmith.refresh.answers import Flags, Indicators
-from tagsmith.refresh.cost import Seconds, slower
-from tagsmith.refresh.shared import Match, Side, figures_of
+from tagsmith.refresh.gate.answers import Flags, Indicators
+from tagsmith.refresh.gate.cost import Seconds, slower
+from tagsmith.refresh.gate.shared import Match, Side, figures_of
 
 Json = dict[str, Any]
 

@@ -8,9 +8,9 @@ from tagsmith.decision.significance import LEVEL
 from tagsmith.evaluate.comparison.paired import Decided, certain, compare_answers
 from tagsmith.evaluate.report.wording import FIGURES, chance, percent
 from tagsmith.evaluate.tfidf import fit_and_predict
-from tagsmith.refresh.answers import Answers, Documents
-from tagsmith.refresh.checks import Check, floor_figure
-from tagsmith.refresh.shared import RESAMPLES
+from tagsmith.refresh.gate.answers import Answers, Documents
+from tagsmith.refresh.gate.checks import Check, floor_figure
+from tagsmith.refresh.gate.shared import RESAMPLES
 
 MOST_TRAINING = 10_000
 """Training documents that TF-IDF is fitted on, drawn at random where there are more."""

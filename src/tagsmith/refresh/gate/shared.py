@@ -11,7 +11,7 @@ from tagsmith.decision.bootstrap import OVERALL, contributions, figures
 from tagsmith.decision.calibration import calibration_error, certainty
 from tagsmith.evaluate.comparison.paired import Compared, Decided, compare_answers, losses
 from tagsmith.evaluate.comparison.pairs import mapped
-from tagsmith.refresh.answers import Answers, Documents, Flags, Floats, Indicators
+from tagsmith.refresh.gate.answers import Answers, Documents, Flags, Floats, Indicators
 
 RESAMPLES = 2000
 
@@ -116,8 +116,8 @@ def classes_of(truth: Indicators) -> Flags:
     The documents of a slice are older than a class that appeared later: one that is taken for it would give this class
     an F1 of 0 among those of the slice.
     """
-    found: Flags = truth.any(axis=0)
-    return found if found.any() else np.ones_like(found)
+    found = truth.any(axis=0)
+    return np.asarray(found if found.any() else np.ones_like(found), dtype=np.bool_)
 
 
 def _among(decided: Decided, among: Flags, classes: Flags) -> Decided:
@@ -162,7 +162,7 @@ FIGURES = ("accuracy", "micro_f1", "macro_f1", "log_loss", "calibration_error", 
 
 
 def figures_of(side: Side, truth: Indicators, multi_label: bool, among: Flags | None = None) -> dict[str, float]:
-    """The `FIGURES` of one version over all documents, or those of a mask, which holds at least one: see `classes_of`."""
+    """The `FIGURES` of one version over all documents, or those of a mask, which holds one at least: `classes_of`."""
     at = np.ones(len(truth), dtype=np.bool_) if among is None else among
     kept = np.ones(truth.shape[1], dtype=np.bool_) if among is None else classes_of(truth[at])
     found = figures(contributions(truth[at][:, kept], side.predicted[at][:, kept], side.decided.loss[at]).sum(axis=0))

@@ -11,8 +11,8 @@ from tagsmith.evaluate.comparison.paired import Compared
 from tagsmith.evaluate.comparison.result import result
 from tagsmith.evaluate.comparison.verdict import verdict
 from tagsmith.evaluate.report.inputs import RunFiles
-from tagsmith.refresh.answers import Documents
-from tagsmith.refresh.shared import RESAMPLES, Match, Side
+from tagsmith.refresh.gate.answers import Documents
+from tagsmith.refresh.gate.shared import RESAMPLES, Match, Side
 from tagsmith.refresh.store import Version
 
 NAME = "comparison.html"

@@ -14,9 +14,9 @@ from tagsmith.decision.significance import LEVEL, holm
 from tagsmith.evaluate.comparison.margin import Gain, Margin, in_words
 from tagsmith.evaluate.comparison.paired import Compared
 from tagsmith.evaluate.report.wording import FIGURES, chance, percent, signed_nats, signed_points
-from tagsmith.refresh.shared import Match
+from tagsmith.refresh.gate.shared import Match
+from tagsmith.refresh.gate.wear import Standing
 from tagsmith.refresh.store import Version
-from tagsmith.refresh.wear import Standing
 
 NAMED = 5
 """Most classes that a sentence names."""

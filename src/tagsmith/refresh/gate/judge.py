@@ -13,16 +13,25 @@ from tagsmith.core.errors import DataError, counted
 from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.decision.bootstrap import OVERALL, contributions, figures
 from tagsmith.evaluate.comparison.margin import Gain, Margin, margin_of
-from tagsmith.refresh import checks as check
-from tagsmith.refresh.answers import Answers, Documents, Flags, Indicators, answers_of, documents_of, load_bundle
-from tagsmith.refresh.baseline import not_behind_tfidf
-from tagsmith.refresh.checks import Check
-from tagsmith.refresh.cost import bytes_of, side_by_side, slower
-from tagsmith.refresh.decision_json import FROZEN, among, cost_json, group, groups, margin_json, number, shared_json
-from tagsmith.refresh.page import write_page
-from tagsmith.refresh.shared import Match, Side, figures_of, match, own_side, shared_classes
+from tagsmith.refresh.gate import checks as check
+from tagsmith.refresh.gate.answers import Answers, Documents, Flags, Indicators, answers_of, documents_of, load_bundle
+from tagsmith.refresh.gate.baseline import not_behind_tfidf
+from tagsmith.refresh.gate.checks import Check
+from tagsmith.refresh.gate.cost import bytes_of, side_by_side, slower
+from tagsmith.refresh.gate.decision_json import (
+    FROZEN,
+    among,
+    cost_json,
+    group,
+    groups,
+    margin_json,
+    number,
+    shared_json,
+)
+from tagsmith.refresh.gate.page import write_page
+from tagsmith.refresh.gate.shared import Match, Side, figures_of, match, own_side, shared_classes
+from tagsmith.refresh.gate.wear import standing_of, wear_of
 from tagsmith.refresh.store import Store, Version, now
-from tagsmith.refresh.wear import standing_of, wear_of
 
 log = logging.getLogger("tagsmith")
 

@@ -20,9 +20,9 @@ from tagsmith.core.files import digest, json_object, read_json, replace_folder, 
 from tagsmith.core.schema import Task
 from tagsmith.data.bad_rows import BadRows
 from tagsmith.data.read import read_documents
-from tagsmith.refresh.data_gate import DataRefused, check_data
-from tagsmith.refresh.seen import match
-from tagsmith.refresh.sources import Digests, digests
+from tagsmith.refresh.incoming.data_gate import DataRefused, check_data
+from tagsmith.refresh.incoming.seen import match
+from tagsmith.refresh.incoming.sources import Digests, digests
 from tagsmith.refresh.store import Json, Store, now
 
 log = logging.getLogger("tagsmith")

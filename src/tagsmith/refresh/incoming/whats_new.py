@@ -11,8 +11,8 @@ from tagsmith.core.text_files import visible_files
 from tagsmith.data.check import same_text
 from tagsmith.data.documents import Document
 from tagsmith.data.read import ReadData, read_documents
-from tagsmith.refresh.seen import Matched, Seen, match
-from tagsmith.refresh.sources import Digests, digests, of_files, unchanged_files, write_sources
+from tagsmith.refresh.incoming.seen import Matched, Seen, match
+from tagsmith.refresh.incoming.sources import Digests, digests, of_files, unchanged_files, write_sources
 from tagsmith.refresh.store import Json, Store, Version
 
 __all__ = ["News", "look", "nothing_new", "remember", "unchanged_files"]

@@ -6,9 +6,9 @@ from statistics import median
 
 from tagsmith.config.settings.refresh import AcceptSettings
 from tagsmith.core.errors import DataError, counted
-from tagsmith.refresh.seen import Seen
+from tagsmith.refresh.incoming.seen import Seen
+from tagsmith.refresh.incoming.whats_new import News
 from tagsmith.refresh.store import Json
-from tagsmith.refresh.whats_new import News
 
 LEAST = 50
 """Documents from which a share says something: with fewer, chance moves a share by more than 0.07 (standard error)."""

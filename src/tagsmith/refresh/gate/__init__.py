@@ -1,0 +1,1 @@
+"""The gate: may a new version replace the one in production? Both answer the same test documents."""
