@@ -253,6 +253,25 @@ def test_a_service_that_asks_for_attention_lowers_what_has_to_be_new(
     assert asked[0] in last(settings)["sentence"]
 
 
+def test_a_lower_keep_makes_room_before_the_disk_is_measured(
+    settings: RefreshRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise TryAgainLater("no space")
+
+    store = store_of(settings)
+    for name in ("0002", "0003"):
+        shutil.copytree(store.versions_folder / "0001", store.versions_folder / name)
+        version = store.version(name)
+        (version.path / "promoted.json").unlink()
+        version.decision.write_text(json.dumps(version.read_decision() | {"promote": False}))
+    arrive(settings, DOCUMENTS[:310])
+    monkeypatch.setattr(refresh_run, "require_space", full)
+    with pytest.raises(TryAgainLater):
+        refresh(replace(settings, keep=1), store)
+    assert [one.name for one in store.versions()] == ["0001", "0003"]
+
+
 def test_one_refresh_at_a_time_and_who_holds_the_lock(settings: RefreshRun) -> None:
     store = store_of(settings)
     lines = len(store.read_history())

@@ -6,6 +6,7 @@ import pytest
 from tagsmith.config.settings import AcceptSettings
 from tagsmith.core.errors import DataError
 from tagsmith.core.schema import Task
+from tagsmith.core.schema_changes import SchemaChanges
 from tagsmith.data.changed import Unresolved
 from tagsmith.data.read import ReadData
 from tagsmith.refresh.incoming.data_gate import DataRefused, check_data
@@ -157,3 +158,14 @@ def test_one_error_lists_all_figures_that_break_bounds() -> None:
     assert isinstance(caught.value, DataError)
     assert caught.value.exit_status == 65
     assert len(caught.value.figures) == 11
+
+
+def test_classes_that_schema_changes_renames_are_no_other_tags() -> None:
+    before = [*documents("a" * 60, 100), *documents("b" * 60, 200)]
+    today = [replace(one, labels=("c",) if one.labels == ("b",) else one.labels) for one in before]
+    assert {"vanished_classes"} <= broken(before, today, max_new_classes=0).keys()
+    read = replace(READ, changes=SchemaChanges({"b": "c"}))
+    renamed = replace(news(before, today), read=read)
+    figures = check_data(AcceptSettings(max_retagged=0, max_new_classes=0), renamed)
+    assert all(figure["passed"] for figure in figures)
+    assert renamed.changes  # It is trained all the same.

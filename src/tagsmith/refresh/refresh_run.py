@@ -53,7 +53,7 @@ def refresh(settings: RefreshRun, store: Store) -> int:
         require_inputs(settings)
         clean_up(store)
         if (version := pending(store)) is not None:
-            log.info(f"version {version.name}: its promotion was interrupted")
+            log.info(f"version {version.name}: its promotion has not ended and is tried again")
             _carry_out(settings, store, version, record)
             return int(record["status"])
         news = None
@@ -196,7 +196,11 @@ def _attention(settings: RefreshRun) -> list[str]:
     # Imported here, as a timer that asks no service must not wait for it.
     from tagsmith.refresh.running_service import Service
 
-    return Service(settings.serve).attention()
+    service = Service(settings.serve)
+    asked = service.attention()
+    if service.silence:
+        log.warning(f"when=attention: {service.silence}; only new documents count.")
+    return asked
 
 
 def _no_way_out(store: Store) -> str:

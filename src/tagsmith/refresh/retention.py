@@ -73,9 +73,10 @@ def require_space(settings: RefreshRun, store: Store) -> None:
         needed = max(needed, size + (settings.train.keep_checkpoints + 1) * checkpoint)
     free = shutil.disk_usage(store.path).free
     if free < needed:
+        lower = f", or lower keep={settings.keep}" if settings.keep > 1 else ""
         raise TryAgainLater(
             f"store={store.path}: expected {mebibytes(needed)} of free space for training another version (the newest, "
-            f"{newest.name}, has {mebibytes(size)}), found {mebibytes(free)}; free some, or lower keep={settings.keep}."
+            f"{newest.name}, has {mebibytes(size)}), found {mebibytes(free)}; free some{lower}."
         )
 
 

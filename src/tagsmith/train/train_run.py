@@ -98,7 +98,7 @@ def train(settings: TrainRun, load: Callable[[], data.TaggedData] | None = None)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        raise TryAgainLater(f"run={run.path}: {error.strerror}; free some space, then use resume=true.") from error
+        raise TryAgainLater(f"run={run.path}: {error.strerror}; free some space, then resume.") from error
     finally:
         lock.release()
 

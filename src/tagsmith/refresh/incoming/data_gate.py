@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from tagsmith.config.settings.refresh import AcceptSettings
 from tagsmith.core.errors import DataError, counted
-from tagsmith.refresh.incoming.seen import Seen
+from tagsmith.refresh.incoming.seen import Seen, match
 from tagsmith.refresh.incoming.whats_new import News
 from tagsmith.refresh.store import Json
 
@@ -31,6 +32,8 @@ class DataRefused(DataError):
 def check_data(accept: AcceptSettings, news: News) -> list[Json]:
     """Compare the documents with those before; in the first refresh, only contradictions and copies count.
 
+    What `data.schema_changes` renames, merges or deletes is compared under its name of today.
+
     Returns:
         One figure per bound: `name` of its setting, `value`, `bound`, `passed`, `sentence`, `examples`. Where there
         are too few documents for it, `value` is null and it has passed.
@@ -38,6 +41,7 @@ def check_data(accept: AcceptSettings, news: News) -> list[Json]:
     Raises:
         DataRefused: figures break their bounds; all of these are listed, with examples and the setting to change.
     """
+    found, news = news, _with_changes(news)
     figures = [_contradictory(accept, news), _copies(accept, news)]
     if not news.first:
         figures = [
@@ -62,8 +66,19 @@ def check_data(accept: AcceptSettings, news: News) -> list[Json]:
             f"The data gate refuses the documents of today by {', '.join(figure['name'] for figure in broken)}; "
             "production is as it was. Correct the data, or raise the named setting if the change is right:"
         )
-        raise DataRefused("\n".join([headline, *lines]), figures, news)
+        raise DataRefused("\n".join([headline, *lines]), figures, found)
     return figures
+
+
+def _with_changes(news: News) -> News:
+    """The same documents; those of before have their tags as `data.schema_changes` changes them."""
+    if (changes := news.read.changes) is None:
+        return news
+    before = [
+        replace(one, labels=tuple(sorted({changes.become.get(name, name) for name in one.labels} - {*changes.delete})))
+        for one in news.before
+    ]
+    return replace(news, before=before, matched=match(before, news.documents))
 
 
 def _figure(
