@@ -22,7 +22,7 @@ from tagsmith.config.settings import (
     TableSettings,
     When,
 )
-from tagsmith.core.errors import DataError, InputMissing, Interrupted, TryAgainLater
+from tagsmith.core.errors import DataError, InputMissing, Interrupted, SettingsError, TryAgainLater
 from tagsmith.data.dataset_folders import load_documents
 from tagsmith.refresh import refresh_run, steps
 from tagsmith.refresh.actions import act
@@ -330,6 +330,12 @@ def test_the_status_names_a_process_that_holds_the_lock_and_one_that_was_killed(
         gone.wait()
         store.holder.write_text(json.dumps(about | {"pid": gone.pid}))
         assert status_text(store).endswith(" and was killed; the next refresh carries on")
+
+
+def test_a_launch_of_several_processes_is_refused(settings: RefreshRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SettingsError, match="expected one process, found a launch of 2"):
+        act(settings)
 
 
 def test_a_timer_that_finds_nothing_new_imports_nothing_slow(settings: RefreshRun) -> None:

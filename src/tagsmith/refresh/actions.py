@@ -1,5 +1,6 @@
 """What `scripts/refresh.py` does for each action, and its exit status."""
 
+import os
 from pathlib import Path
 
 from tagsmith.config.settings import RefreshAction, RefreshRun
@@ -41,6 +42,11 @@ def act(settings: RefreshRun) -> int:
 def _refresh(settings: RefreshRun, store: Store) -> int:
     from tagsmith.refresh.refresh_run import Status, refresh
 
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise SettingsError(
+            f"refresh.py: expected one process, found a launch of {processes}; start it without accelerate launch or "
+            "torchrun. It trains on one GPU."
+        )
     status = refresh(settings, store)
     last = store.read_history()[-1]
     print(f"{last['outcome'].replace('_', ' ')}: {last['sentence']}")
