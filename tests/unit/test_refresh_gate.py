@@ -388,13 +388,14 @@ def test_the_gate_passes_good_versions_and_holds_bad_ones_back_as_often_as_it_sa
     assert 0.4 < good.fixed < 0.85
 
 
-def test_a_first_promise_of_precision_says_how_it_is_accepted(tmp_path: Path) -> None:
+def test_a_first_promise_of_precision_is_accepted(tmp_path: Path) -> None:
     versions = [Version(tmp_path / "0001"), Version(tmp_path / "0002")]
     figures = [{"to_person": 0.04}, {"to_person": 0.38}]
     first = to_person(figures, 0.1, versions, (False, True))
-    assert not first.passed
-    assert "action=promote version=0002 accepts that" in first.sentence
-    assert "action=promote" not in to_person(figures, 0.1, versions, (True, True)).sentence
+    assert first.passed
+    assert "0002 promises target_precision, which 0001 could not" in first.sentence
+    assert not to_person(figures, 0.1, versions, (True, True)).passed
+    assert not to_person(figures, 0.1, versions, (False, False)).passed
     assert to_person(figures, 0.5, versions, (False, True)).passed
 
 
