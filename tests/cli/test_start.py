@@ -26,6 +26,7 @@ MISSING = {
     "export": ["run=nowhere", "bundle=b"],
     "classify": ["bundle=nowhere", "input=new_*.csv", "output=o.jsonl"],
     "improve": ["run=nowhere", "pool=none.jsonl"],
+    "tag": ["project=p", "pool=nowhere.csv", "classes=[a,b]"],
     "serve": ["serve.deployments={production: nowhere}"],
     "refresh": ["store=s", "data.train=nowhere.csv"],
     "bench_refresh": ["store=s", "data.train=nowhere.csv"],

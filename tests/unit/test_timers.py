@@ -84,7 +84,8 @@ def test_the_command_of_a_timer_is_accepted(name: str) -> None:
 
 
 def rows(text: str) -> dict[int, list[str]]:
-    """The cells of the rows that begin with a status."""
+    """The cells of the rows that begin with a status, in the section about them."""
+    text = text.partition("## What a status means")[2].partition("\n## ")[0] or text
     found = re.findall(r"^\| (\d+) \| (.*) \|$", text, flags=re.MULTILINE)
     return {int(status): cells.split(" | ") for status, cells in found}
 

@@ -50,7 +50,8 @@ def _other_files(settings: DataSettings) -> Iterator[tuple[File, bytes]]:
     if settings.out_of_scope is not None:
         files += files_of(settings.out_of_scope, "data.out_of_scope")[0]
     if settings.split_from is not None:
-        files += sorted(Path(settings.split_from, "data").rglob("data-*.arrow"))
+        # What is no file there is reported by whoever reads the documents.
+        files += sorted(path for path in Path(settings.split_from, "data").rglob("data-*.arrow") if path.is_file())
     for file in files:
         with file.open("rb") as stream:
             yield file, stream.read()

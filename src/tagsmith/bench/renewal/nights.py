@@ -96,9 +96,9 @@ def _night(settings: RefreshRun, trouble: Trouble | None) -> None:
 
 
 def _fill_the_disk(settings: RefreshRun) -> None:
-    """From a random moment on, no file of the store can be opened for writing."""
+    """From some moment on, before training, no file of the store can be opened for writing."""
     folder, opened = Path(settings.store).resolve(), 0
-    last = os.getpid() % 60
+    last = len(Store(folder).read_history()) % 12
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal opened
