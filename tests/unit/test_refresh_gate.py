@@ -217,8 +217,9 @@ def test_calibration_what_goes_to_a_person_and_size_have_bounds(store: Store) ->
     unsure = version(store, 2, test, vote=1.0)
     assert failed(decide(store, unsure, old)) == ["calibration_error"]
     asks = version(store, 3, test, abstain_below=0.99)
-    assert failed(decide(store, asks, old)) == ["to_person"]
-    large = version(store, 4, test)
+    assert failed(decide(store, asks, old)) == []  # A first promise.
+    assert failed(decide(store, asks, version(store, 4, test, abstain_below=0.5))) == ["to_person"]
+    large = version(store, 5, test)
     manifest = json.loads((large.bundle / "manifest.json").read_text())
     (large.bundle / "README.md").write_text("x" * 100_000)
     manifest["files"]["README.md"] = {"sha256": digest(large.bundle / "README.md"), "bytes": 100_000}
