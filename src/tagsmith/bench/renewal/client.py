@@ -46,7 +46,7 @@ class Client(threading.Thread):
 
 @contextmanager
 def asked_throughout(store: Path, pause: float = 0.1) -> Iterator[Client]:
-    """Serve a store in a process of its own, and ask while the block runs.
+    """Serve a store in a process of its own, which logs into `service.log` beside it, and ask while the block runs.
 
     Raises:
         RuntimeError: the service does not start.
@@ -54,7 +54,8 @@ def asked_throughout(store: Path, pause: float = 0.1) -> Iterator[Client]:
     script = shipped_folder("scripts") / "serve.py"
     settings = [f"serve.deployments={{production: {store}}}", "serve.port=0", "serve.threads=1", "serve.jobs=null"]
     command = [sys.executable, str(script), *settings, "serve.watch_seconds=0.2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    with store.with_name("service.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
     try:
         assert process.stdout is not None
         line = process.stdout.readline().decode()
