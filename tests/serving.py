@@ -9,6 +9,8 @@ from typing import Any
 
 import requests
 import uvicorn
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from tagsmith.config.settings import ServeSettings
 from tagsmith.core.local_http import listen
@@ -26,6 +28,9 @@ class Served:
         self.service, self.server, self.loop, self.port = service, server, loop, port
         self.url = f"http://127.0.0.1:{port}"
         self.http = requests.Session()
+        # As every client does: a connection that the service closes while it is reused says nothing about the service.
+        again = Retry(2, allowed_methods={"GET", "HEAD"}, respect_retry_after_header=False)
+        self.http.mount("http://", HTTPAdapter(max_retries=again))
         self.http.headers["Ocp-Apim-Subscription-Key"] = KEY
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
