@@ -85,6 +85,11 @@ def ids(settings: RefreshRun, split: str) -> set[str]:
     return set(load_documents(newest.run.data)[split]["id"])
 
 
+def interrupted(*_: Any) -> None:
+    """In place of a step: Ctrl-C arrives in it."""
+    raise KeyboardInterrupt
+
+
 def last(settings: RefreshRun) -> dict[str, Any]:
     return store_of(settings).read_history()[-1]
 
@@ -171,9 +176,6 @@ def test_the_data_gate_refuses_and_production_stays(settings: RefreshRun) -> Non
 def test_an_interrupted_refresh_is_resumed_without_training_again(
     settings: RefreshRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     def no_training(*_: Any) -> None:
         raise AssertionError("trained again")
 
@@ -192,9 +194,6 @@ def test_an_interrupted_refresh_is_resumed_without_training_again(
 def test_an_interrupted_refresh_with_other_settings_begins_anew(
     settings: RefreshRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     arrive(settings, DOCUMENTS)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):  # noqa: PT012
         patched.setattr(steps, "export", interrupted)
@@ -221,9 +220,6 @@ def test_a_version_that_cannot_be_exported_stops_no_later_refresh(
 
 
 def test_a_promotion_that_was_interrupted_is_completed(settings: RefreshRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     arrive(settings, DOCUMENTS)
     with monkeypatch.context() as patched, pytest.raises(Interrupted):  # noqa: PT012
         patched.setattr(refresh_run, "promote", interrupted)

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,12 +68,3 @@ def asked_throughout(store: Path, pause: float = 0.1) -> Iterator[Client]:
     finally:
         process.terminate()
         process.wait()
-
-
-def wait_until_served(client: Client, seconds: float = 30) -> None:
-    """Wait for the first answer. Raises: RuntimeError where none comes."""
-    until = time.monotonic() + seconds
-    while not client.asked:
-        if time.monotonic() > until:
-            raise RuntimeError(f"{client.url}: no answer within {seconds:g} s")
-        time.sleep(0.05)
