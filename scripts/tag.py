@@ -7,7 +7,7 @@ from tagsmith.config.settings import TagAction, TagRun
 @script("tag")
 def main(settings: TagRun) -> None:
     # Imported here, so that --help and wrong settings do not wait for torch.
-    from tagsmith.improve.tagging.tag_run import export, open_page
+    from tagsmith.tag.tag_run import export, open_page
 
     if settings.action is TagAction.export:
         print(*export(settings), sep="\n")

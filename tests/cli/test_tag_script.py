@@ -11,7 +11,7 @@ import requests
 
 from tagsmith.config.settings import TagRun
 from tagsmith.core.local_http import listen
-from tagsmith.improve.tagging.tag_run import open_page
+from tagsmith.tag.tag_run import open_page
 from tests.cli.conftest import Script
 
 pytestmark = pytest.mark.slow

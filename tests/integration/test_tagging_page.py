@@ -15,10 +15,10 @@ import uvicorn
 
 from tagsmith.config.settings import CacheSettings, ModelSettings, TagRun
 from tagsmith.core.local_http import listen
-from tagsmith.improve.tagging.decisions import StoredDocument
-from tagsmith.improve.tagging.store import Store
-from tagsmith.improve.tagging.tag_run import opened, server_config
-from tagsmith.improve.tagging.vectors import compute_vectors, kept_vectors
+from tagsmith.tag.decisions import StoredDocument
+from tagsmith.tag.store import Store
+from tagsmith.tag.tag_run import opened, server_config
+from tagsmith.tag.vectors import compute_vectors, kept_vectors
 from tests.browser import started_browser
 from tests.conftest import make_documents
 

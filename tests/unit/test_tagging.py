@@ -15,14 +15,14 @@ from tagsmith.core.errors import DataError, InputMissing, SettingsError, TryAgai
 from tagsmith.core.schema import Schema, Task
 from tagsmith.data.read import read_documents
 from tagsmith.data.tagged import KnownClasses, read_tagged
-from tagsmith.improve.tagging.decisions import Decision, Kind, StoredDocument, state_of, tags_an_hour
-from tagsmith.improve.tagging.documents import fill
-from tagsmith.improve.tagging.export import write_tags
-from tagsmith.improve.tagging.listing import examples, listed
-from tagsmith.improve.tagging.order import Order
-from tagsmith.improve.tagging.store import Store
-from tagsmith.improve.tagging.suggestions import Suggestions, fitted, planned, representative
-from tagsmith.improve.tagging.tag_run import export, opened
+from tagsmith.tag.decisions import Decision, Kind, StoredDocument, state_of, tags_an_hour
+from tagsmith.tag.documents import fill
+from tagsmith.tag.export import write_tags
+from tagsmith.tag.listing import examples, listed
+from tagsmith.tag.order import Order
+from tagsmith.tag.store import Store
+from tagsmith.tag.suggestions import Suggestions, fitted, planned, representative
+from tagsmith.tag.tag_run import export, opened
 
 SINGLE = Schema(("billing", "bug"), Task.single_label)
 FOUR = Schema(("billing", "bug", "praise", "other"), Task.single_label)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tagsmith.config.settings import TagRun, as_dict
 from tagsmith.core.errors import TagsmithError
 from tagsmith.core.files import atomic_path
-from tagsmith.improve.tagging.store import Store
+from tagsmith.tag.store import Store
 
 log = logging.getLogger("tagsmith")
 

@@ -1,47 +1,30 @@
-"""The ASGI app of the page: its files, and the requests that it sends."""
+"""The requests of the page about documents and decisions."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from enum import Enum
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from pydantic import Field
 from starlette.types import ASGIApp
 
 from tagsmith.core.errors import TagsmithError
 from tagsmith.core.schema import Schema
-from tagsmith.improve.tagging.decisions import Decision, Kind, StoredDocument
-from tagsmith.improve.tagging.export import next_command, write_tags
-from tagsmith.improve.tagging.guard import MAX_BODY_BYTES, PERSON, Guard, Refused
-from tagsmith.improve.tagging.listing import examples, listed, shown
-from tagsmith.improve.tagging.order import Order
-from tagsmith.improve.tagging.store import Store
-from tagsmith.improve.tagging.suggestions import Suggestions
-
-PAGE = {
-    "/": ("page.html", "text/html"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/page.css": ("page.css", "text/css"),
-}
+from tagsmith.tag.decisions import Decision, Kind, StoredDocument
+from tagsmith.tag.export import next_command, write_tags
+from tagsmith.tag.guard import Refused
+from tagsmith.tag.listing import examples, listed, shown
+from tagsmith.tag.order import Order
+from tagsmith.tag.store import Store
+from tagsmith.tag.suggestions import Suggestions
+from tagsmith.tag.web import Nothing, One, Route, Strict, application
 
 CHOSEN = "chosen"
 """The reason of a document that the person has looked for."""
 
-Body = TypeVar("Body", bound=BaseModel)
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Next(_Strict):
+class Next(Strict):
     """The documents to show next, without those that the page has."""
 
     count: int = Field(ge=1, le=10)
@@ -57,40 +40,30 @@ class Given(Enum):
     note = "note"
 
 
-class Decided(_Strict):
+class Decided(Strict):
     """A decision; see `decisions.Decision`."""
 
     key: str = Field(min_length=8, max_length=64)
     document: str
     kind: Given
-    tags: list[str] = []
+    tags: list[str] = Field(default=[])
     note: str = Field(default="", max_length=10_000)
-    suggestion: list[str] = []
+    suggestion: list[str] = Field(default=[])
     reason: str = Field(default="", max_length=40)
 
 
-class Undo(_Strict):
+class Undo(Strict):
     """Take back the person's last decision."""
 
     key: str = Field(min_length=8, max_length=64)
 
 
-class Find(_Strict):
+class Find(Strict):
     """A part of the list of decisions; see `listing.listed`."""
 
     search: str = Field(default="", max_length=1000)
     which: str = "all"
     offset: int = Field(default=0, ge=0)
-
-
-class One(_Strict):
-    """A document by its id, or a class by its name."""
-
-    name: str
-
-
-class Nothing(_Strict):
-    """An empty body."""
 
 
 class Tagging:
@@ -113,34 +86,17 @@ class Tagging:
     ):
         self._folder, self._store, self._schema = folder, store, schema
         self._order, self._suggestions = order, suggestions
-        self.app: ASGIApp = Guard(self._routes(), tokens, local)
+        self.app: ASGIApp = application(self.routes(), tokens, local)
 
-    def _routes(self) -> FastAPI:
-        # Without FastAPI's documentation pages, which load scripts from other servers.
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-        for path, (name, media_type) in PAGE.items():
-            content = files("tagsmith.improve.tagging").joinpath("static", name).read_bytes()
-            app.add_api_route(path, _static(content, media_type), methods=["GET"])
-        self._route(app, "project", Nothing, self.project)
-        self._route(app, "next", Next, self.next)
-        self._route(app, "decisions", Decided, self.decide)
-        self._route(app, "undo", Undo, self.undo)
-        self._route(app, "list", Find, lambda body, _: listed(self._store, body.search, body.which, body.offset, 50))
-        self._route(app, "document", One, self.document)
-        self._route(app, "examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
-        self._route(app, "export", Nothing, self.export)
-        app.add_exception_handler(Refused, _refused)
-        app.add_exception_handler(HTTPException, _routing_error)
-        app.add_exception_handler(Exception, _unexpected)
-        return app
-
-    def _route(self, app: FastAPI, name: str, kind: type[Body], answer: Callable[[Body, str], Any]) -> None:
-        async def respond(request: Request) -> Response:
-            body = await _read(request, kind)
-            # In a thread: SQLite waits for the disk.
-            return JSONResponse(await asyncio.to_thread(answer, body, request.scope[PERSON]))
-
-        app.add_api_route(f"/api/{name}", respond, methods=["POST"])
+    def routes(self) -> Iterator[Route]:
+        yield Route("project", Nothing, self.project)
+        yield Route("next", Next, self.next)
+        yield Route("decisions", Decided, self.decide)
+        yield Route("undo", Undo, self.undo)
+        yield Route("list", Find, lambda body, _: listed(self._store, body.search, body.which, body.offset, 50))
+        yield Route("document", One, self.document)
+        yield Route("examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
+        yield Route("export", Nothing, self.export)
 
     def project(self, _: Nothing, person: str) -> dict[str, Any]:
         """What the page needs once."""
@@ -209,40 +165,3 @@ class Tagging:
 
     def _state(self, person: str) -> dict[str, Any]:
         return {"progress": self._store.progress(person), "status": self._suggestions.status}
-
-
-async def _read(request: Request, kind: type[Body]) -> Body:
-    """The body as an instance of a model; the errors hold no values, which may be texts."""
-    content = b""
-    async for part in request.stream():
-        content += part
-        if len(content) > MAX_BODY_BYTES:
-            raise Refused(413, f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.")
-    try:
-        return kind.model_validate_json(content)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise Refused(422, f"{'.'.join(map(str, found['loc']))[:80] or 'The body'}: {found['msg'][:200]}") from None
-
-
-def _static(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
-    async def respond() -> Response:
-        return Response(content, media_type=f"{media_type}; charset=utf-8")
-
-    return respond
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return error.response()
-
-
-async def _unexpected(_: Request, error: Exception) -> Response:
-    # Starlette raises the exception again after this, and the guard logs it.
-    return Refused(500, "This is a bug; the command has printed its place.").response()
-
-
-async def _routing_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    messages = {404: "Not found.", 405: "Method not allowed."}
-    return JSONResponse({"error": messages.get(error.status_code, "Cannot be answered.")}, error.status_code)

@@ -14,13 +14,13 @@ from tagsmith.core.schema import Schema, Task, natural_order, normal_name
 from tagsmith.data.class_names import NameReader
 from tagsmith.data.labels import read_column
 from tagsmith.improve.queue_tables import NEXT, SUSPECTED
-from tagsmith.improve.tagging.decisions import StoredDocument
-from tagsmith.improve.tagging.store import Store
 from tagsmith.rows.fields import has_field
 from tagsmith.rows.files import files_of
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.open import open_table
 from tagsmith.rows.table import BadRow, Reading
+from tagsmith.tag.decisions import StoredDocument
+from tagsmith.tag.store import Store
 
 log = logging.getLogger("tagsmith")
 

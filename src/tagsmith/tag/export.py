@@ -13,8 +13,8 @@ from tagsmith.core.schema import Schema
 from tagsmith.improve.annotation.annotate_run import training_with
 from tagsmith.improve.annotation.sheet import cell, separator
 from tagsmith.improve.queue_tables import tag_of
-from tagsmith.improve.tagging.decisions import Kind
-from tagsmith.improve.tagging.store import Store
+from tagsmith.tag.decisions import Kind
+from tagsmith.tag.store import Store
 
 LINES, TABLE = "tags.jsonl", "tags.csv"
 

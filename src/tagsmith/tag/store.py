@@ -15,7 +15,7 @@ from typing import Any
 from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.data.check import same_text
-from tagsmith.improve.tagging.decisions import Decision, Kind, State, StoredDocument, state_of, tags_an_hour
+from tagsmith.tag.decisions import Decision, Kind, State, StoredDocument, state_of, tags_an_hour
 
 LAYOUT = 1
 """Version of the tables; a file with another version is refused."""

@@ -14,12 +14,12 @@ from filelock import FileLock, Timeout
 from tagsmith.config.settings import TagRun
 from tagsmith.core.errors import InputMissing, TryAgainLater, counted
 from tagsmith.core.local_http import is_loopback, listen
-from tagsmith.improve.tagging.app import Tagging
-from tagsmith.improve.tagging.documents import fill
-from tagsmith.improve.tagging.export import next_command, write_tags
-from tagsmith.improve.tagging.order import Order
-from tagsmith.improve.tagging.store import FILE, Store
-from tagsmith.improve.tagging.suggestions import Suggestions
+from tagsmith.tag.app import Tagging
+from tagsmith.tag.documents import fill
+from tagsmith.tag.export import next_command, write_tags
+from tagsmith.tag.order import Order
+from tagsmith.tag.store import FILE, Store
+from tagsmith.tag.suggestions import Suggestions
 
 log = logging.getLogger("tagsmith")
 

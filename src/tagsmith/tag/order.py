@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 
-from tagsmith.improve.tagging.store import Store
+from tagsmith.tag.store import Store
 
 CLAIM_SECONDS = 900.0
 """How long a document that one person's page has fetched is not shown to others."""

@@ -15,11 +15,11 @@ from tagsmith.config.settings import TagRun
 from tagsmith.core.schema import Schema, indicators_of_names
 from tagsmith.decision.metrics import probabilities
 from tagsmith.improve.acquisition import centred_unit_rows, choose, representatives
-from tagsmith.improve.tagging.decisions import Kind, State, StoredDocument
-from tagsmith.improve.tagging.order import Order, Shown
-from tagsmith.improve.tagging.store import Store
-from tagsmith.improve.tagging.vectors import vectors_of
 from tagsmith.model.probe import fit_head, probe_c
+from tagsmith.tag.decisions import Kind, State, StoredDocument
+from tagsmith.tag.order import Order, Shown
+from tagsmith.tag.store import Store
+from tagsmith.tag.vectors import vectors_of
 
 log = logging.getLogger("tagsmith")
 

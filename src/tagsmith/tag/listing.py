@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tagsmith.data.class_names import folded_name
-from tagsmith.improve.tagging.decisions import State, StoredDocument
-from tagsmith.improve.tagging.store import Store
+from tagsmith.tag.decisions import State, StoredDocument
+from tagsmith.tag.store import Store
 
 BEGINNING = 160
 """Characters of a document in the list."""

@@ -1,0 +1,90 @@
+// Keys, clicks, and the first request.
+
+import {
+  accept, choose, decideAndGoOn, flag, matching, openGuideline, openNote, saveNote, showClasses, showGuideline, showNext, undo, write,
+} from "./document.js";
+import { showList, toggleList } from "./list.js";
+import { Refused, alone, ask, at, page, say } from "./wire.js";
+
+// Keys
+
+const ACTIONS = {
+  Enter: accept, " ": () => decideAndGoOn("skip"), Backspace: undo, f: flag, n: openNote, h: openGuideline,
+  l: () => toggleList(true), "/": () => at("filter").focus(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || !page.project) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (!at("list").hidden) {
+    if (event.key === "Escape") toggleList(false);
+    return;
+  }
+  if (event.target.closest("input, textarea, select")) return;
+  if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
+  const many = page.project.classes.length > 10;
+  if (/^[0-9]$/.test(event.key)) {
+    const one = page.project.classes[(Number(event.key) + 9) % 10];
+    if (one) choose(one.name);
+  } else if (event.key === "-" && page.project.multi_label) {
+    decideAndGoOn("tag", []);
+  } else if (event.key in ACTIONS && (event.key !== "/" || many)) {
+    ACTIONS[event.key]();
+  } else if (many && /^\p{L}$/u.test(event.key)) {
+    at("filter").focus(); // The letter then arrives there.
+    return;
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+at("filter").addEventListener("input", showClasses);
+at("filter").addEventListener("keydown", (event) => {
+  if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
+  event.preventDefault();
+  const first = event.key === "Enter" && at("filter").value.trim() && matching()[0];
+  at("filter").value = "";
+  showClasses();
+  at("document").focus();
+  if (first) choose(first.name);
+});
+at("note-form").addEventListener("submit", (event) => { event.preventDefault(); saveNote(); });
+at("note-text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) saveNote();
+});
+for (const id of ["noting", "guideline"]) at(id).addEventListener("close", () => at("document").focus());
+const CLICKS = {
+  accept, none: () => decideAndGoOn("tag", []), skip: () => decideAndGoOn("skip"), undo, flag, "to-note": openNote,
+  "to-guideline": openGuideline, "to-list": () => toggleList(at("list").hidden), "close-list": () => toggleList(false),
+  export: write, more: () => showList(at("decisions").children.length), "close-note": () => at("noting").close(),
+  "close-guideline": () => at("guideline").close(),
+};
+for (const [id, work] of Object.entries(CLICKS)) at(id).addEventListener("click", work);
+at("of-class").addEventListener("change", showGuideline);
+at("which").addEventListener("change", () => showList());
+let waiting = 0;
+at("search").addEventListener("input", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(showList, 200);
+});
+// Another address in the same window is another person.
+addEventListener("hashchange", () => location.reload());
+
+async function begin() {
+  try {
+    const found = await ask("project");
+    at("name").textContent = `${found.name} · ${found.person}`;
+    document.title = `${found.name}: tagging`;
+    at("of-class").replaceChildren(...found.classes.map((one) => new Option(one.name, one.name)));
+    at("finding").hidden = found.classes.length <= 10;
+    at("none").hidden = !found.multi_label;
+    at("tagging").hidden = false;
+    page.project = found;
+    await alone(showNext);
+  } catch (error) {
+    say(error instanceof Refused ? error.message : "The page cannot reach its command; is it still running?", true);
+  }
+}
+
+begin();
