@@ -8,7 +8,7 @@ let fetching = null;
 async function fetchAhead() {
   const shown = [...(page.current ? [page.current] : []), ...page.ahead].map((one) => one.id);
   const answer = await ask("next", { count: AHEAD, without: shown });
-  const known = new Set([...(page.current ? [page.current.id] : []), ...ahead.map((one) => one.id)]);
+  const known = new Set([...(page.current ? [page.current.id] : []), ...page.ahead.map((one) => one.id)]);
   page.ahead.push(...answer.documents.filter((one) => !known.has(one.id)));
   showProgress(answer);
 }

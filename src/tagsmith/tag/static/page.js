@@ -6,8 +6,6 @@ import {
 import { showList, toggleList } from "./list.js";
 import { Refused, alone, ask, at, page, say } from "./wire.js";
 
-// Keys
-
 const ACTIONS = {
   Enter: accept, " ": () => decideAndGoOn("skip"), Backspace: undo, f: flag, n: openNote, h: openGuideline,
   l: () => toggleList(true), "/": () => at("filter").focus(),
