@@ -17,6 +17,7 @@ def main() -> None:
     """
     scripts = {path.stem: path for path in sorted(shipped_folder("scripts").glob("*.py"))}
     name, *words = sys.argv[1:] or [""]
+    name = name if name.startswith("-") else name.replace("-", "_")  # As shells' users spell commands.
     if name in ("-h", "--help"):
         print(usage(list(scripts)))
     elif name == "--version":

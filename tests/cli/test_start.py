@@ -29,6 +29,7 @@ MISSING = {
     "tag": ["project=p", "pool=nowhere.csv", "classes=[a,b]"],
     "serve": ["serve.deployments={production: nowhere}"],
     "refresh": ["store=s", "data.train=nowhere.csv"],
+    "leave_azure": ["import", "out=o", "labels=nowhere.json", "texts=none"],
     "bench_refresh": ["store=s", "data.train=nowhere.csv"],
     "bench_classify": ["bundle=nowhere", "input=none"],
     "bench_train": ["data=csv", "data.train=nowhere.csv"],

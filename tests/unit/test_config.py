@@ -99,6 +99,7 @@ def test_every_stage_composes(stage: str) -> None:
         "check_kills": [],
         "serve": ["serve.deployments={production: b}"],
         "refresh": ["store=s", "data.train=t.csv"],
+        "leave_azure": ["action=import", "out=o"],
         "bench_refresh": ["store=s", "data.train=t.csv"],
     }
     overrides = given.get(stage, ["bundle=b", "input=i", "output=o.jsonl"])
@@ -294,7 +295,7 @@ def test_a_broken_yaml_names_the_file(tmp_path: Path) -> None:
 def test_the_example_of_a_script_is_complete(stage: str) -> None:
     words = shlex.split(example(stage, CONFIGS))
     assert words[:2] == ["python", f"scripts/{stage}.py"]
-    given = [f"action={word}" if word in ("give", "push") else word for word in words[2:]]
+    given = [f"action={word}" if word in ("give", "push", "take") else word for word in words[2:]]
     if stage == "train":  # `composed` chooses a data set.
         given = ["data=auto", *given]
     assert to_settings(composed(stage, *given), STAGES[stage])

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {*TOOLS, "data", "model", "evaluate"},
     "improve": {*TOOLS, "data", "model", "evaluate", "classify"},
     "export": {*TOOLS, "data", "model", "evaluate", "classify"},
+    "azure": {*TOOLS, "data", "model", "evaluate"},
     "refresh": {*TOOLS, "data", "model", "evaluate", "classify", "train", "improve", "export"},
     "tag": {*TOOLS, "data", "model", "evaluate", "classify", "improve"},
     "bench": {*TOOLS, "data", "model", "evaluate", "classify", "train", "improve", "export", "refresh", "tag"},

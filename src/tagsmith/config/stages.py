@@ -15,6 +15,7 @@ STAGES: dict[str, type] = {
     "tag": typed.TagRun,
     "serve": typed.ServeRun,
     "refresh": typed.RefreshRun,
+    "leave_azure": typed.LeaveAzure,
     "check_kills": typed.CheckKills,
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,

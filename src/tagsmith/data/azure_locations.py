@@ -33,7 +33,7 @@ class TextFiles:
         Raises:
             BadLocation: there is no such file, or more than one, or the location has `..` in it, in some spelling.
         """
-        candidates = list(dict.fromkeys(self._candidates(location)))
+        candidates = list(dict.fromkeys(self.candidates(location)))
         if any(".." in parts for parts in candidates):
             raise BadLocation(f"expected a relative location inside {self.folder}, without .., found {location!r}")
         found = self._files(candidates)
@@ -59,7 +59,7 @@ class TextFiles:
                 return f"set data.texts={inside}"
         return "set data.texts to the folder of the text files"
 
-    def _candidates(self, location: str) -> Iterator[tuple[str, ...]]:
+    def candidates(self, location: str) -> Iterator[tuple[str, ...]]:
         """The parts of the path that the location may mean, the likeliest first."""
         scheme, is_address, _ = location.partition("://")
         path = location

@@ -40,6 +40,7 @@ from tagsmith.config.settings.data import (
 from tagsmith.config.settings.export import ExportSettings, GoldenFrom
 from tagsmith.config.settings.fields import REQUIRED, as_dict, default_of, defaults, problems, setting, walk
 from tagsmith.config.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
+from tagsmith.config.settings.leave_azure import LeaveAction, LeaveAzure
 from tagsmith.config.settings.lora import LoraSettings
 from tagsmith.config.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
 from tagsmith.config.settings.refresh import (
@@ -112,6 +113,8 @@ __all__ = [
     "HubSettings",
     "ImproveRun",
     "LabelStudioRun",
+    "LeaveAction",
+    "LeaveAzure",
     "LongDocuments",
     "LoraSettings",
     "Loss",
