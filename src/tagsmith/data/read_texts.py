@@ -11,11 +11,11 @@ from tagsmith.rows.open import open_table
 from tagsmith.rows.table import BadRow, Reading
 
 
-def read_texts(path: str, settings: DataSettings, what: str = "data.out_of_scope") -> list[str]:
+def read_texts(path: str, settings: DataSettings, setting: str = "data.out_of_scope") -> list[str]:
     """The different texts of a .txt file (one per line), or of the text field of a file of rows.
 
     Args:
-        what: the setting that names it, for errors.
+        setting: the one that names it, for errors.
 
     Raises:
         InputMissing: the file does not exist.
@@ -25,7 +25,7 @@ def read_texts(path: str, settings: DataSettings, what: str = "data.out_of_scope
     fields = names(getattr(settings, "text_field", "text"))
     texts: list[str] = []
     problems: list[str] = []
-    for file in files_of(path, what)[0]:
+    for file in files_of(path, setting)[0]:
         if file.name.lower().endswith(".txt"):
             lines = lines_of(file, scan(file, how).encoding)
             texts += [line.strip() for line in lines if line.strip()]
@@ -38,5 +38,5 @@ def read_texts(path: str, settings: DataSettings, what: str = "data.out_of_scope
             else:
                 texts.append(str(text))
     if problems or not texts:
-        raise DataError(listing(f"{what}={path}: expected a text in each row:", problems or ["no rows"]))
+        raise DataError(listing(f"{setting}={path}: expected a text in each row:", problems or ["no rows"]))
     return list(dict.fromkeys(texts))
