@@ -284,6 +284,7 @@ def test_tagging_by_keys_with_undo_and_a_restart(browser: Any, tmp_path: Path) -
         person.until(lambda: person.text("text") == TEXTS[0])
         assert "tagged billing" in person.text("about")
         person.press_for_next("2")
+        person.press("T")
         person.at("export").send_keys(Keys.ENTER)
         person.until(lambda: "data.label_field=tag" in person.text("command"))
     lines = [json.loads(line) for line in (tmp_path / "tickets" / "tags.jsonl").read_text().splitlines()]

@@ -29,6 +29,8 @@ export async function showNext() {
   if (page.current) Promise.resolve(refill()).catch(() => {});
 }
 
+export const open = () => at("document").focus({ preventScroll: true });
+
 // Decisions
 
 async function decide(kind, tags, note = "") {
@@ -91,15 +93,6 @@ export const saveNote = () => alone(async () => {
   showAbout();
 });
 
-export const write = () => alone(async () => {
-  const answer = await ask("export");
-  at("files").textContent = `${answer.tags} documents with a tag: ${answer.files.join(", ")}`;
-  at("command").textContent = answer.command;
-  at("written").hidden = false;
-  at("written").scrollIntoView();
-  say("The tags are written.");
-});
-
 // What is shown
 
 export function showProgress(answer) {
@@ -130,7 +123,7 @@ export function show() {
   showAbout();
   showSuggestions();
   showClasses();
-  at("document").focus({ preventScroll: true });
+  open();
 }
 
 function showAbout() {

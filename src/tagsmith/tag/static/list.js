@@ -1,6 +1,7 @@
 // The list of decisions: searched, and opened to decide again.
 
 import { show } from "./document.js";
+import { openView } from "./views.js";
 import { alone, ask, at, made, page, say } from "./wire.js";
 
 let asked = 0;
@@ -33,11 +34,7 @@ function listItem(one) {
   return item;
 }
 
-export function toggleList(open) {
-  at("list").hidden = !open;
-  at("tagging").hidden = open;
-  at("to-list").setAttribute("aria-expanded", String(open));
-  if (!open) return at("document").focus();
+export function open() {
   at("search").focus();
   showList();
 }
@@ -47,6 +44,6 @@ export const edit = (id) => alone(async () => {
   if (page.current && page.current.id !== id) page.ahead.unshift(page.current);
   page.ahead = page.ahead.filter((one) => one.id !== id);
   page.current = wanted;
-  toggleList(false);
+  openView("tagging");
   show();
 });

@@ -1,24 +1,31 @@
 // Keys, clicks, and the first request.
 
 import {
-  accept, choose, decideAndGoOn, flag, matching, openGuideline, openNote, saveNote, showClasses, showGuideline, showNext, undo, write,
+  accept, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, showClasses,
+  showGuideline, showNext, undo,
 } from "./document.js";
-import { showList, toggleList } from "./list.js";
+import { showList } from "./list.js";
+import { write } from "./training.js";
+import { KEYS, isShown, openView } from "./views.js";
 import { Refused, alone, ask, at, page, say } from "./wire.js";
+
+const tabOf = (name) => document.querySelector(`nav [data-view="${name}"]`);
 
 const ACTIONS = {
   Enter: accept, " ": () => decideAndGoOn("skip"), Backspace: undo, f: flag, n: openNote, h: openGuideline,
-  l: () => toggleList(true), "/": () => at("filter").focus(),
+  "/": () => at("filter").focus(),
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.repeat || !page.project) return;
   if (document.querySelector("dialog[open]")) return;
-  if (!at("list").hidden) {
-    if (event.key === "Escape") toggleList(false);
-    return;
-  }
+  if (!isShown("tagging") && event.key === "Escape") return openView("tagging");
   if (event.target.closest("input, textarea, select")) return;
+  if (event.key in KEYS && !tabOf(KEYS[event.key]).hidden) {
+    event.preventDefault();
+    return openView(KEYS[event.key]);
+  }
+  if (!isShown("tagging")) return;
   if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
   const many = page.project.classes.length > 10;
   if (/^[0-9]$/.test(event.key)) {
@@ -51,14 +58,17 @@ at("note-form").addEventListener("submit", (event) => { event.preventDefault(); 
 at("note-text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) saveNote();
 });
-for (const id of ["noting", "guideline"]) at(id).addEventListener("close", () => at("document").focus());
+for (const id of ["noting", "guideline"]) at(id).addEventListener("close", open);
 const CLICKS = {
   accept, none: () => decideAndGoOn("tag", []), skip: () => decideAndGoOn("skip"), undo, flag, "to-note": openNote,
-  "to-guideline": openGuideline, "to-list": () => toggleList(at("list").hidden), "close-list": () => toggleList(false),
+  "to-guideline": openGuideline,
   export: write, more: () => showList(at("decisions").children.length), "close-note": () => at("noting").close(),
   "close-guideline": () => at("guideline").close(),
 };
 for (const [id, work] of Object.entries(CLICKS)) at(id).addEventListener("click", work);
+for (const tab of document.querySelectorAll("nav [data-view]")) {
+  tab.addEventListener("click", () => openView(tab.dataset.view));
+}
 at("of-class").addEventListener("change", showGuideline);
 at("which").addEventListener("change", () => showList());
 let waiting = 0;
@@ -77,8 +87,8 @@ async function begin() {
     at("of-class").replaceChildren(...found.classes.map((one) => new Option(one.name, one.name)));
     at("finding").hidden = found.classes.length <= 10;
     at("none").hidden = !found.multi_label;
-    at("tagging").hidden = false;
     page.project = found;
+    openView("tagging");
     await alone(showNext);
   } catch (error) {
     say(error instanceof Refused ? error.message : "The page cannot reach its command; is it still running?", true);

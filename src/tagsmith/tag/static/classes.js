@@ -1,0 +1,3 @@
+// The classes: add, rename, merge, split, describe.
+
+export function open() {}

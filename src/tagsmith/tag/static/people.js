@@ -1,0 +1,3 @@
+// Who has tagged what, and where they disagree.
+
+export function open() {}

@@ -1,0 +1,3 @@
+// How well the suggestions do by now, and whether more tags would help.
+
+export function open() {}
