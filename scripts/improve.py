@@ -12,7 +12,8 @@ def main(settings: ImproveRun) -> None:
     from rich.console import Console
 
     from tagsmith.core.run import RunFolder
-    from tagsmith.improve import improve_run, tables
+    from tagsmith.improve.improve_run import improve_run
+    from tagsmith.improve.queue_tables import tables
 
     run = RunFolder(Path(settings.run))
     found = improve_run(settings, run)

@@ -15,8 +15,8 @@ from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.improve import improve_run
 from tagsmith.improve.acquisition import NEAR_COPY, centred_unit_rows
+from tagsmith.improve.improve_run import improve_run
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.train.train_run import train
 from tests.conftest import TOPICS, make_documents, write_jsonl
