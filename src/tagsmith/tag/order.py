@@ -4,41 +4,66 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
+from tagsmith.tag.decisions import AGAIN, Kind, place
 from tagsmith.tag.store import Store
 
 CLAIM_SECONDS = 900.0
-"""How long a document that one person's page has fetched is not shown to others."""
+"""How long a document that one person's page has fetched counts as being answered by that person."""
+
+SINCE = 20
+"""Tags of a person between the first answer to a document and the second one, at least."""
 
 Shown = tuple[str, str]
 """The id of a document, and the reason why it is shown."""
 
 
+class _Line:
+    """Documents in an order; the first ones that nobody is needed for are passed over once, not at each request."""
+
+    def __init__(self, documents: Sequence[Shown]):
+        self._documents, self._start = documents, 0
+
+    def reset(self) -> None:
+        self._start = 0
+
+    def left(self, store: Store) -> Iterator[Shown]:
+        states, documents = store.states, self._documents
+        while self._start < len(documents) and (state := states.get(documents[self._start][0])) and state.full:
+            self._start += 1
+        return (documents[i] for i in range(self._start, len(documents)))
+
+
 class Order:
     """The order of a project; may be called from any thread.
 
-    A document that a person has skipped, or that came with tags, is shown only to a person who looks for it. The audit
-    is the beginning of one random order of all documents, so that its tags measure the suggestions without bias,
-    however the other documents were chosen.
+    A document is shown to as many people as are to answer it. One that a person has skipped, or that came with tags,
+    is shown only to a person who looks for it. The audit is the beginning of one random order of all documents, so that
+    its tags measure the suggestions without bias, however the other documents were chosen.
 
     Args:
         audit_share: share of the documents that belong to the audit, where no run has chosen the order.
+        second_share: share of the documents that a person has tagged before, to be tagged again.
     """
 
-    def __init__(self, store: Store, audit_share: float, seed: int):
-        self._store, self._share = store, audit_share
+    def __init__(self, store: Store, audit_share: float, seed: int, second_share: float = 0.0):
+        self._store, self._share, self._second_share = store, audit_share, second_share
         self._lock = threading.Lock()
-        self._claims: dict[str, tuple[str, float]] = {}
+        self._claims: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._plan: Sequence[Shown] = ()
         outline = store.outline()
         queued = sorted((one for one in outline if one.place is not None), key=lambda one: (one.place, one.number))
-        self._queue = [(one.id, str(one.suggested.get("reason", ""))) for one in queued]
-        others = [one.id for one in outline if one.place is None and one.given is None]
-        random.Random(seed).shuffle(others)
-        self._random = others
+        self._queue = _Line([(one.id, str(one.suggested.get("reason", ""))) for one in queued])
+        self._random = random_order([one.id for one in outline if one.place is None and one.given is None], seed)
+        self._audit = _Line([(name, "audit") for name in self._random])
+        self._others = _Line([(name, "random") for name in self._random])
+        self._reopened = (store.tally, 0)
         self._shown = len(store.states)
+        self._shown_to: Counter[str] = Counter()
+        self._draw = random.Random(seed)
 
     def set_plan(self, plan: Sequence[Shown]) -> None:
         """What to show from now on, best first; documents that are not in it follow in random order."""
@@ -47,28 +72,67 @@ class Order:
     def next(self, person: str, most: int, without: Collection[str], now: float | None = None) -> list[Shown]:
         """The next documents for a person, at most `most`, without those that their page has already."""
         now = time.monotonic() if now is None else now
-        states = self._store.snapshot()
+        states = self._store.states
         with self._lock:
-            self._claims = {name: claim for name, claim in self._claims.items() if claim[1] > now - CLAIM_SECONDS}
+            tally = self._store.tally
+            if self._reopened != (tally, tally.reopened):
+                self._reopened = (tally, tally.reopened)
+                for line in (self._queue, self._audit, self._others):
+                    line.reset()
+            for name, of in [*self._claims.items()]:
+                if not (alive := {one: since for one, since in of.items() if since > now - CLAIM_SECONDS}):
+                    del self._claims[name]
+                else:
+                    self._claims[name] = alive
+            given = set(without)
 
             def free(name: str) -> bool:
-                state, claim = states.get(name), self._claims.get(name)
-                taken = claim is not None and claim[0] != person
-                return (state is None or state.status is None) and not taken and name not in given
+                if name in given or ((state := states.get(name)) is not None and state.full):
+                    return False
+                answered = set() if state is None else set(state.answers)
+                return person not in answered and len({*answered, *self._claims.get(name, ())} - {person}) < (
+                    self._store.wanted(name)
+                )
 
-            given = set(without)
             found: list[Shown] = []
-            while len(found) < most and (shown := next(self._candidates(free), None)) is not None:
+            while len(found) < most and (
+                shown := self._second(person, given) or next((one for one in self._candidates() if free(one[0])), None)
+            ):
                 found.append(shown)
                 given.add(shown[0])
-                self._claims[shown[0]] = (person, now)
-                self._shown += 1
+                self._shown_to[person] += 1
+                if shown[1] != AGAIN:
+                    self._claims[shown[0]][person] = now
+                    self._shown += 1
             for name in without:
-                self._claims[name] = (person, now)
+                self._claims[name][person] = now
         return found
 
-    def _candidates(self, free: Callable[[str], bool]) -> Iterator[Shown]:
-        audit = ((name, "audit") for name in self._random)
-        due = math.floor((self._shown + 1) * self._share) > math.floor(self._shown * self._share)
-        ordered = chain(audit, self._plan) if due else chain(self._plan, ((name, "random") for name in self._random))
-        return (shown for shown in chain(self._queue, ordered) if free(shown[0]))
+    def _candidates(self) -> Iterator[Shown]:
+        started = ((name, state.reason) for name, state in [*self._store.tally.waiting.items()])
+        rest = self._others.left(self._store)
+        due = _due(self._shown, self._share)
+        ordered = chain(self._audit.left(self._store), self._plan) if due else chain(self._plan, rest)
+        return chain(started, self._queue.left(self._store), ordered)
+
+    def _second(self, person: str, without: Collection[str]) -> Shown | None:
+        """A document that the person has tagged, from time to time."""
+        if not _due(self._shown_to[person], self._second_share):
+            return None
+        own = [
+            (answer.at, name)
+            for name, state in [*self._store.states.items()]
+            if (answer := state.answers.get(person)) is not None and answer.status is Kind.tag and not state.settled
+            if name not in without and all(one.person != person for one in state.seconds)
+        ]
+        own.sort()
+        return (self._draw.choice(own[:-SINCE])[1], AGAIN) if len(own) > SINCE else None
+
+
+def random_order(names: Sequence[str], seed: int) -> list[str]:
+    """Documents in a random order which later documents join without changing that of the others."""
+    return sorted(names, key=lambda name: place(name, str(seed)))
+
+
+def _due(shown: int, share: float) -> bool:
+    return math.floor((shown + 1) * share) > math.floor(shown * share)

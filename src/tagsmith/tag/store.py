@@ -15,10 +15,11 @@ from typing import Any
 from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.data.check import same_text
-from tagsmith.tag.decisions import Decision, Kind, State, StoredDocument, state_of, tags_an_hour
+from tagsmith.tag.decisions import Decision, Kind, State, StoredDocument, place, state_of
+from tagsmith.tag.tally import Tally
 
-LAYOUT = 1
-"""Version of the tables; a file with another version is refused."""
+LAYOUT = 2
+"""Version of the tables; a file with a later version is refused, one with an earlier version gets what it lacks."""
 
 FILE = "tags.sqlite"
 
@@ -29,11 +30,16 @@ CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, id TEXT NOT NU
     text TEXT NOT NULL, group_name TEXT, given TEXT, place INTEGER, suggested TEXT);
 CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
     document TEXT NOT NULL REFERENCES documents (id), sha256 TEXT NOT NULL, kind TEXT NOT NULL, tags TEXT, note TEXT,
-    suggestion TEXT, rank INTEGER, reason TEXT, person TEXT NOT NULL, at REAL NOT NULL, undoes INTEGER UNIQUE);
+    suggestion TEXT, rank INTEGER, reason TEXT, person TEXT NOT NULL, at REAL NOT NULL, undoes INTEGER UNIQUE,
+    helped INTEGER);
+CREATE INDEX IF NOT EXISTS decisions_of_document ON decisions (document);
+CREATE INDEX IF NOT EXISTS decisions_of_person ON decisions (person);
 """
 
-COLUMNS = "number, key, document, kind, tags, note, suggestion, reason, person, at, undoes"
+COLUMNS = "number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped"
 
+COUNTED = "kind != 'undo' AND NOT EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = decisions.number)"
+"""The decisions that were not undone."""
 
 GIVEN = "SELECT id FROM documents WHERE given IS NOT NULL AND place IS NULL"
 """The documents that came with tags and are in no queue: they are shown only to a person who looks for them."""
@@ -48,7 +54,8 @@ class Store:
     """The file of a project; its methods may be called from any thread, and those that write have written on return.
 
     Attributes:
-        states: of the documents with a decision that was not undone, by id.
+        states: of the documents with a decision that was not undone, by id; values are replaced, never changed.
+        tally: counts of the states.
 
     Raises:
         SettingsError: the file cannot be written.
@@ -68,10 +75,16 @@ class Store:
             # FULL: a decision that was acknowledged outlasts a power cut, too.
             self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
             (version,) = self._file.execute("PRAGMA user_version").fetchone()
-            if version not in (0, LAYOUT):
-                raise DataError(f"{self.path}: expected layout {LAYOUT}, found {version}; use another project=.")
+            if version > LAYOUT:
+                raise DataError(
+                    f"{self.path}: expected layout {LAYOUT} or less, found {version}: a later Tagsmith has written it; "
+                    "use that one, or another project=."
+                )
+            if version == 1:
+                self._file.execute("ALTER TABLE decisions ADD COLUMN helped INTEGER")
             self._file.executescript(f"{TABLES} PRAGMA user_version = {LAYOUT};")
-            self.states = self._replayed()
+            self.states: dict[str, State] = {}
+            self.replay()
         except sqlite3.DatabaseError as error:
             raise DataError(f"{self.path}: is not a file of tags ({error}); use another project=.") from error
 
@@ -116,6 +129,16 @@ class Store:
             (token,) = file.execute("SELECT token FROM people WHERE name = ?", (person,)).fetchone()
         return str(token)
 
+    def ask(self, people: int, share: float) -> None:
+        """Have a share of the documents answered by this many people each, from now on."""
+        self.remember("overlap", json.dumps([people, share]))
+        self.replay()
+
+    def wanted(self, document: str) -> int:
+        """How many people are to answer a document."""
+        people, share = self._overlap
+        return people if people > 1 and place(document, "overlap") < share else 1
+
     # Documents
 
     def add(self, documents: Sequence[StoredDocument]) -> Counter[str]:
@@ -150,6 +173,7 @@ class Store:
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (name, digest, one.text, one.group, _json(one.given), one.place, line),
                 )
+        self.replay()
         return counts
 
     def document(self, name: str) -> StoredDocument | None:
@@ -179,9 +203,9 @@ class Store:
             row = (
                 decision.key, decision.document, digest, decision.kind.value, _json(decision.tags),
                 decision.note, _json(decision.suggestion), decision.rank(multi_label), decision.reason,
-                decision.person, decision.at, decision.undoes,
+                decision.person, decision.at, decision.undoes, decision.helped,
             )  # fmt: skip
-            columns = "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes"
+            columns = "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes, helped"
             file.execute(f"INSERT OR IGNORE INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row)
             query = f"SELECT {COLUMNS} FROM decisions WHERE key = ?"
             found = _decision(file.execute(query, (decision.key,)).fetchone())
@@ -195,10 +219,7 @@ class Store:
             again = f"SELECT {COLUMNS} FROM decisions WHERE number = (SELECT undoes FROM decisions WHERE key = ?)"
             if (sent_before := self._file.execute(again, (key,)).fetchone()) is not None:
                 return _decision(sent_before)
-            query = (
-                f"SELECT {COLUMNS} FROM decisions WHERE person = ? AND kind != 'undo' AND number NOT IN"
-                " (SELECT undoes FROM decisions WHERE undoes IS NOT NULL) ORDER BY number DESC LIMIT 1"
-            )
+            query = f"SELECT {COLUMNS} FROM decisions WHERE person = ? AND {COUNTED} ORDER BY number DESC LIMIT 1"
             row = self._file.execute(query, (person,)).fetchone()
             if row is None:
                 return None
@@ -209,44 +230,39 @@ class Store:
     def log(self, document: str | None = None) -> list[Decision]:
         """All decisions, or those on one document, that were not undone, in order."""
         where, values = ("", ()) if document is None else ("AND document = ?", (document,))
-        query = (
-            f"SELECT {COLUMNS} FROM decisions WHERE kind != 'undo' AND number NOT IN"
-            f" (SELECT undoes FROM decisions WHERE undoes IS NOT NULL) {where} ORDER BY number"
-        )
+        query = f"SELECT {COLUMNS} FROM decisions WHERE {COUNTED} {where} ORDER BY number"
         with self._lock:
             return [*map(_decision, self._file.execute(query, values))]
 
-    def _replayed(self) -> dict[str, State]:
-        by_document: defaultdict[str, list[Decision]] = defaultdict(list)
-        for decision in self.log():
-            by_document[decision.document].append(decision)
-        return {name: state for name, found in by_document.items() if (state := state_of(found)) is not None}
+    def replay(self) -> None:
+        """Derive all states again."""
+        with self._lock:
+            found = self.remember("overlap")
+            self._overlap: tuple[int, float] = tuple(json.loads(found)) if found else (1, 1.0)
+            (documents,) = self._file.execute("SELECT count(*) FROM documents").fetchone()
+            by_document: defaultdict[str, list[Decision]] = defaultdict(list)
+            for decision in self.log():
+                by_document[decision.document].append(decision)
+            tally = Tally(documents, {name for (name,) in self._file.execute(GIVEN)})
+            states = {}
+            for name, decisions in by_document.items():
+                if (state := state_of(decisions, self.wanted(name))) is not None:
+                    states[name] = state
+                    tally.change(name, None, state)
+            self.states, self.tally = states, tally
 
     def _refresh(self, document: str) -> None:
-        state = state_of(self.log(document))
+        state = state_of(self.log(document), self.wanted(document))
+        self.tally.change(document, self.states.get(document), state)
         if state is None:
             self.states.pop(document, None)
         else:
             self.states[document] = state
 
     def progress(self, person: str) -> dict[str, Any]:
-        """How many documents there are, by status, and how many tags an hour the person sets."""
+        """How many documents there are, by status, what is left for a person, and how many tags an hour they set."""
         with self._lock:
-            (documents,) = self._file.execute("SELECT count(*) FROM documents").fetchone()
-            given = [name for (name,) in self._file.execute(GIVEN)]
-            states = dict(self.states)
-        decided = Counter(one.status for one in states.values())
-        kept = sum(name not in states or states[name].status is None for name in given)
-        times = sorted(one.at for one in states.values() if one.status is Kind.tag and one.person == person)
-        return {
-            "documents": documents,
-            "given": kept,
-            "tagged": decided[Kind.tag],
-            "skipped": decided[Kind.skip],
-            "left": documents - kept - decided[Kind.tag] - decided[Kind.skip],
-            "flagged": sum(one.flagged for one in states.values()),
-            "tags_an_hour": tags_an_hour(times),
-        }
+            return self.tally.progress(person)
 
     def snapshot(self) -> dict[str, State]:
         """A copy of the states that other threads may read while decisions arrive."""
@@ -269,7 +285,9 @@ def _document(row: Sequence[Any]) -> StoredDocument:
 
 
 def _decision(row: Sequence[Any]) -> Decision:
-    number, key, document, kind, tags, note, suggestion, reason, person, at, undoes = row
+    number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped = row
+    shown = _tuple(suggestion)
+    with_them = bool(shown) if helped is None else bool(helped)
     return Decision(
-        key, document, Kind(kind), person, at, _tuple(tags), note, _tuple(suggestion), reason, undoes, number
+        key, document, Kind(kind), person, at, _tuple(tags), note, shown, reason, undoes, number, with_them
     )
