@@ -1,4 +1,4 @@
-"""Tag documents in a page of its own (page), and write the tags for training (export)."""
+"""Tag documents in a page of its own (page), write the tags for training (export), say how well people agree."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import TagAction, TagRun
@@ -7,10 +7,12 @@ from tagsmith.config.settings import TagAction, TagRun
 @script("tag")
 def main(settings: TagRun) -> None:
     # Imported here, so that --help and wrong settings do not wait for torch.
-    from tagsmith.tag.tag_run import export, open_page
+    from tagsmith.tag.tag_run import export, open_page, report_agreement
 
     if settings.action is TagAction.export:
         print(*export(settings), sep="\n")
+    elif settings.action is TagAction.agreement:
+        report_agreement(settings)
     else:
         open_page(settings)
 

@@ -403,7 +403,7 @@ def test_the_list_and_the_examples(tmp_path: Path) -> None:
     decided(store, "d3", "note", note="strange", person="ben")
 
     def ids(search: str = "", which: str = "all", offset: int = 0) -> list[str]:
-        return [one["id"] for one in listed(store, search, which, offset, 10)["documents"]]
+        return [one["id"] for one in listed(store, search, which, offset, 10, "anna")["documents"]]
 
     assert ids() == ["d3", "d2", "d1", "given"]
     assert ids("DEJA") == ["d1"]

@@ -11,17 +11,15 @@ from starlette.types import ASGIApp
 
 from tagsmith.core.errors import TagsmithError
 from tagsmith.core.schema import Schema
-from tagsmith.tag.decisions import Decision, Kind, StoredDocument
+from tagsmith.tag.decisions import CHOSEN, SECOND_PASS, Decision, Kind, StoredDocument, kind_of
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.guard import Refused
 from tagsmith.tag.listing import examples, listed, shown
 from tagsmith.tag.order import Order
+from tagsmith.tag.people import People
 from tagsmith.tag.store import Store
 from tagsmith.tag.suggestions import Suggestions
 from tagsmith.tag.web import Nothing, One, Route, Strict, application
-
-CHOSEN = "chosen"
-"""The reason of a document that the person has looked for."""
 
 
 class Next(Strict):
@@ -72,6 +70,7 @@ class Tagging:
     Args:
         tokens: the person of each token.
         local: see `Guard`.
+        blind: whether suggestions are hidden.
     """
 
     def __init__(
@@ -83,9 +82,10 @@ class Tagging:
         suggestions: Suggestions,
         tokens: dict[str, str],
         local: bool = True,
+        blind: bool = False,
     ):
         self._folder, self._store, self._schema = folder, store, schema
-        self._order, self._suggestions = order, suggestions
+        self._order, self._suggestions, self._blind = order, suggestions, blind
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
     def routes(self) -> Iterator[Route]:
@@ -93,10 +93,13 @@ class Tagging:
         yield Route("next", Next, self.next)
         yield Route("decisions", Decided, self.decide)
         yield Route("undo", Undo, self.undo)
-        yield Route("list", Find, lambda body, _: listed(self._store, body.search, body.which, body.offset, 50))
+        yield Route(
+            "list", Find, lambda body, person: listed(self._store, body.search, body.which, body.offset, 50, person)
+        )
         yield Route("document", One, self.document)
         yield Route("examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
         yield Route("export", Nothing, self.export)
+        yield from People(self._store, self._schema).routes()
 
     def project(self, _: Nothing, person: str) -> dict[str, Any]:
         """What the page needs once."""
@@ -112,21 +115,36 @@ class Tagging:
 
     def next(self, body: Next, person: str) -> dict[str, Any]:
         found = self._order.next(person, body.count, body.without)
-        return {"documents": [self._shown(name, reason) for name, reason in found], **self._state(person)}
+        return {"documents": [self._shown(name, reason, person) for name, reason in found], **self._state(person)}
 
     def decide(self, body: Decided, person: str) -> dict[str, Any]:
         """Save a decision; the answer is sent when it is on the disk."""
-        self._known(body.document)
+        document = self._known(body.document)
         if unknown := [name for name in (*body.tags, *body.suggestion) if name not in self._schema.classes]:
             raise Refused(422, f"Unknown class {unknown[0]!r}; reload the page.")
         kind = Kind(body.kind.value)
+        state = self._store.states.get(body.document)
+        if kind is Kind.skip and kind_of(Kind.tag, body.reason, state) is Kind.settle:
+            raise Refused(409, "All people have answered this document; a class settles it.")
         if kind is Kind.tag and not self._schema.multi_label and len(body.tags) != 1:
             raise Refused(422, f"Expected one class, found {len(body.tags)}.")
         tags = tuple(dict.fromkeys(body.tags)) if kind is Kind.tag else ()
         note = body.note.strip() if kind is Kind.note else ""
         suggestion = tuple(body.suggestion) if kind is Kind.tag else ()
+        helped = not self._hides(body.reason) and bool(suggestion or self._suggestions.of(document))
         self._store.decide(
-            Decision(body.key, body.document, kind, person, time.time(), tags, note, suggestion, body.reason)
+            Decision(
+                body.key,
+                body.document,
+                kind_of(kind, body.reason, state),
+                person,
+                time.time(),
+                tags,
+                note,
+                suggestion,
+                body.reason,
+                helped=helped,
+            )
         )
         self._suggestions.decided()
         return self._state(person)
@@ -137,13 +155,13 @@ class Tagging:
         if undone is None:
             return {"document": None, "kind": None, **self._state(person)}
         self._suggestions.decided()
-        document = self._shown(undone.document, undone.reason or CHOSEN)
+        document = self._shown(undone.document, undone.reason or CHOSEN, person)
         return {"document": document, "kind": undone.kind.value, "taken_back": list(undone.tags), **self._state(person)}
 
     def document(self, body: One, person: str) -> dict[str, Any]:
         """A document that the person wants to decide again."""
         self._known(body.name)
-        return self._shown(body.name, CHOSEN)
+        return self._shown(body.name, CHOSEN, person)
 
     def export(self, _: Nothing, person: str) -> dict[str, Any]:
         """Write the tags, as `action=export` does."""
@@ -159,9 +177,14 @@ class Tagging:
             raise Refused(404, "There is no such document; reload the page.")
         return document
 
-    def _shown(self, name: str, reason: str) -> dict[str, Any]:
-        document = self._known(name)
-        return shown(document, self._store.states.get(name), self._suggestions.of(document), reason)
+    def _hides(self, reason: str) -> bool:
+        """Whether a document is shown without suggestions."""
+        return self._blind or reason == SECOND_PASS
+
+    def _shown(self, name: str, reason: str, person: str) -> dict[str, Any]:
+        document, state = self._known(name), self._store.states.get(name)
+        state = None if state is None or reason == SECOND_PASS else state.seen_by(person)
+        return shown(document, state, [] if self._hides(reason) else self._suggestions.of(document), reason)
 
     def _state(self, person: str) -> dict[str, Any]:
         return {"progress": self._store.progress(person), "status": self._suggestions.status}

@@ -13,7 +13,10 @@ LONGEST_BREAK = 300.0
 RECENT = 50
 """Tags from which the pace is computed."""
 
-AGAIN = "again"
+CHOSEN = "chosen"
+"""The reason of a document that the person has looked for."""
+
+SECOND_PASS = "second_pass"
 """The reason of a document that its own person tags a second time, without the first tag and the suggestions in view.
 A tag with this reason measures how consistent the person is, and changes nothing."""
 
@@ -173,7 +176,7 @@ def _last_counts(decisions: Sequence[Decision]) -> State | None:
     decided = 0
     for one in decisions:
         now = replace(now, number=one.number)
-        if one.reason == AGAIN and one.kind in (Kind.tag, Kind.skip):
+        if one.reason == SECOND_PASS and one.kind in (Kind.tag, Kind.skip):
             if one.person in first:
                 tags = one.tags if one.kind is Kind.tag else None
                 seconds.append(Second(one.person, first[one.person], tags, one.number))
@@ -194,6 +197,12 @@ def _last_counts(decisions: Sequence[Decision]) -> State | None:
             now = replace(now, person=one.person, at=one.at)
     disputed = any(one.differs and one.number > decided for one in seconds)
     return replace(now, seconds=tuple(seconds), disputed=disputed) if decisions else None
+
+
+def kind_of(kind: Kind, reason: str, state: State | None) -> Kind:
+    """The kind of a person's tag or skip: a tag of a document whose answers they have seen settles it."""
+    seen = reason == CHOSEN and state is not None and bool(state.people) and state.full
+    return Kind.settle if kind is Kind.tag and seen else kind
 
 
 def place(document: str, salt: str) -> float:

@@ -37,12 +37,13 @@ def _decided(document: StoredDocument, state: State | None) -> dict[str, Any]:
     }
 
 
-def listed(store: Store, search: str, which: str, offset: int, most: int) -> dict[str, Any]:
+def listed(store: Store, search: str, which: str, offset: int, most: int, person: str) -> dict[str, Any]:
     """The documents with decisions or tags, the last decided ones first.
 
     Args:
         search: part of the text, a class, the note, the person or the id, without regard to case and accents; "": all.
-        which: `all`, a status (`tag`, `skip`, `given`), `flagged` or `note`.
+        which: `all`, a status (`tag`, `skip`, `settle`, `given`), `flagged` or `note`.
+        person: who looks; the answers of others to a document that is still open are left out.
 
     Returns:
         `total`, the number of documents that match, and `documents`, those of the page.
@@ -51,6 +52,7 @@ def listed(store: Store, search: str, which: str, offset: int, most: int) -> dic
     found: list[tuple[int, int, dict[str, Any]]] = []
     for document in _all(store):
         state = states.get(document.id)
+        state = None if state is None else state.seen_by(person)
         if state is None and document.given is None:
             continue
         entry = _decided(document, state)
@@ -58,13 +60,13 @@ def listed(store: Store, search: str, which: str, offset: int, most: int) -> dic
             entry["status"] = "open"  # A flag or a note alone.
         if which not in ("all", entry["status"]) and not (which in ("flagged", "note") and entry[which]):
             continue
-        person = state.person if state is not None else ""
-        places = (document.text, document.id, entry["note"], person, *(entry["tags"] or ()))
+        by = state.person if state is not None else ""
+        places = (document.text, document.id, entry["note"], by, *(entry["tags"] or ()))
         if wanted and not any(wanted in folded_name(place) for place in places):
             continue
         beginning = " ".join(document.text[: 2 * BEGINNING].split())[:BEGINNING]
         at = state.at if state is not None else None
-        line = {"id": document.id, "beginning": beginning, "person": person, "at": at, **entry}
+        line = {"id": document.id, "beginning": beginning, "person": by, "at": at, **entry}
         found.append((-state.number if state is not None else 0, document.number, line))
     found.sort(key=lambda item: item[:2])
     return {"total": len(found), "documents": [line for _, _, line in found[offset : offset + most]]}
@@ -73,7 +75,9 @@ def listed(store: Store, search: str, which: str, offset: int, most: int) -> dic
 def examples(store: Store, name: str, most: int = 2) -> list[str]:
     """The beginnings of the documents that were last tagged with a class, or that came with it."""
     states = store.snapshot()
-    tagged = sorted(((one.at, key) for key, one in states.items() if name in (one.tags or ())), reverse=True)
+    tagged = sorted(
+        ((one.at, key) for key, one in states.items() if one.full and name in (one.tags or ())), reverse=True
+    )
     keys = [key for _, key in tagged[:most]]
     if len(keys) < most:
         given = (

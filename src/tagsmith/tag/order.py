@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
-from tagsmith.tag.decisions import AGAIN, Kind, place
+from tagsmith.tag.decisions import SECOND_PASS, Kind, place
 from tagsmith.tag.store import Store
 
 CLAIM_SECONDS = 900.0
@@ -101,7 +101,7 @@ class Order:
                 found.append(shown)
                 given.add(shown[0])
                 self._shown_to[person] += 1
-                if shown[1] != AGAIN:
+                if shown[1] != SECOND_PASS:
                     self._claims[shown[0]][person] = now
                     self._shown += 1
             for name in without:
@@ -126,7 +126,7 @@ class Order:
             if name not in without and all(one.person != person for one in state.seconds)
         ]
         own.sort()
-        return (self._draw.choice(own[:-SINCE])[1], AGAIN) if len(own) > SINCE else None
+        return (self._draw.choice(own[:-SINCE])[1], SECOND_PASS) if len(own) > SINCE else None
 
 
 def random_order(names: Sequence[str], seed: int) -> list[str]:

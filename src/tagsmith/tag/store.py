@@ -288,6 +288,4 @@ def _decision(row: Sequence[Any]) -> Decision:
     number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped = row
     shown = _tuple(suggestion)
     with_them = bool(shown) if helped is None else bool(helped)
-    return Decision(
-        key, document, Kind(kind), person, at, _tuple(tags), note, shown, reason, undoes, number, with_them
-    )
+    return Decision(key, document, Kind(kind), person, at, _tuple(tags), note, shown, reason, undoes, number, with_them)

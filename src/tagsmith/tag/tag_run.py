@@ -13,7 +13,9 @@ from filelock import FileLock, Timeout
 
 from tagsmith.config.settings import TagRun
 from tagsmith.core.errors import InputMissing, TryAgainLater, counted
+from tagsmith.core.files import write_json
 from tagsmith.core.local_http import is_loopback, listen
+from tagsmith.core.schema import Schema
 from tagsmith.tag.app import Tagging
 from tagsmith.tag.documents import fill
 from tagsmith.tag.export import next_command, write_tags
@@ -94,23 +96,26 @@ def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
         try:
             schema = fill(store, settings)
             tokens = {store.token(person): person for person in settings.people}
-            order = Order(store, settings.audit_share, settings.seed)
+            if settings.overlap is not None:
+                store.ask(settings.overlap, settings.overlap_share)
+            order = Order(store, settings.audit_share, settings.seed, settings.second_share)
             suggestions = Suggestions(store, order, schema, settings)
             suggestions.start()
             try:
-                yield Tagging(folder, store, schema, order, suggestions, tokens, is_loopback(settings.host)), tokens
+                local, blind = is_loopback(settings.host), settings.blind
+                yield Tagging(folder, store, schema, order, suggestions, tokens, local, blind), tokens
             finally:
                 suggestions.stop()
         finally:
             store.close()
 
 
-def export(settings: TagRun) -> list[str]:
-    """Write the tags of a project; returns what to say about it. The page may be open.
+@contextmanager
+def existing(settings: TagRun) -> Iterator[tuple[Store, Schema]]:
+    """The file and the classes of a project that is there, whose page may be open.
 
     Raises:
         InputMissing: there is no such project.
-        DataError: no document has a tag.
     """
     folder = Path(settings.project)
     if not (folder / FILE).is_file():
@@ -119,10 +124,39 @@ def export(settings: TagRun) -> list[str]:
     try:
         if (known := store.schema()) is None:
             raise InputMissing(f"project={folder}: has no classes yet; open its page first.")
-        paths, count = write_tags(folder, store, known[0])
+        yield store, known[0]
+    finally:
+        store.close()
+
+
+def export(settings: TagRun) -> list[str]:
+    """Write the tags of a project; returns what to say about it.
+
+    Raises:
+        InputMissing: there is no such project.
+        DataError: no document has a tag.
+    """
+    folder = Path(settings.project)
+    with existing(settings) as (store, schema):
+        paths, count = write_tags(folder, store, schema)
         return [
             f"{counted(count, 'document')} with a tag: {', '.join(map(str, paths))}",
             f"To train on them:\n  {next_command(folder, store)}",
         ]
-    finally:
-        store.close()
+
+
+def report_agreement(settings: TagRun) -> None:
+    """Write `agreement.json` of a project, and print it as tables.
+
+    Raises:
+        InputMissing: there is no such project.
+    """
+    from rich.console import Console
+
+    from tagsmith.tag.agreement import agreement, agreement_tables  # Not while the page starts: SciPy takes a second.
+
+    with existing(settings) as (store, schema):
+        found = agreement(store.snapshot(), schema, settings.seed)
+        path = Path(settings.project) / "agreement.json"
+        write_json(path, found)
+        Console().print(*agreement_tables(found), str(path), sep="\n", soft_wrap=True)

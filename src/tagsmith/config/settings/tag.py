@@ -11,10 +11,11 @@ from tagsmith.core.schema import Task
 
 
 class TagAction(Enum):
-    """Serve the page, or write the tags."""
+    """Serve the page, write the tags, or say how well people agree."""
 
     page = "page"
     export = "export"
+    agreement = "agreement"
 
 
 @dataclass
@@ -23,7 +24,9 @@ class TagRun:
 
     project: str = setting(REQUIRED, "folder with all that is tagged; created where it does not exist")
     action: TagAction = setting(
-        TagAction.page, "page: serve the tagging page until Ctrl-C; export: write the tags as tags.jsonl and tags.csv"
+        TagAction.page,
+        "page: serve the tagging page until Ctrl-C; export: write the tags as tags.jsonl and tags.csv; agreement: of "
+        "several people, and of each with themselves, also as agreement.json",
     )
     pool: str | None = setting(
         None,
@@ -43,8 +46,24 @@ class TagRun:
     task: Task | None = setting(
         None, "single_label: one class a document; multi_label: any number; null: as the project, or else single_label"
     )
-    people: list[str] = setting(
-        ["me"], "names of the people who tag; each has an address of their own, and each document is shown to one"
+    people: list[str] = setting(["me"], "names of the people who tag; each has an address of their own")
+    overlap: int | None = setting(
+        None,
+        "people who answer each document, without seeing the answers of the others; null: as the project, or else 1",
+        low=1,
+    )
+    overlap_share: float = setting(
+        1.0, "share of the documents, drawn at random, that `overlap` holds for; the others go to one", low=0, high=1
+    )
+    second_share: float = setting(
+        0.0,
+        "share of the documents shown that the person has tagged before, to be tagged again without the first tag and "
+        "suggestions in view",
+        low=0,
+        high=0.5,
+    )
+    blind: bool = setting(
+        False, "hide the suggestions, which bias people; they still choose the order, and agreement tells both apart"
     )
     text_field: str | list[str] | None = setting(
         None, "field of the text, or a list of fields whose texts are joined by a line end; null: text"
@@ -79,5 +98,7 @@ class TagRun:
         names = list(self.classes or ())
         if self.classes is not None and (not names or len(set(names)) < len(names)):
             yield f"classes: expected distinct names, found {names or 'none'}"
+        if self.overlap is not None and self.overlap > len(self.people):
+            yield f"overlap: expected at most the number of people, {len(self.people)}, found {self.overlap}"
         if not self.people or len(set(self.people)) < len(self.people) or not all(map(str.strip, self.people)):
             yield f"people: expected distinct names, found {self.people or 'none'}"
