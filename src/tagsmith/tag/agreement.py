@@ -92,13 +92,12 @@ def figure(rated: Sequence[Rated], schema: Schema, seed: int) -> dict[str, Any] 
     given = [(row, tags) for row, one in enumerate(rated) for tags in one.tags.values()]
     rows = np.asarray([row for row, _ in given])
     marks = indicators_of_names([tags for _, tags in given], schema.classes)
-    counts = np.stack([np.bincount(rows, column, len(rated)) for column in marks.T], axis=1)  # [documents, classes]
+    counts: Floats = np.stack([np.bincount(rows, column, len(rated)) for column in marks.T], axis=1)
     answers = np.bincount(rows, minlength=len(rated)).astype(np.float64)
     if len(people) == 2:
         method, of_sums = "cohen_kappa", _kappa
-        parts = contributions(
-            *(indicators_of_names([one.tags[person] for one in rated], schema.classes) for person in people)
-        )
+        one, two = (indicators_of_names([one.tags[person] for one in rated], schema.classes) for person in people)
+        parts = contributions(one, two)
     else:
         method, of_sums, parts = "krippendorff_alpha", _alpha, _terms(counts, answers)
     # Position 0 is the data itself; the others are resamples.
