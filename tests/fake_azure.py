@@ -74,7 +74,7 @@ class FakeAzure:
 
     def authoring(self, method: str, place: str, query: dict[str, str]) -> Fault:
         project, _, rest = place.partition("/")
-        if project != "tickets":
+        if project != self.export["metadata"]["projectName"]:
             return error(404, "NotFound", "Project not found.")
         link = f"{self.url}{PROJECTS}{project}/export/jobs/7"
         if method == "POST" and rest == ":export":

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tagsmith.core.errors import InputMissing, SettingsError
 from tagsmith.core.files import json_object, read_json, write_json
@@ -27,7 +28,7 @@ class ExitFolder:
         self.labels = self.data / "labels.json"
         self.export = self.azure / "export.json"
         self.taken = path / "taken.json"
-        self.report, self.page = path / "report.json", path / "report.html"
+        self.report = path / "report"
 
     def answers(self, name: str) -> Path:
         """The answers of the deployment, one document a line."""
@@ -36,6 +37,10 @@ class ExitFolder:
     def requests(self, name: str) -> Path:
         """The folder of the requests for these answers, as they came."""
         return self.azure / f"answers_{name}"
+
+    def model(self, label: str) -> Path:
+        """The folder of the evaluation of a trained model."""
+        return self.azure / "models" / quote(label, safe="")
 
     def read_taken(self) -> Json:
         """What `take` has recorded about the project.

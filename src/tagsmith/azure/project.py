@@ -112,7 +112,7 @@ def _export(service: Service, folder: ExitFolder, place: str, query: dict[str, s
 
 def _evaluation(service: Service, folder: ExitFolder, place: str, label: str, query: dict[str, str]) -> list[Json]:
     """The evaluation of a model: the summary, and the pages of results of documents, which are returned."""
-    files = folder.azure / "models" / quote(label, safe="")
+    files = folder.model(label)
     # A model without evaluation is listed, and answers 404; that is kept too.
     kept(files / "summary.json", partial(_or_none, lambda: service.get(f"{place}/summary-result", **query)))
     found = partial(service.pages, f"{place}/result", stringIndexType=UNITS, **query)

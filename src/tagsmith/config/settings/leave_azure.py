@@ -17,6 +17,7 @@ class LeaveAction(Enum):
 
     take = "take"
     import_ = "import"
+    report = "report"
 
 
 @dataclass
@@ -26,7 +27,8 @@ class LeaveAzure:
     out: str = setting(REQUIRED, "folder of all that is taken out of the project, and of what is made of it")
     action: LeaveAction = setting(
         REQUIRED,
-        "take: everything out of the project, while Azure answers; import: make it the input of a run",
+        "take: everything out of the project, while Azure answers; import: make it the input of a run; report: Azure's "
+        "answers beside those of a run",
     )
     endpoint: str | None = setting(None, "take: address of the Language resource, https://NAME.cognitiveservices....")
     project: str | None = setting(None, "take: name of the project")
@@ -54,11 +56,20 @@ class LeaveAzure:
         None, "import: a labels file that was exported by hand; null: the export that was taken", reads=True
     )
 
+    run: str | None = setting(None, "report: folder of the run that succeeds the project, evaluated", reads=True)
+    margin: float = setting(
+        0.02,
+        "report: difference of macro F1 that counts as none; 0.02 is two points",
+        unit="share",
+        low=0.001,
+        high=0.5,
+    )
+
     def problems(self) -> Iterator[str]:
-        if self.action is LeaveAction.take:
-            for name in ("endpoint", "project"):
-                if not getattr(self, name):
-                    yield f"{name}: expected a value for action=take, found none; set {name}="
+        needed = {LeaveAction.take: ("endpoint", "project"), LeaveAction.report: ("run",)}
+        for name in needed.get(self.action, ()):
+            if not getattr(self, name):
+                yield f"{name}: expected a value for action={self.action.value}, found none; set {name}="
         if self.labels is not None and self.texts is None:
             yield "texts: expected the folder of the texts that labels= names, found none; set texts="
         if self.endpoint is not None:

@@ -13,23 +13,32 @@ MOST_RETAGGED = 200
 
 def comparison_page(found: dict[str, Any]) -> str:
     """The page as HTML, from the result of `compare_runs.comparison_of`; deterministic."""
+    return environment().get_template("comparison.html.j2").render(page_values(found))
+
+
+def page_values(found: dict[str, Any]) -> dict[str, Any]:
+    """What the template of the page shows.
+
+    A page that extends it may have `more_sections` (id, title), and not be `of_runs`: then the first is no run.
+    """
     scripts = {"tables": assets.tables_script(), "page": assets.page_script("comparison.js")}
-    template = environment().get_template("comparison.html.j2")
-    return template.render(
-        found=found,
-        names=[run["name"] for run in found["runs"].values()],
-        title_of=lambda name: title(name, found["multi_label"]),
-        left_out=left_out(found),
-        kinds=KINDS,
-        counts={kind: sum(line["change"] == kind for line in found["changed"]) for kind in KINDS},
-        widest=_widest(found),
-        rows=_document_rows(found),
-        most_rows=MOST_ROWS,
-        most_retagged=MOST_RETAGGED,
-        scripts=scripts,
-        policy=assets.content_policy(*(one.hash for one in scripts.values())),
-        style=assets.style(),
-    )
+    return {
+        "found": found,
+        "more_sections": [],
+        "of_runs": True,
+        "names": [run["name"] for run in found["runs"].values()],
+        "title_of": lambda name: title(name, found["multi_label"]),
+        "left_out": left_out(found),
+        "kinds": KINDS,
+        "counts": {kind: sum(line["change"] == kind for line in found["changed"]) for kind in KINDS},
+        "widest": _widest(found),
+        "rows": _document_rows(found),
+        "most_rows": MOST_ROWS,
+        "most_retagged": MOST_RETAGGED,
+        "scripts": scripts,
+        "policy": assets.content_policy(*(one.hash for one in scripts.values())),
+        "style": assets.style(),
+    }
 
 
 def _widest(found: dict[str, Any]) -> dict[str, float]:
@@ -37,7 +46,7 @@ def _widest(found: dict[str, Any]) -> dict[str, float]:
     shares = [one for name, one in found["figures"].items() if name != "log_loss"]
     shares += (found["operating_point"] or {}).values()
     of_classes = [one[figure] for one in found["classes"].values() for figure in ("precision", "recall", "f1")]
-    losses = [found["figures"]["log_loss"]]
+    losses = [one for name, one in found["figures"].items() if name == "log_loss"]
     return {"figures": _reach(shares), "log_loss": _reach(losses), "classes": _reach(of_classes)}
 
 
