@@ -187,8 +187,6 @@ def test_a_folder_of_texts_and_several_classes_a_document(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("rows", "changes", "error", "message"),
     [
-        ("text\none\n", {}, SettingsError, "classes: expected names, such as classes="),
-        ("text\none\n", {"classes": ["bug"]}, SettingsError, "expected at least two, found bug"),
         ("text,label\none,bug\n", {"classes": ["a", "b"]}, DataError, "unknown class 'bug'"),
         ("text\n \n", {"classes": ["a", "b"]}, DataError, "no usable documents"),
         ("body\none\n", {"classes": ["a", "b"]}, DataError, "text_field="),
@@ -338,7 +336,7 @@ def test_suggestions_follow_the_tags(tmp_path: Path) -> None:
     vectors[:10, 0] = vectors[10:, 1] = 1
     vectors += np.random.default_rng(0).normal(0, 0.05, vectors.shape).astype(np.float32)
     order = Order(store, audit_share=0.0, seed=0)
-    suggestions = Suggestions(store, order, SINGLE, TagRun(project=str(tmp_path)))
+    suggestions = Suggestions(store, order, TagRun(project=str(tmp_path)))
     suggestions.plan(vectors)
     assert order.next("anna", 1, [])[0][1] == "representative"
     document = store.document("d2")

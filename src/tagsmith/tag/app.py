@@ -10,7 +10,6 @@ from pydantic import Field
 from starlette.types import ASGIApp
 
 from tagsmith.core.errors import TagsmithError
-from tagsmith.core.schema import Schema
 from tagsmith.tag.decisions import CHOSEN, SECOND_PASS, Decision, Kind, StoredDocument, kind_of
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.guard import Refused
@@ -48,6 +47,7 @@ class Decided(Strict):
     note: str = Field(default="", max_length=10_000)
     suggestion: list[str] = Field(default=[])
     reason: str = Field(default="", max_length=40)
+    classes: int = Field(default=2**31, description="the version of the classes that the page has seen")
 
 
 class Undo(Strict):
@@ -77,14 +77,13 @@ class Tagging:
         self,
         folder: Path,
         store: Store,
-        schema: Schema,
         order: Order,
         suggestions: Suggestions,
         tokens: dict[str, str],
         local: bool = True,
         blind: bool = False,
     ):
-        self._folder, self._store, self._schema = folder, store, schema
+        self._folder, self._store = folder, store
         self._order, self._suggestions, self._blind = order, suggestions, blind
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
@@ -99,17 +98,16 @@ class Tagging:
         yield Route("document", One, self.document)
         yield Route("examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
         yield Route("export", Nothing, self.export)
-        yield from People(self._store, self._schema).routes()
+        yield from People(self._store).routes()
 
     def project(self, _: Nothing, person: str) -> dict[str, Any]:
         """What the page needs once."""
-        known = self._store.schema()
-        guidelines = {} if known is None else known[1]
+        history = self._store.history
         return {
             "name": self._folder.resolve().name,
             "person": person,
-            "multi_label": self._schema.multi_label,
-            "classes": [{"name": name, "guideline": guidelines.get(name, "")} for name in self._schema.classes],
+            "multi_label": history.schema.multi_label,
+            "classes": [{"name": name, "guideline": text} for name, text in history.guidelines.items()],
             **self._state(person),
         }
 
@@ -120,17 +118,12 @@ class Tagging:
     def decide(self, body: Decided, person: str) -> dict[str, Any]:
         """Save a decision; the answer is sent when it is on the disk."""
         document = self._known(body.document)
-        if unknown := [name for name in (*body.tags, *body.suggestion) if name not in self._schema.classes]:
-            raise Refused(422, f"Unknown class {unknown[0]!r}; reload the page.")
         kind = Kind(body.kind.value)
+        tags, suggestion = self._tags(body) if kind is Kind.tag else ((), ())
         state = self._store.states.get(body.document)
         if kind is Kind.skip and kind_of(Kind.tag, body.reason, state) is Kind.settle:
             raise Refused(409, "All people have answered this document; a class settles it.")
-        if kind is Kind.tag and not self._schema.multi_label and len(body.tags) != 1:
-            raise Refused(422, f"Expected one class, found {len(body.tags)}.")
-        tags = tuple(dict.fromkeys(body.tags)) if kind is Kind.tag else ()
         note = body.note.strip() if kind is Kind.note else ""
-        suggestion = tuple(body.suggestion) if kind is Kind.tag else ()
         helped = not self._hides(body.reason) and bool(suggestion or self._suggestions.of(document))
         self._store.decide(
             Decision(
@@ -149,6 +142,19 @@ class Tagging:
         self._suggestions.decided()
         return self._state(person)
 
+    def _tags(self, body: Decided) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tags and the suggestions of a decision by the names that classes have now."""
+        history = self._store.history
+        tags, again = history.of_version(list(dict.fromkeys(body.tags)), body.classes)
+        suggestion, _ = history.of_version(body.suggestion, body.classes)
+        if again is not None:
+            raise Refused(409, f"The class {again.had[0]!r} has just been changed; choose again.")
+        if unknown := [name for name in (*tags, *suggestion) if name not in history.guidelines]:
+            raise Refused(422, f"Unknown class {unknown[0]!r}; reload the page.")
+        if not history.schema.multi_label and len(tags) != 1:
+            raise Refused(422, f"Expected one class, found {len(tags)}.")
+        return tags, suggestion
+
     def undo(self, body: Undo, person: str) -> dict[str, Any]:
         """Take back the person's last decision; the answer holds its document, None where there is nothing left."""
         undone = self._store.undo(body.key, person, time.time())
@@ -166,7 +172,7 @@ class Tagging:
     def export(self, _: Nothing, person: str) -> dict[str, Any]:
         """Write the tags, as `action=export` does."""
         try:
-            paths, count = write_tags(self._folder, self._store, self._schema)
+            paths, count = write_tags(self._folder, self._store, self._store.history.schema)
         except TagsmithError as error:
             raise Refused(409, str(error)) from None
         command = next_command(self._folder, self._store)
@@ -187,4 +193,8 @@ class Tagging:
         return shown(document, state, [] if self._hides(reason) else self._suggestions.of(document), reason)
 
     def _state(self, person: str) -> dict[str, Any]:
-        return {"progress": self._store.progress(person), "status": self._suggestions.status}
+        return {
+            "progress": self._store.progress(person),
+            "status": self._suggestions.status,
+            "classes_version": self._store.history.version,
+        }

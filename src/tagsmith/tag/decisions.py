@@ -7,6 +7,8 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
+from tagsmith.tag.classes import Again
+
 LONGEST_BREAK = 300.0
 """Seconds between two decisions beyond which a person was not tagging."""
 
@@ -46,6 +48,7 @@ class Decision:
         at: seconds since 1970.
         undoes: number of the decision that an `undo` takes back.
         helped: whether suggestions were shown.
+        again: why the tags, which are those by the names that classes have now, have to be given again.
     """
 
     key: str
@@ -60,6 +63,7 @@ class Decision:
     undoes: int | None = None
     number: int = 0
     helped: bool = False
+    again: Again | None = None
 
     def rank(self, multi_label: bool) -> int | None:
         """The place from 1 of the tag among the suggestions, None if it is not among them.
@@ -102,6 +106,7 @@ class State:
         disputed: whether the answers wait to be settled.
         people: where several people answer, what the decisions of each of them amount to.
         seconds: the second answers to the document.
+        again: why the last tags have to be given again: their classes have changed; the status is None.
     """
 
     status: Kind | None = None
@@ -118,6 +123,7 @@ class State:
     disputed: bool = False
     people: Mapping[str, "State"] = field(default_factory=dict)
     seconds: tuple[Second, ...] = ()
+    again: Again | None = None
 
     @property
     def answers(self) -> dict[str, "State"]:
@@ -147,7 +153,7 @@ def state_of(decisions: Iterable[Decision], wanted: int = 1) -> State | None:
             own[person] = state
     answers = {person: one for person, one in own.items() if one.status is not None}
     tagged = [one for one in answers.values() if one.status is Kind.tag]
-    settled = next((one for one in reversed(found) if one.kind is Kind.settle), None)
+    settled = next((one for one in reversed(found) if one.kind is Kind.settle and one.again is None), None)
     state = replace(
         last,
         flagged=any(one.flagged for one in own.values()),
@@ -177,14 +183,17 @@ def _last_counts(decisions: Sequence[Decision]) -> State | None:
     for one in decisions:
         now = replace(now, number=one.number)
         if one.reason == SECOND_PASS and one.kind in (Kind.tag, Kind.skip):
-            if one.person in first:
+            if one.person in first and one.again is None:
                 tags = one.tags if one.kind is Kind.tag else None
                 seconds.append(Second(one.person, first[one.person], tags, one.number))
+        elif one.again is not None:
+            now = replace(now, status=None, tags=None, again=one.again, reason=one.reason, full=False, settled=False)
+            first.pop(one.person, None)
         elif one.kind in (Kind.tag, Kind.skip, Kind.settle):
             status = Kind.skip if one.kind is Kind.skip else Kind.tag
             now = replace(
                 now, status=status, tags=None if status is Kind.skip else one.tags, person=one.person, at=one.at,
-                reason=one.reason, helped=one.helped, full=True, settled=one.kind is Kind.settle,
+                reason=one.reason, helped=one.helped, full=True, settled=one.kind is Kind.settle, again=None,
             )  # fmt: skip
             decided = one.number
             if one.kind is Kind.tag:
@@ -230,6 +239,7 @@ class StoredDocument:
         given: the tags that it came with; None: none.
         place: its place in the queue of a run, if it is in one.
         suggested: the line of that queue: `suggested`, `scores` and `reason`.
+        again: why the given tags have to be given again; `given` is None then.
     """
 
     id: str
@@ -239,3 +249,4 @@ class StoredDocument:
     place: int | None = None
     suggested: dict[str, Any] = field(default_factory=dict)
     number: int = 0
+    again: Again | None = None

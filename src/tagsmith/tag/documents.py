@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tagsmith.rows.files import files_of
 from tagsmith.rows.json_rows import json_lines
 from tagsmith.rows.open import open_table
 from tagsmith.rows.table import BadRow, Reading
+from tagsmith.tag.classes import History
 from tagsmith.tag.decisions import StoredDocument
 from tagsmith.tag.store import Store
 
@@ -45,6 +47,7 @@ def fill(store: Store, settings: TagRun) -> Schema:
         guidelines = _declared(settings, named)
         wanted = Schema(tuple(guidelines), settings.task or Task.single_label)
     schema = _united(store, wanted, guidelines, settings)
+    documents = [_renamed(one, store.history) for one in documents]
     problems = _problems(documents, schema)
     if problems:
         raise DataError(listing("The tags that these documents have cannot be used:", problems))
@@ -68,24 +71,29 @@ def _declared(settings: TagRun, found: Sequence[str]) -> dict[str, str]:
 
 
 def _united(store: Store, wanted: Schema, guidelines: dict[str, str], settings: TagRun) -> Schema:
-    """The classes of the project and then the new ones, which it has from now on."""
-    if (known := store.schema()) is None:
-        if not wanted.classes:
-            raise SettingsError(
-                "classes: expected names, such as classes=[billing,bug] or 'classes={billing: \"invoices, refunds\"}'; "
-                "found none."
-            )
-        schema, merged = wanted, guidelines
-    else:
-        schema, merged = known
-        if (settings.task or settings.run) and wanted.task is not schema.task:
-            raise SettingsError(f"task: expected {schema.task.value}, that of the project, found {wanted.task.value}.")
-        schema = Schema(tuple(dict.fromkeys((*schema.classes, *wanted.classes))), schema.task)
-        merged = merged | {name: text for name, text in guidelines.items() if text}
-    if len(schema.classes) < 2 and not schema.multi_label:
-        raise SettingsError(f"classes: expected at least two, found {', '.join(schema.classes)}.")
-    store.set_schema(schema, merged)
-    return schema
+    """The classes of the project and then the new ones, which it has from now on.
+
+    A class that the project had under this name before people changed it is not new, and neither is a guideline that
+    people have replaced: a command may be repeated.
+    """
+    task = wanted.task
+    if (known := store.schema()) is not None:
+        task = known[0].task
+        if (settings.task or settings.run) and wanted.task is not task:
+            raise SettingsError(f"task: expected {task.value}, that of the project, found {wanted.task.value}.")
+    new = [name for name in wanted.classes if name not in store.history.known]
+    store.set_schema(Schema((*store.history.guidelines, *new), task), store.history.new_texts(guidelines))
+    return store.history.schema
+
+
+def _renamed(document: StoredDocument, history: History) -> StoredDocument:
+    """A document by the names that classes have now; without tags, where these do not follow from old names."""
+    given = document.given
+    if given is not None and any(name in history.known - history.guidelines.keys() for name in given):
+        given, again = history.since(given, 0)
+        given = None if again is not None else given
+    suggested = history.suggestion(document.suggested, 0) if document.suggested else {}
+    return replace(document, given=given, suggested=suggested)
 
 
 def _pool(settings: TagRun) -> tuple[list[StoredDocument], list[str]]:

@@ -40,9 +40,10 @@ class _Line:
 class Order:
     """The order of a project; may be called from any thread.
 
-    A document is shown to as many people as are to answer it. One that a person has skipped, or that came with tags,
-    is shown only to a person who looks for it. The audit is the beginning of one random order of all documents, so that
-    its tags measure the suggestions without bias, however the other documents were chosen.
+    Documents whose classes were split or deleted come first. A document is shown to as many people as are to answer it.
+    One that a person has skipped, or that came with tags, is shown only to a person who looks for it. The audit is the
+    beginning of one random order of all documents, so that its tags measure the suggestions without bias, however the
+    other documents were chosen.
 
     Args:
         audit_share: share of the documents that belong to the audit, where no run has chosen the order.
@@ -113,7 +114,8 @@ class Order:
         rest = self._others.left(self._store)
         due = _due(self._shown, self._share)
         ordered = chain(self._audit.left(self._store), self._plan) if due else chain(self._plan, rest)
-        return chain(started, self._queue.left(self._store), ordered)
+        again = ((name, "classes") for name in self._store.again)
+        return chain(started, again, self._queue.left(self._store), ordered)
 
     def _second(self, person: str, without: Collection[str]) -> Shown | None:
         """A document that the person has tagged, from time to time."""

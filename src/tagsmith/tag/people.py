@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import Field
 
-from tagsmith.core.schema import Schema
 from tagsmith.tag.decisions import State
 from tagsmith.tag.store import Store
 from tagsmith.tag.web import Nothing, Route, Strict
@@ -23,8 +22,8 @@ class People:
     A document is settled by a decision on it, as from the list: see `decisions.kind_of`.
     """
 
-    def __init__(self, store: Store, schema: Schema):
-        self._store, self._schema = store, schema
+    def __init__(self, store: Store):
+        self._store = store
 
     def routes(self) -> Iterator[Route]:
         yield Route("agreement", Nothing, self.agreement)
@@ -34,7 +33,7 @@ class People:
         """As `action=agreement`."""
         from tagsmith.tag.agreement import agreement  # Not while the page starts: SciPy takes a second.
 
-        return agreement(self._store.snapshot(), self._schema, seed=0)
+        return agreement(self._store.snapshot(), self._store.history.schema, seed=0)
 
 
 def disputed(store: Store, offset: int, most: int) -> dict[str, Any]:

@@ -5,44 +5,33 @@ import json
 import secrets
 import sqlite3
 import threading
+import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.data.check import same_text
+from tagsmith.tag.classes import ClassChange, History
 from tagsmith.tag.decisions import Decision, Kind, State, StoredDocument, place, state_of
+from tagsmith.tag.tables import (
+    CLASS_COLUMNS,
+    COLUMNS,
+    COUNTED,
+    GIVEN,
+    LAYOUT,
+    TABLES,
+    class_change_of,
+    decision_of,
+    document_of,
+    to_json,
+)  # fmt: skip
 from tagsmith.tag.tally import Tally
 
-LAYOUT = 2
-"""Version of the tables; a file with a later version is refused, one with an earlier version gets what it lacks."""
-
 FILE = "tags.sqlite"
-
-TABLES = """
-CREATE TABLE IF NOT EXISTS project (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS people (name TEXT PRIMARY KEY, token TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, sha256 TEXT NOT NULL UNIQUE,
-    text TEXT NOT NULL, group_name TEXT, given TEXT, place INTEGER, suggested TEXT);
-CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
-    document TEXT NOT NULL REFERENCES documents (id), sha256 TEXT NOT NULL, kind TEXT NOT NULL, tags TEXT, note TEXT,
-    suggestion TEXT, rank INTEGER, reason TEXT, person TEXT NOT NULL, at REAL NOT NULL, undoes INTEGER UNIQUE,
-    helped INTEGER);
-CREATE INDEX IF NOT EXISTS decisions_of_document ON decisions (document);
-CREATE INDEX IF NOT EXISTS decisions_of_person ON decisions (person);
-"""
-
-COLUMNS = "number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped"
-
-COUNTED = "kind != 'undo' AND NOT EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = decisions.number)"
-"""The decisions that were not undone."""
-
-GIVEN = "SELECT id FROM documents WHERE given IS NOT NULL AND place IS NULL"
-"""The documents that came with tags and are in no queue: they are shown only to a person who looks for them."""
 
 
 def text_hash(text: str) -> str:
@@ -56,6 +45,8 @@ class Store:
     Attributes:
         states: of the documents with a decision that was not undone, by id; values are replaced, never changed.
         tally: counts of the states.
+        history: the classes, and what older tags have become; replaced by each change of the classes.
+        again: documents that were to be tagged again after the last change of the classes.
 
     Raises:
         SettingsError: the file cannot be written.
@@ -101,18 +92,26 @@ class Store:
 
     def schema(self) -> tuple[Schema, dict[str, str]] | None:
         """The classes, and the guideline of each ("" for none); None before `set_schema`."""
-        with self._lock:
-            found = dict(self._file.execute("SELECT name, value FROM project"))
-        if "classes" not in found:
-            return None
-        guidelines = dict(json.loads(found["classes"]))
-        return Schema(tuple(guidelines), Task(found["task"])), guidelines
+        return None if self.remember("task") is None else (self.history.schema, self.history.guidelines)
 
-    def set_schema(self, schema: Schema, guidelines: dict[str, str]) -> None:
-        classes = json.dumps([[name, guidelines.get(name, "")] for name in schema.classes], ensure_ascii=False)
+    def set_schema(self, schema: Schema, guidelines: Mapping[str, str]) -> None:
+        """Set the task, add the classes that are new, and replace the guidelines that differ."""
+        self.remember("task", schema.task.value)
+        self.replay()
+        if content := self.history.missing(schema.classes, guidelines):
+            self.change_classes(ClassChange(secrets.token_hex(16), content, "", time.time()))
+
+    def change_classes(self, line: ClassChange) -> None:
+        """Append to the log of the classes, unless a line with this key is there; see `History.with_line`."""
         with self._transaction() as file:
-            rows = (("task", schema.task.value), ("classes", classes))
-            file.executemany("INSERT OR REPLACE INTO project VALUES (?, ?)", rows)
+            if any(one.key == line.key for one in self.history.lines):
+                return
+            self.history.with_line(line)
+            last = [file.execute(f"SELECT coalesce(max(number), 0) FROM {name}") for name in ("decisions", "documents")]
+            numbers = [number for found in last for (number,) in found]
+            row = (line.key, to_json(line.content), line.person, line.at, *numbers, line.undoes)
+            file.execute(f"INSERT INTO classes ({CLASS_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row)
+        self.replay()
 
     def remember(self, name: str, value: str | None = None) -> str | None:
         """Set a value of the project, unless it is None; returns the value that is there, if any."""
@@ -154,7 +153,7 @@ class Store:
             hashes = {digest for (digest,) in file.execute("SELECT sha256 FROM documents")}
             ids = {name for (name,) in file.execute("SELECT id FROM documents")}
             for one in documents:
-                digest, line = text_hash(one.text), _json(one.suggested or None)
+                digest, line = text_hash(one.text), to_json(one.suggested or None)
                 if digest in hashes:
                     counts["known"] += 1
                     if one.place is not None:
@@ -171,7 +170,7 @@ class Store:
                 file.execute(
                     "INSERT INTO documents (id, sha256, text, group_name, given, place, suggested)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (name, digest, one.text, one.group, _json(one.given), one.place, line),
+                    (name, digest, one.text, one.group, to_json(one.given), one.place, line),
                 )
         self.replay()
         return counts
@@ -179,19 +178,19 @@ class Store:
     def document(self, name: str) -> StoredDocument | None:
         """The document with this id."""
         with self._lock:
-            return next(map(_document, self._file.execute("SELECT * FROM documents WHERE id = ?", (name,))), None)
+            return next(map(self._document, self._file.execute("SELECT * FROM documents WHERE id = ?", (name,))), None)
 
     def documents(self, after: int = 0, most: int = -1) -> list[StoredDocument]:
         """Documents with a higher number than `after`, in order; with their texts, so not all of them at once."""
         with self._lock:
             query = "SELECT * FROM documents WHERE number > ? ORDER BY number LIMIT ?"
-            return [*map(_document, self._file.execute(query, (after, most)))]
+            return [*map(self._document, self._file.execute(query, (after, most)))]
 
     def outline(self) -> list[StoredDocument]:
         """All documents in order, without their texts."""
         with self._lock:
             query = "SELECT number, id, sha256, '', group_name, given, place, suggested FROM documents ORDER BY number"
-            return [*map(_document, self._file.execute(query))]
+            return [*map(self._document, self._file.execute(query))]
 
     # Decisions
 
@@ -201,14 +200,14 @@ class Store:
             multi_label = file.execute("SELECT value FROM project WHERE name = 'task'").fetchone() == ("multi_label",)
             (digest,) = file.execute("SELECT sha256 FROM documents WHERE id = ?", (decision.document,)).fetchone()
             row = (
-                decision.key, decision.document, digest, decision.kind.value, _json(decision.tags),
-                decision.note, _json(decision.suggestion), decision.rank(multi_label), decision.reason,
+                decision.key, decision.document, digest, decision.kind.value, to_json(decision.tags),
+                decision.note, to_json(decision.suggestion), decision.rank(multi_label), decision.reason,
                 decision.person, decision.at, decision.undoes, decision.helped,
             )  # fmt: skip
             columns = "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes, helped"
             file.execute(f"INSERT OR IGNORE INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row)
             query = f"SELECT {COLUMNS} FROM decisions WHERE key = ?"
-            found = _decision(file.execute(query, (decision.key,)).fetchone())
+            found = self._decision(file.execute(query, (decision.key,)).fetchone())
         with self._lock:
             self._refresh(found.document)
         return found
@@ -218,12 +217,12 @@ class Store:
         with self._lock:
             again = f"SELECT {COLUMNS} FROM decisions WHERE number = (SELECT undoes FROM decisions WHERE key = ?)"
             if (sent_before := self._file.execute(again, (key,)).fetchone()) is not None:
-                return _decision(sent_before)
+                return self._decision(sent_before)
             query = f"SELECT {COLUMNS} FROM decisions WHERE person = ? AND {COUNTED} ORDER BY number DESC LIMIT 1"
             row = self._file.execute(query, (person,)).fetchone()
             if row is None:
                 return None
-            last = _decision(row)
+            last = self._decision(row)
             self.decide(Decision(key, last.document, Kind.undo, person, at, undoes=last.number))
             return last
 
@@ -232,24 +231,28 @@ class Store:
         where, values = ("", ()) if document is None else ("AND document = ?", (document,))
         query = f"SELECT {COLUMNS} FROM decisions WHERE {COUNTED} {where} ORDER BY number"
         with self._lock:
-            return [*map(_decision, self._file.execute(query, values))]
+            return [*map(self._decision, self._file.execute(query, values))]
 
     def replay(self) -> None:
-        """Derive all states again."""
+        """Derive the classes and all states again."""
         with self._lock:
+            rows = self._file.execute(f"SELECT {CLASS_COLUMNS} FROM classes ORDER BY number")
+            self.history = History([*map(class_change_of, rows)], Task(self.remember("task") or Task.single_label))
             found = self.remember("overlap")
             self._overlap: tuple[int, float] = tuple(json.loads(found)) if found else (1, 1.0)
             (documents,) = self._file.execute("SELECT count(*) FROM documents").fetchone()
             by_document: defaultdict[str, list[Decision]] = defaultdict(list)
             for decision in self.log():
                 by_document[decision.document].append(decision)
-            tally = Tally(documents, {name for (name,) in self._file.execute(GIVEN)})
+            given_again = [one.id for one in self.outline() if one.again]
+            tally = Tally(documents, {name for (name,) in self._file.execute(GIVEN)} - {*given_again})
             states = {}
             for name, decisions in by_document.items():
                 if (state := state_of(decisions, self.wanted(name))) is not None:
                     states[name] = state
                     tally.change(name, None, state)
             self.states, self.tally = states, tally
+            self.again = [*given_again, *(name for name, state in states.items() if state.again)]
 
     def _refresh(self, document: str) -> None:
         state = state_of(self.log(document), self.wanted(document))
@@ -269,23 +272,8 @@ class Store:
         with self._lock:
             return dict(self.states)
 
+    def _document(self, row: Sequence[Any]) -> StoredDocument:
+        return document_of(row, self.history)
 
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _tuple(text: str | None) -> tuple[str, ...]:
-    return tuple(json.loads(text)) if text else ()
-
-
-def _document(row: Sequence[Any]) -> StoredDocument:
-    number, name, _, text, group, given, place, suggested = row
-    found = StoredDocument(name, text, group, None if given is None else _tuple(given), place, number=number)
-    return replace(found, suggested=json.loads(suggested)) if suggested else found
-
-
-def _decision(row: Sequence[Any]) -> Decision:
-    number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped = row
-    shown = _tuple(suggestion)
-    with_them = bool(shown) if helped is None else bool(helped)
-    return Decision(key, document, Kind(kind), person, at, _tuple(tags), note, shown, reason, undoes, number, with_them)
+    def _decision(self, row: Sequence[Any]) -> Decision:
+        return decision_of(row, self.history)

@@ -51,6 +51,7 @@ class Fitted:
 
     tags: int
     scores: Floats
+    classes: tuple[str, ...]
 
 
 def fitted(vectors: Floats, tags: Sequence[Sequence[str] | None], schema: Schema) -> Fitted | None:
@@ -62,7 +63,7 @@ def fitted(vectors: Floats, tags: Sequence[Sequence[str] | None], schema: Schema
     """
     rows = [row for row, names in enumerate(tags) if names is not None]
     truth = indicators_of_names([tags[row] or () for row in rows], schema.classes)
-    if len(rows) < 2 or len(np.unique(truth, axis=0)) < 2:
+    if len(rows) < 2 or not schema.classes or len(np.unique(truth, axis=0)) < 2:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -70,7 +71,7 @@ def fitted(vectors: Floats, tags: Sequence[Sequence[str] | None], schema: Schema
         )  # About classes with one document, of which there are many at first.
         weights, bias = fit_head(vectors[rows], truth, schema.multi_label, probe_c(schema.multi_label))
     logits = np.asarray(vectors @ weights.T + bias, dtype=np.float32)
-    return Fitted(len(rows), probabilities(logits, schema.multi_label))
+    return Fitted(len(rows), probabilities(logits, schema.multi_label), schema.classes)
 
 
 def representative(vectors: Floats, tagged_rows: Sequence[int], open_rows: Sequence[int], seed: int) -> list[int]:
@@ -122,16 +123,28 @@ class Suggestions:
         status: what the thread does, for the page.
     """
 
-    def __init__(self, store: Store, order: Order, schema: Schema, settings: TagRun):
-        self._store, self._order, self._schema, self._settings = store, order, schema, settings
-        self._outline = store.outline()
+    def __init__(self, store: Store, order: Order, settings: TagRun):
+        self._store, self._order, self._settings = store, order, settings
+        self._read_outline()
         self._rows = {one.id: row for row, one in enumerate(self._outline)}
-        self._given = [one.given if one.place is None else None for one in self._outline]
         self._fitted: Fitted | None = None
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._new = 0
         self.status = ""
+
+    def _read_outline(self) -> None:
+        self._version, self._outline = self._store.history.version, self._store.outline()
+        self._given = [one.given if one.place is None else None for one in self._outline]
+
+    def _read(self) -> tuple[Schema, dict[str, State]]:
+        """The classes and the states, both of the same version; `_given` is that of it, too."""
+        while True:
+            history, states = self._store.history, self._store.snapshot()
+            if self._version != history.version:
+                self._read_outline()
+            if self._store.history is history and self._version == history.version:
+                return history.schema, states
 
     def start(self) -> None:
         """Start the thread, unless a run has chosen the order, or the settings want no suggestions."""
@@ -151,13 +164,17 @@ class Suggestions:
         if self._new >= EVERY:
             self._wake.set()
 
+    def classes_changed(self) -> None:
+        """Say that the classes were changed: suggestions and plan follow at once."""
+        self._wake.set()
+
     def of(self, document: StoredDocument) -> list[dict[str, Any]]:
         """The best classes of a document with their scores, best first; `take`: whether Enter takes the class."""
         if not self._settings.suggest:
             return []
         if (line := document.suggested) and (line["suggested"] or line["scores"]):
             names = list(dict.fromkeys((*line["suggested"], *line["scores"])))
-            known = [name for name in names if name in self._schema.classes]
+            known = [name for name in names if name in self._store.history.guidelines]
             return [
                 {"name": name, "score": line["scores"].get(name), "take": name in line["suggested"]}
                 for name in known[:MOST]
@@ -166,11 +183,12 @@ class Suggestions:
         if fit is None:
             return []
         scores = fit.scores[self._rows[document.id]]
-        best = np.argsort(-scores, kind="stable")[:MOST]
-        several = self._schema.multi_label
+        schema = self._store.history.schema
+        best = [i for i in np.argsort(-scores, kind="stable") if fit.classes[i] in schema.classes][:MOST]
+        several = schema.multi_label
         return [
             {
-                "name": self._schema.classes[i],
+                "name": fit.classes[i],
                 "score": round(float(scores[i]), 4),
                 "take": bool(scores[i] >= 0.5) if several else place == 0,
             }
@@ -194,9 +212,9 @@ class Suggestions:
 
     def plan(self, vectors: Floats) -> None:
         """Fit the regression on the tags so far, and give the order a new plan."""
-        states = self._store.snapshot()
+        schema, states = self._read()
         tags = [_tags(states.get(one.id), given) for one, given in zip(self._outline, self._given, strict=True)]
-        self._fitted = fitted(vectors, tags, self._schema)
+        self._fitted = fitted(vectors, tags, schema)
         left = [
             row
             for row, one in enumerate(self._outline)
@@ -204,7 +222,7 @@ class Suggestions:
         ]
         scores = None if self._fitted is None else self._fitted.scores
         seed = self._settings.seed + sum(names is not None for names in tags)
-        plan = planned(vectors, scores, tags, left, self._schema, seed)
+        plan = planned(vectors, scores, tags, left, schema, seed)
         shown: list[Shown] = [(self._outline[row].id, reason) for row, reason in plan]
         self._order.set_plan(shown)
 

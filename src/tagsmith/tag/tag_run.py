@@ -94,16 +94,16 @@ def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
     with lock:
         store = Store(folder)
         try:
-            schema = fill(store, settings)
+            fill(store, settings)
             tokens = {store.token(person): person for person in settings.people}
             if settings.overlap is not None:
                 store.ask(settings.overlap, settings.overlap_share)
             order = Order(store, settings.audit_share, settings.seed, settings.second_share)
-            suggestions = Suggestions(store, order, schema, settings)
+            suggestions = Suggestions(store, order, settings)
             suggestions.start()
             try:
                 local, blind = is_loopback(settings.host), settings.blind
-                yield Tagging(folder, store, schema, order, suggestions, tokens, local, blind), tokens
+                yield Tagging(folder, store, order, suggestions, tokens, local, blind), tokens
             finally:
                 suggestions.stop()
         finally:
