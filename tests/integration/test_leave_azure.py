@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.ai.textanalytics import TextAnalyticsClient
+from azure.core.credentials import AzureKeyCredential
 
 from tagsmith.azure import answers as answers_of
 from tagsmith.azure.exit_folder import ExitFolder
 from tagsmith.azure.import_project import import_project
+from tagsmith.azure.report import report
 from tagsmith.azure.service import KEY as VARIABLE
 from tagsmith.azure.take import take
 from tagsmith.azure.texts import ADDRESS
-from tagsmith.config.settings import AzureSettings, LeaveAction, LeaveAzure
+from tagsmith.config.settings import AzureSettings, ExportRun, LeaveAction, LeaveAzure, Recipe
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, TagsmithError, TryAgainLater
 from tagsmith.data import read_azure
+from tagsmith.export.export_run import export
+from tagsmith.train.train_run import train
+from tests.conftest import make_documents
 from tests.fake_azure import FakeAzure, Fault, azure, error
+from tests.integration.conftest import Made, settings_in
 from tests.serving import KEY, serving
 
 SINGLE = "CustomSingleLabelClassification"
@@ -340,3 +347,46 @@ def test_an_export_by_hand_becomes_the_input_of_a_run(shape: str, tmp_path: Path
     ]
     with pytest.raises(InputMissing, match="take the project first"):
         import_project(LeaveAzure(action=LeaveAction.import_, out=str(tmp_path / "empty")))
+
+
+@pytest.mark.slow
+def test_from_the_project_to_the_official_client_answered_by_the_successor(
+    fake: FakeAzure,
+    settings: Settings,
+    tmp_path: Path,
+    encoder: Path,
+    bundles: dict[str, Path],
+    made: Made,  # So that the graph of its export is in the cache.
+) -> None:
+    documents = [(f"{i}.txt", str(one["text"]), str(one["label"])) for i, one in enumerate(make_documents(150, False))]
+    fake.export["assets"]["documents"] = [
+        {"location": name, "language": "en-us", "class": {"category": label}} for name, _, label in documents
+    ]
+    fake.blobs = {name: text.encode() for name, text, _ in documents}
+    fake.results = [result(name, label, label) for name, _, label in documents[:60]]
+    fake.page = 50
+    (tmp_path / "also.jsonl").write_text("".join(json.dumps({"body": text}) + "\n" for _, text, _ in documents[60:70]))
+    with serving({"production": bundles["production"]}, max_documents=25) as served:
+        served.service.settings.project = "tickets"
+        fake.runtime = served.url
+        take(settings(also=str(tmp_path / "also.jsonl"), text_field="body"))
+    found = import_project(settings(action=LeaveAction.import_))
+    assert found.splits == {"test": 60, "train": 90}
+    run, evaluation = train(settings_in(tmp_path, encoder)(found.labels, recipe=Recipe.probe, validation_share=0.0))
+    assert evaluation["documents"] == 60
+    about = report(settings(action=LeaveAction.report, run=str(run.path))).found
+    assert about["documents"] == 60
+    assert about["figures"]["accuracy"]["first"] > 0.9
+    assert about["figures"]["accuracy"]["second"] == pytest.approx(evaluation["accuracy"])
+    assert about["azure"]["without_answer"] == {}
+    further = about["azure"]["further"]
+    assert further["documents"] == 10 == further["agree"] + len(further["differ"])
+    bundle = export(ExportRun(run=str(run.path), bundle=str(tmp_path / "bundle")))
+    with serving({"production": bundle}) as served:
+        served.service.settings.project = "tickets"
+        client = TextAnalyticsClient(served.url, AzureKeyCredential(KEY))
+        texts = [text for _, text, _ in documents[:5]]
+        answered = client.begin_single_label_classify(texts, "tickets", "production", polling_interval=0).result()
+        named = [one.classifications[0].category for one in answered]
+    predicted = {row["id"]: row["predicted"] for row in lines(run.predictions)}
+    assert [[name] for name in named] == [predicted[name] for name, _, _ in documents[:5]]
