@@ -10,11 +10,27 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tagsmith.bench import own_process
 from tagsmith.bench.recipes import Measurement, compare, table, training_sets
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, draw
 from tagsmith.config.settings import CONTENDERS, BenchTrainRun, ModelSettings, Recipe, problems
 from tagsmith.core.schema import Schema, Task, indicators
+
+
+def test_neighbours_are_busy_meanwhile_and_end() -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen[bytes]):
+        def __init__(self, *given: object, **about: object):
+            super().__init__(*given, **about)  # type: ignore[call-overload]
+            started.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_process.subprocess, "Popen", Recorded)
+        with own_process.busy_processes(2):
+            assert [process.poll() for process in started] == [None, None]
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
 
 
 def test_every_recipe_is_a_contender() -> None:

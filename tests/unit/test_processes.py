@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tagsmith.model import processes
+from tagsmith.model import neighbours, processes
 
 ENDS_IN_A_GROUP = """
 import atexit, sys
@@ -46,3 +49,78 @@ def test_threads_are_the_cores_of_the_container_unless_set(
         assert torch.get_num_threads() == expected
     finally:
         torch.set_num_threads(before)
+
+
+def test_seconds_without_a_core_are_those_of_all_threads(tmp_path: Path) -> None:
+    for name, line in (("7", "9 1500000000 3\n"), ("8", "0 250000000 1\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "schedstat").write_text(line)
+    (tmp_path / "9").mkdir()  # A thread that has just ended.
+    assert neighbours.waited(tmp_path) == 1.75
+    (tmp_path / "9" / "schedstat").write_text("")
+    assert neighbours.waited(tmp_path) is None  # A kernel without these figures.
+    assert neighbours.waited(tmp_path / "nowhere") is None
+
+
+def test_threads_sleep_while_others_use_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    teams: list[threading.Event] = []
+    holding: list[bool] = []
+    found = [0.0, 0.0, 9.0, 18.0, 18.0, 27.0, None]
+
+    class Started:
+        def __init__(self, args: tuple[Any, threading.Event], **about: Any):
+            teams.append(args[1])
+
+        def start(self) -> None: ...
+
+    def waited() -> float | None:
+        holding.append(bool(teams) and not teams[-1].is_set())
+        return found.pop(0)
+
+    monkeypatch.setattr(neighbours.threading, "Thread", Started)
+    monkeypatch.setattr(neighbours, "waited", waited)
+    monkeypatch.setattr(neighbours, "SECONDS", 0.0)
+    neighbours._watch(None, 2)  # type: ignore[arg-type]
+    assert holding == [False, False, False, True, True, False, True]
+    assert len(teams) == 2
+    assert teams[-1].is_set()
+
+
+def test_a_team_is_more_threads_than_cores_and_ends() -> None:
+    gomp = neighbours._loaded_libgomp()
+    if gomp is None:
+        pytest.skip("torch brings no libgomp here")
+    tasks, enough = Path("/proc/self/task"), threading.Event()
+    before = len(list(tasks.iterdir()))
+    team = threading.Thread(target=neighbours._hold_sleeping_team, args=(gomp, enough))
+    team.start()
+
+    def until(threads: int) -> bool:
+        deadline = time.monotonic() + 30
+        while len(list(tasks.iterdir())) != threads and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return len(list(tasks.iterdir())) == threads
+
+    assert until(before + 1 + gomp.omp_get_num_procs())
+    enough.set()
+    team.join()
+    assert until(before)
+
+
+@pytest.mark.parametrize("name", neighbours.SET_BY_USER)
+def test_how_threads_wait_is_the_users_if_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in neighbours.SET_BY_USER:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(neighbours, "_watching", None)
+    started: list[Any] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda self: started.append(self.name))
+    monkeypatch.setattr(neighbours, "_loaded_libgomp", lambda: "libgomp")
+    monkeypatch.setattr(neighbours, "waited", lambda: 0.0)
+    with monkeypatch.context() as chosen:
+        chosen.setenv(name, "passive")
+        neighbours.yield_to_neighbours()
+    assert started == []
+    neighbours.yield_to_neighbours()
+    neighbours.yield_to_neighbours()
+    assert started == ["neighbours"]  # Once for each process.

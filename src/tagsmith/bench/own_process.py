@@ -1,4 +1,4 @@
-"""Run a function in a fresh interpreter, so that its imports, caches and peak memory are its own."""
+"""Run a function in a fresh interpreter, so that its imports, caches and peak memory are its own; busy neighbours."""
 
 import time
 
@@ -11,7 +11,8 @@ import subprocess  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 import traceback  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import contextmanager  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any, TypeVar  # noqa: E402
 
@@ -48,6 +49,24 @@ def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
     if error is not None:
         raise error
     return result  # type: ignore[no-any-return]
+
+
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A process that keeps a core busy until its parent ends."""
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Keep so many processes busy meanwhile, each in a session of its own, like those of another user."""
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):
+            started.append(subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True))
+        yield
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def peak_memory() -> float:

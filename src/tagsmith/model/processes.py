@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list, parse_flag_from_env
 from tagsmith.config.settings import Precision
 from tagsmith.core.cores import cores
 from tagsmith.core.errors import SettingsError, TagsmithError
+from tagsmith.model.neighbours import yield_to_neighbours
 
 T = TypeVar("T")
 
@@ -56,10 +57,11 @@ def start_accelerator(cpu: bool, precision: Precision = Precision.fp32, **option
     """An Accelerator; in a container, with as many CPU threads as its share of the cores.
 
     torch starts one thread per visible core: if only a few cores may be used, the threads spend them waiting for each
-    other. OMP_NUM_THREADS overrides it.
+    other. OMP_NUM_THREADS overrides it. How they wait depends on who else uses the cores, see `neighbours`.
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    yield_to_neighbours()
     _forget_accelerator()
     resolved = resolved_precision(precision, cpu)
     return Accelerator(cpu=cpu, mixed_precision="no" if resolved is Precision.fp32 else resolved.value, **options)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tagsmith.bench.own_process import ProcessKilled, in_own_process
+from tagsmith.bench.own_process import ProcessKilled, busy_processes, in_own_process
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, prepare
 from tagsmith.config.settings import (
@@ -99,7 +99,8 @@ def _turn(
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         contest = _contest(contender, settings, prepared, training_set, Path(folder))
         try:
-            outcome = in_own_process(measure, contest)
+            with busy_processes(settings.neighbours):
+                outcome = in_own_process(measure, contest)
         except NotInstalled as error:
             return replace(about, skipped=str(error))
         except ProcessKilled:  # The other contenders are still worth measuring.

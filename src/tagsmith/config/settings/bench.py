@@ -31,6 +31,7 @@ class BenchTrainRun:
         None, "also measure on this many documents per class, such as [8,16,32,64]; null: skip this", unit="documents"
     )
     draws: int = setting(5, "random draws of each of these sizes, shared by all contenders", low=1)
+    neighbours: int = setting(0, "busy processes that compete for the cores meanwhile", unit="processes", low=0)
     seed: int = setting(0, "seed of the splits, the first repetition and the first draw", low=0, high=2**31 - 10_000)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
     data: DataSettings = field(default_factory=DataSettings)
