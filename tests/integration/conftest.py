@@ -1,5 +1,5 @@
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +7,7 @@ import pytest
 
 from tagsmith.config.settings import ExportRun, ModelSettings, Recipe, TableSettings, TrainRun, TrainSettings
 from tagsmith.core.run import RunFolder
+from tests.browser import started_browser
 from tests.bundles import make_bundle
 from tests.conftest import make_documents, write_jsonl
 
@@ -78,3 +79,9 @@ def same_graph(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     graph = bundle / "onnx" / "model.onnx"
     monkeypatch.setattr(export_run, "write_graph", lambda path, *_, **__: shutil.copy(graph, path))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with started_browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver

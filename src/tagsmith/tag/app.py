@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.types import ASGIApp
 
 from tagsmith.core.errors import TagsmithError
+from tagsmith.tag.class_requests import ClassRequests, collision
 from tagsmith.tag.decisions import CHOSEN, SECOND_PASS, Decision, Kind, StoredDocument, kind_of
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.guard import Refused
@@ -98,6 +99,7 @@ class Tagging:
         yield Route("document", One, self.document)
         yield Route("examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
         yield Route("export", Nothing, self.export)
+        yield from ClassRequests(self._store, self._suggestions.classes_changed, self._state).routes()
         yield from People(self._store).routes()
 
     def project(self, _: Nothing, person: str) -> dict[str, Any]:
@@ -140,7 +142,8 @@ class Tagging:
             )
         )
         self._suggestions.decided()
-        return self._state(person)
+        said = collision(self._store, body.document, person) if kind is Kind.tag else None
+        return {"collision": said, **self._state(person)}
 
     def _tags(self, body: Decided) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The tags and the suggestions of a decision by the names that classes have now."""

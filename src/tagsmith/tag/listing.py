@@ -17,12 +17,15 @@ EXAMPLE = 600
 def shown(
     document: StoredDocument, state: State | None, suggestions: list[dict[str, Any]], reason: str
 ) -> dict[str, Any]:
-    """A document to tag, ready for JSON."""
+    """A document to tag, ready for JSON; `again`: why it is tagged again, see `classes.Again`."""
+    decided = state is not None and (state.status is not None or state.again is not None)
+    again = state.again if state is not None and decided else document.again
     return {
         "id": document.id,
         "text": document.text,
         "suggestions": suggestions,
         "reason": reason,
+        "again": None if again is None else {"had": again.had, "kept": again.kept, "choices": again.choices},
         **_decided(document, state),
     }
 

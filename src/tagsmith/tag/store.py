@@ -226,10 +226,11 @@ class Store:
             self.decide(Decision(key, last.document, Kind.undo, person, at, undoes=last.number))
             return last
 
-    def log(self, document: str | None = None) -> list[Decision]:
-        """All decisions, or those on one document, that were not undone, in order."""
+    def log(self, document: str | None = None, every: bool = False) -> list[Decision]:
+        """All decisions, or those on one document, in order; those that were undone only where `every` is set."""
+        counted = "kind != 'undo'" if every else COUNTED
         where, values = ("", ()) if document is None else ("AND document = ?", (document,))
-        query = f"SELECT {COLUMNS} FROM decisions WHERE {COUNTED} {where} ORDER BY number"
+        query = f"SELECT {COLUMNS} FROM decisions WHERE {counted} {where} ORDER BY number"
         with self._lock:
             return [*map(self._decision, self._file.execute(query, values))]
 

@@ -1,6 +1,6 @@
 // The document to tag: fetched ahead, decided by keys, shown with its classes.
 
-import { alone, ask, at, made, page, save, say } from "./wire.js";
+import { Refused, alone, ask, at, made, page, save, say } from "./wire.js";
 
 const AHEAD = 3; // Documents that are fetched before they are shown.
 let fetching = null;
@@ -36,14 +36,26 @@ export const open = () => at("document").focus({ preventScroll: true });
 async function decide(kind, tags, note = "") {
   const suggested = page.current.suggestions.filter((one) => !page.project.multi_label || one.take).map((one) => one.name);
   const body = { document: page.current.id, kind, tags, note, suggestion: suggested, reason: page.current.reason };
-  showProgress(await save("decisions", body));
+  body.classes = page.project.classes_version;
+  try {
+    const answer = await save("decisions", body);
+    showProgress(answer);
+    return answer.collision;
+  } catch (error) {
+    if (error instanceof Refused) await classesChanged(); // By somebody else, perhaps.
+    throw error;
+  }
 }
 
 export const decideAndGoOn = (kind, tags = []) => alone(async () => {
   if (!page.current) return;
-  await decide(kind, tags);
+  const collision = await decide(kind, tags);
   page.ahead = page.ahead.filter((one) => one.id !== page.current.id);
   await showNext();
+  if (collision) {
+    const [one, other] = collision.classes;
+    say(`You changed your mind between ${one} and ${other} ${collision.times} times: a guideline may help, or one class for both (Classes).`);
+  }
 });
 
 export function accept() {
@@ -106,15 +118,43 @@ export function showProgress(answer) {
   at("progress").textContent = parts.join(" · ");
   at("bar").max = Math.max(1, documents);
   at("bar").value = documents - left;
+  if (answer.classes_version !== page.project.classes_version) classesChanged().catch(() => {});
+}
+
+// The classes, and the suggestions of the documents that were fetched ahead, as they are now.
+export async function classesChanged() {
+  const found = await ask("project");
+  if (found.classes_version === page.project.classes_version) return;
+  setProject(found);
+  page.ahead = [];
+  if (!page.current) return showNext();
+  const now = await ask("document", { name: page.current.id });
+  if (page.current.id !== now.id) return;
+  page.current = { ...now, reason: page.current.reason };
+  showDocument();
+  Promise.resolve(refill()).catch(() => {});
+}
+
+export function setProject(found) {
+  page.project = found;
+  at("of-class").replaceChildren(...found.classes.map((one) => new Option(one.name, one.name)));
+  at("finding").hidden = found.classes.length <= 10;
+  at("no-classes").hidden = found.classes.length > 0;
+  at("none").hidden = !found.multi_label || found.classes.length === 0;
 }
 
 export function show() {
+  showDocument();
+  open();
+}
+
+function showDocument() {
   at("filter").value = "";
   if (page.current) {
     at("text").textContent = page.current.text;
     at("text").scrollTop = 0;
     const suggested = page.current.suggestions.filter((one) => one.take).map((one) => one.name);
-    page.marked = new Set(page.project.multi_label ? page.current.tags || suggested : []);
+    page.marked = new Set(page.project.multi_label ? page.current.tags || page.current.again?.kept || suggested : []);
   } else {
     at("text").textContent = "";
     say("No documents are left. Write the tags, or look through the decisions.");
@@ -123,12 +163,15 @@ export function show() {
   showAbout();
   showSuggestions();
   showClasses();
-  open();
 }
 
 function showAbout() {
   const parts = page.current ? [page.current.id, page.current.reason.replaceAll("_", " ")] : ["No documents are left."];
   if (page.current && page.current.tags) parts.push(`tagged ${page.current.tags.join(", ") || "with no class"}`);
+  if (page.current && page.current.again) {
+    const { had, choices } = page.current.again;
+    parts.push(`was ${had.join(", ")}${choices.length ? `, now ${choices.join(" or ")}` : ""}`);
+  }
   if (page.current && page.current.status === "skip") parts.push("skipped");
   if (page.current && page.current.flagged) parts.push("flagged");
   at("about").textContent = parts.filter(Boolean).join(" · ");

@@ -1,9 +1,10 @@
 // Keys, clicks, and the first request.
 
 import {
-  accept, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, showClasses,
+  accept, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, setProject, showClasses,
   showGuideline, showNext, undo,
 } from "./document.js";
+import { begin as beginClasses, openAdd } from "./classes.js";
 import { showList } from "./list.js";
 import { write } from "./training.js";
 import { KEYS, isShown, openView } from "./views.js";
@@ -24,6 +25,10 @@ document.addEventListener("keydown", (event) => {
   if (event.key in KEYS && !tabOf(KEYS[event.key]).hidden) {
     event.preventDefault();
     return openView(KEYS[event.key]);
+  }
+  if (event.key === "+" && (isShown("tagging") || isShown("schema"))) {
+    event.preventDefault();
+    return openAdd();
   }
   if (!isShown("tagging")) return;
   if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
@@ -58,12 +63,14 @@ at("note-form").addEventListener("submit", (event) => { event.preventDefault(); 
 at("note-text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) saveNote();
 });
-for (const id of ["noting", "guideline"]) at(id).addEventListener("close", open);
+for (const id of ["noting", "guideline", "adding"]) at(id).addEventListener("close", () => isShown("tagging") && open());
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
 const CLICKS = {
   accept, none: () => decideAndGoOn("tag", []), skip: () => decideAndGoOn("skip"), undo, flag, "to-note": openNote,
   "to-guideline": openGuideline,
-  export: write, more: () => showList(at("decisions").children.length), "close-note": () => at("noting").close(),
-  "close-guideline": () => at("guideline").close(),
+  export: write, more: () => showList(at("decisions").children.length),
 };
 for (const [id, work] of Object.entries(CLICKS)) at(id).addEventListener("click", work);
 for (const tab of document.querySelectorAll("nav [data-view]")) {
@@ -84,10 +91,7 @@ async function begin() {
     const found = await ask("project");
     at("name").textContent = `${found.name} · ${found.person}`;
     document.title = `${found.name}: tagging`;
-    at("of-class").replaceChildren(...found.classes.map((one) => new Option(one.name, one.name)));
-    at("finding").hidden = found.classes.length <= 10;
-    at("none").hidden = !found.multi_label;
-    page.project = found;
+    setProject(found);
     openView("tagging");
     await alone(showNext);
   } catch (error) {
@@ -95,4 +99,5 @@ async function begin() {
   }
 }
 
+beginClasses();
 begin();

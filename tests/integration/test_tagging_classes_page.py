@@ -1,0 +1,100 @@
+"""Classes, near-copies and modes on the tagging page, in a real browser."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tagging import Person, page, settings_of
+
+WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def fill_in(person: Person, **fields: str) -> None:
+    for name, text in fields.items():
+        field = person.at(name.replace("_", "-"))
+        field.clear()
+        field.send_keys(text)
+
+
+@pytest.mark.browser
+def test_classes_are_made_and_changed_while_tagging(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    person = Person(browser)
+
+    def shown() -> list[Any]:
+        return list(browser.find_elements("css selector", "#classes button"))
+
+    with page(settings_of(tmp_path, classes=None, people=["anna", "ben"])) as running:
+        person.open(running.address)
+        assert person.at("no-classes").is_displayed()
+        for number, (name, guideline) in enumerate([("bill", "invoices"), ("bug", "")]):
+            person.press("+")
+            fill_in(person, new_name=name, new_guideline=guideline)
+            person.press(Keys.ENTER)
+            person.until(
+                lambda number=number: len(browser.find_elements("css selector", "#classes button")) == number + 1
+            )
+        assert not person.at("no-classes").is_displayed()
+        first = person.press_for_next("1")
+        second = person.press_for_next("2")
+
+        # Ben renames a class while Anna looks at another document: her key still counts.
+        version = running.ask("project", person="ben")["classes_version"]
+        change = {"key": "a key of ben", "changes": {"rename": {"bill": "billing"}}}
+        assert running.ask("change_classes", change, "ben")["classes_version"] == version + 1
+        third = person.press_for_next("1")
+        person.until(lambda: "billing" in person.text("classes"))
+        listed = {one["beginning"]: one["tags"] for one in running.ask("list", person="ben")["documents"]}
+        assert [listed[" ".join(text.split())] for text in (first, second, third)] == [
+            ["billing"],
+            ["bug"],
+            ["billing"],
+        ]
+
+        # Split: its documents are shown again, first.
+        person.press("C")
+        person.until(lambda: "invoices" in person.text("all-classes"))
+        browser.find_element("css selector", "#all-classes button").send_keys(Keys.ENTER)
+        person.until(lambda: person.at("changing").is_displayed())
+        fill_in(person, parts="invoice\nfee")
+        person.at("parts").submit()
+        person.until(lambda: "2 documents are to be tagged again" in person.text("to-tag-again"))
+        assert not person.at("changing").is_displayed()
+        person.press(Keys.ESCAPE)
+        person.press_for_next("3")  # The document that was in view stays there.
+        person.until(lambda: person.text("text") in (first, third))
+        assert "now invoice or fee" in person.text("about")
+        person.press_for_next("2")
+        assert person.text("text") in (first, third)
+
+        # What cannot be done is said in the dialog; what was done can be taken back.
+        person.press("C")
+        browser.find_element("css selector", "#all-classes button").send_keys(Keys.ENTER)
+        person.until(lambda: person.at("changing").is_displayed())
+        fill_in(person, class_name="bug")
+        person.at("class-name").send_keys(Keys.ENTER)
+        person.until(lambda: "already the name of a class" in person.text("changing-problem"))
+        person.press(Keys.ESCAPE)
+        browser.find_element("css selector", "#class-changes button").send_keys(Keys.ENTER)
+        person.until(lambda: "took back change" in person.text("class-changes"))
+        assert {tuple(one["tags"]) for one in running.ask("list", person="anna")["documents"]} == {
+            ("billing",),
+            ("bug",),
+        }
+        browser.set_window_size(400, 800)
+        assert browser.execute_script(WIDE) <= 0
+
+
+def test_minds_that_change(tmp_path: Path) -> None:
+    with page(settings_of(tmp_path)) as running:
+        found = []
+        for number, name in enumerate(["bug", "billing"] * 2):
+            decision = {"key": f"decision {number}", "document": "d1", "kind": "tag", "tags": [name]}
+            found.append(running.ask("decisions", decision)["collision"])
+        assert found == [None, None, None, {"classes": ["billing", "bug"], "times": 3}]
+        collisions = running.ask("classes")["collisions"]
+        assert collisions == [{"classes": ["billing", "bug"], "changed": 3, "missed": 0, "similar": False}]
+        refused = running.post("change_classes", {"key": "some key", "changes": {"rename": {"x": "y"}}})
+        assert (refused.status_code, "x: unknown class" in refused.json()["error"]) == (409, True)
