@@ -21,7 +21,7 @@ from tagsmith.tag.export import write_tags
 from tagsmith.tag.listing import examples, listed
 from tagsmith.tag.order import Order
 from tagsmith.tag.store import Store
-from tagsmith.tag.suggestions import Suggestions, fitted, planned, representative
+from tagsmith.tag.suggestions import Suggestions, planned, regression_scores, representative
 from tagsmith.tag.tag_run import export, opened
 
 SINGLE = Schema(("billing", "bug"), Task.single_label)
@@ -238,7 +238,7 @@ def test_the_queues_of_a_run(tmp_path: Path) -> None:
         first, second = (store.document(name) for name in ("s1", "n1"))
         assert first is not None
         assert second is not None
-        assert suggestions.of(first) == [{"name": "billing", "score": None, "take": True}]
+        assert suggestions.of(first) == [{"name": "billing", "score": None, "take": True, "source": "run"}]
         assert [(one["name"], one["score"]) for one in suggestions.of(second)] == [("bug", 0.6), ("billing", 0.4)]
         decided(store, "s1", "tag", "billing")
     # A suspected tag that nobody has confirmed is not written; the training is that of the run, with these tags.
@@ -292,29 +292,28 @@ def test_the_regression_and_its_plan() -> None:
     vectors[:20, 0] += 2
     vectors[20:, 0] -= 2
     tags: list[tuple[str, ...] | None] = [None] * 40
-    assert fitted(vectors, tags, FOUR) is None
+    assert regression_scores(vectors, tags, FOUR) is None
     tags[0] = tags[1] = ("bug",)
-    assert fitted(vectors, tags, FOUR) is None  # One class alone.
+    assert regression_scores(vectors, tags, FOUR) is None  # One class alone.
     left = [row for row in range(40) if tags[row] is None]
     plan = planned(vectors, None, tags, left, FOUR, seed=0)
     assert {reason for _, reason in plan} == {"representative"}
     assert len(plan) >= 30
     assert {row for row, _ in plan} <= set(left)
     tags[39] = ("billing",)
-    fit = fitted(vectors, tags, FOUR)
-    assert fit is not None
-    assert fit.tags == 3
-    assert (fit.scores.argmax(axis=1) == [1] * 20 + [0] * 20).all()
+    scores = regression_scores(vectors, tags, FOUR)
+    assert scores is not None
+    assert (scores.argmax(axis=1) == [1] * 20 + [0] * 20).all()
     # As many tags as classes first.
     left.remove(39)
-    assert planned(vectors, fit.scores, tags, left, FOUR, seed=0)[0][1] == "representative"
+    assert planned(vectors, scores, tags, left, FOUR, seed=0)[0][1] == "representative"
     tags[38] = ("billing",)
     left.remove(38)
-    plan = planned(vectors, fit.scores, tags, left, FOUR, seed=0)
+    plan = planned(vectors, scores, tags, left, FOUR, seed=0)
     assert "representative" not in {reason for _, reason in plan}
     assert {row for row, _ in plan} <= set(left)
     assert len(plan) == 30
-    assert planned(vectors, None, tags, [], FOUR, seed=0) == planned(vectors, fit.scores, tags, [], FOUR, 0) == []
+    assert planned(vectors, None, tags, [], FOUR, seed=0) == planned(vectors, scores, tags, [], FOUR, 0) == []
 
 
 def test_a_cluster_with_a_tag_is_not_represented() -> None:
@@ -326,7 +325,7 @@ def test_a_cluster_with_a_tag_is_not_represented() -> None:
 
 def test_several_classes_are_fitted_too() -> None:
     vectors = np.eye(40, dtype=np.float32)
-    assert fitted(vectors, [("bug", "billing"), (), *[None] * 38], MULTI) is not None
+    assert regression_scores(vectors, [("bug", "billing"), (), *[None] * 38], MULTI) is not None
 
 
 def test_suggestions_follow_the_tags(tmp_path: Path) -> None:
@@ -337,15 +336,21 @@ def test_suggestions_follow_the_tags(tmp_path: Path) -> None:
     vectors += np.random.default_rng(0).normal(0, 0.05, vectors.shape).astype(np.float32)
     order = Order(store, audit_share=0.0, seed=0)
     suggestions = Suggestions(store, order, TagRun(project=str(tmp_path)))
-    suggestions.plan(vectors)
+    names = np.eye(4, dtype=np.float32)[:2]  # As the documents of "billing" and "bug" are, or so it seems.
+    suggestions.plan(lambda _: (vectors, names))
     assert order.next("anna", 1, [])[0][1] == "representative"
     document = store.document("d2")
     assert document is not None
-    assert suggestions.of(document) == []
-    decided(store, "d1", "tag", "bug")
-    suggestions.plan(vectors)
     best = suggestions.of(document)[0]
-    assert (best["name"], best["take"]) == ("bug", True)
+    assert (best["name"], best["take"], best["source"]) == ("billing", True, "names")
+    for name in ("d1", "d3", "d4", "d5", "d6", "d7", "d8"):
+        shown = suggestions.of(document)
+        suggested = tuple(one["name"] for one in shown)
+        decided(store, name, "tag", "bug", suggestion=suggested, source=shown[0]["source"])
+        suggestions.plan(lambda _: (vectors, names))
+    best = suggestions.of(document)[0]
+    assert (best["name"], best["take"], best["source"]) == ("bug", True, "tags")
+    assert "by class names 0%, 100% in the list (of 1); by tags " in suggestions.accepted
     assert order.next("anna", 1, [])[0][1] in ("uncertain", "rare_class")
 
 

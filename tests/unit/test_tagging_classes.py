@@ -1,5 +1,6 @@
 """Classes that change while documents are tagged: what older tags become, what is tagged again, what is taken back."""
 
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -170,21 +171,24 @@ def test_what_is_tagged_again_is_shown_first(tmp_path: Path) -> None:
 
 def test_suggestions_follow_the_classes(tmp_path: Path) -> None:
     store = store_of(tmp_path, "a", "b")
-    vectors = np.eye(8, dtype=np.float32)
+
+    def embed(classes: Sequence[str]) -> tuple[Any, Any]:
+        return np.eye(8, dtype=np.float32), np.ones((len(classes), 8), dtype=np.float32)
+
     suggestions = Suggestions(store, Order(store, 0.0, 0), TagRun(project=str(tmp_path)))
     tag(store, "d1", "a")
     tag(store, "d2", "b")
-    suggestions.plan(vectors)
+    suggestions.plan(embed)
     document = store.document("d3")
     assert document is not None
     assert {one["name"] for one in suggestions.of(document)} == {"a", "b"}
     change(store, rename={"a": "c"}, add=["new"])
     assert [one["name"] for one in suggestions.of(document)] == ["b"]
-    suggestions.plan(vectors)
+    suggestions.plan(embed)
     assert {one["name"] for one in suggestions.of(document)} == {"b", "c", "new"}
     change(store, delete=["b", "c", "new"])
     assert suggestions.of(document) == []
-    suggestions.plan(vectors)  # No classes at all.
+    suggestions.plan(embed)  # No classes at all.
     assert suggestions.of(document) == []
 
 

@@ -221,7 +221,8 @@ def test_a_project_of_yesterday_opens(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(tmp_path / "tags.sqlite") as file:  # As layout 1 was.
         file.executescript(
-            "ALTER TABLE decisions DROP COLUMN helped; DROP INDEX decisions_of_document;"
+            "ALTER TABLE decisions DROP COLUMN helped; ALTER TABLE decisions DROP COLUMN source;"
+            "DROP INDEX decisions_of_document;"
             "DROP INDEX decisions_of_person; DELETE FROM project WHERE name = 'overlap'; PRAGMA user_version = 1;"
         )
     file.close()

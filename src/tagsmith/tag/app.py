@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.types import ASGIApp
 
 from tagsmith.core.errors import TagsmithError
+from tagsmith.tag.accepted import Source
 from tagsmith.tag.class_requests import ClassRequests, collision
 from tagsmith.tag.decisions import CHOSEN, SECOND_PASS, Decision, Kind, StoredDocument, kind_of
 from tagsmith.tag.export import next_command, write_tags
@@ -48,6 +49,7 @@ class Decided(Strict):
     note: str = Field(default="", max_length=10_000)
     suggestion: list[str] = Field(default=[])
     reason: str = Field(default="", max_length=40)
+    source: Source | None = None
     classes: int = Field(default=2**31, description="the version of the classes that the page has seen")
 
 
@@ -139,6 +141,7 @@ class Tagging:
                 suggestion,
                 body.reason,
                 helped=helped,
+                source=body.source.value if body.source else "",
             )
         )
         self._suggestions.decided()
@@ -199,5 +202,6 @@ class Tagging:
         return {
             "progress": self._store.progress(person),
             "status": self._suggestions.status,
+            "accepted": self._suggestions.accepted,
             "classes_version": self._store.history.version,
         }

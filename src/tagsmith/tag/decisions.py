@@ -49,6 +49,7 @@ class Decision:
         undoes: number of the decision that an `undo` takes back.
         helped: whether suggestions were shown.
         again: why the tags, which are those by the names that classes have now, have to be given again.
+        source: where the suggestions came from, a value of `accepted.Source`; "" without suggestions.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Decision:
     number: int = 0
     helped: bool = False
     again: Again | None = None
+    source: str = ""
 
     def rank(self, multi_label: bool) -> int | None:
         """The place from 1 of the tag among the suggestions, None if it is not among them.

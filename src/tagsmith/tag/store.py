@@ -72,7 +72,8 @@ class Store:
                     "use that one, or another project=."
                 )
             if version == 1:
-                self._file.execute("ALTER TABLE decisions ADD COLUMN helped INTEGER")
+                for column in ("helped INTEGER", "source TEXT"):
+                    self._file.execute(f"ALTER TABLE decisions ADD COLUMN {column}")
             self._file.executescript(f"{TABLES} PRAGMA user_version = {LAYOUT};")
             self.states: dict[str, State] = {}
             self.replay()
@@ -202,9 +203,11 @@ class Store:
             row = (
                 decision.key, decision.document, digest, decision.kind.value, to_json(decision.tags),
                 decision.note, to_json(decision.suggestion), decision.rank(multi_label), decision.reason,
-                decision.person, decision.at, decision.undoes, decision.helped,
+                decision.person, decision.at, decision.undoes, decision.helped, decision.source,
             )  # fmt: skip
-            columns = "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes, helped"
+            columns = (
+                "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes, helped, source"
+            )
             file.execute(f"INSERT OR IGNORE INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row)
             query = f"SELECT {COLUMNS} FROM decisions WHERE key = ?"
             found = self._decision(file.execute(query, (decision.key,)).fetchone())

@@ -16,6 +16,7 @@ from tagsmith.core.errors import InputMissing, TryAgainLater, counted
 from tagsmith.core.files import write_json
 from tagsmith.core.local_http import is_loopback, listen
 from tagsmith.core.schema import Schema
+from tagsmith.tag.accepted import accepted, accepted_line
 from tagsmith.tag.app import Tagging
 from tagsmith.tag.documents import fill
 from tagsmith.tag.export import next_command, write_tags
@@ -139,8 +140,10 @@ def export(settings: TagRun) -> list[str]:
     folder = Path(settings.project)
     with existing(settings) as (store, schema):
         paths, count = write_tags(folder, store, schema)
+        about = accepted_line(accepted(store.log(), schema.multi_label))
         return [
             f"{counted(count, 'document')} with a tag: {', '.join(map(str, paths))}",
+            *([about[0].upper() + about[1:]] if about else []),
             f"To train on them:\n  {next_command(folder, store)}",
         ]
 

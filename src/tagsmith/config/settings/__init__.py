@@ -69,7 +69,7 @@ from tagsmith.config.settings.stages import (
     Split,
     TrainRun,
 )
-from tagsmith.config.settings.tag import TagAction, TagRun
+from tagsmith.config.settings.tag import LlmSettings, TagAction, TagRun
 
 __all__ = [
     "CLASSIFIERS",
@@ -115,6 +115,7 @@ __all__ = [
     "LabelStudioRun",
     "LeaveAction",
     "LeaveAzure",
+    "LlmSettings",
     "LongDocuments",
     "LoraSettings",
     "Loss",

@@ -19,6 +19,26 @@ class TagAction(Enum):
 
 
 @dataclass
+class LlmSettings:
+    """Suggestions by a language model behind an OpenAI-compatible address."""
+
+    url: str | None = setting(
+        None,
+        "address to which the texts of documents are sent, such as http://127.0.0.1:11434/v1; null: none is sent "
+        "anywhere; its key, if it needs one, is read from TAGSMITH_LLM_KEY",
+    )
+    model: str | None = setting(None, "name of the model there")
+    calls: int = setting(500, "maximum number of calls of this command", unit="calls", low=1)
+    timeout: float = setting(60.0, "time after which a call has failed", unit="seconds", low=0.1)
+
+    def problems(self) -> Iterator[str]:
+        if (self.url is None) != (self.model is None):
+            yield f"llm.url, llm.model: expected both or none, found url {self.url} and model {self.model}"
+        if self.url is not None and not self.url.startswith(("http://", "https://")):
+            yield f"llm.url: expected an address that begins with http:// or https://, found {self.url}"
+
+
+@dataclass
 class TagRun:
     """Settings of `scripts/tag.py`."""
 
@@ -78,7 +98,7 @@ class TagRun:
     host: str = setting("127.0.0.1", "address to listen on; any other than loopback is reachable by other machines")
     port: int = setting(8766, "port to listen on; 0: any free port", low=0, high=65535)
     suggest: bool = setting(
-        True, "suggest classes, and choose the order, by a regression on the tags so far; false: a random order"
+        True, "suggest classes and choose the order, by class names and by the tags so far; false: a random order"
     )
     audit_share: float = setting(
         0.1, "share of the documents drawn at random, an unbiased sample for measuring the suggestions", low=0, high=1
@@ -89,10 +109,13 @@ class TagRun:
     )
     cpu: bool = setting(False, "use the CPU even if there is a GPU")
     model: ModelSettings = field(default_factory=ModelSettings)
+    llm: LlmSettings = field(default_factory=LlmSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
 
     def problems(self) -> Iterator[str]:
         yield from reading_problems(self)
+        if self.llm.url is not None and not self.suggest:
+            yield "llm.url: expected null with suggest=false, found an address"
         if self.run is not None and (self.pool is not None or self.classes is not None or self.task is not None):
             yield "run: expected none of pool, classes and task with it, because it has them; found one"
         names = list(self.classes or ())

@@ -35,7 +35,9 @@ export const open = () => at("document").focus({ preventScroll: true });
 
 async function decide(kind, tags, note = "") {
   const suggested = page.current.suggestions.filter((one) => !page.project.multi_label || one.take).map((one) => one.name);
+  const source = page.current.suggestions.length ? page.current.suggestions[0].source : null;
   const body = { document: page.current.id, kind, tags, note, suggestion: suggested, reason: page.current.reason };
+  body.source = source;
   body.classes = page.project.classes_version;
   try {
     const answer = await save("decisions", body);
@@ -114,6 +116,7 @@ export function showProgress(answer) {
   if (skipped) parts.push(`${skipped} skipped`);
   if (flagged) parts.push(`${flagged} flagged`);
   if (pace) parts.push(`${Math.round(pace)} tags an hour`);
+  if (answer.accepted) parts.push(answer.accepted);
   if (answer.status) parts.push(answer.status);
   at("progress").textContent = parts.join(" · ");
   at("bar").max = Math.max(1, documents);
@@ -194,10 +197,21 @@ function classButton(name, key, score) {
   return item;
 }
 
+// The classes that digits choose: with more than ten classes the suggestions, if there are any.
+export function byDigit() {
+  const found = page.current ? page.current.suggestions : [];
+  return page.project.classes.length > 10 && found.length ? found : page.project.classes;
+}
+
 function showSuggestions() {
   const found = page.current ? page.current.suggestions : [];
-  const enter = (place) => (place === 0 && !page.project.multi_label ? "Enter" : "");
-  at("suggestions").replaceChildren(...found.map((one, place) => classButton(one.name, enter(place), one.score)));
+  const digits = byDigit() === found;
+  const key = (place) => (place === 0 && !page.project.multi_label ? "Enter" : digits ? String(place + 1) : "");
+  at("suggestions").replaceChildren(...found.map((one, place) => {
+    const item = classButton(one.name, key(place), one.score);
+    if (one.source === "llm" && one.take) item.firstChild.append(made("span", "language model", "score"));
+    return item;
+  }));
   at("suggestions").hidden = found.length === 0;
 }
 
@@ -217,13 +231,15 @@ function fit(name, typed) {
 
 export function matching() {
   const typed = folded(at("filter").value.trim());
+  const suggested = page.current && typed ? page.current.suggestions.map((one) => one.name) : [];
+  const order = ({ name, place }) => (suggested.includes(name) ? suggested.indexOf(name) - suggested.length : place);
   const found = page.project.classes.map((one, place) => ({ ...one, place, fit: fit(folded(one.name), typed) }));
-  return found.filter((one) => one.fit !== null).sort((a, b) => a.fit - b.fit || a.place - b.place);
+  return found.filter((one) => one.fit !== null).sort((a, b) => a.fit - b.fit || order(a) - order(b));
 }
 
 export function showClasses() {
   const typed = at("filter").value.trim() !== "";
-  const digit = (place) => (place < 10 ? String((place + 1) % 10) : "");
+  const digit = (place) => (place < 10 && byDigit() === page.project.classes ? String((place + 1) % 10) : "");
   at("classes").replaceChildren(...matching().map((one, order) => {
     const item = classButton(one.name, typed ? (order === 0 ? "Enter" : "") : digit(one.place));
     if (typed && order === 0) item.className = "first";

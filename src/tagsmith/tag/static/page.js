@@ -1,7 +1,8 @@
 // Keys, clicks, and the first request.
 
 import {
-  accept, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, setProject, showClasses,
+  accept, byDigit, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, setProject,
+  showClasses,
   showGuideline, showNext, undo,
 } from "./document.js";
 import { begin as beginClasses, openAdd } from "./classes.js";
@@ -34,7 +35,7 @@ document.addEventListener("keydown", (event) => {
   if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
   const many = page.project.classes.length > 10;
   if (/^[0-9]$/.test(event.key)) {
-    const one = page.project.classes[(Number(event.key) + 9) % 10];
+    const one = byDigit()[(Number(event.key) + 9) % 10];
     if (one) choose(one.name);
   } else if (event.key === "-" && page.project.multi_label) {
     decideAndGoOn("tag", []);
