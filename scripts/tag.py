@@ -1,4 +1,4 @@
-"""Tag documents in a page of its own (page), write the tags for training (export), say how well people agree."""
+"""Tag documents in a page of its own (page), write the tags for training (export), measure (agreement, status)."""
 
 from tagsmith.config.hydra_door import script
 from tagsmith.config.settings import TagAction, TagRun
@@ -7,12 +7,14 @@ from tagsmith.config.settings import TagAction, TagRun
 @script("tag")
 def main(settings: TagRun) -> None:
     # Imported here, so that --help and wrong settings do not wait for torch.
-    from tagsmith.tag.tag_run import export, open_page, report_agreement
+    from tagsmith.tag.tag_run import export, open_page, report_agreement, report_status
 
     if settings.action is TagAction.export:
         print(*export(settings), sep="\n")
     elif settings.action is TagAction.agreement:
         report_agreement(settings)
+    elif settings.action is TagAction.status:
+        report_status(settings)
     else:
         open_page(settings)
 

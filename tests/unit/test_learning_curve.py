@@ -88,7 +88,7 @@ def f1(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("jumps", [True, False])
 def test_intervals_cover_the_gain_as_often_as_they_claim(monkeypatch: pytest.MonkeyPatch, jumps: bool) -> None:
     if not jumps:  # The law alone, without what one training differs by from the next.
-        monkeypatch.setattr("tagsmith.evaluate.analysis.learning_curve.jump", lambda *_: 0.0)
+        monkeypatch.setattr("tagsmith.evaluate.analysis.learning_curve.jump", lambda *_: np.zeros(1))
     names = [str(i) for i in range(15)]
     of_class, of_all, errors = [], [], []
     for seed in range(24):

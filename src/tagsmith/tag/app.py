@@ -18,6 +18,7 @@ from tagsmith.tag.guard import Refused
 from tagsmith.tag.listing import examples, listed, shown
 from tagsmith.tag.order import Order
 from tagsmith.tag.people import People
+from tagsmith.tag.stop import Stop
 from tagsmith.tag.store import Store
 from tagsmith.tag.suggestions import Suggestions
 from tagsmith.tag.web import Nothing, One, Route, Strict, application
@@ -82,12 +83,13 @@ class Tagging:
         store: Store,
         order: Order,
         suggestions: Suggestions,
+        stop: Stop,
         tokens: dict[str, str],
         local: bool = True,
         blind: bool = False,
     ):
         self._folder, self._store = folder, store
-        self._order, self._suggestions, self._blind = order, suggestions, blind
+        self._order, self._suggestions, self._stop, self._blind = order, suggestions, stop, blind
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
     def routes(self) -> Iterator[Route]:
@@ -103,6 +105,7 @@ class Tagging:
         yield Route("export", Nothing, self.export)
         yield from ClassRequests(self._store, self._suggestions.classes_changed, self._state).routes()
         yield from People(self._store).routes()
+        yield from self._stop.routes()
 
     def project(self, _: Nothing, person: str) -> dict[str, Any]:
         """What the page needs once."""
@@ -204,4 +207,5 @@ class Tagging:
             "status": self._suggestions.status,
             "accepted": self._suggestions.accepted,
             "classes_version": self._store.history.version,
+            "outlook": self._stop.brief(),
         }

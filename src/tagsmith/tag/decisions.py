@@ -210,6 +210,13 @@ def _last_counts(decisions: Sequence[Decision]) -> State | None:
     return replace(now, seconds=tuple(seconds), disputed=disputed) if decisions else None
 
 
+def tags_of(document: "StoredDocument", state: State | None) -> tuple[str, ...] | None:
+    """The tags of a document: those of people, or else those that it came with; a suspected tag is none."""
+    if state is None or state.status is None:
+        return document.given if document.place is None else None
+    return state.tags
+
+
 def kind_of(kind: Kind, reason: str, state: State | None) -> Kind:
     """The kind of a person's tag or skip: a tag of a document whose answers they have seen settles it."""
     seen = reason == CHOSEN and state is not None and bool(state.people) and state.full

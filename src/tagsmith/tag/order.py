@@ -5,10 +5,10 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
-from tagsmith.tag.decisions import SECOND_PASS, Kind, place
+from tagsmith.tag.decisions import SECOND_PASS, Kind, State, StoredDocument, place
 from tagsmith.tag.store import Store
 
 CLAIM_SECONDS = 900.0
@@ -134,6 +134,18 @@ class Order:
 def random_order(names: Sequence[str], seed: int) -> list[str]:
     """Documents in a random order which later documents join without changing that of the others."""
     return sorted(names, key=lambda name: place(name, str(seed)))
+
+
+def audited(outline: Sequence[StoredDocument], states: Mapping[str, State], seed: int) -> set[str]:
+    """The documents of the audit: those of a run's queue, or the random order as far as it was shown.
+
+    All documents up to that point count, also those that were shown for another reason first: left out, the sample
+    would lack the ones that the regression is most uncertain about.
+    """
+    names = random_order([one.id for one in outline if one.place is None and one.given is None], seed)
+    shown = [i for i, name in enumerate(names) if name in states and states[name].reason in ("audit", "random")]
+    queued = {one.id for one in outline if one.place is not None and one.suggested.get("reason") == "audit"}
+    return {*names[: max(shown, default=-1) + 1], *queued}
 
 
 def _due(shown: int, share: float) -> bool:

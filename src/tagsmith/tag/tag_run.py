@@ -21,6 +21,8 @@ from tagsmith.tag.app import Tagging
 from tagsmith.tag.documents import fill
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.order import Order
+from tagsmith.tag.stop import FILE as STATUS
+from tagsmith.tag.stop import Stop, status_tables, write_status
 from tagsmith.tag.store import FILE, Store
 from tagsmith.tag.suggestions import Suggestions
 
@@ -101,11 +103,14 @@ def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
                 store.ask(settings.overlap, settings.overlap_share)
             order = Order(store, settings.audit_share, settings.seed, settings.second_share)
             suggestions = Suggestions(store, order, settings)
+            stop = Stop(store, settings)
             suggestions.start()
+            stop.start()
             try:
                 local, blind = is_loopback(settings.host), settings.blind
-                yield Tagging(folder, store, order, suggestions, tokens, local, blind), tokens
+                yield Tagging(folder, store, order, suggestions, stop, tokens, local, blind), tokens
             finally:
+                stop.stop()
                 suggestions.stop()
         finally:
             store.close()
@@ -163,3 +168,19 @@ def report_agreement(settings: TagRun) -> None:
         path = Path(settings.project) / "agreement.json"
         write_json(path, found)
         Console().print(*agreement_tables(found), str(path), sep="\n", soft_wrap=True)
+
+
+def report_status(settings: TagRun) -> None:
+    """Write `status.json` of a project, and print it: how good the suggestions are, and what more tags would bring.
+
+    The vectors are those that the page has computed; documents without one are left out.
+
+    Raises:
+        InputMissing: there is no such project.
+    """
+    from rich.console import Console
+
+    with existing(settings):
+        found = write_status(settings)
+        Console().print(*status_tables(found), sep="\n")
+        print(*found["sentences"], Path(settings.project) / STATUS, sep="\n")

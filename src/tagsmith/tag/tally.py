@@ -56,6 +56,15 @@ class Tally:
                 else:
                     del times[bisect_left(times, answer.at)]
 
+    @property
+    def tagged(self) -> int:
+        """Documents with a tag by people."""
+        return self._counts["tagged"]
+
+    def paces(self) -> dict[str, tuple[int, float | None]]:
+        """By person, the number of tags that count, and how many they set an hour."""
+        return {person: (len(times), tags_an_hour(times)) for person, times in sorted(self._times.items()) if times}
+
     def progress(self, person: str) -> dict[str, Any]:
         """The counts for the page of a person; `left`: documents that the person is still to answer."""
         counts = self._counts

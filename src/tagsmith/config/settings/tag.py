@@ -11,11 +11,12 @@ from tagsmith.core.schema import Task
 
 
 class TagAction(Enum):
-    """Serve the page, write the tags, or say how well people agree."""
+    """Serve the page, write the tags, or say how well people agree and what more tags would bring."""
 
     page = "page"
     export = "export"
     agreement = "agreement"
+    status = "status"
 
 
 @dataclass
@@ -46,7 +47,8 @@ class TagRun:
     action: TagAction = setting(
         TagAction.page,
         "page: serve the tagging page until Ctrl-C; export: write the tags as tags.jsonl and tags.csv; agreement: of "
-        "several people, and of each with themselves, also as agreement.json",
+        "several people, and of each with themselves, also as agreement.json; status: accuracy so far, and what more "
+        "tags are likely to bring, also as status.json",
     )
     pool: str | None = setting(
         None,

@@ -99,10 +99,10 @@ def learning_curve(
 
     Returns:
         points: share, documents (for training), macro_f1, low, high. gain: documents (more, in the same mix),
-        macro_f1, low, high, chance (standard deviation of its jump); None if half or more of the classes with a test document have fewer than `LEAST` training
-        documents. classes: for each other class with a test document, name -> documents and f1, one per share, and gain
-        with low and high, of the class's F1 from the same documents. The gain on these test documents is between low
-        and high in at least 95 of 100 cases.
+        macro_f1, low, high, and chance, the standard deviation of the jump; None if half or more of the classes with a
+        test document have fewer than `LEAST` training documents. classes: for each other class with a test document,
+        name -> documents and f1, one per share, and gain with low and high, of the class's F1 from the same documents.
+        The gain on these test documents is between low and high in at least 95 of 100 cases.
     """
     places = {share: [i for i, one in enumerate(drawn) if one.share == share] for share in QUARTERS}
     parts = [contributions(truth, one.predicted) for one in drawn]
