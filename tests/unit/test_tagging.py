@@ -365,7 +365,7 @@ def test_training_reads_what_is_written(tmp_path: Path, schema: Schema) -> None:
     decided(store, "d6", "skip")
     decided(store, "d1", "flag")
     decided(store, "d1", "note", note="<script>")
-    (lines, table), written = write_tags(tmp_path, store, schema)
+    (lines, table, tasks, labels), written = write_tags(tmp_path, store, schema)
     assert written == 6
     first = json.loads(lines.read_text().splitlines()[0])
     tag = ["bug"] if schema.multi_label else "bug"
@@ -375,11 +375,22 @@ def test_training_reads_what_is_written(tmp_path: Path, schema: Schema) -> None:
 
     found = read_documents(TableSettings(train=str(lines), label_field="tag"), None)
     assert (found.task, found.problems) == (schema.task, [])
-    assert {one.id: set(one.labels) for one in found.documents} == {
+    expected = {
         "d1": {"bug"}, "d2": {"bug"}, "d3": {"bug"}, "given": {"bug"},
         "d4": {"billing", "bug"} if schema.multi_label else {"billing"},
         "d5": set() if schema.multi_label else {"billing"},
     }  # fmt: skip
+    assert {one.id: set(one.labels) for one in found.documents} == expected
+    texts = {one.id: one.text for one in store.documents()}
+    by_text = {texts[name]: tags for name, tags in expected.items()}
+    # An empty list of Azure means untagged.
+    for path, without_empty in ((tasks, not schema.multi_label), (labels, True)):
+        found = read_documents(TableSettings(train=str(path)), None)
+        assert (found.task, found.problems) == (schema.task, [])
+        assert {one.text: set(one.labels) for one in found.documents} == {
+            text: tags for text, tags in by_text.items() if tags or not without_empty
+        }
+    assert (labels.parent / "8.txt").read_text() == "untagged"
     manual = read_tagged([str(lines)], KnownClasses(schema.classes, schema.task))
     assert (len(manual.documents), manual.problems) == (6, [])
     with table.open(encoding="utf-8-sig", newline="") as file:
@@ -393,7 +404,7 @@ def test_nothing_to_write(tmp_path: Path) -> None:
     with pytest.raises(InputMissing, match="no project here"):
         export(settings_of(tmp_path))
     store = store_of(tmp_path / "project", "one")
-    with pytest.raises(DataError, match="no document has a tag yet"):
+    with pytest.raises(DataError, match="No document has a tag yet"):
         export(settings_of(tmp_path))
     store.close()
 

@@ -1,6 +1,7 @@
 """Progress of long work: a live bar on a terminal, otherwise a log line every 30 seconds."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 log = logging.getLogger("tagsmith")
 
-LOG_EVERY = 30.0
-"""Seconds between two lines in a log."""
+LOG_EVERY = float(os.environ.get("TAGSMITH_LOG_SECONDS", 30))
+"""Seconds between two lines in a log; a program that follows the log, as the tagging page does, sets fewer."""
 
 
 _bar_is_shown = False

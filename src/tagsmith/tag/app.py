@@ -1,7 +1,7 @@
 """The requests of the page about documents and decisions."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tagsmith.tag.people import People
 from tagsmith.tag.stop import Stop
 from tagsmith.tag.store import Store
 from tagsmith.tag.suggestions import Suggestions
+from tagsmith.tag.training import Training
 from tagsmith.tag.web import Nothing, One, Route, Strict, application
 
 
@@ -75,6 +76,7 @@ class Tagging:
         tokens: the person of each token.
         local: see `Guard`.
         blind: whether suggestions are hidden.
+        words: see `Training`.
     """
 
     def __init__(
@@ -87,9 +89,11 @@ class Tagging:
         tokens: dict[str, str],
         local: bool = True,
         blind: bool = False,
+        words: Sequence[str] = (),
     ):
         self._folder, self._store = folder, store
         self._order, self._suggestions, self._stop, self._blind = order, suggestions, stop, blind
+        self._training = Training(folder, store, words)
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
     def routes(self) -> Iterator[Route]:
@@ -106,6 +110,7 @@ class Tagging:
         yield from ClassRequests(self._store, self._suggestions.classes_changed, self._state).routes()
         yield from People(self._store).routes()
         yield from self._stop.routes()
+        yield from self._training.routes()
 
     def project(self, _: Nothing, person: str) -> dict[str, Any]:
         """What the page needs once."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,10 +106,11 @@ def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
             suggestions = Suggestions(store, order, settings)
             stop = Stop(store, settings)
             suggestions.start()
+            words = [word for word in sys.argv[1:] if word.startswith(("model=", "model."))]
             stop.start()
             try:
                 local, blind = is_loopback(settings.host), settings.blind
-                yield Tagging(folder, store, order, suggestions, stop, tokens, local, blind), tokens
+                yield Tagging(folder, store, order, suggestions, stop, tokens, local, blind, words), tokens
             finally:
                 stop.stop()
                 suggestions.stop()

@@ -40,18 +40,22 @@ def next_commands(settings: AnnotateRun, folder: Path) -> list[str]:
     export = str(folder / "documents.csv") if settings.tool is Tool.csv else "EXPORT"
     return [
         shlex.join(["python", "scripts/annotate.py", "take", f"run={run.path}", f"tool={tool}", f"export={export}"]),
-        training_with(run, run.improve / f"from_{tool}.jsonl"),
+        training_command(training_with(run, run.improve / f"from_{tool}.jsonl", Path(f"{run.path}_tagged"))),
     ]
 
 
-def training_with(run: RunFolder, tags: Path) -> str:
-    """The command of a training with a file of tags, and the words of that of the run, without those about the run."""
+def training_command(words: Sequence[str]) -> str:
+    """The command of a training with these settings, as it is typed."""
+    return shlex.join(["python", "scripts/train.py", *words])
+
+
+def training_with(run: RunFolder, tags: Path, new: Path) -> list[str]:
+    """The settings of a training with a file of tags, and those of the run, without those about the run."""
     record = run.read_record()
     others = ("run=", "resume=", "overwrite=", "data.tagged=", "data.split_from=")
     words = [word for word in record.get("command", [])[1:] if "=" in word and not word.startswith(("-", *others))]
     tagged = [*(record["settings"].get("data.tagged") or []), str(tags)]
-    words += [f"data.tagged=[{','.join(tagged)}]", f"data.split_from={run.path}", f"run={run.path}_tagged"]
-    return shlex.join(["python", "scripts/train.py", *words])
+    return [*words, f"data.tagged=[{','.join(tagged)}]", f"data.split_from={run.path}", f"run={new}"]
 
 
 def _write(folder: Path, tool: Tool, questions: Sequence[Question], schema: Schema, model: str) -> None:

@@ -1,6 +1,6 @@
 """Label Studio's labelling configuration, its tasks, and its export as JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -61,12 +61,25 @@ def tasks(questions: Sequence[Question], model: str) -> list[dict[str, Any]]:
     ]
 
 
+def annotated_tasks(documents: Iterable[tuple[str, str, Sequence[str] | None]]) -> list[dict[str, Any]]:
+    """One task per document by its id, text and tags, which are its annotation; None: it has none yet."""
+    return [
+        {
+            "data": {"id": name, TEXT: text},
+            "annotations": [] if tags is None else [{"result": [_result(tags)] if tags else []}],
+        }
+        for name, text, tags in documents
+    ]
+
+
 def _predictions(question: Question, model: str) -> list[dict[str, Any]]:
     if question.suggested is None:
         return []
-    choices = {"choices": list(question.suggested)}
-    result = {"from_name": CLASS, "to_name": TEXT, "type": "choices", "value": choices}
-    return [{"model_version": model, "score": question.score, "result": [result]}]
+    return [{"model_version": model, "score": question.score, "result": [_result(question.suggested)]}]
+
+
+def _result(classes: Sequence[str]) -> dict[str, Any]:
+    return {"from_name": CLASS, "to_name": TEXT, "type": "choices", "value": {"choices": list(classes)}}
 
 
 def answers(exported: Any) -> Iterator[Answer | str]:

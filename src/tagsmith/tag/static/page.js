@@ -7,7 +7,7 @@ import {
 } from "./document.js";
 import { begin as beginClasses, openAdd } from "./classes.js";
 import { showList } from "./list.js";
-import { write } from "./training.js";
+import { resumeTraining, stopTraining, train, write } from "./training.js";
 import { KEYS, isShown, openView } from "./views.js";
 import { Refused, alone, ask, at, page, say } from "./wire.js";
 
@@ -71,7 +71,8 @@ for (const button of document.querySelectorAll("[data-close]")) {
 const CLICKS = {
   accept, none: () => decideAndGoOn("tag", []), skip: () => decideAndGoOn("skip"), undo, flag, "to-note": openNote,
   "to-guideline": openGuideline,
-  export: write, more: () => showList(at("decisions").children.length),
+  export: write, train, "resume-training": resumeTraining, "stop-training": stopTraining,
+  more: () => showList(at("decisions").children.length),
 };
 for (const [id, work] of Object.entries(CLICKS)) at(id).addEventListener("click", work);
 for (const tab of document.querySelectorAll("nav [data-view]")) {
