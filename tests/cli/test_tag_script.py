@@ -54,7 +54,8 @@ def test_a_page_until_ctrl_c_and_its_tags(script: Script, tmp_path: Path, capsys
     done = script("tag", "export", "project=tickets")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "1 document with a tag: tickets/tags.jsonl, tickets/tags.csv",
+        "1 document with a tag: tickets/tags.jsonl, tickets/tags.csv, tickets/label_studio/tasks.json, "
+        "tickets/azure/labels.json",
         "To train on them:",
         "  python scripts/train.py data.train=tickets/tags.jsonl data.label_field=tag run=runs/tickets",
     ]

@@ -113,7 +113,8 @@ def test_the_commands_are_those_of_the_scripts(tmp_path: Path, monkeypatch: pyte
         found = until(page, lambda now: now["state"] == "finished")
         (tmp_path / "my tickets" / "trainings" / "1" / "run" / "data").mkdir(parents=True, exist_ok=True)
     register_once()
-    for command, kind in zip(found["commands"], (TrainRun, EvaluateRun, ExportRun), strict=True):
+    kinds: tuple[type[Any], ...] = (TrainRun, EvaluateRun, ExportRun)
+    for command, kind in zip(found["commands"], kinds, strict=True):
         python, path, *words = shlex.split(command)
         assert python == "python"
         stage = Path(path).stem

@@ -93,7 +93,7 @@ def test_two_people_and_a_restart(tmp_path: Path) -> None:
         written = running.ask("export", person="ben")
         assert written["tags"] == 2
         assert written["command"].startswith(f"python scripts/train.py data.train={settings.project}/tags.jsonl ")
-        assert [Path(name).name for name in written["files"]] == ["tags.jsonl", "tags.csv"]
+        assert [Path(name).name for name in written["files"]] == ["tags.jsonl", "tags.csv", "tasks.json", "labels.json"]
 
 
 def test_vectors_are_kept_and_completed(tmp_path: Path, encoder: Path) -> None:
