@@ -92,6 +92,7 @@ def test_every_stage_composes(stage: str) -> None:
         "tag": ["project=p", "pool=u.csv", "classes=[a,b]"],
         "bench_curve": ["sizes=[100]"],
         "bench_improve": [],
+        "bench_tag": [],
         "train": [],
         "bench_classify": ["bundle=b", "input=i"],
         "bench_train": [],

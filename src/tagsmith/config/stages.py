@@ -23,6 +23,7 @@ STAGES: dict[str, type] = {
     "bench_refresh": typed.BenchRefreshRun,
     "bench_curve": typed.BenchCurveRun,
     "bench_improve": typed.BenchImproveRun,
+    "bench_tag": typed.BenchTagRun,
 }
 """By name of a script and of its `configs/NAME.yaml`."""
 

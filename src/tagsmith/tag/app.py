@@ -96,6 +96,10 @@ class Tagging:
         self._training = Training(folder, store, words)
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
+    @property
+    def suggestions(self) -> Suggestions:
+        return self._suggestions
+
     def routes(self) -> Iterator[Route]:
         yield Route("project", Nothing, self.project)
         yield Route("next", Next, self.next)

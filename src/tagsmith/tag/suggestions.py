@@ -128,6 +128,7 @@ class Suggestions:
 
     Attributes:
         accepted: how often people accepted suggestions, for the page.
+        plans: number of plans made so far.
     """
 
     def __init__(self, store: Store, order: Order, settings: TagRun):
@@ -142,6 +143,7 @@ class Suggestions:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._new = 0
         self._status = self.accepted = ""
+        self.plans = 0
 
     def _read_outline(self) -> None:
         self._version, self._outline = self._store.history.version, self._store.outline()
@@ -255,6 +257,7 @@ class Suggestions:
         if self._llm is not None:
             self._llm.want([name for name, _ in shown[: 2 * EVERY]])
         self.accepted = accepted_line(accepted(self._store.log(), schema.multi_label))
+        self.plans += 1
         return True
 
 

@@ -39,7 +39,14 @@ from tagsmith.config.settings.data import (
 )
 from tagsmith.config.settings.export import ExportSettings, GoldenFrom
 from tagsmith.config.settings.fields import REQUIRED, as_dict, default_of, defaults, problems, setting, walk
-from tagsmith.config.settings.improve import STRATEGIES, BenchCurveRun, BenchImproveRun, ImproveRun
+from tagsmith.config.settings.improve import (
+    STRATEGIES,
+    TAG_ORDERS,
+    BenchCurveRun,
+    BenchImproveRun,
+    BenchTagRun,
+    ImproveRun,
+)
 from tagsmith.config.settings.leave_azure import LeaveAction, LeaveAzure
 from tagsmith.config.settings.lora import LoraSettings
 from tagsmith.config.settings.recipe import BestMetric, ClassWeights, Loss, Precision, Recipe, TrainSettings
@@ -78,6 +85,7 @@ __all__ = [
     "RECIPES",
     "REQUIRED",
     "STRATEGIES",
+    "TAG_ORDERS",
     "AcceptSettings",
     "AnalysisSettings",
     "AnnotateRun",
@@ -88,6 +96,7 @@ __all__ = [
     "BenchImproveRun",
     "BenchRefreshRun",
     "BenchScaleRun",
+    "BenchTagRun",
     "BenchTrainRun",
     "BestMetric",
     "BoundsSettings",

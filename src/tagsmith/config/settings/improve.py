@@ -51,6 +51,39 @@ STRATEGIES = ("random", "margin", "entropy", "badge", "typiclust", "tagsmith")
 """Acquisition strategies: how the documents to tag next are chosen."""
 
 
+TAG_ORDERS = ("page", "random", "uncertain")
+"""Orders of `scripts/bench_tag.py`: the page's own, a random one, and the least margin."""
+
+
+@dataclass
+class BenchTagRun:
+    """Settings of `scripts/bench_tag.py`."""
+
+    orders: list[str] | None = setting(
+        None, f"in which documents are tagged, of {', '.join(TAG_ORDERS)}; null: all of them"
+    )
+    documents: int = setting(600, "number of documents tagged at the end", unit="documents", low=2)
+    step: int = setting(50, "interval of the figures", unit="documents", low=1)
+    goal: float | None = setting(None, "accuracy, or micro F1, whose number of tags is reported; null: none")
+    wrong_share: float = setting(
+        0.05, "share of the documents that the person tags wrongly in a second simulation", low=0, high=0.5
+    )
+    guidelines: str | None = setting(
+        None, "file with a line of JSON per class, class and guideline; null: the names alone", reads=True
+    )
+    seed: int = setting(0, "seed of the splits and of all draws", low=0, high=2**31 - 10_000)
+    task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
+    cpu: bool = setting(False, "use the CPU even if there is a GPU")
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+
+    def problems(self) -> Iterator[str]:
+        named = self.orders if self.orders is not None else list(TAG_ORDERS)
+        if not named or set(named) - set(TAG_ORDERS) or len(set(named)) < len(named):
+            yield f"orders: expected null or different ones of {', '.join(TAG_ORDERS)}; found {self.orders}"
+
+
 @dataclass
 class BenchCurveRun:
     """Settings of `scripts/bench_curve.py`."""

@@ -2,8 +2,7 @@
 
 import {
   accept, byDigit, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, setProject,
-  showClasses,
-  showGuideline, showNext, undo,
+  showClasses, showGuideline, showNext, undo,
 } from "./document.js";
 import { begin as beginClasses, openAdd } from "./classes.js";
 import { showList } from "./list.js";
