@@ -69,7 +69,8 @@ class Tagged:
         tags: numbers of tagged documents, ascending.
         figures: accuracy (multi-label: micro F1) on the test documents of a regression on so many tags.
         enough: tags at which it reaches `goal`; None where it does not, or there is no goal.
-        first, listed: share of the first 100 documents whose first suggestion is right, and any of those listed.
+        first, listed: share of the first 100 documents, of those with a tag, whose first suggestion is right, and any
+            of those listed.
         keys, keys_from_list: keys a document, and by choosing from the list.
         accepted: share of all documents whose tags were those that Enter takes.
     """
@@ -212,15 +213,16 @@ def _on_page(
             tags = tuple(schema.classes[i] for i in np.flatnonzero(given[row]))
             opened.tag(shown, tags, several)
             done.append(row)
-            first.append(bool({*shown.suggestions[:1]} & {*tags}))
-            listed.append(bool({*shown.suggestions} & {*tags}))
+            if tags and len(done) <= FIRST:
+                first.append(bool({*shown.suggestions[:1]} & {*tags}))
+                listed.append(bool({*shown.suggestions} & {*tags}))
             accepted.append({*shown.taken} == {*tags} and bool(shown.taken))
             pressed.append(keys.with_suggestions(tags, shown.suggestions, shown.taken))
             by_list.append(keys.from_list(tags))
             if len(done) >= settings.documents:
                 break
     sizes, figures, enough = _figures(settings, material, given, done)
-    means = [round(float(np.mean(values)), 4) for values in (first[:FIRST], listed[:FIRST], accepted, pressed, by_list)]
+    means = [round(float(np.mean(values)), 4) for values in (first, listed, accepted, pressed, by_list)]
     return Tagged(order, by if order == "page" else "-", wrong_share, sizes, figures, enough, *means)
 
 
