@@ -112,9 +112,9 @@ def test_everything_is_taken_and_the_runtime_half_from_our_own_service(
         assert taken.sentences[0] == (
             "Taken: 5 tagged documents of 3 classes, 3 test documents, 2 trained models, 1 deployment."
         )
-        assert taken.sentences[1] == (
-            "test: 3 documents in 1 request; Azure charges for 3 text records (1,000 characters of a document)."
-        )
+        assert taken.sentences[1:] == [
+            f"{folder.answers(name)}: {count} answers." for name, count in (("test", 3), ("also", 2))
+        ]
         assert 3 in waits  # Retry-After of the export job.
         came = {path.relative_to(folder.azure).as_posix() for path in folder.azure.rglob("*.json")}
         assert {"project.json", "export.json", "models.json", "deployments.json", "models/m%201/summary.json",
@@ -135,7 +135,9 @@ def test_everything_is_taken_and_the_runtime_half_from_our_own_service(
 def test_a_dry_run_sends_no_text(fake: FakeAzure, settings: Settings) -> None:
     taken = take(settings(dry_run=True))
     assert not any("analyze-text/jobs" in one for one in fake.seen)
-    assert "3 text records" in taken.sentences[1]
+    assert taken.sentences[1] == (
+        "test: 3 documents in 1 request; Azure charges for 3 text records (1,000 characters of a document)."
+    )
     assert taken.sentences[-1] == "dry_run=true: no text was sent to the deployment."
 
 
@@ -246,9 +248,10 @@ def test_a_request_that_azure_cannot_process_is_sent_again_and_the_others_are_ke
 def test_documents_beyond_the_limits_are_not_sent(fake: FakeAzure, settings: Settings) -> None:
     fake.blobs["2.txt"], fake.blobs["3.txt"] = b"x" * 125_001, b"  "
     fake.blobs["sub/1 a.txt"] = b"x" * 124_999
+    cost = take(settings(dry_run=True)).sentences[1]
+    assert "2 documents too long or empty to be sent" in cost
+    assert "125 text records" in cost
     taken = take(settings())
-    assert "2 documents too long or empty to be sent" in taken.sentences[1]
-    assert "125 text records" in taken.sentences[1]
     errors = [line.get("error") for line in lines(taken.folder.answers("test"))]
     assert errors == [
         None, "not sent: the text has 125,001 characters, and Azure reads at most 125,000",

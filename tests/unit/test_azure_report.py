@@ -124,7 +124,7 @@ def test_a_report(tmp_path: Path, multi_label: bool) -> None:
     assert "log_loss" not in found["figures"]
     assert found["azure"]["outcome"] == "worse"
     assert found["azure"]["sentences"][0].startswith("mine is worse than Azure (production) by ")
-    assert "Not compared, as Azure gave no answer: 2 not sent." in found["azure"]["sentences"]
+    assert "Not compared, for want of an answer: 2 not sent." in found["azure"]["sentences"]
     assert "Not compared: 1 answer to documents not in the run's test." in found["azure"]["sentences"]
     assert [row["confidence"] for row in found["azure"]["thresholds"]] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
     row = found["azure"]["thresholds"][3]
@@ -164,7 +164,9 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
     folder = taken(tmp_path / "exit", run)
     lines = [json.loads(line) for line in folder.answers("test").read_text().split("\n")[:-1]]
     write(folder.answers("test"), [line | {"id": f"x{line['id']}"} for line in lines])
-    with pytest.raises(SettingsError, match="was not evaluated on documents that Azure has answered; train it with"):
+    with pytest.raises(
+        SettingsError, match=r"was not evaluated on documents that Azure .production. has answered; train it with"
+    ):
         report(settings(folder, run))
     lines[0]["classes"][0]["category"] = "gone"
     write(folder.answers("test"), lines)
@@ -176,3 +178,28 @@ def test_what_cannot_be_reported(tmp_path: Path) -> None:
     folder.answers("test").unlink()
     with pytest.raises(SettingsError, match="has neither answers of a deployment nor an evaluation"):
         report(settings(folder, run))
+
+
+def test_answers_of_comprehend(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "mine", documents=60)
+    rows = predictions(run)
+    (tmp_path / "asked.txt").write_text("\n".join(["not in the run", *(row["text"] for row in rows)]))
+    found = [{"File": "asked.txt", "Line": "0", "Classes": [{"Name": rows[0]["labels"][0], "Score": 0.9}]}]
+    for i, row in enumerate(rows, 1):
+        other = next(name for name in row["scores"] if name != row["labels"][0])
+        classes = [{"Name": other, "Score": 0.1}, {"Name": row["labels"][0], "Score": 0.8}]
+        found.append({"File": "asked.txt", "Line": str(i), "Classes": classes})
+    found[5] = {"File": "asked.txt", "Line": "5", "ErrorCode": "X", "ErrorMessage": "Too long."}
+    write(tmp_path / "predictions.jsonl", found)
+    where = {"answers": str(tmp_path / "predictions.jsonl"), "asked": str(tmp_path / "asked.txt")}
+    folder = ExitFolder(tmp_path / "exit")
+    about = report(settings(folder, run, **where)).found
+    assert about["runs"]["first"]["name"] == "Comprehend"
+    assert (about["documents"], about["figures"]["accuracy"]["first"]) == (59, 1.0)
+    assert "Not compared, for want of an answer: 1 Too long." in about["azure"]["sentences"]
+    write(tmp_path / "predictions.jsonl", [found[0] | {"Line": "99"}])
+    with pytest.raises(SettingsError, match=r"has no line 99 \(from 0\)"):
+        report(settings(folder, run, **where))
+    write(tmp_path / "predictions.jsonl", [{"File": "asked.txt", "Line": "1"}])
+    with pytest.raises(DataError, match="expected File, Line and Classes or Labels"):
+        report(settings(folder, run, **where))

@@ -1,6 +1,7 @@
 """What the authoring interface hands out: the export, the trained models with their evaluations, the deployments."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -113,18 +114,18 @@ def _export(service: Service, folder: ExitFolder, place: str, query: dict[str, s
 def _evaluation(service: Service, folder: ExitFolder, place: str, label: str, query: dict[str, str]) -> list[Json]:
     """The evaluation of a model: the summary, and the pages of results of documents, which are returned."""
     files = folder.model(label)
-    # A model without evaluation is listed, and answers 404; that is kept too.
-    kept(files / "summary.json", partial(_or_none, lambda: service.get(f"{place}/summary-result", **query)))
+
+    def or_none(ask: Callable[[], Any]) -> Any:
+        # A model without an evaluation is listed, and answers 404; that is kept too.
+        try:
+            return ask()
+        except InputMissing as error:
+            log.info(f"model {label}: no evaluation: {error}")
+            return None
+
+    kept(files / "summary.json", partial(or_none, lambda: service.get(f"{place}/summary-result", **query)))
     found = partial(service.pages, f"{place}/result", stringIndexType=UNITS, **query)
-    return kept(files / "results.json", partial(_or_none, found)) or []
-
-
-def _or_none(ask: Any) -> Any:
-    try:
-        return ask()
-    except InputMissing as error:
-        log.warning(str(error))
-        return None
+    return kept(files / "results.json", partial(or_none, found)) or []
 
 
 def predicted_classes(pages: list[Json]) -> dict[str, list[str]]:

@@ -90,13 +90,31 @@ def recorded(folder: ExitFolder, run: RunFiles) -> Recorded:
         answers = read_evaluation(folder, taken.get("model"))
     if not answers:
         raise SettingsError(f"out={folder.path}: has neither answers of a deployment nor an evaluation of a model.")
-    rows = {row["id"]: row for row in run.predictions}
+    name = f"Azure ({taken.get('deployment') if confident else taken.get('model')})"
+    remedy = (
+        f"train it with data=azure data.path={folder.labels}, which action=import writes, so that its test documents "
+        "are the same"
+    )
+    return beside(run, answers, name, str(taken.get("deployed") or "not recorded"), remedy, confident)
+
+
+def beside(
+    run: RunFiles, answers: dict[str, Answer], service: str, started: str, remedy: str, confident: bool = True
+) -> Recorded:
+    """The answers of a service to the documents that a run was evaluated on.
+
+    Args:
+        answers: by id, or by text.
+        started: when the service was deployed.
+        remedy: what to do where the run was evaluated on none of the documents.
+
+    Raises:
+        SettingsError: there are none, or of classes that the run does not have.
+    """
+    rows = {row["text"]: row for row in run.predictions} | {row["id"]: row for row in run.predictions}
     shared = {name: answer for name, answer in answers.items() if name in rows}
     if not shared:
-        raise SettingsError(
-            f"run={run.name}: was not evaluated on documents that Azure has answered; train it with data=azure "
-            f"data.path={folder.labels}, which action=import writes, so that its test documents are the same."
-        )
+        raise SettingsError(f"run={run.name}: was not evaluated on documents that {service} has answered; {remedy}.")
     names = class_names({name for one in shared.values() for name in one.scores or ()}, run.schema)
     lines, without = [], Counter[str]()
     for name, answer in shared.items():
@@ -104,10 +122,8 @@ def recorded(folder: ExitFolder, run: RunFiles) -> Recorded:
             without[why] += 1
         else:
             lines.append(_line(rows[name], answer, names, run.schema))
-    about = {"settings": {}, "started": str(taken.get("deployed") or "not recorded")}
-    evaluation: Json = {"split": run.evaluation["split"]}
-    deployment = taken.get("deployment") if confident else taken.get("model")
-    files = RunFiles(f"Azure ({deployment})", run.schema, about, evaluation, lines)
+    about = {"settings": {}, "started": started}
+    files = RunFiles(service, run.schema, about, {"split": run.evaluation["split"]}, lines)
     return Recorded(files, confident, dict(without), len(answers) - len(shared))
 
 
@@ -115,7 +131,7 @@ def reason(answer: Answer, schema: Schema) -> str | None:
     """Why an answer cannot be compared; None: it can."""
     if answer.scores is None:
         # Sizes differ from document to document.
-        return (answer.error or "no answer").partition(": ")[0]
+        return (answer.error or "no answer").partition(": ")[0].rstrip(".")
     return "no class" if not answer.scores and not schema.multi_label else None
 
 

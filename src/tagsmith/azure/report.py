@@ -9,7 +9,8 @@ from rich.table import Table
 
 from tagsmith.azure.confidence import Decisions, thresholds
 from tagsmith.azure.exit_folder import ExitFolder
-from tagsmith.azure.recorded import Recorded, read_answers, recorded
+from tagsmith.azure.other_services import COMPREHEND, comprehend_answers
+from tagsmith.azure.recorded import Recorded, beside, read_answers, recorded
 from tagsmith.azure.take import ALSO
 from tagsmith.config.settings import BestMetric, CompareRuns, LeaveAzure
 from tagsmith.core.errors import counted
@@ -62,7 +63,12 @@ def report(settings: LeaveAzure) -> Report:
     assert settings.run is not None
     folder, run = ExitFolder(Path(settings.out)), RunFolder(Path(settings.run))
     files = read_run(run)
-    azure = recorded(folder, files)
+    if settings.answers is not None and settings.asked is not None:
+        theirs = comprehend_answers(Path(settings.answers), Path(settings.asked))
+        remedy = "its test documents have to be those of asked="
+        azure = beside(files, theirs, COMPREHEND, "not recorded", remedy)
+    else:
+        azure = recorded(folder, files)
     pair = pair_of((RunFolder(folder.path), run), (azure.files, files))
     compared = CompareRuns(runs=[str(folder.path), str(run.path)], margin=settings.margin)
     found = comparison_of(pair, compared)
@@ -78,7 +84,7 @@ def report(settings: LeaveAzure) -> Report:
     outcome, sentence = answer(found, settings.margin)
     found["azure"] |= {"outcome": outcome, "sentence": sentence}
     found["azure"]["sentences"] = [sentence, *found["verdict"]["sentences"], *_remarks(found)]
-    folder.report.mkdir(exist_ok=True)
+    folder.report.mkdir(parents=True, exist_ok=True)
     place = folder.report / "comparison.json"
     write_json(place, found)
     with whole_file(place.with_suffix(".html")) as file:
@@ -139,7 +145,7 @@ def _remarks(found: Json) -> list[str]:
             "confidences, so no thresholds can be compared."
         )
     if without := ", ".join(f"{count:,} {why}" for why, count in about["without_answer"].items()):
-        sentences.append(f"Not compared, as Azure gave no answer: {without}.")
+        sentences.append(f"Not compared, for want of an answer: {without}.")
     if about["not_evaluated"]:
         sentences.append(
             f"Not compared: {counted(about['not_evaluated'], 'answer')} to documents not in the run's test."

@@ -89,9 +89,11 @@ def take(settings: LeaveAzure) -> Taken:
         return Taken(folder, sentences)
     how = Deployment(KINDS[source.task or Task.single_label], settings.project, deployment)
     for name, documents in wanted.items():
-        sentence = announcement(documents, requests_of(documents, folder.requests(name)), name)
-        log.info(sentence)
-        sentences.append(sentence)
+        cost = announcement(documents, requests_of(documents, folder.requests(name)), name)
+        if settings.dry_run:
+            sentences.append(cost)
+        else:
+            log.info(cost)
     if settings.dry_run:
         return Taken(folder, [*sentences, "dry_run=true: no text was sent to the deployment."])
     for name, documents in wanted.items():

@@ -57,6 +57,12 @@ class LeaveAzure:
     )
 
     run: str | None = setting(None, "report: folder of the run that succeeds the project, evaluated", reads=True)
+    answers: str | None = setting(
+        None, "report: predictions.jsonl of Amazon Comprehend, in place of answers of Azure", reads=True
+    )
+    asked: str | None = setting(
+        None, "report: the file to which these are the answers, with one document a line", reads=True
+    )
     margin: float = setting(
         0.02,
         "report: difference of macro F1 that counts as none; 0.02 is two points",
@@ -70,6 +76,8 @@ class LeaveAzure:
         for name in needed.get(self.action, ()):
             if not getattr(self, name):
                 yield f"{name}: expected a value for action={self.action.value}, found none; set {name}="
+        if (self.answers is None) != (self.asked is None):
+            yield f"answers, asked: expected both or none, found answers={self.answers} and asked={self.asked}"
         if self.labels is not None and self.texts is None:
             yield "texts: expected the folder of the texts that labels= names, found none; set texts="
         if self.endpoint is not None:
