@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "classify": TOOLS,
     "serve": {"core", "config", "decision", "tokens", "classify"},
     "evaluate": {*TOOLS, "data", "model"},
-    "train": {*TOOLS, "data", "model", "evaluate"},
+    "train": {*TOOLS, "data", "model", "evaluate", "classify"},
     "improve": {*TOOLS, "data", "model", "evaluate", "classify"},
     "export": {*TOOLS, "data", "model", "evaluate", "classify"},
     "azure": {*TOOLS, "data", "model", "evaluate"},

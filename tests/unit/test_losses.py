@@ -9,7 +9,7 @@ import torch
 from tagsmith.config.settings import ClassWeights, Loss, TrainSettings
 from tagsmith.core.errors import SettingsError
 from tagsmith.core.schema import Task, indicators
-from tagsmith.train.losses import DocumentLoss, class_weights
+from tagsmith.train.losses import DistillationLoss, DocumentLoss, class_weights
 
 CPU = torch.device("cpu")
 
@@ -114,3 +114,37 @@ def test_weights_multiply_the_loss_of_a_document() -> None:
     plain = loss_of(Task.single_label, truth)(LOGITS, torch.tensor([0, 2]))
     weighted = loss_of(Task.single_label, truth, class_weights=ClassWeights.balanced)(LOGITS, torch.tensor([0, 2]))
     assert (weighted / plain).tolist() == pytest.approx([2 / 3, 2])
+
+
+TEACHER = torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
+TAGGED = torch.tensor([True, False])
+
+
+def test_a_student_learns_from_teacher_and_tags() -> None:
+    loss = DistillationLoss(loss_of(Task.single_label, SINGLE), temperature=2.0, share=0.25)
+    found = loss(LOGITS, torch.tensor([0, 0]), TEACHER, TAGGED)
+    logs = [value / 2 - log(exp(1) + 1 + exp(-0.5)) for value in (2, 0, -1)]
+    of_teacher = -4 * (0.5 * logs[0] + 0.25 * logs[1] + 0.25 * logs[2])
+    # The second document is untagged: what is in place of its label does not count.
+    assert found.tolist() == pytest.approx([0.25 * of_teacher - 0.75 * log(exp(2) / TOTAL), 4 * log(3)], rel=1e-5)
+
+
+def test_a_student_learns_from_a_teacher_of_each_class() -> None:
+    loss = DistillationLoss(loss_of(Task.multi_label, MULTI), temperature=2.0, share=0.25)
+    found = loss(LOGITS, torch.from_numpy(MULTI).float(), TEACHER, TAGGED)
+    scores = [sigmoid(value / 2) for value in (2, 0, -1)]
+    pairs = zip((0.5, 0.25, 0.25), scores, strict=True)
+    of_teacher = -4 / 3 * sum(target * log(score) + (1 - target) * log(1 - score) for target, score in pairs)
+    of_tags = -(log(sigmoid(2)) + log(1 - sigmoid(0)) + log(1 - sigmoid(-1))) / 3
+    assert found.tolist() == pytest.approx([0.25 * of_teacher + 0.75 * of_tags, 4 * log(2)], rel=1e-5)
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_a_student_that_scores_as_its_teacher_stays_as_it_is(task: Task) -> None:
+    logits = LOGITS.clone().requires_grad_()
+    teacher = (LOGITS / 3).softmax(dim=1) if task is Task.single_label else (LOGITS / 3).sigmoid()
+    labels = torch.tensor([0, 0]) if task is Task.single_label else torch.zeros(2, 3)
+    loss = DistillationLoss(loss_of(task, SINGLE), temperature=3.0, share=1.0)
+    loss(logits, labels, teacher, TAGGED).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6

@@ -253,7 +253,7 @@ def test_a_folder_that_cannot_be_written_is_reported_and_not_needed(
     (tmp_path / "file").write_text("no folder")
     found = cached(CacheSettings(str(tmp_path / "file")), tokenizer)
     assert same(found, encode(tokenizer, TEXTS, RULE, 0))
-    assert "tokens are kept in memory" in caplog.text
+    assert "its content is kept in memory" in caplog.text
 
 
 def test_no_documents(cache: CacheSettings, tokenizer: Tokenizer) -> None:

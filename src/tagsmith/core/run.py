@@ -45,6 +45,10 @@ class RunFolder:
         return self.path / "data"
 
     @property
+    def pool(self) -> Path:
+        return self.path / "pool"
+
+    @property
     def rejected(self) -> Path:
         return self.path / "rejected.jsonl"
 

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tagsmith.config.settings import DataSettings
 from tagsmith.core.errors import counted
@@ -36,7 +36,7 @@ def fingerprint(settings: DataSettings, source: Source) -> Fingerprint:
         digests[name[file]].update(f"{row} {content}\n".encode("utf-8", "backslashreplace"))
         counts[name[file]] += 1
     found: Fingerprint = {place: {"rows": counts[place], "sha256": one.hexdigest()} for place, one in digests.items()}
-    return found | {str(file): {"sha256": sha256(content).hexdigest()} for file, content in _other_files(settings)}
+    return found | {str(file): {"sha256": found} for file, found in _other_files(settings)}
 
 
 def _content(document: Any) -> str:
@@ -44,17 +44,19 @@ def _content(document: Any) -> str:
     return repr([getattr(document, name) for name in fields])
 
 
-def _other_files(settings: DataSettings) -> Iterator[tuple[File, bytes]]:
-    """The files that hold something else than the documents, and their content."""
+def _other_files(settings: DataSettings) -> Iterator[tuple[File, str]]:
+    """The files that hold something else than the documents, and their SHA-256."""
     files: list[File] = [path for path in map(Path, settings.tagged or ()) if path.is_file()]
     if settings.out_of_scope is not None:
         files += files_of(settings.out_of_scope, "data.out_of_scope")[0]
+    if settings.pool is not None:
+        files += files_of(settings.pool, "data.pool")[0]
     if settings.split_from is not None:
         # What is no file there is reported by whoever reads the documents.
         files += sorted(path for path in Path(settings.split_from, "data").rglob("data-*.arrow") if path.is_file())
     for file in files:
         with file.open("rb") as stream:
-            yield file, stream.read()
+            yield file, file_digest(cast(Any, stream), "sha256").hexdigest()
 
 
 def changes_since(

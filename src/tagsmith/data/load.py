@@ -45,6 +45,7 @@ class TaggedData:
         changes: what `data.schema_changes` holds.
         contradictions: one record per text that is tagged in several ways.
         sources: the content of the files, as rows and SHA-256.
+        pool: texts without tags, for a teacher.
     """
 
     splits: "datasets.DatasetDict"
@@ -57,6 +58,7 @@ class TaggedData:
     contradictions: list[dict[str, Any]] = field(default_factory=list)
     sources: Fingerprint = field(default_factory=dict)
     text_fields: list[str] = field(default_factory=lambda: ["text"])
+    pool: list[str] = field(default_factory=list)
 
 
 def load(settings: DataSettings, task: Task | None, seed: int) -> TaggedData:

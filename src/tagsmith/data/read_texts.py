@@ -12,14 +12,30 @@ from tagsmith.rows.table import BadRow, Reading
 
 
 def read_texts(path: str, settings: DataSettings, setting: str = "data.out_of_scope") -> list[str]:
-    """The different texts of a .txt file (one per line), or of the text field of a file of rows.
-
-    Args:
-        setting: the one that names it, for errors.
+    """The different texts of a file, as of `usable_texts`, each of whose rows must have one.
 
     Raises:
         InputMissing: the file does not exist.
         DataError: the file has no rows, or rows without text; all of them are listed.
+    """
+    texts, problems = usable_texts(path, settings, setting)
+    if problems:
+        raise DataError(listing(f"{setting}={path}: expected a text in each row:", problems))
+    return texts
+
+
+def usable_texts(path: str | list[str], settings: DataSettings, setting: str) -> tuple[list[str], list[str]]:
+    """The different texts of .txt files (one per line), or of the text field of files of rows.
+
+    Args:
+        setting: the one that names the files, for errors.
+
+    Returns:
+        The texts, and a line for each row without one.
+
+    Raises:
+        InputMissing: a file does not exist.
+        DataError: there is no text.
     """
     how = Reading(encoding=getattr(settings, "encoding", None))
     fields = names(getattr(settings, "text_field", "text"))
@@ -37,6 +53,6 @@ def read_texts(path: str, settings: DataSettings, setting: str = "data.out_of_sc
                 problems.append(f"{file}:{number}: {what}")
             else:
                 texts.append(str(text))
-    if problems or not texts:
+    if not texts:
         raise DataError(listing(f"{setting}={path}: expected a text in each row:", problems or ["no rows"]))
-    return list(dict.fromkeys(texts))
+    return list(dict.fromkeys(texts)), problems

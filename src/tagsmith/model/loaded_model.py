@@ -9,7 +9,7 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 
 from tagsmith.config.settings import CacheSettings, DataSettings, ModelSettings
@@ -119,8 +119,16 @@ def load_pretrained(settings: ModelSettings, data: DataSettings, schema: Schema,
     model = TextClassifier(encoder, len(schema.classes), settings.pooling)
     nn.init.zeros_(model.head.weight)
     nn.init.zeros_(model.head.bias)
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend = with_prefix(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), settings.prefix)
     return LoadedModel(model, backend, EncodingSpec(rule, pad_id, settings.pooling, threshold), schema)
+
+
+def with_prefix(tokenizer: Tokenizer, prefix: str) -> Tokenizer:
+    """The tokenizer, to which each text begins with `prefix`; its file says so, whoever reads it."""
+    if prefix:
+        rest = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(prefix), *rest])
+    return tokenizer
 
 
 def _readable(config: Any, tokenizer_limit: int) -> int:

@@ -19,7 +19,8 @@ from tagsmith.evaluate.report.page import write_page
 from tagsmith.export.export_run import export
 from tagsmith.refresh.store import Json, Version
 from tagsmith.train.calibration.calibrate_run import calibrate_run
-from tagsmith.train.train_run import settings_of_run, train
+from tagsmith.train.claim import settings_of_run
+from tagsmith.train.train_run import train
 
 log = logging.getLogger("tagsmith")
 

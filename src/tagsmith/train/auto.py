@@ -13,6 +13,7 @@ from tagsmith.config.settings import BestMetric, Recipe
 from tagsmith.core.errors import Interrupted, SettingsError, counted
 from tagsmith.core.files import read_json, write_json
 from tagsmith.core.run import RunFolder
+from tagsmith.decision.metrics import decide, probabilities
 from tagsmith.evaluate.evaluate_run import figures_of, objective_value, summary
 from tagsmith.model.processes import from_main
 from tagsmith.model.score import score
@@ -27,6 +28,10 @@ log = logging.getLogger("tagsmith")
 TRAINING = 3.5
 """Time of a training step over that of a forward pass, until one is measured."""
 
+HARDLY, CLEARLY = 1.0, 2.0
+"""Leads over the probe, in standard errors over the documents: below the first, a recipe is not worth its time; from
+the second on, it is better whatever further folds would show."""
+
 
 @dataclass
 class Candidate:
@@ -36,13 +41,21 @@ class Candidate:
         frozen_layers: None: the probe.
         scores: on each fold, of the metric by which recipes are compared; higher is better.
         seconds: of training on a fold; an estimate before the first one.
+        by_document: on each fold, how well each held-out document is decided, see `_by_document`.
         chosen: the comparison is finished, and this recipe has won.
     """
 
     frozen_layers: int | None
     seconds: float
     scores: list[float] = field(default_factory=list)
+    by_document: list[list[float]] = field(default_factory=list)
     chosen: bool = False
+
+    def lead(self, probe: "Candidate", folds: int) -> float:
+        """How far it is ahead of the probe on its first folds: the mean gain of a document over its standard error."""
+        pairs = zip(self.by_document[:folds], probe.by_document, strict=False)
+        gains = np.concatenate([np.subtract(*pair) for pair in pairs])
+        return float(gains.mean() / max(gains.std() / np.sqrt(len(gains)), 1e-9))
 
     def recipe(self, given: ResolvedRecipe) -> ResolvedRecipe:
         """The given recipe, with what makes it this candidate."""
@@ -54,9 +67,10 @@ class Candidate:
 def choose_recipe(job: TrainingJob, folds: Folds) -> ResolvedRecipe:
     """The recipe that is best on held-out folds; the probe unless another one is better.
 
-    Recipes that cannot be compared and trained within `train.time_budget` are left out. The model's weights stay as
-    they were. `choice.json` in the run keeps all results, so that an interrupted comparison is resumed, and a finished
-    one is not repeated.
+    Recipes that cannot be compared and trained within `train.time_budget` are left out. No further fold is trained for
+    a recipe that hardly gains, and for none once one is clearly better. The model's weights stay as they were.
+    `choice.json` in the run keeps all results, so that an interrupted comparison is resumed, and a finished one is not
+    repeated.
     """
     model, accelerator, given = job.model.classifier, job.accelerator, job.recipe
     candidates = _candidates(model, job.run)
@@ -71,9 +85,13 @@ def choose_recipe(job: TrainingJob, folds: Folds) -> ResolvedRecipe:
         _score_probe(job, candidates, folds)
         _keep(job.run, candidates, accelerator)
     for fold in range(len(folds)):
+        probe, known = candidates["probe"], {name: one for name, one in candidates.items() if len(one.scores) >= fold}
+        leads = {name: one.lead(probe, fold) for name, one in known.items()} if fold else {}
+        if max(leads.values(), default=0.0) >= CLEARLY:
+            break
         for name, candidate in candidates.items():
-            if len(candidate.scores) != fold:
-                continue  # Already known, or an earlier fold was left out.
+            if len(candidate.scores) != fold or leads.get(name, HARDLY) < HARDLY:
+                continue  # Trained already, left out before, or hardly better than the probe.
             # Training on all documents takes longer than on those of all folds but one.
             needed = candidate.seconds * (1 + len(folds) / (len(folds) - 1))
             left = deadline - time.monotonic()
@@ -81,7 +99,9 @@ def choose_recipe(job: TrainingJob, folds: Folds) -> ResolvedRecipe:
                 log.info(f"auto: no time for {name}, fold {fold + 1}: {needed:,.0f} s needed, {left:,.0f} s left")
                 continue
             started = time.monotonic()
-            candidate.scores.append(_train_fold(job, candidate, folds, fold))
+            score, by_document = _train_fold(job, candidate, folds, fold)
+            candidate.scores.append(score)
+            candidate.by_document.append(by_document)
             candidate.seconds = time.monotonic() - started
             model.load_state_dict(before)
             _keep(job.run, candidates, accelerator)
@@ -99,12 +119,14 @@ def _score_probe(job: TrainingJob, candidates: dict[str, Candidate], folds: Fold
     features = embed(job, model, folds.train.encoded, np.arange(len(truth)), exact=True)
     forward = time.monotonic() - started
     probe = candidates["probe"]
-    probe.scores.clear()
+    probe.scores, probe.by_document = [], []
     for fold in range(len(folds)):
         inside, held_out = folds.inside(fold), folds.held_out(fold)
         set_head(job, model, features[inside], truth[inside])
         weights, bias = (parameter.detach().cpu().numpy() for parameter in (model.head.weight, model.head.bias))
-        probe.scores.append(_judge(job, features[held_out] @ weights.T + bias, folds, held_out))
+        score, by_document = _judge(job, features[held_out] @ weights.T + bias, folds, held_out)
+        probe.scores.append(score)
+        probe.by_document.append(by_document)
     for name, candidate in candidates.items():
         if candidate is not probe:
             layers = 0.5 if name == "partial" else 1.0
@@ -112,8 +134,8 @@ def _score_probe(job: TrainingJob, candidates: dict[str, Candidate], folds: Fold
             candidate.seconds = forward * TRAINING * epochs * layers * (1 - 1 / len(folds))
 
 
-def _train_fold(job: TrainingJob, candidate: Candidate, folds: Folds, fold: int) -> float:
-    """Train on all folds but one, and return the score on that one."""
+def _train_fold(job: TrainingJob, candidate: Candidate, folds: Folds, fold: int) -> tuple[float, list[float]]:
+    """Train on all folds but one, and return what `_judge` says of that one."""
     job = replace(job, recipe=candidate.recipe(job.recipe))
     try:
         trained, encoded = fit_fold(job, folds, fold)
@@ -125,10 +147,32 @@ def _train_fold(job: TrainingJob, candidate: Candidate, folds: Folds, fold: int)
     return _judge(job, logits, folds, held_out)
 
 
-def _judge(job: TrainingJob, logits: NDArray[np.float32], folds: Folds, held_out: Ints) -> float:
-    labels = [folds.train.labels[i] for i in held_out.tolist()]
-    figures = figures_of(logits, labels, job.model.schema, job.model.encoding.threshold)
-    return objective_value(summary(figures), job.recipe.best_metric)
+def _judge(job: TrainingJob, logits: NDArray[np.float32], folds: Folds, held_out: Ints) -> tuple[float, list[float]]:
+    """The metric by which recipes are compared, on these documents, and how well each of them is decided."""
+    part, schema, threshold = folds.train.part(held_out), job.model.schema, job.model.encoding.threshold
+    score = objective_value(summary(figures_of(logits, part.labels, schema, threshold)), job.recipe.best_metric)
+    scores, truth = probabilities(logits, schema.multi_label), part.truth(schema)
+    by_loss = job.recipe.best_metric is BestMetric.log_loss
+    values = _by_document(scores, truth, by_loss, schema.multi_label, threshold)
+    return score, values.round(3).tolist()
+
+
+def _by_document(
+    scores: NDArray[np.float32], truth: NDArray[np.int8], by_loss: bool, multi_label: bool, threshold: float
+) -> NDArray[np.float64]:
+    """How well each document is decided, float64 [documents]; higher is better.
+
+    The F1 of its classes, which is 1 where it has and gets none, and for a single label whether it is right;
+    `by_loss`: the logarithm of its likelihood.
+    """
+    if by_loss:
+        likely = np.where(truth == 1, scores, 1 - scores if multi_label else 1.0)
+        logs: NDArray[np.float64] = np.log(np.maximum(likely, 1e-7)).sum(axis=1, dtype=np.float64)
+        return logs
+    predicted = decide(scores, multi_label, threshold)
+    both, either = (predicted & truth).sum(axis=1), predicted.sum(axis=1) + truth.sum(axis=1)
+    shares: NDArray[np.float64] = np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0)
+    return shares
 
 
 def chosen_recipe(run: RunFolder, given: ResolvedRecipe) -> ResolvedRecipe:
@@ -143,19 +187,23 @@ def chosen_recipe(run: RunFolder, given: ResolvedRecipe) -> ResolvedRecipe:
 
 
 def _best(candidates: dict[str, Candidate], metric: BestMetric) -> str:
-    """The name of the candidate that gains most over the probe, on the folds that it was trained for."""
+    """The name of the candidate that gains most over the probe, on the folds that it was trained for.
+
+    The probe where none gains as much as chance would explain.
+    """
     probe = candidates["probe"]
     best, most = "probe", 0.0
     for name, candidate in candidates.items():
         if candidate is probe or not candidate.scores:
             continue
         of_probe = probe.scores[: len(candidate.scores)]
+        lead = candidate.lead(probe, len(candidate.scores))
         mean, mean_of_probe = float(np.mean(candidate.scores)), float(np.mean(of_probe))
         log.info(
             f"auto: {name}, {counted(len(of_probe), 'fold')}: {metric.value} {abs(mean):.4f}, "
-            f"probe {abs(mean_of_probe):.4f}; {candidate.seconds:,.0f} s a fold"
+            f"probe {abs(mean_of_probe):.4f}; {lead:.1f} standard errors ahead; {candidate.seconds:,.0f} s a fold"
         )
-        if mean - mean_of_probe > most:
+        if lead >= HARDLY and mean - mean_of_probe > most:
             best, most = name, mean - mean_of_probe
     log.info(f"auto: chose {best}")
     return best

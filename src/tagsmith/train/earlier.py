@@ -25,18 +25,23 @@ from tagsmith.tokens.encoding_spec import RESTORE_MODEL, EncodingSpec
 log = logging.getLogger("tagsmith")
 
 
-def refuse_known_documents(splits: datasets.DatasetDict, earlier: RunFolder) -> None:
-    """Check that no held-out document was a training document of the earlier run.
+def refuse_known_documents(splits: datasets.DatasetDict, setting: str, earlier: RunFolder) -> None:
+    """Check that no held-out document was a training document of the earlier run, which `setting` names.
+
+    A bundle does not have its training documents: that of a run whose test documents are others is not noticed.
 
     Raises:
         SettingsError: some were.
         InputMissing, DataError: that run has no documents.
     """
+    if not earlier.holds_run:
+        log.warning(f"{setting}={earlier.path}: a bundle; whether it was trained on documents held out here is unknown")
+        return
     trained_on = {same_text(text) for text in load_documents(earlier.data)["train"]["text"][:]}
     held_out = [text for name, part in splits.items() if name != "train" for text in part["text"][:]]
     if known := sum(same_text(text) in trained_on for text in held_out):
         raise SettingsError(
-            f"train.start_from={earlier.path}: {known:,} of {counted(len(held_out), 'held-out document')} were "
+            f"{setting}={earlier.path}: {known:,} of {counted(len(held_out), 'held-out document')} were "
             "training documents there, which would make every figure too good; "
             f"data.split_from={earlier.path} holds out the same documents as that run."
         )

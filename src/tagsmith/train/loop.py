@@ -18,7 +18,7 @@ from tagsmith.model.score import score
 from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.tokens.batches import training_batches
 from tagsmith.train.checkpoint import Progress
-from tagsmith.train.losses import DocumentLoss
+from tagsmith.train.losses import DistillationLoss, DocumentLoss
 from tagsmith.train.micro_batches import MicroBatch, MicroBatches
 from tagsmith.train.optimizer import BadSteps, WeightAverages, build_optimizer, clip_gradients, set_rates
 from tagsmith.train.resolved_recipe import ResolvedRecipe
@@ -54,15 +54,19 @@ def fit(job: TrainingJob, trainable: Trainable, outputs: RunFolder, start: Path 
     prepared = accelerator.prepare_model(classifier, evaluation_mode=recipe.shard)
     optimizer = accelerator.prepare_optimizer(raw_optimizer)
     forward = torch.compile(prepared, dynamic=True) if recipe.compile else prepared
-    truth = train.truth(schema)
-    document_loss = DocumentLoss.of(recipe, truth, schema.task, accelerator.device)
-    labels = torch.from_numpy(truth).float() if schema.multi_label else torch.tensor(train.labels, dtype=torch.int64)
-    micro_batches = MicroBatches(train.encoded, labels, recipe.micro_batch_tokens, classifier.packs, accelerator)
+    of_tags = DocumentLoss.of(recipe, train.truth(schema), schema.task, accelerator.device)
+    learns_from_teacher = train.teacher is not None
+    document_loss = (
+        DistillationLoss(of_tags, recipe.temperature, recipe.teacher_share) if learns_from_teacher else of_tags
+    )
+    micro_batches = MicroBatches(
+        train.encoded, train.targets(schema), recipe.micro_batch_tokens, classifier.packs, accelerator
+    )
 
     def forward_backward(part: MicroBatch) -> Tensor:
         """Add the gradients of a micro-batch; return its part of the batch's mean loss, float []."""
         logits = mean_by_group(forward(part.inputs, part.attention_mask), part.document, part.windows)
-        loss = document_loss(logits, part.labels).sum() * part.weight
+        loss = document_loss(logits, *part.targets).sum() * part.weight
         # Gradients are averaged over the processes; the loss of a batch is a sum over them.
         accelerator.backward(loss * accelerator.num_processes)
         return loss.detach()

@@ -78,6 +78,39 @@ class DocumentLoss:
         return (losses * torch.where(labels > 0, self.weights[1], self.weights[0])).mean(dim=1)
 
 
+@dataclass(frozen=True)
+class DistillationLoss:
+    """The loss of documents of which a teacher has given probabilities, float32 [documents].
+
+    Hinton et al., Distilling the Knowledge in a Neural Network, arXiv 1503.02531: the cross-entropy with the teacher's
+    probabilities, both at a temperature, times its square, so that the gradients have the size of those of the tags.
+
+    Attributes:
+        tags: the loss of the tags.
+        share: of the teacher in the loss of a tagged document; an untagged one has no other.
+    """
+
+    tags: DocumentLoss
+    temperature: float
+    share: float
+
+    def __call__(self, logits: Tensor, labels: Tensor, teacher: Tensor, tagged: Tensor) -> Tensor:
+        """The loss.
+
+        Args:
+            labels: as of `DocumentLoss`; those of untagged documents are not used.
+            teacher: its probabilities at the temperature, float32 [documents, classes].
+            tagged: bool [documents].
+        """
+        softened = logits.float() / self.temperature
+        if self.tags.task is Task.single_label:
+            losses = functional.cross_entropy(softened, teacher, reduction="none")
+        else:
+            losses = functional.binary_cross_entropy_with_logits(softened, teacher, reduction="none").mean(dim=1)
+        share = torch.where(tagged, self.share, 1.0)
+        return share * self.temperature**2 * losses + (1 - share) * self.tags(logits, labels)
+
+
 def class_weights(truth: NDArray[np.int8], task: Task, kind: ClassWeights) -> NDArray[np.float32]:
     """Weights of absent (0) and present (1) classes, float32 [2, classes], whose mean over `truth` is 1.
 

@@ -17,6 +17,7 @@ from tagsmith.model.packed import Packed, moved, tensors
 from tagsmith.model.score import Encoded
 from tagsmith.tokens.batches import cut
 from tagsmith.tokens.windows import Batch
+from tagsmith.train.training_job import Targets
 
 log = logging.getLogger("tagsmith")
 
@@ -29,7 +30,7 @@ class MicroBatch:
 
     Attributes:
         inputs, attention_mask, document, windows: as of `packed.tensors`.
-        labels: of the documents, as `losses.DocumentLoss` takes them.
+        targets: of the documents, as the loss takes them besides the logits.
         weight: of the sum of the documents' losses in the mean loss of the batch.
     """
 
@@ -37,7 +38,7 @@ class MicroBatch:
     attention_mask: Tensor | Packed
     document: Tensor
     windows: Tensor
-    labels: Tensor
+    targets: tuple[Tensor, ...]
     weight: float
 
 
@@ -45,16 +46,16 @@ class MicroBatches:
     """Cuts each batch into this process's micro-batches; all processes of a launch get the same number of them."""
 
     def __init__(
-        self, encoded: Encoded, labels: Tensor, most_tokens: int | None, packed: bool, accelerator: Accelerator
+        self, encoded: Encoded, targets: Targets, most_tokens: int | None, packed: bool, accelerator: Accelerator
     ):
         """Cut batches of these documents.
 
         Args:
-            labels: of all documents.
+            targets: of documents at some positions.
             most_tokens: of one micro-batch, padding included; None: one micro-batch per batch.
             packed: whether windows are packed into one row, see `model.packed`.
         """
-        self.encoded, self.labels, self.packed, self.accelerator = encoded, labels, packed, accelerator
+        self.encoded, self.targets, self.packed, self.accelerator = encoded, targets, packed, accelerator
         self.most_tokens = most_tokens
 
     def accumulate(
@@ -91,8 +92,8 @@ class MicroBatches:
         for share, weight, is_last in self._shares(documents):
             batch = self.encoded.batch(share)
             batches.append(batch)
-            labels = moved(self.labels[share], device)
-            micro_batch = MicroBatch(*tensors(batch, device, self.packed), labels, weight / len(documents))
+            targets = tuple(moved(values, device) for values in self.targets(share))
+            micro_batch = MicroBatch(*tensors(batch, device, self.packed), targets, weight / len(documents))
             with nullcontext() if is_last else self.accelerator.no_sync(model):
                 loss += forward_backward(micro_batch)
         return loss, batches

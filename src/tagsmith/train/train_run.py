@@ -10,33 +10,33 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, set_seed
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from tagsmith import data
-from tagsmith.config.settings import CalibrateRun, Recipe, TrainRun, as_dict, defaults
+from tagsmith.config.settings import CalibrateRun, Recipe, TrainRun
 from tagsmith.core.errors import NO_ROOM, Interrupted, SettingsError, TryAgainLater, counted, listing
-from tagsmith.core.files import remove_leftovers, replace_folder, write_json, write_lines
-from tagsmith.core.run import RunFolder, fresh_path, record, refuse_or_allow, require_same
+from tagsmith.core.files import write_json
+from tagsmith.core.run import RunFolder, fresh_path
 from tagsmith.core.schema import Schema
 from tagsmith.core.terminal import log_to_file
-from tagsmith.data.bad_rows import listed_in
 from tagsmith.data.dataset_folders import load_documents
-from tagsmith.data.tagged import refuse_to_overwrite_tags
 from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluate_split, rule_of_run
 from tagsmith.evaluate.tracking import require_mlflow, tracked
-from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_weights, save_architecture, save_weights
+from tagsmith.model.loaded_model import LoadedModel, load_pretrained, load_weights, save_weights
 from tagsmith.model.pretrained_vectors import folds_of
 from tagsmith.model.processes import from_main, on_main, refuse_launch, start_accelerator
 from tagsmith.model.score import encode_split
 from tagsmith.model.sharding import gather, shard
 from tagsmith.train import lora, soup
 from tagsmith.train.auto import choose_recipe
-from tagsmith.train.calibration.calibrate_run import calibrate, check_costs, forget
+from tagsmith.train.calibration.calibrate_run import calibrate, forget
 from tagsmith.train.checkpoint import newest_usable
-from tagsmith.train.earlier import made_from, refuse_known_documents, start_from_earlier
+from tagsmith.train.claim import claim, create
+from tagsmith.train.distill import with_teacher
+from tagsmith.train.earlier import start_from_earlier
 from tagsmith.train.fit import configure_device, fit_recipe
 from tagsmith.train.resolved_recipe import resolve_recipe
 from tagsmith.train.training_job import Folds, TaggedSplit, TrainingJob
@@ -72,7 +72,7 @@ def train(settings: TrainRun, load: Callable[[], data.TaggedData] | None = None)
         raise SettingsError(f"run={settings.run}: expected the name of a folder for this run.")
     lock = FileLock(run.path.with_name(f".{run.path.name}.lock"), timeout=0)
     try:
-        tagged = on_main(accelerator, lambda: _claim(settings, run, lock, load))
+        tagged = on_main(accelerator, lambda: claim(settings, run, lock, load))
         schema, fresh = from_main((tagged.schema, True) if tagged else (None, False), accelerator)
         schema = schema or Schema.load(run.schema)
 
@@ -82,7 +82,7 @@ def train(settings: TrainRun, load: Callable[[], data.TaggedData] | None = None)
         # The main process first: one download of an encoder from the hub, not one per process.
         model = on_main(accelerator, pretrained) or pretrained()
         if fresh:
-            on_main(accelerator, lambda: _create(settings, run, tagged, model, accelerator.mixed_precision))
+            on_main(accelerator, lambda: create(settings, run, tagged, model, accelerator.mixed_precision))
         notes, tagged = tagged.notes if tagged else [], None  # The documents are read from the run from here on.
         accelerator.wait_for_everyone()
         with log_to_file(run.log) if accelerator.is_main_process else nullcontext():
@@ -118,94 +118,6 @@ def _accelerator(settings: TrainRun) -> Accelerator:
     return accelerator
 
 
-def _claim(
-    settings: TrainRun, run: RunFolder, lock: FileLock, load: Callable[[], data.TaggedData] | None
-) -> data.TaggedData | None:
-    """Lock the run folder and load the documents for a new run; None: the folder holds a run to resume."""
-    refuse_or_allow(run, settings.resume, settings.overwrite)  # Before a lock file is left next to it.
-    try:
-        run.path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise TryAgainLater(f"run={run.path}: another process is using it; lock held by {lock.lock_file}.") from None
-    except OSError as error:
-        raise SettingsError(f"run={run.path}: cannot be written: {error.strerror}.") from error
-    resumes = refuse_or_allow(run, settings.resume, settings.overwrite)
-    if not resumes:
-        for place in (run.split_classes, run.improve):
-            refuse_to_overwrite_tags(place, "Move them out of the run before replacing it, or name another folder.")
-    remove_leftovers(run.path)
-    if resumes:
-        require_same(run, settings_of_run(settings), defaults(settings))
-        if load is None:
-            _require_same_data(settings, run)
-        return None
-    with listed_in(run.rejected_beside):
-        tagged = load() if load else data.load(settings.data, settings.task, settings.seed)
-    check_costs(settings.calibrate, tagged.schema)
-    if settings.train.start_from is not None:
-        refuse_known_documents(tagged.splits, RunFolder(Path(settings.train.start_from)))
-    judging = {"train.early_stopping_patience": settings.train.early_stopping_patience, "objective": settings.objective}
-    for name, value in judging.items():
-        if value is not None and "validation" not in tagged.splits:
-            raise SettingsError(
-                f"{name}: needs a validation split, because test documents must not choose settings; "
-                "set data.validation_share=0.1, or name a validation file."
-            )
-    return tagged
-
-
-def _require_same_data(settings: TrainRun, run: RunFolder) -> None:
-    """Raises: DataError where the run was made from other content of the same files."""
-    made_from = run.read_record().get("made_from")
-    if not isinstance(made_from, dict) or not isinstance(made_from.get("sources"), dict):
-        log.warning(f"run={run.path}: made by an older version; whether its data has changed since is not known.")
-    else:
-        # A finished run has nothing left to resume with the changes of its record.
-        changes = made_from["schema_changes"] if run.weights.is_file() else None
-        data.require_unchanged(settings.data, made_from["sources"], changes, run)
-
-
-def settings_of_run(settings: TrainRun) -> dict[str, Any]:
-    """The settings that decide the result of the run, by dotted name: not those of the place and the machine."""
-    about_the_machine = {
-        "run", "name", "resume", "overwrite", "objective", "train.cpu", "train.compile", "train.shard",
-        "train.micro_batch_tokens", "train.max_bad_steps", "train.log_every", "train.checkpoint_every",
-        "train.checkpoint_minutes", "train.tensorboard", "train.mlflow",
-        "train.frozen_states_gib", "evaluate.batch_tokens", "cache.folder", "cache.max_gib",
-    }  # fmt: skip
-    kept = {name: value for name, value in as_dict(settings).items() if name not in about_the_machine}
-    # Calibration does not change the weights; `decision.json` records its settings.
-    return {name: value for name, value in kept.items() if not name.startswith("calibrate.")}
-
-
-def _create(
-    settings: TrainRun, run: RunFolder, tagged: data.TaggedData | None, model: LoadedModel, precision: str
-) -> None:
-    """Write everything of the run that is known before training, completely or not at all."""
-    assert tagged is not None  # The main process has loaded the documents of a new run.
-    processes = PartialState().num_processes
-    sources = made_from(tagged.changes, settings.train.start_from) | {"sources": tagged.sources}
-
-    def write(folder: Path) -> None:
-        inside = RunFolder(folder)
-        tagged.splits.save_to_disk(inside.data)
-        tagged.schema.save(inside.schema)
-        if tagged.out_of_scope:
-            write_lines(inside.out_of_scope, ({"text": text} for text in tagged.out_of_scope))
-        if tagged.unresolved:
-            write_lines(inside.split_classes, tagged.unresolved)
-        if tagged.rejected:
-            write_lines(inside.rejected, (problem.as_dict() for problem in tagged.rejected))
-        if tagged.contradictions:
-            write_lines(inside.contradictions, tagged.contradictions)
-        save_architecture(inside.model, model)
-        about = record(settings_of_run(settings), sources, processes, precision)
-        write_json(inside.settings, about | {"text_fields": tagged.text_fields})
-
-    replace_folder(run.path, write)
-
-
 def _train(settings: TrainRun, run: RunFolder, model: LoadedModel, accelerator: Accelerator) -> dict[str, Any]:
     """Fit the model of a run, save its weights, evaluate it."""
     schema, classifier = model.schema, model.classifier
@@ -235,6 +147,8 @@ def _train(settings: TrainRun, run: RunFolder, model: LoadedModel, accelerator: 
         }
         if settings.train.start_from is not None:
             start_from_earlier(model, run, RunFolder(Path(settings.train.start_from)))
+        if settings.train.recipe is Recipe.distill:
+            tagged["train"] = with_teacher(settings, run, model, splits["train"], tagged["train"], accelerator)
         recipe = resolve_recipe(settings, tagged["train"].encoded, schema.multi_label)
         configure_device(classifier, tagged["train"].encoded, accelerator)
         start = _newest_checkpoint(run, accelerator)
@@ -245,7 +159,7 @@ def _train(settings: TrainRun, run: RunFolder, model: LoadedModel, accelerator: 
         fit_recipe(job, tagged, start)
         weights = gather(classifier.state_dict(), keep=accelerator.is_main_process)
         on_main(accelerator, lambda: save_weights(run.weights, weights))
-        if "validation" not in splits:
+        if "validation" not in splits and recipe.recipe is not Recipe.distill:
             passes = 1 if job.recipe.recipe is Recipe.probe else CalibrateRun.folds - 1
             seconds = passes * (time.monotonic() - started)
             log.info(f"scores are not calibrated; scripts/calibrate.py run={run.path} takes about {seconds:,.0f} s")

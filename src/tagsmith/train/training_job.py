@@ -1,12 +1,14 @@
 """What a training works on: tagged documents, the folds of a cross-validation, and one model with one recipe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
@@ -14,17 +16,26 @@ from tagsmith.model.loaded_model import LoadedModel
 from tagsmith.model.score import Encoded, Part
 from tagsmith.model.text_classifier import TextClassifier
 from tagsmith.train.resolved_recipe import ResolvedRecipe
+from tagsmith.train.teacher import TeacherScores
 
 Ints = NDArray[np.int64]
+
+Targets = Callable[[Ints], tuple[Tensor, ...]]
+"""From documents (positions) to what their loss takes besides the logits, a row for each."""
 
 
 @dataclass(frozen=True)
 class TaggedSplit:
-    """Encoded documents with their ids and labels: class ids [documents], or lists of them (multi-label)."""
+    """Encoded documents with their ids and labels: class ids [documents], or lists of them (multi-label).
+
+    Attributes:
+        teacher: scores of a teacher for all documents; of these, the ones after those with labels are untagged.
+    """
 
     encoded: Encoded
     labels: list[Any]
     ids: Sequence[str]
+    teacher: TeacherScores | None = None
 
     def part(self, documents: Ints) -> "TaggedSplit":
         """The documents at these positions."""
@@ -35,6 +46,20 @@ class TaggedSplit:
     def truth(self, schema: Schema) -> NDArray[np.int8]:
         """Which classes each document has, int8 [documents, classes]."""
         return indicators(self.labels, len(schema.classes))
+
+    def targets(self, schema: Schema) -> Targets:
+        """The labels, as `losses.DocumentLoss` takes them; with a teacher, as `losses.DistillationLoss` does."""
+        multi_label, teacher = schema.multi_label, self.teacher
+        labels = torch.from_numpy(self.truth(schema)).float() if multi_label else torch.tensor(self.labels)
+        if teacher is None:
+            return lambda documents: (labels[documents],)
+
+        def with_teacher(documents: Ints) -> tuple[Tensor, ...]:
+            tagged = documents < len(labels)
+            probabilities = torch.from_numpy(teacher.probabilities(documents))
+            return labels[np.where(tagged, documents, 0)], probabilities, torch.from_numpy(tagged)
+
+        return with_teacher
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from typing import Any
 from tagsmith.bench.own_process import ProcessKilled, busy_processes, in_own_process
 from tagsmith.bench.recipes.contest import Contest, NotInstalled, Outcome
 from tagsmith.bench.recipes.training_sets import Prepared, TrainingSet, prepare
+from tagsmith.config.encoders import model_named
 from tagsmith.config.settings import (
     CONTENDERS,
+    DISTILL_POOL,
     RECIPES,
     BenchTrainRun,
     CacheSettings,
@@ -25,6 +27,9 @@ from tagsmith.config.settings import (
 )
 
 log = logging.getLogger("tagsmith")
+
+TEACHER = "teacher"
+"""The contender that the recipe distill learns from, and the name of its run."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +75,35 @@ def compare(settings: BenchTrainRun) -> Iterator[Measurement]:
     Raises:
         SettingsError, InputMissing, DataError: see `training_sets.prepare` and `train_run.train`.
     """
-    contenders = settings.contenders if settings.contenders is not None else list(CONTENDERS)
+    wanted = settings.contenders if settings.contenders is not None else list(CONTENDERS)
+    taught = {"tagsmith_distill", DISTILL_POOL}
+    contenders = [name for name in wanted if settings.teacher is not None or name not in taught]
+    models = {name: model_named(name) for name in settings.models or []} or {"": settings.model}
     with tempfile.TemporaryDirectory(prefix="tagsmith_bench_") as name:
         prepared = in_own_process(prepare, settings, Path(name))
         for note in prepared.notes:
             log.warning(note)
         for number, training_set in enumerate(prepared.training_sets, start=1):
-            for contender in contenders:
-                log.info(
-                    f"{number} of {len(prepared.training_sets)}: {contender}, {training_set.documents:,} documents"
-                )
-                yield _turn(contender, settings, prepared, training_set, Path(name))
+            with tempfile.TemporaryDirectory(dir=name) as scratch:
+                turns = [(one, contender) for one in models for contender in contenders]
+                if taught & set(contenders):
+                    turns.insert(0, (TEACHER, TEACHER))
+                for encoder, contender in turns:
+                    if contender == DISTILL_POOL and training_set.pool is None:
+                        continue  # All documents are drawn.
+                    model = model_named(settings.teacher or "") if encoder == TEACHER else models[encoder]
+                    shown = contender if encoder in ("", TEACHER) else f"{contender}, {encoder.partition(':')[0]}"
+                    log.info(
+                        f"{number} of {len(prepared.training_sets)}: {shown}, {training_set.documents:,} documents"
+                    )
+                    one = replace(settings, model=model)
+                    yield replace(_turn(contender, one, prepared, training_set, Path(scratch)), contender=shown)
 
 
 def _turn(
     contender: str, settings: BenchTrainRun, prepared: Prepared, training_set: TrainingSet, scratch: Path
 ) -> Measurement:
-    """Measure one contender on one training set, or say why it was skipped."""
+    """Measure one contender on one training set, or say why it was skipped; a teacher's run stays in `scratch`."""
     about = Measurement(
         contender,
         prepared.schema.task.value,
@@ -97,7 +114,8 @@ def _turn(
         prepared.test_documents,
     )
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        contest = _contest(contender, settings, prepared, training_set, Path(folder))
+        run = scratch / TEACHER if contender == TEACHER else Path(folder) / "run"
+        contest = _contest(contender, settings, prepared, training_set, run)
         try:
             with busy_processes(settings.neighbours):
                 outcome = in_own_process(measure, contest)
@@ -127,8 +145,8 @@ def measure(contest: Contest) -> Outcome:
     """
     if contest.settings.train.cpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    if contest.contender in RECIPES:
-        if RECIPES[contest.contender] is Recipe.lora and find_spec("peft") is None:
+    if contest.contender in (*RECIPES, DISTILL_POOL, TEACHER):
+        if contest.settings.train.recipe is Recipe.lora and find_spec("peft") is None:
             raise NotInstalled("peft is not installed; pip install 'tagsmith[lora]'")
         from tagsmith.bench.recipes.run_tagsmith import run
     elif contest.contender == "setfit":
@@ -155,16 +173,22 @@ def _contest(
         "split_from": None,
         "tagged": None,
         "validation_share": 0.0,
+        "pool": str(training_set.pool) if contender == DISTILL_POOL else None,
     }
     data = TableSettings(**shared, train=str(training_set.path), test=str(prepared.test))
-    recipe = RECIPES.get(contender, settings.train.recipe)
+    recipe = {**RECIPES, DISTILL_POOL: Recipe.distill, TEACHER: Recipe.finetune}.get(contender, settings.train.recipe)
+    train = replace(settings.train, recipe=recipe, teacher=None)
+    if contender == TEACHER:
+        train = replace(train, soup=settings.teacher_soup)
+    elif recipe is Recipe.distill:
+        train = replace(train, teacher=str(folder.parents[1] / TEACHER))
     run = TrainRun(
-        run=str(folder / "run"),
+        run=str(folder),
         seed=settings.seed + training_set.repetition,
         task=prepared.schema.task,
         data=data,
         model=settings.model,
-        train=replace(settings.train, recipe=recipe),
+        train=train,
         evaluate=settings.evaluate,
         cache=CacheSettings(folder=None),  # No contender finds the tokens of another one, or of an earlier benchmark.
     )

@@ -21,12 +21,14 @@ class TrainingSet:
         per_class: documents per class; None for all documents.
         repetition: 0 for the first draw, or for the first measurement on all documents.
         documents: number of documents in the file.
+        pool: file of the other training texts, without tags; None where there are none.
     """
 
     path: Path
     per_class: int | None
     repetition: int
     documents: int
+    pool: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ def prepare(settings: BenchTrainRun, folder: Path) -> Prepared:
             chosen = draw(truth, per_class, settings.seed + i)
             path = folder / f"train_{per_class}_{i}.jsonl"
             _write(path, (train[position] for position in chosen))
-            sets.append(TrainingSet(path, per_class, i, len(chosen)))
+            pool = path.with_name(f"pool_{per_class}_{i}.jsonl")
+            others = np.setdiff1d(np.arange(len(train)), chosen)
+            _write(pool, ({"text": train[position]["text"]} for position in others))
+            sets.append(TrainingSet(path, per_class, i, len(chosen), pool if len(others) else None))
     if settings.full_data:
         _write(folder / "train.jsonl", train)
         sets += [TrainingSet(folder / "train.jsonl", None, i, len(train)) for i in range(settings.repetitions)]

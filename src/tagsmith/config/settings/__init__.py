@@ -17,6 +17,7 @@ from tagsmith.config.settings.annotate import (
 from tagsmith.config.settings.bench import (
     CLASSIFIERS,
     CONTENDERS,
+    DISTILL_POOL,
     RECIPES,
     BenchClassifyRun,
     BenchScaleRun,
@@ -81,6 +82,7 @@ from tagsmith.config.settings.tag import LlmSettings, TagAction, TagRun
 __all__ = [
     "CLASSIFIERS",
     "CONTENDERS",
+    "DISTILL_POOL",
     "GATES",
     "RECIPES",
     "REQUIRED",

@@ -15,7 +15,10 @@ RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
 CLASSIFIERS = ("tagsmith", "onnxruntime", "pipeline", "sentence_transformers")
 """Contenders of `scripts/bench_classify.py`."""
 
-CONTENDERS = (*RECIPES, "trainer", "trainer_tuned", "setfit", "tfidf_svm")
+DISTILL_POOL = "tagsmith_distill_pool"
+"""The recipe distill, with the training texts that were not drawn, without their tags, as `data.pool`."""
+
+CONTENDERS = (*RECIPES, DISTILL_POOL, "trainer", "trainer_tuned", "setfit", "tfidf_svm")
 
 
 @dataclass
@@ -25,6 +28,15 @@ class BenchTrainRun:
     contenders: list[str] | None = setting(
         None, f"contenders to measure, of {', '.join(CONTENDERS)}; null: all of them"
     )
+    models: list[str] | None = setting(
+        None,
+        "encoders to compare, each a name as of model=, or NAME:FOLDER where its files are there; null: that of model=",
+    )
+    teacher: str | None = setting(
+        None,
+        "encoder of the teacher of tagsmith_distill, as of models; fine-tuned on each training set; null: none",
+    )
+    teacher_soup: int = setting(1, "train.soup of the teacher", unit="trainings", low=1, high=100)
     full_data: bool = setting(True, "measure on all training documents")
     repetitions: int = setting(1, "measurements of each contender on all training documents", low=1)
     per_class: list[int] | None = setting(
@@ -41,6 +53,11 @@ class BenchTrainRun:
 
     def problems(self) -> Iterator[str]:
         named = self.contenders if self.contenders is not None else list(CONTENDERS)
+        taught = {"tagsmith_distill", DISTILL_POOL} & set(self.contenders or [])
+        if taught and self.teacher is None:
+            yield f"teacher: expected an encoder for {', '.join(sorted(taught))}, such as mpnet; found none"
+        if self.models is not None and not self.models:
+            yield "models: expected null or names of encoders, found none"
         if not named or set(named) - set(CONTENDERS) or len(set(named)) < len(named):
             yield f"contenders: expected null or different ones of {', '.join(CONTENDERS)}; found {self.contenders}"
         if self.per_class is not None and (not self.per_class or min(self.per_class) < 1):

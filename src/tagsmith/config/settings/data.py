@@ -120,6 +120,12 @@ class DataSettings:
         "file of texts that belong to no class (.txt with a text per line, or rows in any format), only for evaluation",
         reads=True,
     )
+    pool: str | list[str] | None = setting(
+        None,
+        "files of untagged texts (as of out_of_scope), on which train=distill learns from its teacher; copies and "
+        "near-copies of held-out documents are left out",
+        reads=True,
+    )
     schema_changes: str | None = setting(
         None,
         "YAML of classes to rename, merge, split, add or delete; it is applied to all tags of the data",

@@ -16,6 +16,7 @@ class Recipe(Enum):
     probe = "probe"
     finetune = "finetune"
     lora = "lora"
+    distill = "distill"
     auto = "auto"
 
 
@@ -60,8 +61,26 @@ class TrainSettings:
     recipe: Recipe = setting(
         Recipe.finetune,
         "probe: logistic regression on the frozen encoder; finetune: starts from it and trains all weights; "
-        "lora: starts from it and trains low-rank adapters; auto: the best by cross-validation of probe, finetune with "
-        "half of the layers frozen, and finetune",
+        "lora: starts from it and trains low-rank adapters; distill: finetune that also learns from a teacher; "
+        "auto: the best by cross-validation of probe, finetune with half of the layers frozen, and finetune",
+    )
+    teacher: str | list[str] | None = setting(
+        None,
+        "distill: run or bundle with the same classes whose scores are learned, on the training documents and those of "
+        "data.pool; of several, the mean of their probabilities",
+        reads=True,
+    )
+    teacher_share: float = setting(
+        0.5,
+        "distill: weight of the teacher's scores in the loss of a tagged document; its tags have the rest",
+        low=0,
+        high=1,
+    )
+    temperature: float = setting(
+        2.0,
+        "distill: the logits of teacher and student are divided by it; higher ones show more of rare classes",
+        low=0.1,
+        high=100,
     )
     start_from: str | None = setting(
         None,
@@ -199,6 +218,10 @@ class TrainSettings:
             yield f"mlflow: expected null, sqlite:///FILE or http(s)://SERVER, found {self.mlflow}"
         if self.start_from is not None and self.recipe not in (Recipe.finetune, Recipe.lora):
             yield f"start_from: expected null with the recipe {self.recipe.value}, found {self.start_from}"
+        if self.recipe is Recipe.distill and not self.teacher:
+            yield "teacher: expected a run or bundle to learn from with the recipe distill, found none"
+        if self.recipe is not Recipe.distill and self.teacher:
+            yield f"teacher: expected null with the recipe {self.recipe.value}; train=distill learns from it"
         if self.soup > 1 and self.recipe is Recipe.probe:
             yield f"soup: expected 1 with the recipe probe, which is deterministic; found {self.soup}"
         if self.frozen_layers and not self.freeze_embeddings:

@@ -12,7 +12,7 @@ from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.config.settings.data import DataSettings, reading_problems
 from tagsmith.config.settings.export import ExportSettings
 from tagsmith.config.settings.fields import REQUIRED, setting
-from tagsmith.config.settings.recipe import BestMetric, TrainSettings
+from tagsmith.config.settings.recipe import BestMetric, Recipe, TrainSettings
 from tagsmith.core.schema import Task
 
 
@@ -44,6 +44,10 @@ class ModelSettings:
     path: str | None = setting(None, "local folder of the encoder; takes precedence over package and name", reads=True)
     pooling: Pooling = setting(Pooling.mean, "mean: of all token states; cls: the first token's state")
     max_tokens: int | None = setting(None, "recommended maximum input; null: the encoder's limit", unit="tokens", low=8)
+    prefix: str = setting("", "what the encoder was trained to find before each text; a bundle has it in its tokenizer")
+    languages: list[str] | None = setting(
+        None, "languages that the encoder was trained on, as ISO 639-1 codes; null: many, or unknown"
+    )
     attention_dropout: float = setting(
         0.0, "dropout of attention weights; 0 allows a faster attention kernel", low=0, high=0.9
     )
@@ -105,6 +109,8 @@ class TrainRun:
             yield "resume, overwrite: expected at most one of them, found both"
         if self.resume and self.run is None:
             yield "resume: expected run= as well, found none; a new folder has nothing to resume"
+        if self.data.pool is not None and self.train.recipe is not Recipe.distill:
+            yield f"data.pool: expected null with the recipe {self.train.recipe.value}; train=distill uses it"
         if (earlier := self.train.start_from) and self.run and Path(earlier).resolve() == Path(self.run).resolve():
             yield f"train.start_from: expected a run other than run={self.run}, which is being trained"
 

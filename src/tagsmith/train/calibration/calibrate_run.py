@@ -73,7 +73,13 @@ def calibrate_run(settings: CalibrateRun) -> dict[str, Any]:
     source = settings.from_ or (HeldOutFrom.validation if "validation" in splits else HeldOutFrom.out_of_fold)
     if source is HeldOutFrom.validation and source.value not in splits:
         raise SettingsError("from_=validation: the run has no validation split; from_=out_of_fold needs none.")
-    trained_in = recorded_settings(run).train.mixed_precision
+    made = recorded_settings(run).train
+    if source is HeldOutFrom.out_of_fold and made.recipe is Recipe.distill:
+        raise SettingsError(
+            "from_=out_of_fold: the teacher of this run knows the tags of every fold; train with a validation split "
+            "(data.validation_share=0.15) to calibrate it."
+        )
+    trained_in = made.mixed_precision
     accelerator = start_accelerator(settings.cpu, trained_in if source is HeldOutFrom.out_of_fold else Precision.fp32)
     if not accelerator.is_main_process:
         log.setLevel(logging.ERROR)
