@@ -84,6 +84,18 @@ def test_multi_label_documents_are_drawn_by_class(encoder: Path, multi_label_fil
     assert all(row.accuracy is not None for row in rows)
 
 
+def test_a_teacher_is_trained_on_the_same_documents_as_its_students(encoder: Path, tmp_path: Path) -> None:
+    data = TableSettings(train=str(write_jsonl(tmp_path / "train.jsonl", make_documents(60, multi_label=False))))
+    contenders = ["tagsmith_distill", "tagsmith_distill_pool"]
+    few = {"full_data": False, "per_class": [8], "draws": 1}
+    rows = list(compare(settings_of(encoder, data, contenders, teacher=f"minilm:{encoder}", **few)))
+    assert [row.contender for row in rows] == ["teacher", *contenders]
+    assert all(row.documents == 24 and row.accuracy is not None for row in rows)
+    # One pass over the documents for the head, one to train: the pool adds 24 of the 48 training documents to that.
+    tokens = [row.tokens or 0 for row in rows]
+    assert tokens[0] == tokens[1] < tokens[2]
+
+
 def test_without_test_documents_there_is_nothing_to_compare(encoder: Path, tmp_path: Path) -> None:
     data = TableSettings(
         train=str(write_jsonl(tmp_path / "train.jsonl", make_documents(30, multi_label=False))), test_share=0.0

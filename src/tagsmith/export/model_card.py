@@ -53,7 +53,8 @@ def model_card(schema: Schema, evaluation: Mapping[str, Any], record: Mapping[st
     """
     settings, versions = record["settings"], record["versions"]
     encoder = encoder_of(settings)
-    made = "A logistic regression on the vectors of" if settings["train.recipe"] == "probe" else "Fine-tuned from"
+    how = {"probe": "A logistic regression on the vectors of", "distill": "Fine-tuned with a teacher, from"}
+    made = how.get(settings["train.recipe"], "Fine-tuned from")
     kind = "multi-label" if schema.multi_label else "single-label"
     exact = "Exact match" if schema.multi_label else "Accuracy"
     classes = "\n".join(
