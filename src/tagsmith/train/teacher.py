@@ -20,6 +20,7 @@ from tagsmith.core.files import digest
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
 from tagsmith.decision.metrics import probabilities
+from tagsmith.evaluate.evaluate_run import rule_of_run
 from tagsmith.model.loaded_model import load_trained
 from tagsmith.model.processes import from_main, on_main
 from tagsmith.model.score import score
@@ -31,6 +32,8 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 ToLogits = Callable[[Sequence[str], str], Floats]
 """From texts, and what to call them, to logits float32 [texts, classes]."""
+
+DTYPES = {"logits": np.float32}
 
 CHUNK = 20_000
 """Documents of an entry of the cache: what is lost where scoring is interrupted."""
@@ -85,8 +88,9 @@ def _identity(place: Path, schema: Schema) -> str:
     _require_same_classes(place, Schema.load(place / "schema.json"), schema)
     if not run.holds_run:
         return digest(manifest)  # It has the SHA-256 of all files.
-    names = ("model.safetensors", "config.json", "tokenizer.json", "reading.json")
-    return hashlib.sha256("".join(digest(run.model / name) for name in names).encode()).hexdigest()
+    files = [run.model / name for name in ("model.safetensors", "config.json", "tokenizer.json", "reading.json")]
+    files += [run.decision] * run.decision.is_file()
+    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
 
 
 def _require_same_classes(place: Path, found: Schema, expected: Schema) -> None:
@@ -154,20 +158,22 @@ def _logits(
         yield kept["logits"].reshape(len(chunk), len(schema.classes))
 
 
-DTYPES = {"logits": np.float32}
-
-
 def _open(place: Path, schema: Schema, batch_tokens: int, accelerator: Accelerator) -> ToLogits:
-    """Load a teacher: a run computes on the device and all processes, a bundle on the main process and the CPU."""
+    """Load a teacher, whose logits are those of calibrated scores, if it is calibrated.
+
+    A run computes on the device and all processes, a bundle on the main process and the CPU.
+    """
     own = Schema.load(place / "schema.json")
     order = [own.classes.index(name) for name in schema.classes]
     if RunFolder(place).holds_run:
         model = load_trained(RunFolder(place).model, own)
         model.classifier.to(accelerator.device).eval()
+        rule = rule_of_run(RunFolder(place), own, model.encoding.threshold)
+        scale, shift = (np.asarray(values, np.float32) for values in (rule.scale, rule.shift))
 
         def by_run(texts: Sequence[str], what: str) -> Floats:
-            encoded = model.encode(texts)
-            return score(model.classifier, encoded, batch_tokens, accelerator, what)[:, order]
+            logits = score(model.classifier, model.encode(texts), batch_tokens, accelerator, what)
+            return (logits * scale + shift)[:, order]
 
         return by_run
     from tagsmith.classify.classifier import Classifier  # Here, as only a bundle needs onnxruntime.
