@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -62,3 +64,11 @@ def test_a_page_until_ctrl_c_and_its_tags(script: Script, tmp_path: Path, capsys
     done = script("tag", "export", "project=nowhere")
     assert done.returncode == 66
     assert "project=nowhere: no project here" in done.stderr
+
+
+def test_the_page_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys, tagsmith.tag.tag_run; print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -323,6 +323,38 @@ def test_a_cluster_with_a_tag_is_not_represented() -> None:
     assert sorted(row // 2 for row in found) == list(range(2, 32))
 
 
+def test_pools_of_other_tools_keep_their_tags(tmp_path: Path) -> None:
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    tagged = {"an invoice": ("billing",), "a crash": ("bug",), "what now": None}
+    for text, tags in tagged.items():
+        place = tmp_path / "folder" / (tags[0] if tags else "untagged")
+        place.mkdir(parents=True)
+        (place / f"{text}.txt").write_text(text)
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["billing", "bug"])})
+    rows = {"text": [*tagged], "label": [0, 1, -1]}
+    Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
+    Dataset.from_dict({"text": [*tagged]}).save_to_disk(tmp_path / "plain")
+    store = Store(tmp_path / "before")
+    store.set_schema(SINGLE, {})
+    store.add([StoredDocument(text, text, given=tags) for text, tags in tagged.items()])
+    write_tags(tmp_path / "before", store, SINGLE)
+    write_tags(tmp_path / "none", store, MULTI)
+    store.close()
+    labels = tmp_path / "before" / "azure" / "labels.json"
+    none = tmp_path / "none" / "azure" / "labels.json"
+    untagged = [{"location": f"{i}.txt"} for i in (1, 2, 3)]
+    kind = "CustomMultiLabelClassification"
+    none.write_text(json.dumps({"assets": {"projectKind": kind, "classes": [], "documents": untagged}}))
+    for pool, kept in ((tmp_path / "folder", True), (tmp_path / "saved", True), (tmp_path / "plain", False),
+                       (labels, True), (none, False)):  # fmt: skip
+        store = Store(tmp_path / f"project {pool.parents[1].name} {pool.name}")
+        schema = fill(store, TagRun(project="p", pool=str(pool), classes=None if kept else ["billing", "bug"]))
+        assert {one.text: one.given for one in store.documents()} == (tagged if kept else dict.fromkeys(tagged)), pool
+        assert schema == (MULTI if pool == none else SINGLE), pool
+        store.close()
+
+
 def test_several_classes_are_fitted_too() -> None:
     vectors = np.eye(40, dtype=np.float32)
     assert regression_scores(vectors, [("bug", "billing"), (), *[None] * 38], MULTI) is not None

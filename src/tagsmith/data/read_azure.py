@@ -42,10 +42,14 @@ class _Reading:
     untagged: list[str] = field(default_factory=list)  # Locations.
     respelled: list[str] = field(default_factory=list)  # Locations with the paths that they mean.
     other_case: list[str] = field(default_factory=list)  # Names of classes.
+    keeps_untagged: bool = False
 
 
-def read(settings: AzureSettings) -> Source:
+def read(settings: AzureSettings, untagged: bool = False) -> Source:
     """Read the labels file, which declares the task, the classes and the split of each document.
+
+    Args:
+        untagged: whether documents without a class are read as well, with no labels.
 
     Raises:
         InputMissing: the file or folder does not exist.
@@ -72,7 +76,7 @@ def read(settings: AzureSettings) -> Source:
     source.task = _task(path, (assets, metadata, project), documents, source)
     container = metadata.get("storageInputContainerName")
     texts = TextFiles(folder, container if isinstance(container, str) else None)
-    reading = _Reading(path, texts, settings, _by_folded_name(classes))
+    reading = _Reading(path, texts, settings, _by_folded_name(classes), keeps_untagged=untagged)
     for position, entry in enumerate(documents, 1):
         _add(reading, SourceRow(source, f"{path}#documents", position, entry))
     if len(reading.untagged) == len(documents) > 0:
@@ -164,7 +168,7 @@ def _add(reading: _Reading, row: SourceRow) -> None:
     names = _names(_tags(entry))
     if names is None:
         return row.problem('expected the class as {"category": NAME}')
-    if not names:
+    if not names and not reading.keeps_untagged:
         reading.untagged.append(location)
         return None
     language = row.optional("language")

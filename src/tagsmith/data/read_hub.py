@@ -1,6 +1,7 @@
 """Tagged documents from a Hugging Face data set: by name from the hub, a copy of one, or saved with `save_to_disk`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tagsmith.config.settings import HubSettings
@@ -17,8 +18,11 @@ PEEKED = 200
 """Rows that show which columns hold 0 and 1."""
 
 
-def read(settings: HubSettings) -> Source:
+def read(settings: HubSettings, untagged: bool = False) -> Source:
     """Read the data set; its label column declares the classes and the task.
+
+    Args:
+        untagged: whether the data set may lack the label column.
 
     Raises:
         InputMissing: the folder does not exist, or the hub has no such data set or cannot be reached.
@@ -30,6 +34,8 @@ def read(settings: HubSettings) -> Source:
             f"data.train_split={settings.train_split}: expected a split of the data set: {', '.join(parts)}."
         )
     source = Source()
+    if untagged and settings.label_field not in parts[settings.train_split].features:
+        settings = replace(settings, label_columns=[])
     named = {"train": settings.train_split, "validation": settings.validation_split, "test": settings.test_split}
     for split, name in named.items():
         if name in parts:

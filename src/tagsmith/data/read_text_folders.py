@@ -65,7 +65,7 @@ def _read_classes(
         others.difference_update(found)
         if not files:
             source.notes.append(f"{class_folder}: no file matches {settings.pattern}, so the class has no documents.")
-        if _means_untagged(name) and name not in (settings.classes or ()):
+        if means_untagged(name) and name not in (settings.classes or ()):
             left_out = f"left out {counted(len(files), 'document')}, because the folder's name means untagged"
             source.notes.append(f"{class_folder}: {left_out}; with {name} in data.classes it is a class.")
             continue
@@ -84,7 +84,8 @@ def _read_classes(
             source.documents.append(Document(str(path), 1, text, [name], split, identity))
 
 
-def _means_untagged(name: str) -> bool:
+def means_untagged(name: str) -> bool:
+    """Whether the name of a folder says that its documents have no class."""
     return "".join(letter for letter in name.lower() if letter.isalnum()) in UNTAGGED
 
 

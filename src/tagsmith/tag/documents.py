@@ -12,7 +12,9 @@ from tagsmith.config.settings.fields import names
 from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted, listing
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, Task, natural_order, normal_name
+from tagsmith.core.text import text_problem
 from tagsmith.data.class_names import NameReader
+from tagsmith.data.documents import Source
 from tagsmith.data.labels import read_column
 from tagsmith.improve.queue_tables import NEXT, SUSPECTED
 from tagsmith.rows.fields import has_field
@@ -22,6 +24,7 @@ from tagsmith.rows.open import open_table
 from tagsmith.rows.table import BadRow, Reading
 from tagsmith.tag.classes import History
 from tagsmith.tag.decisions import StoredDocument
+from tagsmith.tag.sources import read_other
 from tagsmith.tag.store import Store
 
 log = logging.getLogger("tagsmith")
@@ -43,9 +46,9 @@ def fill(store: Store, settings: TagRun) -> Schema:
         wanted, guidelines, documents = Schema.load(run.schema), dict[str, str](), _queues(run)
         store.remember("run", str(run.path))
     else:
-        documents, named = _pool(settings)
+        documents, named, task = _pool(settings)
         guidelines = _declared(settings, named)
-        wanted = Schema(tuple(guidelines), settings.task or Task.single_label)
+        wanted = Schema(tuple(guidelines), settings.task or task)
     schema = _united(store, wanted, guidelines, settings)
     documents = [_renamed(one, store.history) for one in documents]
     problems = _problems(documents, schema)
@@ -96,10 +99,12 @@ def _renamed(document: StoredDocument, history: History) -> StoredDocument:
     return replace(document, given=given, suggested=suggested)
 
 
-def _pool(settings: TagRun) -> tuple[list[StoredDocument], list[str]]:
-    """The documents of the pool, and the classes of the tags that they have, in natural order."""
+def _pool(settings: TagRun) -> tuple[list[StoredDocument], list[str], Task]:
+    """The documents of the pool, the classes of the tags that they have, in natural order, and the task."""
     if settings.pool is None:
-        return [], []
+        return [], [], Task.single_label
+    if (source := read_other(settings)) is not None:
+        return _of_source(settings, source)
     how = Reading(settings.delimiter, settings.encoding)
     label = _label_field(settings, how)
     given = open_input(
@@ -129,7 +134,27 @@ def _pool(settings: TagRun) -> tuple[list[StoredDocument], list[str]]:
         if i not in bad:
             identity = str(row.key.get("id", "")).strip() or place
             documents.append(StoredDocument(identity, row.text, row.group, tuple(labels) if tagged else None))
-    return documents, natural_order(name for one in documents for name in one.given or ())
+    return documents, natural_order(name for one in documents for name in one.given or ()), Task.single_label
+
+
+def _of_source(settings: TagRun, source: Source) -> tuple[list[StoredDocument], list[str], Task]:
+    """The documents of a reader of `data`; those without labels are to be tagged."""
+    for note in source.notes:
+        log.info(note)
+    problems = list(map(str, source.problems))
+    documents = []
+    for one in source.documents:
+        if (what := text_problem(one.text, "text")) is not None:
+            problems.append(f"{one.file}:{one.row}: {what}")
+        else:
+            identity = one.id or f"{Path(one.file).name}:{one.row}"
+            documents.append(StoredDocument(identity, one.text, one.group, tuple(one.labels) or None))
+    if not documents:
+        raise DataError(listing(f"pool={settings.pool}: holds no usable documents.", problems))
+    if problems:
+        log.warning(listing(f"pool: left out {counted(len(problems), 'document')}:", problems))
+    found = natural_order(name for one in documents for name in one.given or ())
+    return documents, list(dict.fromkeys((*(source.classes or ()), *found))), source.task or Task.single_label
 
 
 def _label_field(settings: TagRun, how: Reading) -> str | None:

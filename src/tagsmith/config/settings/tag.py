@@ -52,9 +52,9 @@ class TagRun:
     )
     pool: str | None = setting(
         None,
-        "documents to tag: a file of rows in any format, or a folder of .txt files; those that the project does not "
-        "have are added; null: those of the project",
-        reads=True,
+        "documents to tag: a file of rows in any format, a folder of .txt files or of folders of them, a labels file "
+        "of Azure, a data set that save_to_disk wrote, or hub:NAME; those that the project does not have are added, "
+        "with the tags that they have; null: those of the project",
     )
     run: str | None = setting(
         None,
