@@ -70,7 +70,7 @@ def report(settings: LeaveAzure) -> Report:
     else:
         azure = recorded(folder, files)
     pair = pair_of((RunFolder(folder.path), run), (azure.files, files))
-    compared = CompareRuns(runs=[str(folder.path), str(run.path)], margin=settings.margin)
+    compared = CompareRuns(runs=[str(folder.path), str(run.path)], margin=settings.margin, smallest=settings.margin)
     found = comparison_of(pair, compared)
     # Azure tells the confidence of what it answers alone, so the loss of a wrong answer is not known.
     del found["figures"]["log_loss"]
@@ -83,7 +83,7 @@ def report(settings: LeaveAzure) -> Report:
         found["azure"]["further"] = agreement(run, files.schema, further)
     outcome, sentence = answer(found, settings.margin)
     found["azure"] |= {"outcome": outcome, "sentence": sentence}
-    found["azure"]["sentences"] = [sentence, *found["verdict"]["sentences"], *_remarks(found)]
+    found["azure"]["sentences"] = [sentence, *_remarks(found)]
     folder.report.mkdir(parents=True, exist_ok=True)
     place = folder.report / "comparison.json"
     write_json(place, found)
