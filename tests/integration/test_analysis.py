@@ -14,11 +14,14 @@ from tagsmith.config.settings import AnalysisSettings, CacheSettings, CalibrateR
 from tagsmith.core.errors import DataError
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema
+from tagsmith.evaluate import evaluate_run as evaluate_run_module
 from tagsmith.evaluate.analysis.baselines import probe_logits
 from tagsmith.evaluate.analysis.lengths import lengths
-from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
+from tagsmith.evaluate.analysis.occlusion import Question, explain, mistakes, words
 from tagsmith.evaluate.analysis.predictions import read_predictions
 from tagsmith.evaluate.evaluate_run import evaluate_run
+from tagsmith.model.score import score
+from tagsmith.tokens.windows import EncodedDocuments, WindowRule, encode
 from tagsmith.train.calibration.calibrate_run import calibrate_run
 from tagsmith.train.train_run import train
 from tests.conftest import FILLERS, TOPICS, make_documents, write_jsonl
@@ -91,6 +94,32 @@ def test_all_parts_of_a_single_label_run(settings: Callable[..., TrainRun], plan
     assert evaluated(run) == (evaluation, analysis, lines)
 
 
+def test_the_same_weights_score_the_same_documents_once(
+    settings: Callable[..., TrainRun], planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(settings, planted)
+    again = EvaluateRun(run=str(run.path), cpu=True, analyse=False, cache=CacheSettings(folder=None))
+    predictions = run.predictions.read_bytes()
+    scored: list[str] = []
+
+    def counting(forward: Any, encoded: Any, batch_tokens: int, accelerator: Any, what: str) -> Any:
+        scored.append(what)
+        return score(forward, encoded, batch_tokens, accelerator, what)
+
+    monkeypatch.setattr(evaluate_run_module, "score", counting)
+    evaluate_run(again, run)
+    assert scored == []
+    assert run.predictions.read_bytes() == predictions
+    kept = run.logits / "test.npz"
+    kept.write_bytes(kept.read_bytes()[:-100])
+    evaluate_run(again, run)
+    evaluate_run(again, run)
+    assert scored == ["scoring test"]
+    run.weights.write_bytes(run.weights.read_bytes()[:-4] + b"\0\0\0\1")
+    evaluate_run(again, run)
+    assert scored == ["scoring test"] * 2
+
+
 def test_a_multi_label_run(settings: Callable[..., TrainRun], multi_label_file: Path) -> None:
     run = trained(settings, multi_label_file, recipe=Recipe.probe)
     evaluation, analysis, lines = evaluated(run)
@@ -146,10 +175,23 @@ def test_the_weight_of_a_word_is_the_drop_without_it(encoder: Path) -> None:
         seen.extend(texts)
         return np.array([[table[text], 1 - table[text]] for text in texts], dtype=np.float32)
 
-    (found,) = explain([Question("cat dog", 0)], tokenizer, score, 64)
+    def encoding(tokens: int) -> Callable[[list[str]], EncodedDocuments]:
+        return lambda texts: encode(tokenizer, texts, WindowRule(tokens), 0)
+
+    question = Question("cat dog", 0)
+    (found,) = explain([question], tokenizer, encoding(64), score, 64, 10)
     assert found == [{"start": 0, "end": 3, "weight": pytest.approx(0.7)}]
     assert seen == ["cat dog", " dog", "cat "]
-    assert explain([], tokenizer, score, 64) == []
+    assert explain([], tokenizer, encoding(64), score, 64, 10) == []
+    # Of three words the first is read, and [CLS] and [SEP]: what is hidden behind it changes nothing.
+    table |= {"cat dog horse": 0.9, " dog horse": 0.3}
+    seen.clear()
+    (found,) = explain([Question("cat dog horse", 0)], tokenizer, encoding(3), score, 64, 6)
+    assert found == [{"start": 0, "end": 3, "weight": pytest.approx(0.6)}]
+    assert seen == ["cat dog horse", " dog horse"]
+    # "cat dog" takes 4 + 3 + 3 tokens.
+    assert len(explain([question] * 3, tokenizer, encoding(64), score, 64, 29)) == 2
+    assert explain([question], tokenizer, encoding(64), score, 64, 9) == []
 
 
 def test_parts_of_long_documents(encoder: Path) -> None:
@@ -158,9 +200,6 @@ def test_parts_of_long_documents(encoder: Path) -> None:
     assert [text[start:end] for start, end in words(tokenizer, text, 64)] == ["cat", ",", "dog", "horse"]
     assert [text[start:end] for start, end in words(tokenizer, text, 2)] == ["cat,", "dog  horse"]
     assert words(tokenizer, " ", 2) == []
-    assert affordable([10, 10, 5], [4, 9, 1], 50) == 1
-    assert affordable([10, 10, 5], [4, 9, 1], 160) == 3
-    assert affordable([], [], 10) == 0
 
 
 def test_the_most_confident_mistakes_are_explained_first() -> None:

@@ -139,6 +139,10 @@ class RunFolder:
         return self.path / "vectors"
 
     @property
+    def logits(self) -> Path:
+        return self.path / "logits"
+
+    @property
     def decision(self) -> Path:
         return self.path / "decision.json"
 

@@ -1,6 +1,10 @@
 """Score a split of a run; write its figures and predictions into the run."""
 
+import hashlib
 import logging
+import zipfile
+import zlib
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -10,7 +14,7 @@ from numpy.typing import NDArray
 
 from tagsmith.config.settings import BestMetric, CacheSettings, EvaluateRun
 from tagsmith.core.errors import InputMissing
-from tagsmith.core.files import digest, json_object, read_json, read_json_lines, write_json, write_lines
+from tagsmith.core.files import atomic_path, digest, json_object, read_json, read_json_lines, write_json, write_lines
 from tagsmith.core.run import RunFolder
 from tagsmith.core.schema import Schema, indicators
 from tagsmith.data.dataset_folders import load_documents
@@ -20,8 +24,9 @@ from tagsmith.decision.metrics import figures, probabilities
 from tagsmith.decision.rule import RESTORE_RULE, DecisionRule, Decisions
 from tagsmith.decision.scope import Scope
 from tagsmith.model.loaded_model import LoadedModel, load_trained
-from tagsmith.model.processes import start_accelerator
+from tagsmith.model.processes import from_main, start_accelerator
 from tagsmith.model.score import encode_split, logits_and_vectors, score
+from tagsmith.tokens.windows import EncodedDocuments
 
 log = logging.getLogger("tagsmith")
 
@@ -78,12 +83,10 @@ def evaluate_split(
         raise InputMissing(f"run={run.path}: has no split {split}; it has {', '.join(splits)}.")
     part = splits[split]
     encoded = encode_split(part, split, model, cache, accelerator)
-    vectors, foreign = None, None
-    if rule.scope is None:
-        logits = score(model.classifier.eval(), encoded, batch_tokens, accelerator, f"scoring {split}")
-    else:
-        logits, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, f"scoring {split}")
+    foreign = None
+    if rule.scope is not None:
         foreign = _foreign_distances(run, rule.scope, model, batch_tokens, accelerator)
+    logits, vectors = _scored_once(run, split, model, encoded, rule.scope is not None, batch_tokens, accelerator)
     if not accelerator.is_main_process:
         return {}
     scores = rule.scores(logits)
@@ -93,6 +96,51 @@ def evaluate_split(
     _write_predictions(run, part, scores, decisions, schema)
     write_json(run.evaluation, evaluation)
     return evaluation
+
+
+def _scored_once(
+    run: RunFolder,
+    split: str,
+    model: LoadedModel,
+    encoded: EncodedDocuments,
+    with_vectors: bool,
+    batch_tokens: int,
+    accelerator: Accelerator,
+) -> tuple[Floats, Floats | None]:
+    """Logits and, if asked for, vectors of a split; the run keeps them for the next evaluation of the same weights."""
+    path, found = run.logits / f"{split}.npz", None
+    if accelerator.is_main_process:
+        key = hashlib.sha256(f"{digest(run.weights)} {model.encoding}".encode())
+        for tokens in (encoded.ids, encoded.window_lengths, encoded.windows):
+            key.update(tokens.tobytes())
+        found = _kept(path, key.hexdigest(), with_vectors)
+    if from_main(found is not None, accelerator):
+        return found or (np.zeros(0, np.float32), None)  # Only the main process goes on.
+    what, vectors = f"scoring {split}", None
+    if with_vectors:
+        logits, vectors = logits_and_vectors(model.classifier, encoded, batch_tokens, accelerator, what)
+    else:
+        logits = score(model.classifier.eval(), encoded, batch_tokens, accelerator, what)
+    if accelerator.is_main_process:
+        run.logits.mkdir(exist_ok=True)
+        kept = np.zeros(0, np.float32) if vectors is None else vectors
+        with atomic_path(path) as beside, beside.open("wb") as file:
+            np.savez(file, key=np.asarray(key.hexdigest()), logits=logits, vectors=kept)
+    return logits, vectors
+
+
+def _kept(path: Path, key: str, with_vectors: bool) -> tuple[Floats, Floats | None] | None:
+    """What `_scored_once` has kept; None if that was something else, or is damaged."""
+    try:
+        with np.load(path) as kept:
+            if str(kept["key"]) != key:
+                return None
+            logits, vectors = kept["logits"], kept["vectors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    if not with_vectors:
+        return logits, None
+    return (logits, vectors) if len(vectors) == len(logits) else None
 
 
 def evaluation_of(

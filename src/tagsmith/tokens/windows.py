@@ -123,6 +123,13 @@ class EncodedDocuments:
     def __len__(self) -> int:
         return len(self.windows)
 
+    def content(self, document: int) -> bytes:
+        """The tokens of all windows of a document (position): equal for two documents that are read as the same."""
+        first = self.first_window[document]
+        lengths = self.window_lengths[first : first + self.windows[document]]
+        start = self.window_starts[first]
+        return lengths.tobytes() + self.ids[start : start + lengths.sum()].tobytes()
+
     def places(self, documents: Ints) -> Places:
         """The places of the tokens of these documents (positions), here and in a padded batch."""
         counts = self.windows[documents]

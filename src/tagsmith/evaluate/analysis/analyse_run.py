@@ -35,7 +35,7 @@ from tagsmith.evaluate.analysis.near_duplicates import (
     documents_to_compare,
     near_duplicates,
 )
-from tagsmith.evaluate.analysis.occlusion import Question, affordable, explain, mistakes, words
+from tagsmith.evaluate.analysis.occlusion import Question, explain, mistakes
 from tagsmith.evaluate.analysis.predictions import Predictions, read_predictions
 from tagsmith.evaluate.guidance.guidance import Facts, guidance
 from tagsmith.model.loaded_model import LoadedModel
@@ -210,10 +210,6 @@ class Analysis:
         settings, rows, model = self.settings, self.predictions.rows, self.model
         explained = mistakes(self.predictions.truth, self.predictions.predicted, self.predictions.scores)
         explained = explained[: settings.explained_documents]
-        texts = [rows[i]["text"] for i, _ in explained]
-        tokens = np.minimum(model.encode(texts).tokens, model.encoding.rule.max_tokens).tolist()
-        parts = [len(words(model.tokenizer, text, settings.explained_words)) for text in texts]
-        explained = explained[: affordable(tokens, parts, settings.explained_tokens)]
 
         def scores(variants: list[str]) -> Floats:
             encoded = model.encode(variants)
@@ -221,7 +217,9 @@ class Analysis:
             return probabilities(logits, self.schema.multi_label)
 
         questions = [Question(rows[i]["text"], label) for i, label in explained]
-        found = explain(questions, model.tokenizer, scores, settings.explained_words)
+        most_words, budget = settings.explained_words, settings.explained_tokens
+        found = explain(questions, model.tokenizer, model.encode, scores, most_words, budget)
+        explained = explained[: len(found)]
         ids = [rows[i]["id"] for i, _ in explained]
         return {
             "by": "occlusion",

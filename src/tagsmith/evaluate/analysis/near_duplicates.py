@@ -90,7 +90,8 @@ def similar_pairs(texts: Sequence[str], least: float, searched: int | None = Non
     index = MinHashLSH(threshold=min(least, MOST_OF_INDEX), num_perm=PERMUTATIONS, weights=FALSE_NEGATIVE_WEIGHTS)
     ngrams_at = _kept_ngrams(texts)
     with meter("near-duplicates", len(texts), "texts") as progress:
-        signatures = MinHash.generator((_signed(text[:HASHED]) for text in texts), num_perm=PERMUTATIONS)
+        hashed = (_mixed(ngrams(text[:HASHED])).tolist() for text in texts)
+        signatures = MinHash.generator(hashed, num_perm=PERMUTATIONS, hashfunc=int)
         for i, signature in enumerate(signatures):
             for j in sorted(index.query(signature))[:MOST_CANDIDATES]:
                 if (found := jaccard(ngrams_at(j), ngrams_at(i))) >= least:
@@ -100,9 +101,10 @@ def similar_pairs(texts: Sequence[str], least: float, searched: int | None = Non
             progress.advance(1)
 
 
-def _signed(text: str) -> list[bytes]:
-    grams = {text[i : i + NGRAM] for i in range(max(1, len(text) - NGRAM + 1))}
-    return [gram.encode(errors="replace") for gram in grams]
+def _mixed(grams: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The 32 bits of each hash that signatures take, mixed as by MurmurHash3: those of a polynomial follow the text."""
+    mixed = (grams ^ (grams >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    return mixed >> np.uint64(32)
 
 
 def _kept_ngrams(texts: Sequence[str]) -> Callable[[int], NDArray[np.uint64]]:

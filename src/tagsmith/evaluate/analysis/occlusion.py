@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tagsmith.tokens.windows import without_limits
+from tagsmith.tokens.windows import EncodedDocuments, without_limits
 
 Floats = NDArray[np.float32]
 
@@ -76,41 +76,51 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 def explain(
     questions: Sequence[Question],
     tokenizer: Tokenizer,
+    encode: Callable[[list[str]], EncodedDocuments],
     score: Callable[[list[str]], Floats],
     most_words: int,
+    budget: int,
 ) -> list[list[dict[str, Any]]]:
     """The words that weigh most for each question, in descending order, as start, end and weight.
 
+    A part of the text that the model does not read, as it is beyond the windows, costs nothing and weighs nothing.
+
     Args:
+        encode: from texts to what the model reads of them.
         score: from texts to scores, float32 [texts, classes].
         most_words: most parts of a document; each is hidden once.
+        budget: most tokens to score, padding not included.
 
     Returns:
-        At most `MOST_SHOWN` parts per question; the weight is the drop of the class's score without the part. Parts
-        that do not speak for the class are left out.
+        Of as many of the first questions as the budget allows, at most `MOST_SHOWN` parts each; the weight is the drop
+        of the class's score without the part. Parts that do not speak for the class are left out.
     """
-    if not questions:
+    spans: list[list[tuple[int, int]]] = []
+    places: list[list[int]] = []  # Of the whole text and of each text without a part, among those to score.
+    texts: list[str] = []
+    for question in questions:
+        text, parts = question.text, words(tokenizer, question.text, most_words)
+        variants = [text, *(text[:start] + text[end:] for start, end in parts)]
+        encoded = encode(variants)
+        first: dict[bytes, int] = {}
+        for i in range(len(variants)):
+            first.setdefault(encoded.content(i), i)
+        distinct = list(first.values())
+        budget -= int((encoded.lengths * encoded.windows)[distinct].sum())
+        if budget < 0:
+            break
+        place = {content: len(texts) + i for i, content in enumerate(first)}
+        spans.append(parts)
+        places.append([place[encoded.content(i)] for i in range(len(variants))])
+        texts += [variants[i] for i in distinct]
+    if not texts:
         return []
-    spans = [words(tokenizer, question.text, most_words) for question in questions]
-    texts = [
-        text
-        for question, parts in zip(questions, spans, strict=True)
-        for text in (question.text, *(question.text[:start] + question.text[end:] for start, end in parts))
-    ]
     scores = score(texts)
-    explained, at = [], 0
-    for question, parts in zip(questions, spans, strict=True):
-        whole, hidden = scores[at, question.label], scores[at + 1 : at + 1 + len(parts), question.label]
-        at += 1 + len(parts)
-        weights = whole - hidden
+    explained = []
+    for question, parts, (whole, *hidden) in zip(questions, spans, places, strict=False):
+        weights = scores[whole, question.label] - scores[hidden, question.label]
         order = [i for i in np.argsort(-weights, kind="stable")[:MOST_SHOWN] if weights[i] >= LEAST_WEIGHT]
         explained.append(
             [{"start": parts[i][0], "end": parts[i][1], "weight": round(float(weights[i]), 4)} for i in order]
         )
     return explained
-
-
-def affordable(tokens: Sequence[int], parts: Sequence[int], budget: int) -> int:
-    """How many of the first documents fit in `budget` tokens: each is read once per part and once as a whole."""
-    spent = np.cumsum([length * (1 + count) for length, count in zip(tokens, parts, strict=True)])
-    return int((spent <= budget).sum())
