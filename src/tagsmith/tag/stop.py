@@ -122,7 +122,7 @@ class Stop:
             return None
         audit, gain = self.latest["audit"], self.latest["gain"]
         enough = gain is not None and gain["macro_f1"] <= gain["chance"]
-        return {"accuracy": audit["accuracy"], "macro_f1": audit["macro_f1"], "enough": enough}
+        return {"accuracy": audit["accuracy"], "macro_f1": audit["macro_f1"], "gain": gain, "enough": enough}
 
     def _work(self) -> None:
         measured = -LEAST_NEW if self.latest is None else int(self.latest["tags"])

@@ -1,5 +1,6 @@
 // The document to tag: fetched ahead, decided by keys, shown with its classes.
 
+import { brief } from "./stop.js";
 import { Refused, alone, ask, at, made, page, save, say } from "./wire.js";
 
 const AHEAD = 3; // Documents that are fetched before they are shown.
@@ -110,12 +111,14 @@ export const saveNote = () => alone(async () => {
 // What is shown
 
 export function showProgress(answer) {
-  const { documents, tagged, skipped, given, left, flagged, tags_an_hour: pace } = answer.progress;
+  const { documents, tagged, skipped, given, left, flagged, disputed, tags_an_hour: pace } = answer.progress;
   const parts = [`${tagged} tagged`, `${left} left of ${documents}`];
   if (given) parts.push(`${given} tagged before`);
   if (skipped) parts.push(`${skipped} skipped`);
   if (flagged) parts.push(`${flagged} flagged`);
+  if (disputed) parts.push(`${disputed} to settle`);
   if (pace) parts.push(`${Math.round(pace)} tags an hour`);
+  parts.push(...brief(answer.outlook));
   if (answer.accepted) parts.push(answer.accepted);
   if (answer.status) parts.push(answer.status);
   at("progress").textContent = parts.join(" · ");

@@ -22,7 +22,7 @@ export async function showList(offset = 0) {
 }
 
 function listItem(one) {
-  const said = { tag: "", given: "before: ", skip: "skipped", open: "not tagged" }[one.status];
+  const said = { tag: "", given: "before: ", skip: "skipped", settle: "to settle", open: "not tagged" }[one.status];
   const tags = one.tags ? one.tags.join(", ") || "no class" : "";
   const parts = [said + tags, one.flagged ? "flagged" : "", one.note ? "note" : "", one.person];
   const button = made("button");
