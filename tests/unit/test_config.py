@@ -68,7 +68,8 @@ def test_every_encoder_composes(name: str) -> None:
 
 @pytest.mark.parametrize("name", yamls("train"))
 def test_every_recipe_composes(name: str) -> None:
-    assert to_settings(composed("train", f"train={name}"), TrainRun).train.recipe.value == name
+    teacher = ["train.teacher=runs/a"] if name == "distill" else []
+    assert to_settings(composed("train", f"train={name}", *teacher), TrainRun).train.recipe.value == name
 
 
 @pytest.mark.parametrize("name", yamls("experiment"))
