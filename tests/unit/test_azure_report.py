@@ -116,9 +116,10 @@ def test_a_report(tmp_path: Path, multi_label: bool) -> None:
     lines[3] = {"id": lines[3]["id"], "text": lines[3]["text"], "error": "not sent: the text is empty"}
     lines[4] |= {"id": "elsewhere"}
     write(folder.answers("test"), lines)
+    write(folder.answers("also"), [lines[4] | {"id": "1"}, lines[5] | {"id": "2"}])  # Texts that were tagged since.
     made = report(settings(folder, run))
     found = json.loads(made.json.read_text())
-    assert found["documents"] == 197
+    assert found["documents"] == 198
     assert found["runs"]["first"]["name"] == "Azure (production)"
     assert found["figures"]["accuracy"]["first"] == 1.0
     assert "log_loss" not in found["figures"]

@@ -2,18 +2,19 @@
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tagsmith.azure.exit_folder import ExitFolder, Json
 from tagsmith.azure.take import KINDS, locations_of
 from tagsmith.azure.texts import take_texts
-from tagsmith.config.settings import AzureSettings, LeaveAzure
+from tagsmith.config.settings import AzureSettings, LeaveAzure, TableSettings
 from tagsmith.core.errors import DataError, InputMissing, counted, listing
 from tagsmith.core.files import json_object, read_json, write_json
 from tagsmith.core.schema import Task
 from tagsmith.data import read_azure
-from tagsmith.data.documents import Source
+from tagsmith.data.documents import Document, Source
+from tagsmith.data.read import read_documents
 
 log = logging.getLogger("tagsmith")
 
@@ -60,9 +61,27 @@ def import_project(settings: LeaveAzure) -> Imported:
         if tested:
             document.split = "test" if document.id in tested else "train"
     task = source.task or Task.single_label
+    if settings.tagged is not None:
+        source.documents += _tagged_since(settings, source, task, folder)
     write_json(folder.labels, _labels_file(source, task, _metadata(export)))
     splits = Counter(document.split or "" for document in source.documents)
     return Imported(folder.labels, len(source.classes or ()), dict(splits), task)
+
+
+def _tagged_since(settings: LeaveAzure, source: Source, task: Task, folder: ExitFolder) -> list[Document]:
+    """Further test documents, with their texts as files beside those of the project."""
+    assert settings.tagged is not None
+    named = TableSettings(train=settings.tagged, text_field=settings.text_field, classes=source.classes)
+    found = read_documents(named, task)
+    for note in found.notes:
+        log.info(note)
+    place = folder.data / "tagged"
+    place.mkdir(exist_ok=True)
+    documents = []
+    for i, one in enumerate(found.documents, 1):
+        (place / f"{i}.txt").write_text(one.text, encoding="utf-8", newline="")
+        documents.append(replace(one, id=f"tagged/{i}.txt", split="test"))
+    return documents
 
 
 def _metadata(export: Path) -> Json:

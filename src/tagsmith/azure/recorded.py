@@ -8,7 +8,7 @@ from typing import Any
 
 from tagsmith.azure.exit_folder import TAKE_AGAIN, ExitFolder, Json, kept
 from tagsmith.azure.project import predicted_classes
-from tagsmith.azure.take import TESTED, locations_of
+from tagsmith.azure.take import ALSO, TESTED, locations_of
 from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.core.files import read_json_lines
 from tagsmith.core.schema import Schema, normal_name
@@ -77,7 +77,7 @@ def read_evaluation(folder: ExitFolder, model: str | None) -> dict[str, Answer]:
 
 
 def recorded(folder: ExitFolder, run: RunFiles) -> Recorded:
-    """Azure's answers to the documents that a run was evaluated on.
+    """Azure's answers to the documents that a run was evaluated on, those of the further file included.
 
     Raises:
         InputMissing: nothing was taken into the folder.
@@ -88,6 +88,10 @@ def recorded(folder: ExitFolder, run: RunFiles) -> Recorded:
     confident = any(answer.scores for answer in answers.values())
     if not confident:
         answers = read_evaluation(folder, taken.get("model"))
+    ids = {row["text"]: row["id"] for row in run.predictions}
+    for answer in read_answers(folder, ALSO).values():  # Those that were tagged since.
+        if answer.text in ids:
+            answers.setdefault(ids[answer.text], answer)
     if not answers:
         raise SettingsError(f"out={folder.path}: has neither answers of a deployment nor an evaluation of a model.")
     name = f"Azure ({taken.get('deployment') if confident else taken.get('model')})"

@@ -75,7 +75,8 @@ def report(settings: LeaveAzure) -> Report:
     # Azure tells the confidence of what it answers alone, so the loss of a wrong answer is not known.
     del found["figures"]["log_loss"]
     found["settings"] = {}
-    further = read_answers(folder, ALSO)
+    tagged = {row["text"] for row in files.predictions}
+    further = {name: one for name, one in read_answers(folder, ALSO).items() if one.text not in tagged}
     found["azure"] = _about(azure, pair)
     if further:
         from tagsmith.azure.further import agreement  # Imported here, as it brings torch.

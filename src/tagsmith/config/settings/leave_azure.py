@@ -48,7 +48,7 @@ class LeaveAzure:
         "format, or a .txt file with one text a line",
         reads=True,
     )
-    text_field: str | list[str] = setting("text", "field of the text in the file that `also` names")
+    text_field: str | list[str] = setting("text", "field of the text in the files that `also` and `tagged` name")
     dry_run: bool = setting(
         False, "take: stop before the first text is sent to the deployment; what is asked until then costs nothing"
     )
@@ -56,6 +56,12 @@ class LeaveAzure:
         None, "import: a labels file that was exported by hand; null: the export that was taken", reads=True
     )
 
+    tagged: str | None = setting(
+        None,
+        "import: texts of the further file that were tagged since, a file of rows; they join the test documents, so "
+        "that the report can tell more",
+        reads=True,
+    )
     run: str | None = setting(None, "report: folder of the run that succeeds the project, evaluated", reads=True)
     answers: str | None = setting(
         None, "report: predictions.jsonl of Amazon Comprehend, in place of answers of Azure", reads=True
