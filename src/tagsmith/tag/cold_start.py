@@ -30,7 +30,7 @@ LANDMARKS = 5000
 ROUNDS = 20
 """Rounds of sharing: `SHARED` to this power, 1 %, is left of the way to the limit."""
 
-TAGS_A_CLASS = 2
+TAGS_A_CLASS = 1
 """Tags for each class, on average, at which names and regression count alike (README: Decisions and measurements)."""
 
 BLOCK = 2000

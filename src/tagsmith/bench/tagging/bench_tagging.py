@@ -124,14 +124,17 @@ def measure(settings: BenchTagRun) -> Iterator[Cold | Tagged]:
         known = kept_class_vectors(folder / "train", _page(settings, schema, folder / "train", {}))
         for by, guidelines in named.items():
             yield _cold(by, material, np.stack([known[text] for text in class_texts(guidelines)]), settings.seed)
-        by = [*named][-1]
+        *fewer, by = named
+        for alone in fewer:  # For the suggestions at the beginning.
+            most = min(FIRST, settings.documents)
+            yield _on_page(settings, material, material.truth, 0.0, "page", alone, named[alone], most)
         for wrong_share in dict.fromkeys((0.0, settings.wrong_share)):
             given, _ = turn_tags(material.truth, wrong_share, schema.multi_label, settings.seed)
             for order in settings.orders if settings.orders is not None else TAG_ORDERS:
                 if order == "uncertain":
                     yield _by_margin(settings, material, given, wrong_share)
                 else:
-                    yield _on_page(settings, material, given, wrong_share, order, by, named[by])
+                    yield _on_page(settings, material, given, wrong_share, order, by, named[by], settings.documents)
 
 
 def read_guidelines(path: Path, schema: Schema) -> dict[str, str]:
@@ -197,9 +200,10 @@ def _on_page(
     order: str,
     by: str,
     texts: dict[str, str],
+    most: int,
 ) -> Tagged:
     schema = material.schema
-    several, folder = schema.multi_label, material.folder / f"{order}_{wrong_share}"
+    several, folder = schema.multi_label, material.folder / f"{order}_{by}_{wrong_share}"
     page = _page(settings, schema, folder, texts, pool=str(material.folder / "train.jsonl"), suggest=order == "page")
     folder.mkdir()
     for name in (FILE, CLASSES):
@@ -219,7 +223,7 @@ def _on_page(
             accepted.append({*shown.taken} == {*tags} and bool(shown.taken))
             pressed.append(keys.with_suggestions(tags, shown.suggestions, shown.taken))
             by_list.append(keys.from_list(tags))
-            if len(done) >= settings.documents:
+            if len(done) >= most:
                 break
     sizes, figures, enough = _figures(settings, material, given, done)
     means = [round(float(np.mean(values)), 4) for values in (first, listed, accepted, pressed, by_list)]
@@ -275,9 +279,9 @@ def bench_table(results: Sequence[Cold | Tagged], columns: int = 6) -> Table:
         if isinstance(one, Cold)
     ]
     table = Table(title="tagging by number of tags", title_justify="left", title_style="bold", caption="\n".join(notes))
-    sizes = runs[0].tags if runs else []
+    sizes = max((one.tags for one in runs), key=len, default=[])
     shown = sorted({round(i) for i in np.linspace(0, len(sizes) - 1, columns)}) if sizes else []
-    heads = ["order", "wrong", *(f"{sizes[i]:,}" for i in shown), "enough", "first 100", "keys", "from list"]
+    heads = ["order", "by", "wrong", *(f"{sizes[i]:,}" for i in shown), "enough", "first 100", "keys", "from list"]
     for name in heads:
         table.add_column(name, justify="left" if name == "order" else "right", no_wrap=True)
     for one in runs:
@@ -286,5 +290,5 @@ def bench_table(results: Sequence[Cold | Tagged], columns: int = 6) -> Table:
         enough = f"{one.enough:,}" if one.enough is not None else "-"
         first = f"{one.first:.0%}" if one.order == "page" else "-"
         ends = [enough, first, f"{one.keys:.2f}", f"{one.keys_from_list:.2f}"]
-        table.add_row(one.order, f"{one.wrong_share:.0%}", *figures, *ends)
+        table.add_row(one.order, one.named_by, f"{one.wrong_share:.0%}", *figures, *ends)
     return table
