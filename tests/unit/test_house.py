@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 LIGHT = {"numpy", "onnxruntime", "tokenizers"}
 """What a downstream service installs."""
 
-OPTIONAL = {"model_signing", "pyarrow", "chardet", "python_calamine"}
+OPTIONAL = {"model_signing", "pyarrow", "chardet", "python_calamine", "openvino"}
 """What the extra `sign` adds, and what reads files of some formats; imported inside a function."""
 
 PUBLISHED = {"__init__.py", "__main__.py", "bundle.py", "ray.py"}

@@ -1,4 +1,4 @@
-"""The Classifier: text in, classes and scores out, with onnxruntime, tokenizers and numpy alone."""
+"""The Classifier: text in, classes and scores out, with onnxruntime or OpenVINO, tokenizers and numpy alone."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,9 +12,10 @@ from tokenizers import Tokenizer
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.bundle import golden
 from tagsmith.classify.bundle.signature import verify_signature
+from tagsmith.classify.engine import AUTO, BF16, CPU, FP32, INT8, OPENVINO, Engine, choose
 from tagsmith.classify.prediction import Floats, Prediction, predictions
-from tagsmith.classify.session import CPU, Graph
-from tagsmith.core.errors import DataError, InputMissing, counted
+from tagsmith.classify.session import Graph
+from tagsmith.core.errors import DataError, InputMissing, SettingsError, counted
 from tagsmith.core.files import digest
 from tagsmith.core.schema import Schema
 from tagsmith.decision.rule import Decisions
@@ -37,7 +38,7 @@ class Classifier:
         # Once: a later change would affect concurrent calls in other threads.
         self._tokenizer = without_limits(tokenizer)
         self._to_ids = ids_as_read(tokenizer, decision.window_rule)
-        self._widths = {output.name: output.shape[-1] for output in graph.session.get_outputs()}
+        self._widths = graph.widths
         self._loaded: tuple[Path, str, dict[str, Any]] | None = None
         self.text_fields: Sequence[str] = ("text",)
         """The fields of a record whose texts, joined by a line end, are what the model was trained on."""
@@ -52,6 +53,8 @@ class Classifier:
         out_of_scope: bool = True,
         providers: Sequence[str] | None = None,
         public_key: str | Path | None = None,
+        engine: str = AUTO,
+        precision: str = AUTO,
     ) -> "Classifier":
         """Check a bundle against its manifest, load it, and check the short inputs among its golden answers.
 
@@ -64,12 +67,17 @@ class Classifier:
                 onnxruntime-gpu instead of onnxruntime. The CPU computes what they cannot. None: the CPU.
             public_key: PEM file of the key with which the bundle must be signed; needs the extra `sign`. None: do not
                 check the signature.
+            engine: onnxruntime; openvino, which needs the extra `openvino`; auto: the fastest that decides the same,
+                see `engine.choose`.
+            precision: bf16, on processors that have it and with a certificate in the bundle; fp32; auto: fp32, or bf16
+                where engine=auto may take it.
 
         Raises:
-            InputMissing: there is no bundle, no quantized graph in it, or no key.
+            InputMissing: there is no bundle, no quantized graph in it, no certificate of bf16, or no key.
             DataError: a file is changed, missing or not in the manifest, the signature is not valid, the parts of the
                 bundle do not match, or its answers differ from those at export.
-            SettingsError: onnxruntime lacks a provider, or a provider or the key cannot be used on this machine.
+            SettingsError: onnxruntime lacks a provider, or a provider, the engine, the precision or the key cannot be
+                used on this machine.
         """
         folder = Path(bundle)
         manifest = layout.check(folder)
@@ -77,17 +85,25 @@ class Classifier:
             verify_signature(folder, Path(public_key))
         if quantized and layout.QUANTIZED not in manifest["files"]:
             raise InputMissing(f"{folder}: there is no {layout.QUANTIZED}; export the run with export.quantize=true.")
-        loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads, providers=providers)
+        if quantized or (providers and list(providers) != [CPU]):
+            if engine == OPENVINO or precision != AUTO:
+                raise SettingsError("engine, precision: cannot be chosen for the quantized graph, or with providers.")
+            chosen = Engine(precision=INT8 if quantized else FP32)
+        else:
+            chosen = choose(engine, precision, manifest.get("parity", {}))
+        loaded = cls.open_unchecked(folder, quantized=quantized, threads=threads, providers=providers, engine=chosen)
         loaded.text_fields = tuple(manifest.get("text_fields", loaded.text_fields))
         if layout.GOLDEN in manifest["files"]:
             rule = loaded.decision.rule
             # GPUs multiply with reduced precision (TF32).
             tolerance = golden.TOLERANCE[True] if providers else None
+            tolerance = golden.BF16_TOLERANCE if chosen.precision == BF16 else tolerance
             path = folder / layout.GOLDEN
             golden.check(path, loaded.schema, rule, loaded.decide, quantized, thorough=False, tolerance=tolerance)
         if not out_of_scope:
             loaded.decision = replace(loaded.decision, rule=replace(loaded.decision.rule, scope=None))
         arguments = {"quantized": quantized, "threads": threads, "out_of_scope": out_of_scope, "providers": providers}
+        arguments |= {"engine": engine, "precision": precision}
         loaded._loaded = (folder.resolve(), digest(folder / layout.MANIFEST), arguments)
         return loaded
 
@@ -99,15 +115,16 @@ class Classifier:
         quantized: bool = False,
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        engine: Engine | None = None,
     ) -> "Classifier":
-        """Load a bundle without checking its manifest; arguments as for `load`.
+        """Load a bundle without checking its manifest; arguments as for `load`, but `engine` is what computes.
 
         Raises:
             DataError: its parts cannot be read or do not match.
         """
         schema = Schema.load(folder / layout.SCHEMA)
         decision = layout.Decision.load(folder, schema)
-        graph = Graph(folder / (layout.QUANTIZED if quantized else layout.GRAPH), threads, providers or [CPU])
+        graph = Graph(folder / (layout.QUANTIZED if quantized else layout.GRAPH), threads, providers or [CPU], engine)
         try:
             tokenizer = Tokenizer.from_file(str(folder / layout.TOKENIZER))
         except Exception as error:  # tokenizers raises nothing narrower.
@@ -117,12 +134,17 @@ class Classifier:
         if widths.get("logits") != len(schema.classes):
             known = counted(len(schema.classes), "class")
             raise DataError(f"{folder}: the schema has {known}, but the graph {widths.get('logits')}.")
-        made_for = graph.session.get_modelmeta().custom_metadata_map.get(layout.SCHEMA_HASH, schema.hash)
+        made_for = graph.metadata.get(layout.SCHEMA_HASH, schema.hash)
         if made_for != schema.hash:
             raise DataError(f"{folder}: the graph was exported for another schema, with the hash {made_for}.")
         if (scope := decision.rule.scope) is not None and widths.get(layout.EMBEDDING) != scope.references.shape[1]:
             raise DataError(f"{folder}: {layout.SCOPE} does not match the outputs of the graph, {widths}.")
         return found
+
+    @property
+    def engine(self) -> Engine:
+        """What computes the graph in this process, in which precision, and why."""
+        return self._graph.engine
 
     @property
     def bundle_sha256(self) -> str | None:
@@ -256,7 +278,7 @@ class Classifier:
         inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
         first = np.cumsum(batch.windows) - batch.windows
         counts = batch.windows[:, None].astype(np.float32)
-        outputs: list[Floats] = self._graph.session.run(names, inputs)
+        outputs = self._graph.run(names, inputs)
         return [np.divide(np.add.reduceat(part, first, axis=0), counts, dtype=np.float32) for part in outputs]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.columns import decided_columns
+from tagsmith.classify.engine import AUTO
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ class ClassifyBatch:
         text_field: str = "text",
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        engine: str = AUTO,
+        precision: str = AUTO,
     ):
-        self.classifier = Classifier.load(bundle, threads=threads, providers=providers)
+        self.classifier = Classifier.load(
+            bundle, threads=threads, providers=providers, engine=engine, precision=precision
+        )
         self.text_field = text_field
 
     def __call__(self, batch: "pa.Table") -> "pa.Table":
@@ -59,6 +64,8 @@ def classify_parquet(
     gpus: float = 0,
     providers: Sequence[str] | None = None,
     batch_documents: int = 1024,
+    engine: str = AUTO,
+    precision: str = AUTO,
 ) -> None:
     """Classify the rows of Parquet files on the Ray cluster to which this process is connected (`ray.init`).
 
@@ -70,6 +77,7 @@ def classify_parquet(
         threads: cores per actor.
         gpus: GPUs per actor, for `providers=["CUDAExecutionProvider"]`.
         batch_documents: number of rows that are sorted by length together.
+        engine, precision: as for `Classifier.load`, on each node by its own processor.
 
     Raises:
         SettingsError: ray is not installed, or the target exists.
@@ -95,9 +103,10 @@ def classify_parquet(
         )
     fewest, most = (actors, actors) if isinstance(actors, int) else actors
     arguments: dict[str, Any] = {"bundle": str(bundle), "text_field": text_field, "threads": threads}
+    arguments |= {"providers": providers, "engine": engine, "precision": precision}
     found = rows.map_batches(
         ClassifyBatch,
-        fn_constructor_kwargs={**arguments, "providers": providers},
+        fn_constructor_kwargs=arguments,
         batch_format="pyarrow",
         batch_size=batch_documents,
         compute=ray.data.ActorPoolStrategy(min_size=fewest, max_size=most),

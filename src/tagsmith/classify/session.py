@@ -1,5 +1,6 @@
-"""onnxruntime sessions: cores, execution providers, and concurrent calls of a graph."""
+"""The loaded graph of a bundle: its engine, its cores, and concurrent calls."""
 
+import logging
 import math
 import os
 import threading
@@ -7,16 +8,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import onnxruntime
-
+from tagsmith.classify.engine import CPU, OPENVINO, Engine
+from tagsmith.classify.prediction import Floats
 from tagsmith.core.cores import cores
-from tagsmith.core.errors import DataError, SettingsError
+from tagsmith.core.errors import SettingsError
+
+log = logging.getLogger("tagsmith")
 
 T = TypeVar("T")
-
-CPU = "CPUExecutionProvider"
 
 TOKENS_PER_THREAD = 64
 """Tokens in a call, per thread: larger calls gain nothing and pad more (measured, see the README)."""
@@ -42,9 +43,12 @@ class Graph:
         path: the ONNX file.
         threads: number of threads on the CPU; None: one per core.
         providers: execution providers of onnxruntime, in order of preference; the CPU computes what they cannot.
+        engine: what computes the graph.
 
     Attributes:
-        session: the onnxruntime session.
+        engine: what computes the graph in this process.
+        widths: the last dimension of each output, by its name.
+        metadata: of the graph; OpenVINO does not keep it.
         at_once: the best number of concurrent calls.
         call_tokens: the best number of tokens in a call, padding included.
 
@@ -53,7 +57,7 @@ class Graph:
         DataError: the file is not a graph.
     """
 
-    def __init__(self, path: Path, threads: int | None, providers: Sequence[str]):
+    def __init__(self, path: Path, threads: int | None, providers: Sequence[str], engine: Engine | None = None):
         if threads is not None and threads < 1:
             raise SettingsError(f"threads: expected at least 1, or None for one per core, found {threads}.")
         self.at_once, each = shares(threads or cores())
@@ -62,13 +66,35 @@ class Graph:
             self.at_once, each, self.call_tokens = 1, threads or cores(), GPU_TOKENS
         # Shared by all threads that use the graph: more calls would only compete for the cores.
         self._slots, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
-        self.session = _open(path, each, list(providers))
+        self.engine = engine or Engine()
+        self._path, self._each, self._providers = path, each, providers
+        self._session = self._open()
+        self.widths, self.metadata = self._session.widths, self._session.metadata
+
+    def _open(self) -> Any:
+        # Imported here: each engine takes a while, and memory, and OpenVINO is optional.
+        if self.engine.name == OPENVINO:
+            from tagsmith.classify.openvino_session import OpenVinoSession
+
+            return OpenVinoSession(self._path, self.at_once, self._each, self.engine.precision)
+        from tagsmith.classify.onnxruntime_session import OnnxruntimeSession
+
+        return OnnxruntimeSession(self._path, self._each, self._providers)
+
+    def run(self, names: list[str], inputs: dict[str, Any]) -> list[Floats]:
+        """The outputs with these names, in one call of the graph; the caller holds one of the `slots`."""
+        found: list[Floats] = self._session.run(names, inputs)
+        return found
 
     def slots(self) -> threading.BoundedSemaphore:
         """The semaphore that every call of the graph holds while it runs."""
         if os.getpid() != self._process:
             # After a fork, the threads that held the semaphore do not exist in this process and never release it.
             self._slots, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
+            if self.engine.name == OPENVINO:
+                log.warning("OpenVINO cannot be used in a forked process; this one computes with onnxruntime in fp32")
+                self.engine = Engine(reason="a forked process")
+                self._session = self._open()
         return self._slots
 
     def run_all(self, call: Callable[[T], None], batches: Sequence[T]) -> None:
@@ -123,26 +149,3 @@ def _pop(remaining: deque[T]) -> tuple[T] | None:
         return (remaining.popleft(),)
     except IndexError:  # Another thread was faster.
         return None
-
-
-def _open(graph: Path, threads: int, providers: list[str]) -> onnxruntime.InferenceSession:
-    available = onnxruntime.get_available_providers()
-    if missing := [name for name in providers if name not in available]:
-        raise SettingsError(
-            f"providers: expected some of {', '.join(available)}, found {', '.join(missing)}; "
-            "GPU providers need onnxruntime-gpu instead of onnxruntime."
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Spinning idle threads would take the cores from the tokenizer and from other processes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=list(dict.fromkeys([*providers, CPU])))
-    except Exception as error:  # onnxruntime raises nothing narrower.
-        raise DataError(f"{graph}: expected a graph that onnxruntime can load: {error}") from error
-    # onnxruntime silently skips a provider that fails to start, for example because its driver is missing.
-    if unused := [name for name in providers if name not in session.get_providers()]:
-        raise SettingsError(
-            f"providers: {', '.join(unused)} cannot be used on this machine; see the output of onnxruntime."
-        )
-    return session

@@ -20,6 +20,11 @@ MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowE
 """What reading and parsing a damaged JSON file may raise."""
 
 
+def cache_folder() -> Path:
+    """The folder of the cache by default, in which `~` is the home folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tagsmith"
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the names in a folder, to disk, so that no power cut leaves a name without its content."""
     descriptor = os.open(path, os.O_RDONLY)

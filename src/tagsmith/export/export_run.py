@@ -1,13 +1,12 @@
 """Export a run as a bundle, and verify that each format returns the scores of the trained model."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from tagsmith.classify.bundle import contents as layout
 from tagsmith.classify.bundle import golden
@@ -15,6 +14,7 @@ from tagsmith.classify.bundle.reference import DOCUMENTS, bins_for, reference_of
 from tagsmith.classify.bundle.signature import signer
 from tagsmith.classify.bundle.tested import AtTest
 from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.engine import CERTIFICATES
 from tagsmith.classify.verify import verify
 from tagsmith.config.settings import ExportRun, ExportSettings, GoldenFrom
 from tagsmith.core.errors import DataError, SettingsError, counted, listing
@@ -26,39 +26,17 @@ from tagsmith.decision.rule import DecisionRule
 from tagsmith.evaluate.evaluate_run import default_split, evaluation_of, rule_of_run
 from tagsmith.evaluate.tracking import add_bundle
 from tagsmith.export import quantize, stock
+from tagsmith.export.certify_engines import certify_engine, certify_graph, engines_to_certify
 from tagsmith.export.graph import write_schema_hash
 from tagsmith.export.graph_templates import write_graph
 from tagsmith.export.model_card import Facts, encoder_of, model_card
-from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, certify
+from tagsmith.export.parity import F1_LOST, TOLERANCE, Answers, Certificate, ParityTest
 from tagsmith.model.loaded_model import LoadedModel, load_trained
 from tagsmith.model.processes import start_accelerator
 from tagsmith.model.score import logits_and_vectors
 from tagsmith.model.text_classifier import TextClassifier
 
 log = logging.getLogger("tagsmith")
-
-
-@dataclass(frozen=True)
-class ParityTest:
-    """The documents that every format must classify as the trained model does.
-
-    Attributes:
-        split: name of their split.
-        texts: their texts.
-        truth: int8 [documents, classes].
-        rule: the rule of the bundle, for logits that are already scaled and shifted.
-        model: the answers of the trained model.
-    """
-
-    split: str
-    texts: list[str]
-    truth: NDArray[Any]
-    schema: Schema
-    rule: DecisionRule
-    model: Answers
-
-    def certify(self, found: Answers) -> Certificate:
-        return certify(self.split, self.rule, self.model, found, self.truth, self.schema)
 
 
 def export(settings: ExportRun) -> Path:
@@ -80,6 +58,7 @@ def export(settings: ExportRun) -> Path:
     model = load_trained(run.model, schema)
     if "transformers" in settings.export.formats and (reason := stock.refusal(model)):
         raise SettingsError(f"export.formats=transformers: {reason}.")
+    engines = engines_to_certify(settings.export.openvino)
     splits = load_documents(run.data, schema)
     split = default_split(splits)
     part = splits[split]
@@ -104,6 +83,11 @@ def export(settings: ExportRun) -> Path:
         schema.save(folder / layout.SCHEMA)
         layout.Decision(model.encoding.rule, model.encoding.pad_id, folded).save(folder)
         parity, left_out = _formats(folder, model, test, settings.export)
+        for engine in engines:
+            name = CERTIFICATES[engine.precision]
+            certificate, why = certify_engine(folder, test, engine)
+            parity |= {name: certificate} if certificate else {}
+            left_out |= {name: why} if why else {}
         _write_golden(folder, model, test, settings.export.golden)
         if (reason := _no_reference(split, len(part))) is None:
             limit = rule.scope.limit if rule.scope is not None else None
@@ -167,7 +151,7 @@ def _formats(
     Raises:
         DataError: a format in single precision returns other scores or labels than the trained model.
     """
-    parity = {"onnx": _answers_of(folder, test, False)}
+    parity = {"onnx": certify_graph(folder, test)}
     left_out: dict[str, str] = {}
     if settings.quantize:
         found, reason = _quantized(folder, test)
@@ -203,11 +187,6 @@ def _formats(
     return parity, left_out
 
 
-def _answers_of(folder: Path, test: ParityTest, quantized: bool) -> Certificate:
-    classifier = Classifier.open_unchecked(folder, quantized=quantized)
-    return test.certify(Answers(*classifier.decide(test.texts)))
-
-
 def _quantized(folder: Path, test: ParityTest) -> tuple[Certificate | None, str | None]:
     """Write the first quantized graph that loses at most `F1_LOST`; returns its certificate, or why there is none."""
     path, tried = folder / layout.QUANTIZED, []
@@ -216,7 +195,7 @@ def _quantized(folder: Path, test: ParityTest) -> tuple[Certificate | None, str 
         if not products:
             tried.append(f"{attempt.name}: no matrix product could be quantized")
             continue
-        found = _answers_of(folder, test, True)
+        found = certify_graph(folder, test, quantized=True)
         if found.macro_f1_lost <= F1_LOST:
             log.info(f"quantized: {attempt.name}, {products} matrix products in 8-bit integers")
             return found, None

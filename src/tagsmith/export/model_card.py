@@ -173,6 +173,8 @@ def _formats(facts: Facts) -> str:
     usage = {
         "onnx": "`onnx/model.onnx`: `Classifier.load(FOLDER)`" + ("" if "transformers.js" in facts.left_out else js),
         "onnx_quantized": "`onnx/model_quantized.onnx`: `Classifier.load(FOLDER, quantized=True)`",
+        "openvino": '`onnx/model.onnx`, computed by OpenVINO: `Classifier.load(FOLDER, engine="openvino")`',
+        "openvino_bf16": '`onnx/model.onnx`, in bf16 by OpenVINO: `Classifier.load(FOLDER, precision="bf16")`',
         "transformers": '`transformers/`: `pipeline("text-classification", "FOLDER/transformers", truncation=True)`',
     }
     rows = [

@@ -103,3 +103,26 @@ def certify(
         macro_f1_lost=before["macro"] - after["macro"],
         micro_f1_lost=before["micro"] - after["micro"],
     )
+
+
+@dataclass(frozen=True)
+class ParityTest:
+    """The documents that every format must classify as the trained model does.
+
+    Attributes:
+        split: name of their split.
+        texts: their texts.
+        truth: int8 [documents, classes].
+        rule: the rule of the bundle, for logits that are already scaled and shifted.
+        model: the answers of the trained model.
+    """
+
+    split: str
+    texts: list[str]
+    truth: NDArray[Any]
+    schema: Schema
+    rule: DecisionRule
+    model: Answers
+
+    def certify(self, found: Answers) -> Certificate:
+        return certify(self.split, self.rule, self.model, found, self.truth, self.schema)

@@ -152,6 +152,11 @@ class Service:
         about = "The version of the bundle in use; always 1"
         rows = [([n, m.version, m.store_version or "", m.run or ""], 1) for n, m in models]
         yield family(Gauge, "tagsmith_bundle_info", about, ["deployment", "version", "store_version", "run"], rows)
+        about = "What computes, in which precision and with which instruction set; always 1"
+        labels = ["deployment", "engine", "version", "precision", "instructions"]
+        engines = [(n, m.classifier.engine) for n, m in models]
+        rows = [([n, one.name, one.version, one.precision, one.instructions], 1) for n, one in engines]
+        yield family(Gauge, "tagsmith_engine_info", about, labels, rows)
         about = "1: the deployment serves a bundle, 0: its store has none yet"
         yield family(Gauge, "tagsmith_ready", about, one, [([d.name], d.loaded is not None) for d in deployments])
         about = "1: the bundle now in the folder was refused, an older one or none is in use"

@@ -15,7 +15,7 @@ def described(deployment: Deployment, shadow: Shadow | None, bounds: ServeBounds
     """Ready for JSON; the fields of a bundle are null until it serves one."""
     found: dict[str, Any] = {"name": deployment.name, "ready": False, "newer_refused": deployment.refused}
     found["shadow"] = shadow.as_dict() if shadow is not None else None
-    fields = ("version", "store_version", "run", "trained", "task", "classes", "seen", "test")
+    fields = ("version", "store_version", "run", "trained", "engine", "task", "classes", "seen", "test")
     if (model := deployment.loaded) is None:
         return found | dict.fromkeys(fields) | {"attention": []}
     reference, seen = model.production.reference, model.production.report()
@@ -26,6 +26,7 @@ def described(deployment: Deployment, shadow: Shadow | None, bounds: ServeBounds
         "store_version": model.store_version,
         "run": model.run,
         "trained": model.trained,
+        "engine": model.classifier.engine.as_dict(),
         "task": model.classifier.schema.task.value,
         "classes": model.classifier.classes,
         "seen": seen.as_dict(),

@@ -1,6 +1,7 @@
 """A verified bundle in memory: alone, or with the queue and the threads that answer requests."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from tagsmith.core.files import digest, json_object, read_json
 from tagsmith.serve.answers import Answer, calls, tokens_of
 from tagsmith.serve.batching import Batcher
 from tagsmith.serve.store import Place, place_of
+
+log = logging.getLogger("tagsmith.serve")
 
 Observe = Callable[["Model", Sequence[str], Sequence[Answer], float], None]
 """Called after each call of the encoder with the texts, the answers and the seconds."""
@@ -45,7 +48,14 @@ class Bundle:
         """
         folder, self.store_version = place.bundle, place.version
         self.version = digest(folder / MANIFEST)[:12] if (folder / MANIFEST).is_file() else ""
-        self.classifier = Classifier.load(folder, threads=threads, public_key=settings.public_key)
+        self.classifier = Classifier.load(
+            folder,
+            threads=threads,
+            public_key=settings.public_key,
+            engine=settings.engine.value,
+            precision=settings.precision.value,
+        )
+        log.info("%s: computed by %s", folder, self.classifier.engine)
         manifest: dict[str, Any] = read_json(folder / MANIFEST, json_object, "a manifest", "export the run again")
         self.run: str | None = manifest.get("run")
         if self.run is not None and self.store_version is not None:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.engine import BF16
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve import vllm
 from tagsmith.serve.answers import Answer
@@ -142,7 +143,8 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
             {
                 "model_id": f"{settings.project}/{deployment.name}",
                 "model_sha": deployment.model.version,
-                "model_dtype": "float32",
+                "model_dtype": "bfloat16" if classifier.engine.precision == BF16 else "float32",
+                "engine": classifier.engine.as_dict(),
                 "model_type": {"classifier": classes},
                 "max_concurrent_requests": settings.queue_documents,
                 "max_input_length": classifier.decision.window_rule.max_tokens,

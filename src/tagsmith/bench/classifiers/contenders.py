@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,11 @@ Classify = Callable[[Sequence[str]], list[int]]
 """From documents to their most likely classes, as ids."""
 
 
-def tagsmith(task: Task) -> Classify:
-    """`Classifier` with its defaults."""
+def tagsmith(task: Task, engine: str = "auto", precision: str = "auto") -> Classify:
+    """`Classifier` with its defaults, or with another engine."""
     from tagsmith.classify.classifier import Classifier
 
-    classifier = Classifier.load(task.bundle, threads=task.threads)
+    classifier = Classifier.load(task.bundle, threads=task.threads, engine=engine, precision=precision)
     return lambda texts: [int(best) for best in classifier.predict_proba(texts).argmax(axis=1)]
 
 
@@ -89,7 +90,7 @@ def pipeline(task: Task) -> Classify:
     return classify
 
 
-def sentence_transformers(task: Task) -> Classify:
+def sentence_transformers(task: Task, backend: str = "torch") -> Classify:
     """`SentenceTransformer.encode` with mean pooling, and the head in numpy."""
     import numpy as np
     import torch
@@ -97,9 +98,9 @@ def sentence_transformers(task: Task) -> Classify:
 
     if task.threads is not None:
         torch.set_num_threads(task.threads)
-    encoder = models.Transformer(task.encoder, max_seq_length=task.max_tokens)
+    encoder = models.Transformer(task.encoder, max_seq_length=task.max_tokens, backend=backend)
     pooling = models.Pooling(encoder.get_word_embedding_dimension(), "mean")
-    model = SentenceTransformer(modules=[encoder, pooling], device="cpu")
+    model = SentenceTransformer(modules=[encoder, pooling], device="cpu", backend=backend)
     head = np.load(Path(task.encoder) / "head.npz")
     weight, bias = head["weight"], head["bias"]
 
@@ -115,18 +116,32 @@ def sentence_transformers(task: Task) -> Classify:
 
 CONTENDERS: dict[str, Callable[[Task], Classify]] = {
     "tagsmith": tagsmith,
+    "tagsmith_onnxruntime": partial(tagsmith, engine="onnxruntime"),
+    "tagsmith_openvino": partial(tagsmith, engine="openvino"),
     "onnxruntime": onnxruntime,
     "pipeline": pipeline,
     "sentence_transformers": sentence_transformers,
+    "sentence_transformers_onnx": partial(sentence_transformers, backend="onnx"),
+    "sentence_transformers_openvino": partial(sentence_transformers, backend="openvino"),
 }
+
+
+NEEDED = {
+    "tagsmith_openvino": ("openvino",),
+    "pipeline": ("torch", "transformers"),
+    "sentence_transformers": ("torch", "sentence_transformers"),
+    # Its backends convert the model with optimum.
+    "sentence_transformers_onnx": ("torch", "sentence_transformers", "optimum", "onnxruntime"),
+    "sentence_transformers_openvino": ("torch", "sentence_transformers", "optimum", "openvino"),
+}
+"""Packages that a contender imports, by its name."""
 
 
 def missing(name: str, task: Task) -> str | None:
     """Why a contender cannot be measured, if it cannot."""
-    needed = {"pipeline": ("torch", "transformers"), "sentence_transformers": ("torch", "sentence_transformers")}
-    for package in needed.get(name, ()):
+    for package in NEEDED.get(name, ()):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed"
-    if (name == "pipeline" and not task.stock) or (name == "sentence_transformers" and not task.encoder):
+    if (name == "pipeline" and not task.stock) or (name.startswith("sentence_transformers") and not task.encoder):
         return "it needs run= for the encoder's weights"
     return None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tagsmith.classify.classifier import Classifier
+from tagsmith.classify.engine import Engine
 from tagsmith.classify.files.inputs import Input, Row, open_input
 from tagsmith.classify.files.journal import Journal, StandardOutput
 from tagsmith.classify.files.tables import require_parquet, write_table
@@ -92,9 +93,13 @@ def classify_files(settings: ClassifyRun) -> Counts:
         threads=threads,
         out_of_scope=settings.out_of_scope,
         providers=settings.providers,
+        engine=settings.engine.value,
+        precision=settings.precision.value,
         public_key=settings.public_key,
     )
-    bundle, fields = classifier.bundle_sha256, names(settings.text_field or list(classifier.text_fields))
+    log.info(f"engine: {classifier.engine}")
+    bundle, computed = classifier.bundle_sha256, classifier.engine
+    fields = names(settings.text_field or list(classifier.text_fields))
     # With several processes, loading it here only verified the bundle.
     work = Work(classifier if settings.processes == 1 else pickle.dumps(classifier), settings.batch_tokens)
     del classifier
@@ -102,7 +107,7 @@ def classify_files(settings: ClassifyRun) -> Counts:
     convert = None if output.suffix.lower() == ".jsonl" else write_table
     try:
         with StandardOutput() if to_stdout else Journal(output, convert) as journal:
-            counts = _classify(replace(settings, text_field=fields), journal, bundle, work, source_rows)
+            counts = _classify(replace(settings, text_field=fields), journal, bundle, computed, work, source_rows)
         for note in source_rows.notes:
             log.warning(note)
         return counts
@@ -114,7 +119,9 @@ def classify_files(settings: ClassifyRun) -> Counts:
         raise SettingsError(f"output={output}: cannot be written: {error.strerror}.") from error
 
 
-def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work: Work, source: Input) -> Counts:
+def _classify(
+    settings: ClassifyRun, journal: Journal, bundle: str | None, computed: Engine, work: Work, source: Input
+) -> Counts:
     conditions = {
         "bundle": bundle,
         "text_field": ", ".join(names(settings.text_field or [])),
@@ -124,6 +131,8 @@ def _classify(settings: ClassifyRun, journal: Journal, bundle: str | None, work:
         "batch_documents": settings.batch_documents,
         "batch_tokens": settings.batch_tokens,
     } | ({"keep": settings.keep} if settings.keep else {})
+    if computed != Engine(reason=computed.reason):  # Not written by earlier versions.
+        conditions |= {"engine": computed.name, "precision": computed.precision}
     counts, rows_digest, place = Counts(), hashlib.sha256(), 0
     if settings.resume and journal.interrupted:
         journal.resume(conditions)

@@ -12,7 +12,16 @@ from tagsmith.core.schema import Task
 RECIPES = {f"tagsmith_{recipe.value}": recipe for recipe in Recipe}
 """Contenders of Tagsmith itself, one for each recipe."""
 
-CLASSIFIERS = ("tagsmith", "onnxruntime", "pipeline", "sentence_transformers")
+CLASSIFIERS = (
+    "tagsmith",
+    "tagsmith_onnxruntime",
+    "tagsmith_openvino",
+    "onnxruntime",
+    "pipeline",
+    "sentence_transformers",
+    "sentence_transformers_onnx",
+    "sentence_transformers_openvino",
+)
 """Contenders of `scripts/bench_classify.py`."""
 
 DISTILL_POOL = "tagsmith_distill_pool"

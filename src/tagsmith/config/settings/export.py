@@ -27,6 +27,11 @@ class ExportSettings:
     quantize: bool = setting(
         False, "also write onnx/model_quantized.onnx, with 8-bit integers; left out where it makes the figures worse"
     )
+    openvino: bool | None = setting(
+        None,
+        "certify OpenVINO (extra openvino) over the test split: fp32, and bf16 if this processor has it; null: where "
+        "it is installed and the processor has AVX-512, since engine=auto takes it nowhere else",
+    )
     golden: GoldenFrom = setting(
         GoldenFrom.synthetic,
         "inputs that verify a bundle: synthetic (class names, characters), or documents of the test split, which then "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tagsmith.config.settings.engine import ENGINE, PRECISION, EngineName, Precision
 from tagsmith.config.settings.fields import setting
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -68,6 +69,8 @@ class ServeSettings:
         reads=True,
     )
     threads: int | None = setting(None, "threads for inference; null: one per core", unit="threads", low=1)
+    engine: EngineName = setting(EngineName.auto, ENGINE)
+    precision: Precision = setting(Precision.auto, PRECISION)
     batch_tokens: int = setting(2048, "maximum number of tokens in one batch", unit="tokens", low=16)
     queue_documents: int = setting(
         2048,

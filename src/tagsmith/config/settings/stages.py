@@ -1,6 +1,5 @@
 """Settings of the encoder and of the stages."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,9 +9,11 @@ from typing import ClassVar
 from tagsmith.config.settings.analysis import AnalysisSettings
 from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.config.settings.data import DataSettings, reading_problems
+from tagsmith.config.settings.engine import ENGINE, PRECISION, EngineName, Precision
 from tagsmith.config.settings.export import ExportSettings
 from tagsmith.config.settings.fields import REQUIRED, setting
 from tagsmith.config.settings.recipe import BestMetric, Recipe, TrainSettings
+from tagsmith.core.files import cache_folder
 from tagsmith.core.schema import Task
 
 
@@ -63,7 +64,7 @@ class CacheSettings:
     """The cache of tokens, and of graphs without weights, on disk."""
 
     folder: str | None = setting(
-        str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "tagsmith"),
+        str(cache_folder()),
         "folder of the cache; null: no cache",
     )
     max_gib: float = setting(
@@ -207,6 +208,8 @@ class ClassifyRun:
     providers: list[str] | None = setting(
         None, "execution providers of onnxruntime, such as [CUDAExecutionProvider] with onnxruntime-gpu; null: the CPU"
     )
+    engine: EngineName = setting(EngineName.auto, ENGINE)
+    precision: Precision = setting(Precision.auto, PRECISION)
     out_of_scope: bool = setting(True, "detect out-of-scope documents, where the bundle supports it")
     batch_documents: int = setting(
         1024, "number of documents that are read and sorted by length together", unit="documents", low=1
