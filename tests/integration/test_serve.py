@@ -347,7 +347,13 @@ def test_a_broken_new_bundle_is_refused_and_the_old_one_stays_in_use(
     bundle = make_bundle(tmp_path / "v1")
     logging.getLogger("tagsmith").propagate = True
     with serving({"production": bundle}) as running:
-        version = running.get("/info").json()["model_sha"]
+        about = running.get("/info").json()
+        version, engine = about["model_sha"], about["engine"]
+        assert (about["model_dtype"], engine["name"], engine["precision"]) == ("float32", "onnxruntime", "fp32")
+        assert engine["reason"]
+        assert running.get("/deployments").json()["deployments"][0]["engine"] == engine
+        line = f'engine="onnxruntime",instructions="{engine["instructions"]}",precision="fp32"'
+        assert line in running.get("/metrics").text
         graph = bundle / "onnx" / "model.onnx"
         whole = graph.read_bytes()
         graph.write_bytes(whole[:-5])

@@ -6,7 +6,7 @@ import os
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from tagsmith.classify.bundle import golden
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.engine import BF16, FP32, ONNXRUNTIME, OPENVINO, Engine, choose, flags_in
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
-from tagsmith.export.parity import Certificate
+from tagsmith.export import certify_engines
+from tagsmith.export.certify_engines import certify_engine, engines_to_certify
+from tagsmith.export.parity import Answers, Certificate, ParityTest
 from tests.bundles import make_bundle
 from tests.unit.test_classifier import run_alone, seal, texts
 
@@ -202,3 +204,40 @@ def _in_onnxruntime(graph: Any) -> Any:
     from tagsmith.classify.onnxruntime_session import OnnxruntimeSession
 
     return OnnxruntimeSession(graph._path, 1, graph._providers)
+
+
+@needs_openvino
+def test_certificates_of_openvino(tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    classifier = Classifier.load(bundle, threads=1, engine="onnxruntime")
+    given = texts(40)
+    scores, decisions = classifier.decide(given)
+    model = Answers(scores, decisions)
+    test = ParityTest(
+        "test", given, decisions.predicted.astype(np.int8), classifier.schema, classifier.decision.rule, model
+    )
+    found, reason = certify_engine(bundle, test, Engine(OPENVINO))
+    assert reason is None
+    assert found is not None
+    assert (found.documents, found.labels_differ, found.macro_f1_lost, found.same) == (40, 0, 0.0, True)
+    apart = replace(test, model=Answers(scores + np.float32(0.01), decisions))
+    found, reason = certify_engine(bundle, apart, Engine(OPENVINO))
+    assert found is None
+    assert reason == "parity over 40 test documents: largest score difference 1.0e-02, no label differs"
+    found, _ = certify_engine(bundle, apart, Engine(OPENVINO, BF16))  # Allowed, with the difference in the certificate.
+    assert found is not None
+    assert found.largest_score_difference == pytest.approx(0.01, abs=1e-4)
+    for flags, asked, expected in (
+        (AVX2, None, []),
+        (AVX2, True, [FP32]),
+        (AVX512, None, [FP32]),
+        (AVX512, False, []),
+        (AMX, None, [FP32, BF16]),
+    ):
+        on(monkeypatch, flags)
+        monkeypatch.setattr(certify_engines, "installed", lambda _: "2026.4.1")
+        assert [one.precision for one in engines_to_certify(asked)] == expected
+    monkeypatch.setattr(certify_engines, "installed", lambda _: None)
+    assert engines_to_certify(None) == []
+    with pytest.raises(SettingsError, match=r"export.openvino=true: OpenVINO is not installed"):
+        engines_to_certify(True)
