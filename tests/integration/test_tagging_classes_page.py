@@ -70,7 +70,9 @@ def test_classes_are_made_and_changed_while_tagging(browser: Any, tmp_path: Path
         assert person.text("text") in (first, third)
 
         # What cannot be done is said in the dialog; what was done can be taken back.
+        browser.execute_script("document.getElementById('all-classes').replaceChildren()")
         person.press("C")
+        person.until(lambda: "fee" in person.text("all-classes"))
         browser.find_element("css selector", "#all-classes button").send_keys(Keys.ENTER)
         person.until(lambda: person.at("changing").is_displayed())
         fill_in(person, class_name="bug")
@@ -85,6 +87,37 @@ def test_classes_are_made_and_changed_while_tagging(browser: Any, tmp_path: Path
         }
         browser.set_window_size(400, 800)
         assert browser.execute_script(WIDE) <= 0
+
+
+@pytest.mark.browser
+def test_near_copies_are_tagged_alike_and_taken_back_together(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    form = "Your order {} has left our warehouse in Hamburg and arrives within two days."
+    texts = [*(form.format(4100 + i) for i in range(4)), "where is my parcel?", "please cancel my order"]
+    person = Person(browser)
+    with page(settings_of(tmp_path, texts)) as running:
+        running.tagging._copies.read()
+        person.open(running.address)
+        while not person.text("text").startswith("Your order"):
+            person.press_for_next("1")
+        before = person.tagged()
+        assert "3 documents are nearly the same" in person.text("to-alike")
+        person.press("A")
+        person.until(lambda: len(browser.find_elements("css selector", "#copies input:checked")) == 3)
+        browser.find_element("css selector", "#copies input").send_keys(" ")
+        person.at("document").send_keys("2")
+        person.until(lambda: person.tagged() == before + 3)
+        person.until(lambda: "Tagged 3 documents alike" in person.text("message"))
+        lines = [one for one in running.ask("list", {"which": "tag"})["documents"] if one["tags"] == ["bug"]]
+        assert len(lines) == 3
+        states = running.tagging._store.states
+        assert sorted(states[one["id"]].reason == "alike" for one in lines) == [False, True, True]
+        assert len({states[one["id"]].alike for one in lines}) == 1
+        person.press(Keys.BACKSPACE)
+        person.until(lambda: person.tagged() == before)
+        assert person.text("text").startswith("Your order")
+        assert "3 documents are nearly the same" in person.text("to-alike")
 
 
 def test_minds_that_change(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scipy import sparse
 from tagsmith.core.schema import Schema, indicators_of_names
 from tagsmith.decision.bootstrap import EDGES, bootstrap_sums, contributions
 from tagsmith.decision.intervals import proportion
-from tagsmith.tag.decisions import Kind, State
+from tagsmith.tag.decisions import ALIKE, Kind, State
 
 Floats = NDArray[np.float64]
 Tags = tuple[str, ...]
@@ -44,11 +44,14 @@ class Rated:
 
 
 def between_people(states: Iterable[State]) -> list[Rated]:
-    """The documents that several people have tagged independently; without those who skipped them."""
+    """The documents that several people have tagged independently; without those who skipped them.
+
+    Near-copies that were tagged together with another document are left out, as they repeat one judgement.
+    """
     found = []
     for state in states:
         answers = {person: one for person, one in state.people.items() if one.status is Kind.tag}
-        if state.full and len(answers) > 1:
+        if state.full and len(answers) > 1 and all(one.reason != ALIKE for one in answers.values()):
             shown = {one.helped for one in answers.values()}
             tags = {person: one.tags or () for person, one in answers.items()}
             found.append(Rated(tags, shown.pop() if len(shown) == 1 else None))

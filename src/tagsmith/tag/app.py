@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from starlette.types import ASGIApp
 
 from tagsmith.core.errors import TagsmithError
 from tagsmith.tag.accepted import Source
+from tagsmith.tag.alike import MOST, Copies
 from tagsmith.tag.class_requests import ClassRequests, collision
-from tagsmith.tag.decisions import CHOSEN, SECOND_PASS, Decision, Kind, StoredDocument, kind_of
+from tagsmith.tag.decisions import ALIKE, CHOSEN, SECOND_PASS, Decision, Kind, StoredDocument, kind_of
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.guard import Refused
-from tagsmith.tag.listing import examples, listed, shown
+from tagsmith.tag.listing import EXAMPLE, examples, listed, shown
 from tagsmith.tag.order import Order
 from tagsmith.tag.people import People
 from tagsmith.tag.stop import Stop
@@ -52,6 +54,7 @@ class Decided(Strict):
     suggestion: list[str] = Field(default=[])
     reason: str = Field(default="", max_length=40)
     source: Source | None = None
+    alike: list[str] = Field(default=[], max_length=MOST)
     classes: int = Field(default=2**31, description="the version of the classes that the page has seen")
 
 
@@ -77,6 +80,7 @@ class Tagging:
         local: see `Guard`.
         blind: whether suggestions are hidden.
         words: see `Training`.
+        copies: the near-copies of documents; None: they are not looked for.
     """
 
     def __init__(
@@ -90,10 +94,11 @@ class Tagging:
         local: bool = True,
         blind: bool = False,
         words: Sequence[str] = (),
+        copies: Copies | None = None,
     ):
         self._folder, self._store = folder, store
         self._order, self._suggestions, self._stop, self._blind = order, suggestions, stop, blind
-        self._training = Training(folder, store, words)
+        self._training, self._copies = Training(folder, store, words), copies or Copies(store)
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
     @property
@@ -109,6 +114,7 @@ class Tagging:
             "list", Find, lambda body, person: listed(self._store, body.search, body.which, body.offset, 50, person)
         )
         yield Route("document", One, self.document)
+        yield Route("alike", One, self.alike)
         yield Route("examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
         yield Route("export", Nothing, self.export)
         yield from ClassRequests(self._store, self._suggestions.classes_changed, self._state).routes()
@@ -141,21 +147,21 @@ class Tagging:
             raise Refused(409, "All people have answered this document; a class settles it.")
         note = body.note.strip() if kind is Kind.note else ""
         helped = not self._hides(body.reason) and bool(suggestion or self._suggestions.of(document))
-        self._store.decide(
-            Decision(
-                body.key,
-                body.document,
-                kind_of(kind, body.reason, state),
-                person,
-                time.time(),
-                tags,
-                note,
-                suggestion,
-                body.reason,
-                helped=helped,
-                source=body.source.value if body.source else "",
-            )
+        decision = Decision(
+            body.key,
+            body.document,
+            kind_of(kind, body.reason, state),
+            person,
+            time.time(),
+            tags,
+            note,
+            suggestion,
+            body.reason,
+            helped=helped,
+            source=body.source.value if body.source else "",
+            alike=body.key if body.alike else "",
         )
+        self._store.decide(decision, *self._alike(decision, body.alike))
         self._suggestions.decided()
         said = collision(self._store, body.document, person) if kind is Kind.tag else None
         return {"collision": said, **self._state(person)}
@@ -196,6 +202,21 @@ class Tagging:
         command = next_command(self._folder, self._store)
         return {"files": [str(path) for path in paths], "tags": count, "command": command}
 
+    def alike(self, body: One, person: str) -> dict[str, Any]:
+        """The near-copies of a document that the person may tag together with it."""
+        found = self._copies.of(self._known(body.name), person)
+        return {"documents": [{"id": one.id, "text": one.text[:EXAMPLE]} for one in found]}
+
+    def _alike(self, decision: Decision, names: Sequence[str]) -> list[Decision]:
+        """The same decision on near-copies, each with the suggestions that it had itself."""
+        found = []
+        for i, name in enumerate(dict.fromkeys(names), 1):
+            suggested = [one["name"] for one in self._suggestions.of(self._known(name))]
+            own = () if self._hides(decision.reason) else tuple(suggested)
+            key = f"{decision.key} {i}"
+            found.append(replace(decision, key=key, document=name, kind=Kind.tag, reason=ALIKE, suggestion=own))
+        return found
+
     def _known(self, name: str) -> StoredDocument:
         if (document := self._store.document(name)) is None:
             raise Refused(404, "There is no such document; reload the page.")
@@ -208,7 +229,8 @@ class Tagging:
     def _shown(self, name: str, reason: str, person: str) -> dict[str, Any]:
         document, state = self._known(name), self._store.states.get(name)
         state = None if state is None or reason == SECOND_PASS else state.seen_by(person)
-        return shown(document, state, [] if self._hides(reason) else self._suggestions.of(document), reason)
+        found = shown(document, state, [] if self._hides(reason) else self._suggestions.of(document), reason)
+        return {**found, "alike": len(self._copies.of(document, person)) if reason != SECOND_PASS else 0}
 
     def _state(self, person: str) -> dict[str, Any]:
         return {

@@ -18,6 +18,9 @@ RECENT = 50
 CHOSEN = "chosen"
 """The reason of a document that the person has looked for."""
 
+ALIKE = "alike"
+"""The reason of a document that was tagged together with another one of nearly the same text."""
+
 SECOND_PASS = "second_pass"
 """The reason of a document that its own person tags a second time, without the first tag and the suggestions in view.
 A tag with this reason measures how consistent the person is, and changes nothing."""
@@ -48,6 +51,7 @@ class Decision:
         at: seconds since 1970.
         undoes: number of the decision that an `undo` takes back.
         helped: whether suggestions were shown.
+        alike: of documents that were tagged together: the key of the decision on the one that was shown.
         again: why the tags, which are those by the names that classes have now, have to be given again.
         source: where the suggestions came from, a value of `accepted.Source`; "" without suggestions.
     """
@@ -66,6 +70,7 @@ class Decision:
     helped: bool = False
     again: Again | None = None
     source: str = ""
+    alike: str = ""
 
     def rank(self, multi_label: bool) -> int | None:
         """The place from 1 of the tag among the suggestions, None if it is not among them.
@@ -108,6 +113,7 @@ class State:
         disputed: whether the answers wait to be settled.
         people: where several people answer, what the decisions of each of them amount to.
         seconds: the second answers to the document.
+        alike: of documents that were tagged together by the last decision: the same text, otherwise "".
         again: why the last tags have to be given again: their classes have changed; the status is None.
     """
 
@@ -126,6 +132,7 @@ class State:
     people: Mapping[str, "State"] = field(default_factory=dict)
     seconds: tuple[Second, ...] = ()
     again: Again | None = None
+    alike: str = ""
 
     @property
     def answers(self) -> dict[str, "State"]:
@@ -196,6 +203,7 @@ def _last_counts(decisions: Sequence[Decision]) -> State | None:
             now = replace(
                 now, status=status, tags=None if status is Kind.skip else one.tags, person=one.person, at=one.at,
                 reason=one.reason, helped=one.helped, full=True, settled=one.kind is Kind.settle, again=None,
+                alike=one.alike,
             )  # fmt: skip
             decided = one.number
             if one.kind is Kind.tag:

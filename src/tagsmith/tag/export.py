@@ -14,7 +14,7 @@ from tagsmith.improve.annotation import label_studio
 from tagsmith.improve.annotation.annotate_run import training_command, training_with
 from tagsmith.improve.annotation.sheet import cell, separator
 from tagsmith.improve.queue_tables import tag_of
-from tagsmith.tag.decisions import Kind, State, StoredDocument
+from tagsmith.tag.decisions import ALIKE, Kind, State, StoredDocument
 from tagsmith.tag.store import Store
 
 LINES, TABLE, LABEL_STUDIO, AZURE = "tags.jsonl", "tags.csv", "label_studio", "azure"
@@ -50,6 +50,7 @@ def lines(store: Store, schema: Schema) -> Iterator[dict[str, Any]]:
                 "tag": tag_of(tags, schema.multi_label),
                 **({"group": one.group} if one.group is not None else {}),
                 **({"person": state.person} if state is not None and state.status is Kind.tag else {}),
+                **({"alike": True} if state is not None and state.reason == ALIKE else {}),
                 **({"flagged": True} if state is not None and state.flagged else {}),
                 **({"note": state.note} if state is not None and state.note else {}),
             }

@@ -16,7 +16,7 @@ from tagsmith.config.settings import TagRun
 from tagsmith.core.errors import TagsmithError
 from tagsmith.core.files import write_json
 from tagsmith.core.schema import indicators_of_names
-from tagsmith.tag.decisions import tags_of
+from tagsmith.tag.decisions import State, StoredDocument, tags_of
 from tagsmith.tag.order import audited
 from tagsmith.tag.store import Store
 from tagsmith.tag.vectors import kept_vectors
@@ -60,7 +60,7 @@ def status(store: Store, settings: TagRun) -> dict[str, Any]:
     tagged = Tagged(
         features,
         indicators_of_names([tags[row] or () for row in used], schema.classes),
-        [outline[row].group for row in used],
+        [_group(outline[row], states.get(outline[row].id)) for row in used],
         audit,
         np.asarray([(state := states.get(outline[row].id)) is not None and state.helped for row in used], dtype=bool),
     )
@@ -169,3 +169,8 @@ def status_tables(found: Mapping[str, Any]) -> list[Table]:
         figures = ("-", "-") if audit is None else (f"{audit['documents']:,}", f"{audit['f1']:.2f}")
         classes.add_row(name, f"{one['tags']:,}", *figures, interval, "-" if gain is None else f"{gain['gain']:+.3f}")
     return [people, classes]
+
+
+def _group(document: StoredDocument, state: State | None) -> str | None:
+    """Of documents that were tagged together, what they have in common; or else the group of the document."""
+    return state.alike if state is not None and state.alike else document.group

@@ -22,8 +22,10 @@ from tagsmith.tag.tables import (
     COLUMNS,
     COUNTED,
     GIVEN,
+    LATER,
     LAYOUT,
     TABLES,
+    WRITTEN,
     class_change_of,
     decision_of,
     document_of,
@@ -71,9 +73,10 @@ class Store:
                     f"{self.path}: expected layout {LAYOUT} or less, found {version}: a later Tagsmith has written it; "
                     "use that one, or another project=."
                 )
-            if version == 1:
-                for column in ("helped INTEGER", "source TEXT"):
-                    self._file.execute(f"ALTER TABLE decisions ADD COLUMN {column}")
+            there = {row[1] for row in self._file.execute("PRAGMA table_info(decisions)")}
+            for name, kind in LATER.items():
+                if there and name not in there:
+                    self._file.execute(f"ALTER TABLE decisions ADD COLUMN {name} {kind}")
             self._file.executescript(f"{TABLES} PRAGMA user_version = {LAYOUT};")
             self.states: dict[str, State] = {}
             self.replay()
@@ -195,39 +198,50 @@ class Store:
 
     # Decisions
 
-    def decide(self, decision: Decision) -> Decision:
-        """Append a decision, unless one with its key is there; returns the one in the file, with its number."""
+    def decide(self, *decisions: Decision) -> Decision:
+        """Append decisions, all or none, unless they are there by their keys; returns the first, with its number."""
         with self._transaction() as file:
-            multi_label = file.execute("SELECT value FROM project WHERE name = 'task'").fetchone() == ("multi_label",)
-            (digest,) = file.execute("SELECT sha256 FROM documents WHERE id = ?", (decision.document,)).fetchone()
-            row = (
-                decision.key, decision.document, digest, decision.kind.value, to_json(decision.tags),
-                decision.note, to_json(decision.suggestion), decision.rank(multi_label), decision.reason,
-                decision.person, decision.at, decision.undoes, decision.helped, decision.source,
-            )  # fmt: skip
-            columns = (
-                "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes, helped, source"
-            )
-            file.execute(f"INSERT OR IGNORE INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row)
+            for one in decisions:
+                (digest,) = file.execute("SELECT sha256 FROM documents WHERE id = ?", (one.document,)).fetchone()
+                row = (
+                    one.key, one.document, digest, one.kind.value, to_json(one.tags), one.note,
+                    to_json(one.suggestion), one.rank(self.history.task is Task.multi_label), one.reason, one.person,
+                    one.at, one.undoes, one.helped, one.source, one.alike,
+                )  # fmt: skip
+                file.execute(f"INSERT OR IGNORE INTO decisions ({WRITTEN}) VALUES ({', '.join('?' * len(row))})", row)
             query = f"SELECT {COLUMNS} FROM decisions WHERE key = ?"
-            found = self._decision(file.execute(query, (decision.key,)).fetchone())
+            found = self._decision(file.execute(query, (decisions[0].key,)).fetchone())
         with self._lock:
-            self._refresh(found.document)
+            for one in decisions:
+                self._refresh(one.document)
         return found
 
     def undo(self, key: str, person: str, at: float) -> Decision | None:
-        """Take back a person's last decision that they have not taken back; returns that decision, None without one."""
+        """Take back a person's last decision that they have not taken back, with those that were made together with it.
+
+        Returns:
+            That decision, on the document that was shown; None without one.
+        """
         with self._lock:
-            again = f"SELECT {COLUMNS} FROM decisions WHERE number = (SELECT undoes FROM decisions WHERE key = ?)"
-            if (sent_before := self._file.execute(again, (key,)).fetchone()) is not None:
+            before = f"SELECT {COLUMNS} FROM decisions WHERE number = (SELECT undoes FROM decisions WHERE key = ?)"
+            if (sent_before := self._file.execute(before, (key,)).fetchone()) is not None:
                 return self._decision(sent_before)
-            query = f"SELECT {COLUMNS} FROM decisions WHERE person = ? AND {COUNTED} ORDER BY number DESC LIMIT 1"
-            row = self._file.execute(query, (person,)).fetchone()
+            own = f"SELECT {COLUMNS} FROM decisions WHERE person = ? AND {COUNTED}"
+            row = self._file.execute(f"{own} ORDER BY number DESC LIMIT 1", (person,)).fetchone()
             if row is None:
                 return None
-            last = self._decision(row)
-            self.decide(Decision(key, last.document, Kind.undo, person, at, undoes=last.number))
-            return last
+            together = [self._decision(row)]
+            if alike := together[0].alike:
+                rows = self._file.execute(f"{own} AND alike = ? ORDER BY number", (person, alike))
+                together = [*map(self._decision, rows)]
+            keys = [key, *(f"{key} {i}" for i in range(1, len(together)))]
+            self.decide(
+                *(
+                    Decision(name, one.document, Kind.undo, person, at, undoes=one.number)
+                    for name, one in zip(keys, together, strict=True)
+                )
+            )
+            return together[0]
 
     def log(self, document: str | None = None, every: bool = False) -> list[Decision]:
         """All decisions, or those on one document, in order; those that were undone only where `every` is set."""

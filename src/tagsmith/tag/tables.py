@@ -21,14 +21,19 @@ CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, id TEXT NOT NU
 CREATE TABLE IF NOT EXISTS decisions (number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
     document TEXT NOT NULL REFERENCES documents (id), sha256 TEXT NOT NULL, kind TEXT NOT NULL, tags TEXT, note TEXT,
     suggestion TEXT, rank INTEGER, reason TEXT, person TEXT NOT NULL, at REAL NOT NULL, undoes INTEGER UNIQUE,
-    helped INTEGER, source TEXT);
+    helped INTEGER, source TEXT, alike TEXT);
 CREATE INDEX IF NOT EXISTS decisions_of_document ON decisions (document);
 CREATE INDEX IF NOT EXISTS decisions_of_person ON decisions (person);
 """
 
 CLASS_COLUMNS = "number, key, content, person, at, decisions, documents, undoes"
 
-COLUMNS = "number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped, source"
+COLUMNS = "number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped, source, alike"
+
+WRITTEN = "key, document, sha256, kind, tags, note, suggestion, rank, reason, person, at, undoes, helped, source, alike"
+
+LATER = {"helped": "INTEGER", "source": "TEXT", "alike": "TEXT"}
+"""Columns of `decisions` that files of before lack, with their types."""
 
 COUNTED = "kind != 'undo' AND NOT EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = decisions.number)"
 """The decisions that were not undone."""
@@ -62,9 +67,9 @@ def document_of(row: Sequence[Any], history: History) -> StoredDocument:
 
 def decision_of(row: Sequence[Any], history: History) -> Decision:
     """A row of `COLUMNS`, by the names that classes have now."""
-    number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped, source = row
+    number, key, document, kind, tags, note, suggestion, reason, person, at, undoes, helped, source, alike = row
     now, again = history.of_decision(_tuple(tags), number)
     shown, _ = history.of_decision(_tuple(suggestion), number)
     with_them = bool(shown) if helped is None else bool(helped)
     first = (key, document, Kind(kind), person, at, now, note, shown, reason, undoes, number)
-    return Decision(*first, with_them, again, source or "")
+    return Decision(*first, with_them, again, source or "", alike or "")

@@ -18,6 +18,7 @@ from tagsmith.core.files import write_json
 from tagsmith.core.local_http import is_loopback, listen
 from tagsmith.core.schema import Schema
 from tagsmith.tag.accepted import accepted, accepted_line
+from tagsmith.tag.alike import Copies
 from tagsmith.tag.app import Tagging
 from tagsmith.tag.documents import fill
 from tagsmith.tag.export import next_command, write_tags
@@ -107,11 +108,14 @@ def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
             stop = Stop(store, settings)
             suggestions.start()
             words = [word for word in sys.argv[1:] if word.startswith(("model=", "model."))]
+            copies = Copies(store)
+            copies.start()
             stop.start()
             try:
                 local, blind = is_loopback(settings.host), settings.blind
-                yield Tagging(folder, store, order, suggestions, stop, tokens, local, blind, words), tokens
+                yield Tagging(folder, store, order, suggestions, stop, tokens, local, blind, words, copies), tokens
             finally:
+                copies.stop()
                 stop.stop()
                 suggestions.stop()
         finally:

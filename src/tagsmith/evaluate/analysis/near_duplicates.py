@@ -65,8 +65,11 @@ def ngrams(text: str) -> NDArray[np.uint64]:
     """
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     characters = points.astype(np.uint64) + np.uint64(1)
-    characters = np.pad(characters, (0, max(0, NGRAM - len(characters))))  # A shorter text is one n-gram of its own.
-    return np.unique(np.lib.stride_tricks.sliding_window_view(characters, NGRAM) @ MULTIPLIERS)
+    if len(characters) < NGRAM:  # A shorter text is one n-gram of its own.
+        characters = np.pad(characters, (0, NGRAM - len(characters)))
+    last = len(characters) - NGRAM + 1
+    # Not a product of matrices, which numpy computes in a slow loop for integers.
+    return np.unique(sum((characters[i : last + i] * by for i, by in enumerate(MULTIPLIERS)), np.uint64(0)))
 
 
 def jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:

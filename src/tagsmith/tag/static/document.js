@@ -1,6 +1,7 @@
 // The document to tag: fetched ahead, decided by keys, shown with its classes.
 
 import { brief } from "./stop.js";
+import { chosenAlike, showAlike } from "./alike.js";
 import { Refused, alone, ask, at, made, page, save, say } from "./wire.js";
 
 const AHEAD = 3; // Documents that are fetched before they are shown.
@@ -40,10 +41,13 @@ async function decide(kind, tags, note = "") {
   const body = { document: page.current.id, kind, tags, note, suggestion: suggested, reason: page.current.reason };
   body.source = source;
   body.classes = page.project.classes_version;
+  if (kind === "tag") body.alike = chosenAlike();
   try {
     const answer = await save("decisions", body);
+    const together = new Set(body.alike);
+    page.ahead = page.ahead.filter((one) => !together.has(one.id));
     showProgress(answer);
-    return answer.collision;
+    return { collision: answer.collision, together: together.size };
   } catch (error) {
     if (error instanceof Refused) await classesChanged(); // By somebody else, perhaps.
     throw error;
@@ -52,9 +56,10 @@ async function decide(kind, tags, note = "") {
 
 export const decideAndGoOn = (kind, tags = []) => alone(async () => {
   if (!page.current) return;
-  const collision = await decide(kind, tags);
+  const { collision, together } = await decide(kind, tags);
   page.ahead = page.ahead.filter((one) => one.id !== page.current.id);
   await showNext();
+  if (together) say(`Tagged ${together + 1} documents alike; undo takes all of them back.`);
   if (collision) {
     const [one, other] = collision.classes;
     say(`You changed your mind between ${one} and ${other} ${collision.times} times: a guideline may help, or one class for both (Classes).`);
@@ -167,6 +172,7 @@ function showDocument() {
   }
   for (const id of ["choices", "text"]) at(id).hidden = !page.current;
   showAbout();
+  showAlike();
   showSuggestions();
   showClasses();
 }

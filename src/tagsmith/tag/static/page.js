@@ -4,6 +4,7 @@ import {
   accept, byDigit, choose, decideAndGoOn, flag, matching, open, openGuideline, openNote, saveNote, setProject,
   showClasses, showGuideline, showNext, undo,
 } from "./document.js";
+import { toggleAlike } from "./alike.js";
 import { begin as beginClasses, openAdd } from "./classes.js";
 import { showList } from "./list.js";
 import { resumeTraining, stopTraining, train, write } from "./training.js";
@@ -31,6 +32,7 @@ document.addEventListener("keydown", (event) => {
     return openAdd();
   }
   if (!isShown("tagging")) return;
+  if (event.key === "A") return toggleAlike();
   if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
   const many = page.project.classes.length > 10;
   if (/^[0-9]$/.test(event.key)) {
@@ -69,7 +71,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 }
 const CLICKS = {
   accept, none: () => decideAndGoOn("tag", []), skip: () => decideAndGoOn("skip"), undo, flag, "to-note": openNote,
-  "to-guideline": openGuideline,
+  "to-guideline": openGuideline, "to-alike": toggleAlike,
   export: write, train, "resume-training": resumeTraining, "stop-training": stopTraining,
   more: () => showList(at("decisions").children.length),
 };
