@@ -63,8 +63,8 @@ def test_decisions_of_one_class_a_document_and_of_several() -> None:
         ("worse", False, (-0.08, -0.12, -0.04), "worse",
          "mine is worse than Azure by 8 points of macro F1 (-12.0 to -4.0)."),
         ("undecided", False, (-0.01, -0.08, 0.06), "undecided",
-         "Whether mine is as good as Azure cannot be told with 42 documents: it has 1 point less of macro F1 "
-         "(-8.0 to 6.0); about 1,100 would tell a difference of 2 points."),
+         "Whether mine is as good as Azure cannot be decided with 42 documents: it has 1 point less of macro F1 "
+         "(-8.0 to 6.0); about 1,100 would show a difference of 2 points."),
     ],
 )  # fmt: skip
 def test_the_one_sentence(

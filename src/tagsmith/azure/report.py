@@ -112,10 +112,10 @@ def answer(found: Json, margin: float) -> tuple[str, str]:
         return "worse", f"{run} is worse than {azure} by {in_words(-difference, by)} of macro F1 ({bounds})."
     error = figure["standard_error"]
     needed = documents_needed(error, found["documents"], margin) if error else 0
-    more = f"; about {rounded_up(needed):,} would tell a difference of {amount}" if needed > found["documents"] else ""
+    more = f"; about {rounded_up(needed):,} would show a difference of {amount}" if needed > found["documents"] else ""
     return (
         "undecided",
-        f"Whether {run} is as good as {azure} cannot be told with {documents}: it has "
+        f"Whether {run} is as good as {azure} cannot be decided with {documents}: it has "
         f"{in_words(abs(difference), by)} {'more' if difference > 0 else 'less'} of macro F1 ({bounds}){more}.",
     )
 

@@ -33,13 +33,15 @@ PATIENCE = 3600.0
 
 RETRIES = Retry(
     total=6,
+    connect=2,
     backoff_factor=1.0,
     status_forcelist=(408, 429, 500, 502, 503, 504),
     allowed_methods=None,
     raise_on_status=False,
     retry_after_max=300,
 )
-"""Waits 0, 2, 4, 8, 16 and 32 seconds between attempts, or as long as Azure asks for (`Retry-After`).
+"""Waits 0, 2, 4, 8, 16 and 32 seconds between attempts, or as long as Azure asks for (`Retry-After`); a host that
+cannot be reached is tried three times.
 
 POST is sent again too, as by Azure's client: a request whose answer was lost may then be counted twice.
 """
