@@ -9,6 +9,8 @@ from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
+AXE = Path(os.environ.get("AXE", Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"))
+"""axe-core (MPL-2.0), from npm: `npm install --no-save --no-package-lock axe-core@4`."""
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -32,3 +34,13 @@ def started_browser(profile: Path) -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+def violations(driver: Any) -> list[str]:
+    """What axe finds wrong with the page as it is shown, with the elements."""
+    found = driver.execute_async_script(
+        AXE.read_text(encoding="utf-8")
+        + "; const done = arguments[arguments.length - 1]; axe.run().then((found) => done(found.violations.map("
+        "(one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 100)).join(' ')}`)));"
+    )
+    return list(map(str, found))

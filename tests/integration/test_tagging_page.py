@@ -13,8 +13,9 @@ from tagsmith.tag.decisions import StoredDocument
 from tagsmith.tag.store import Store
 from tagsmith.tag.tag_run import opened
 from tagsmith.tag.vectors import compute_vectors, kept_vectors
+from tests.browser import AXE, violations
 from tests.conftest import make_documents
-from tests.tagging import TEXTS, Person, page, settings_of
+from tests.tagging import HOSTILE, TEXTS, Person, page, settings_of
 
 
 def test_who_may_ask(tmp_path: Path) -> None:
@@ -242,3 +243,39 @@ def test_many_classes_and_several_of_them(browser: Any, tmp_path: Path) -> None:
             "(one) => !(one.textContent.trim() || one.labels?.length || one.getAttribute('aria-label'))).length"
         )
         assert unnamed == 0
+
+
+@pytest.mark.browser
+def test_texts_of_any_kind_and_who_reads_them(browser: Any, tmp_path: Path) -> None:
+    texts = ["word " * 40_000, "مرحبا بالعالم، الفاتورة خاطئة", "请退款。この文書は長い。", HOSTILE, "x" * 10_000]
+    from selenium.webdriver.common.keys import Keys
+
+    person = Person(browser)
+    wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    shade = {"name": "prefers-color-scheme", "value": "dark"}
+    with page(settings_of(tmp_path, texts, classes=[f"class {i}" for i in range(150)])) as running:
+        browser.set_window_size(400, 800)
+        person.open(running.address)
+        shown = []
+        for number in range(5):
+            shown.append(person.text("text"))
+            direction = browser.execute_script("return getComputedStyle(document.getElementById('text')).direction")
+            assert (direction == "rtl") == ("مرحبا" in shown[-1])
+            assert browser.execute_script(wide) <= 0
+            if number < 4:
+                person.press_for_next("1")
+        assert sorted(shown) == sorted(texts)
+        assert browser.execute_script("return window.bad") is None
+        if not AXE.is_file():
+            pytest.skip(f"axe-core is not there to look for barriers: {AXE}")
+        for width, scheme in ((400, []), (1200, [shade])):
+            browser.set_window_size(width, 800)
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+            for view, key in {"list": "l", "schema": "C", "training": "T"}.items():
+                person.press(key)
+                person.until(person.at(view).is_displayed)
+                assert violations(browser) == [], (view, width)
+                person.press(Keys.ESCAPE)
+                person.until(person.at("tagging").is_displayed)
+            assert violations(browser) == [], width
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
