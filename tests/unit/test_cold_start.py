@@ -273,4 +273,5 @@ def test_settings_that_do_not_fit() -> None:
 
     assert "llm.url, llm.model: expected both or none" in found(llm=LlmSettings(url="http://localhost/v1"))
     assert "begins with http://" in found(llm=LlmSettings(url="localhost", model="small"))
-    assert "suggest=false" in found(llm=LlmSettings(url="http://localhost/v1", model="small"), suggest=False)
+    for hidden in ({"suggest": False}, {"blind": True}):
+        assert "nobody sees" in found(llm=LlmSettings(url="http://localhost/v1", model="small"), **hidden)

@@ -116,8 +116,8 @@ class TagRun:
 
     def problems(self) -> Iterator[str]:
         yield from reading_problems(self)
-        if self.llm.url is not None and not self.suggest:
-            yield "llm.url: expected null with suggest=false, found an address"
+        if self.llm.url is not None and (self.blind or not self.suggest):
+            yield "llm.url: expected null with suggest=false or blind=true, where nobody sees its suggestions"
         if self.run is not None and (self.pool is not None or self.classes is not None or self.task is not None):
             yield "run: expected none of pool, classes and task with it, because it has them; found one"
         names = list(self.classes or ())
