@@ -16,7 +16,8 @@ import pytest
 from tagsmith.classify import engine as engines
 from tagsmith.classify.bundle import golden
 from tagsmith.classify.classifier import Classifier
-from tagsmith.classify.engine import BF16, FP32, ONNXRUNTIME, OPENVINO, Engine, choose, flags_in
+from tagsmith.classify.engine import BF16, CPU, FP32, ONNXRUNTIME, OPENVINO, Engine, choose, flags_in
+from tagsmith.classify.session import Graph
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
 from tagsmith.export import certify_engines
 from tagsmith.export.certify_engines import certify_engine, engines_to_certify
@@ -241,3 +242,13 @@ def test_certificates_of_openvino(tmp_path: Path, cached: Path, monkeypatch: pyt
     assert engines_to_certify(None) == []
     with pytest.raises(SettingsError, match=r"export.openvino=true: OpenVINO is not installed"):
         engines_to_certify(True)
+
+
+def test_calls_in_bf16_are_larger_but_occupy_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagsmith.classify.session.Graph._open", _in_onnxruntime)
+    path = Path(__file__).parents[1] / "fixtures" / "format_1" / "single" / "onnx" / "model.onnx"
+    fp32, bf16 = (Graph(path, 2, [CPU], Engine(OPENVINO, precision)) for precision in (FP32, BF16))
+    assert [fp32.tokens_per_call(tokens) for tokens in (10, 900, 10_000)] == [64, 64, 64]
+    assert [bf16.tokens_per_call(tokens) for tokens in (10, 900, 10_000)] == [64, 450, 1024]
+    alone = Graph(path, 1, [CPU], Engine(OPENVINO, BF16))
+    assert alone.tokens_per_call(10) == 1024

@@ -88,7 +88,9 @@ def answer_call() -> None:
     function, arguments = pickle.load(sys.stdin.buffer)
 
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin, whose lock a waiting thread holds when the interpreter ends.
+        while os.read(0, 4096):
+            pass
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()

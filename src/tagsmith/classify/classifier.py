@@ -22,7 +22,7 @@ from tagsmith.decision.rule import Decisions
 from tagsmith.rows.fields import text_of
 from tagsmith.tokens.batches import scoring_batches
 from tagsmith.tokens.truncation import ids_as_read
-from tagsmith.tokens.windows import EncodedDocuments, Ints, encode, without_limits
+from tagsmith.tokens.windows import EncodedDocuments, Ints, ToIds, encode, special_tokens, without_limits
 
 
 class Classifier:
@@ -37,7 +37,7 @@ class Classifier:
         self._graph = graph
         # Once: a later change would affect concurrent calls in other threads.
         self._tokenizer = without_limits(tokenizer)
-        self._to_ids = ids_as_read(tokenizer, decision.window_rule)
+        self._special, self._to_ids = special_tokens(tokenizer), ids_as_read(tokenizer, decision.window_rule)
         self._widths = graph.widths
         self._loaded: tuple[Path, str, dict[str, Any]] | None = None
         self.text_fields: Sequence[str] = ("text",)
@@ -85,7 +85,7 @@ class Classifier:
             verify_signature(folder, Path(public_key))
         if quantized and layout.QUANTIZED not in manifest["files"]:
             raise InputMissing(f"{folder}: there is no {layout.QUANTIZED}; export the run with export.quantize=true.")
-        if quantized or (providers and list(providers) != [CPU]):
+        if quantized or providers:
             if engine == OPENVINO or precision != AUTO:
                 raise SettingsError("engine, precision: cannot be chosen for the quantized graph, or with providers.")
             chosen = Engine(precision=INT8 if quantized else FP32)
@@ -96,8 +96,8 @@ class Classifier:
         if layout.GOLDEN in manifest["files"]:
             rule = loaded.decision.rule
             # GPUs multiply with reduced precision (TF32).
-            tolerance = golden.TOLERANCE[True] if providers else None
-            tolerance = golden.BF16_TOLERANCE if chosen.precision == BF16 else tolerance
+            bf16 = golden.BF16_TOLERANCE if chosen.precision == BF16 else None
+            tolerance = golden.TOLERANCE[True] if providers else bf16
             path = folder / layout.GOLDEN
             golden.check(path, loaded.schema, rule, loaded.decide, quantized, thorough=False, tolerance=tolerance)
         if not out_of_scope:
@@ -222,8 +222,7 @@ class Classifier:
         Raises:
             TypeError: as for `predict`.
         """
-        _check_strings(texts)
-        return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id)
+        return self._encode(texts)
 
     @property
     def calls_at_once(self) -> int:
@@ -232,7 +231,8 @@ class Classifier:
 
     def calls(self, encoded: EncodedDocuments, batch_tokens: int | None = None) -> list[Ints]:
         """The documents (positions) of each call of the encoder, longest first."""
-        return scoring_batches(encoded.lengths, encoded.windows, batch_tokens or self._graph.call_tokens)
+        budget = batch_tokens or self._graph.tokens_per_call(int(encoded.window_lengths.sum()))
+        return scoring_batches(encoded.lengths, encoded.windows, budget)
 
     def outputs_of_call(self, encoded: EncodedDocuments, documents: Ints) -> tuple[Floats, Floats | None]:
         """Logits [n, classes] and the encoder's vectors [n, hidden] of n documents (positions), float32, in one call.
@@ -255,8 +255,13 @@ class Classifier:
 
     def _encoded_as_read(self, texts: Sequence[str]) -> EncodedDocuments:
         """As `encoded`, but not all tokens that are not read are counted, which is faster."""
-        _check_strings(texts)
-        return encode(self._tokenizer, texts, self.decision.window_rule, self.decision.pad_id, self._to_ids)
+        return self._encode(texts, self._to_ids)
+
+    def _encode(self, texts: Sequence[str], to_ids: ToIds | None = None) -> EncodedDocuments:
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise TypeError("expected a list of strings")
+        rule, pad_id = self.decision.window_rule, self.decision.pad_id
+        return encode(self._tokenizer, texts, rule, pad_id, to_ids, self._special)
 
     def _output_names(self) -> list[str]:
         return ["logits"] if self.decision.rule.scope is None else ["logits", layout.EMBEDDING]
@@ -280,11 +285,6 @@ class Classifier:
         counts = batch.windows[:, None].astype(np.float32)
         outputs = self._graph.run(names, inputs)
         return [np.divide(np.add.reduceat(part, first, axis=0), counts, dtype=np.float32) for part in outputs]
-
-
-def _check_strings(texts: Sequence[str]) -> None:
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise TypeError("expected a list of strings")
 
 
 def _unpickle(kind: type[Classifier], folder: Path, manifest_sha256: str, arguments: dict[str, Any]) -> Classifier:

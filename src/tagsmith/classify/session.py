@@ -10,7 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from tagsmith.classify.engine import CPU, OPENVINO, Engine
+from tagsmith.classify.engine import BF16, CPU, OPENVINO, Engine
 from tagsmith.classify.prediction import Floats
 from tagsmith.core.cores import cores
 from tagsmith.core.errors import SettingsError
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 TOKENS_PER_THREAD = 64
 """Tokens in a call, per thread: larger calls gain nothing and pad more (measured, see the README)."""
+
+BF16_TOKENS = 1024
+"""The same in bf16, whose larger tiles need more (measured on the engine alone, see the README)."""
 
 GPU_TOKENS = 16_384
 """Tokens in a call on a GPU, which needs many to be busy."""
@@ -61,12 +64,12 @@ class Graph:
         if threads is not None and threads < 1:
             raise SettingsError(f"threads: expected at least 1, or None for one per core, found {threads}.")
         self.at_once, each = shares(threads or cores())
-        self.call_tokens = TOKENS_PER_THREAD * each
+        self.engine = engine or Engine()
+        self.call_tokens = (BF16_TOKENS if self.engine.precision == BF16 else TOKENS_PER_THREAD) * each
         if list(providers) != [CPU]:
             self.at_once, each, self.call_tokens = 1, threads or cores(), GPU_TOKENS
         # Shared by all threads that use the graph: more calls would only compete for the cores.
         self._slots, self._process = threading.BoundedSemaphore(self.at_once), os.getpid()
-        self.engine = engine or Engine()
         self._path, self._each, self._providers = path, each, providers
         self._session = self._open()
         self.widths, self.metadata = self._session.widths, self._session.metadata
@@ -85,6 +88,11 @@ class Graph:
         """The outputs with these names, in one call of the graph; the caller holds one of the `slots`."""
         found: list[Floats] = self._session.run(names, inputs)
         return found
+
+    def tokens_per_call(self, tokens: int) -> int:
+        """The best number of tokens in a call, of so many in all: fewer than `call_tokens` to occupy all cores."""
+        least = TOKENS_PER_THREAD * self._each
+        return self.call_tokens if self.at_once == 1 else max(least, min(self.call_tokens, tokens // self.at_once))
 
     def slots(self) -> threading.BoundedSemaphore:
         """The semaphore that every call of the graph holds while it runs."""

@@ -149,7 +149,11 @@ class EncodedDocuments:
         return Batch(ids, places.mask.astype(np.int64), places.document, places.windows)
 
 
-def special_tokens(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+Special = tuple[list[int], list[int]]
+"""The ids before and after a text."""
+
+
+def special_tokens(tokenizer: Tokenizer) -> Special:
     """The ids that the tokenizer adds before and after a text, such as ([CLS], [SEP])."""
     bare = tokenizer.encode("a", add_special_tokens=False).ids
     full = tokenizer.encode("a", add_special_tokens=True).ids
@@ -190,22 +194,33 @@ def ids_by(tokenizer: Tokenizer) -> ToIds:
 
 
 def encode(
-    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, pad_id: int, to_ids: ToIds | None = None
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    rule: WindowRule,
+    pad_id: int,
+    to_ids: ToIds | None = None,
+    special: Special | None = None,
 ) -> EncodedDocuments:
-    """Tokenise `texts` (on all cores) and cut them into windows, in memory; `to_ids` as in `encode_chunks`."""
-    return EncodedDocuments(pad_id, joined(encode_chunks(tokenizer, texts, rule, to_ids=to_ids)))
+    """Tokenise `texts` (on all cores) and cut them into windows, in memory; arguments as in `encode_chunks`."""
+    return EncodedDocuments(pad_id, joined(encode_chunks(tokenizer, texts, rule, to_ids=to_ids, special=special)))
 
 
 def encode_chunks(
-    tokenizer: Tokenizer, texts: Sequence[str], rule: WindowRule, size: int = 1000, to_ids: ToIds | None = None
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    rule: WindowRule,
+    size: int = 1000,
+    to_ids: ToIds | None = None,
+    special: Special | None = None,
 ) -> Iterator[Tokens]:
     """Tokenise `texts` (on all cores), `size` per chunk, and cut them into windows.
 
     Args:
         to_ids: replaces the tokenizer where documents need not be tokenised whole (`truncation.ids_as_read`).
+        special: `special_tokens` of the tokenizer, which take longer to find than a short text to tokenise.
     """
     without_limits(tokenizer)
-    before, after = special_tokens(tokenizer)
+    before, after = special or special_tokens(tokenizer)
     around = len(before) + len(after)
     room = rule.max_tokens - around
     to_ids = to_ids or ids_by(tokenizer)
@@ -237,7 +252,10 @@ def encode_chunks(
 
 def joined(chunks: Iterable[Tokens]) -> Tokens:
     """Join chunks of documents."""
-    parts = [Tokens(np.zeros(0, np.int32), *map(_ints, ([], [], [], []))), *chunks]
+    given = list(chunks)
+    if len(given) == 1:
+        return given[0]
+    parts = [Tokens(np.zeros(0, np.int32), *map(_ints, ([], [], [], []))), *given]
     return Tokens(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Tokens)))
 
 
