@@ -4,7 +4,7 @@ import math
 import random
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
@@ -54,6 +54,7 @@ class Order:
         self._store, self._share, self._second_share = store, audit_share, second_share
         self._lock = threading.Lock()
         self._claims: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self._claimed: deque[tuple[float, str, str]] = deque()  # In the order of time.
         self._plan: Sequence[Shown] = ()
         outline = store.outline()
         queued = sorted((one for one in outline if one.place is not None), key=lambda one: (one.place, one.number))
@@ -80,11 +81,7 @@ class Order:
                 self._reopened = (tally, tally.reopened)
                 for line in (self._queue, self._audit, self._others):
                     line.reset()
-            for name, of in [*self._claims.items()]:
-                if not (alive := {one: since for one, since in of.items() if since > now - CLAIM_SECONDS}):
-                    del self._claims[name]
-                else:
-                    self._claims[name] = alive
+            self._forget(now - CLAIM_SECONDS)
             given = set(without)
 
             def free(name: str) -> bool:
@@ -103,11 +100,24 @@ class Order:
                 given.add(shown[0])
                 self._shown_to[person] += 1
                 if shown[1] != SECOND_PASS:
-                    self._claims[shown[0]][person] = now
+                    self._claim(shown[0], person, now)
                     self._shown += 1
             for name in without:
-                self._claims[name][person] = now
+                self._claim(name, person, now)
         return found
+
+    def _claim(self, name: str, person: str, now: float) -> None:
+        self._claims[name][person] = now
+        self._claimed.append((now, name, person))
+
+    def _forget(self, before: float) -> None:
+        """Drop the claims that were not renewed since."""
+        while self._claimed and self._claimed[0][0] <= before:
+            since, name, person = self._claimed.popleft()
+            if self._claims.get(name, {}).get(person) == since:
+                del self._claims[name][person]
+                if not self._claims[name]:
+                    del self._claims[name]
 
     def _candidates(self) -> Iterator[Shown]:
         started = ((name, state.reason) for name, state in [*self._store.tally.waiting.items()])
