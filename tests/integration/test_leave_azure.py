@@ -132,6 +132,19 @@ def test_everything_is_taken_and_the_runtime_half_from_our_own_service(
         assert len(fake.seen) == before
 
 
+def test_a_project_with_several_classes_a_document(fake: FakeAzure, settings: Settings) -> None:
+    fake.export = project("CustomMultiLabelClassification")
+    for entry in fake.export["assets"]["documents"]:
+        entry["classes"] = [entry.pop("class"), {"category": "tools"}]
+    several = {"expectedClasses": ["food"], "predictedClasses": ["food", "tools"]}
+    fake.results = [{"location": "2.txt", "customMultiLabelClassificationResult": several}]
+    folder = take(settings()).folder
+    assert [one["tasks"][0]["kind"] for one in fake.jobs.values()] == ["CustomMultiLabelClassification"]
+    assert fake.jobs["1"]["analysisInput"]["documents"] == [{"id": "0", "text": TEXTS["2.txt"], "language": "en-us"}]
+    assert [line["id"] for line in lines(folder.answers("test"))] == ["2.txt"]
+    assert import_project(settings(action=LeaveAction.import_)).task.value == "multi_label"
+
+
 def test_a_dry_run_sends_no_text(fake: FakeAzure, settings: Settings) -> None:
     taken = take(settings(dry_run=True))
     assert not any("analyze-text/jobs" in one for one in fake.seen)

@@ -50,7 +50,7 @@ class LeaveAzure:
     )
     text_field: str | list[str] = setting("text", "field of the text in the files that `also` and `tagged` name")
     dry_run: bool = setting(
-        False, "take: stop before the first text is sent to the deployment; what is asked until then costs nothing"
+        False, "take: stop before the first text is sent to the deployment, and say how many text records it would cost"
     )
     labels: str | None = setting(
         None, "import: a labels file that was exported by hand; null: the export that was taken", reads=True
