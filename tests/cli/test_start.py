@@ -37,7 +37,7 @@ MISSING = {
     "bench_improve": ["data=csv", "data.train=nowhere.csv"],
     "bench_tag": ["data=csv", "data.train=nowhere.csv"],
 }
-"""Words that name inputs that do not exist; `bench_scale.py` has no input."""
+"""Words that name inputs that do not exist; `bench_scale.py` and `check_gpu.py` have no input."""
 
 START = """
 import contextlib, io, json, runpy, sys
@@ -90,7 +90,14 @@ def test_options_that_cannot_be_used_are_refused_in_the_words_of_the_settings(tm
 
 @pytest.mark.slow
 def test_a_script_without_settings_says_what_to_type(tmp_path: Path) -> None:
-    complete = {"check_kills", "bench_train", "bench_improve", "bench_tag", "bench_scale"}  # They have their own data.
+    complete = {
+        "check_kills",
+        "check_gpu",
+        "bench_train",
+        "bench_improve",
+        "bench_tag",
+        "bench_scale",
+    }  # They have their own data.
     needs = [[name] for name in STAGES if name not in complete]
     for (status, text, modules), (name,) in zip(start(tmp_path, needs), needs, strict=True):
         assert (status, modules) == (64, []), text

@@ -99,6 +99,7 @@ def test_every_stage_composes(stage: str) -> None:
         "bench_train": [],
         "bench_scale": [],
         "check_kills": [],
+        "check_gpu": [],
         "serve": ["serve.deployments={production: b}"],
         "refresh": ["store=s", "data.train=t.csv"],
         "leave_azure": ["action=import", "out=o"],

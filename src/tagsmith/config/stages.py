@@ -17,6 +17,7 @@ STAGES: dict[str, type] = {
     "refresh": typed.RefreshRun,
     "leave_azure": typed.LeaveAzure,
     "check_kills": typed.CheckKills,
+    "check_gpu": typed.CheckGpu,
     "bench_classify": typed.BenchClassifyRun,
     "bench_train": typed.BenchTrainRun,
     "bench_scale": typed.BenchScaleRun,

@@ -22,6 +22,8 @@ from tagsmith.config.settings.bench import (
     BenchClassifyRun,
     BenchScaleRun,
     BenchTrainRun,
+    CheckGpu,
+    Device,
 )
 from tagsmith.config.settings.calibrate import CalibrateSettings, HeldOutFrom
 from tagsmith.config.settings.compare import CompareRuns, FailIf, Retagged
@@ -105,6 +107,7 @@ __all__ = [
     "CacheSettings",
     "CalibrateRun",
     "CalibrateSettings",
+    "CheckGpu",
     "CheckKills",
     "ClassNames",
     "ClassWeights",
@@ -112,6 +115,7 @@ __all__ = [
     "CompareRuns",
     "Contradictions",
     "DataSettings",
+    "Device",
     "EvaluateRun",
     "EvaluateSettings",
     "ExportRun",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 from tagsmith.config.settings.data import DataSettings
 from tagsmith.config.settings.fields import REQUIRED, setting
@@ -78,6 +79,21 @@ class BenchTrainRun:
                 "train.early_stopping_patience: expected null, because contenders get no validation documents; "
                 f"found {self.train.early_stopping_patience}"
             )
+
+
+class Device(Enum):
+    """Where the checks of a GPU run."""
+
+    cuda = "cuda"
+    cpu = "cpu"
+
+
+@dataclass
+class CheckGpu:
+    """Settings of `scripts/check_gpu.py`."""
+
+    device: Device = setting(Device.cuda, "cuda: one GPU, minutes; cpu: a dry run with a tiny encoder")
+    output: str = setting("check_gpu.json", "file for the results, JSON")
 
 
 @dataclass
