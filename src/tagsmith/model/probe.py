@@ -82,6 +82,8 @@ def _fit(features: Floats, labels: Ints, strength: float) -> tuple[Ints, Floats,
     with warnings.catch_warnings():
         # Stopped after max_iter, it is still a good head for fine-tuning to start from.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Few documents of many classes are usual at the beginning of tagging.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         regression = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(features - centre, labels)
     return regression.classes_, regression.coef_, regression.intercept_ - regression.coef_ @ centre
 

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +72,7 @@ def regression_scores(vectors: Floats, tags: Sequence[Sequence[str] | None], sch
     truth = indicators_of_names([tags[row] or () for row in rows], schema.classes)
     if len(rows) < 2 or not schema.classes or len(np.unique(truth, axis=0)) < 2:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # About classes with one document, of which there are many at first.
-        weights, bias = fit_head(vectors[rows], truth, schema.multi_label, probe_c(schema.multi_label))
+    weights, bias = fit_head(vectors[rows], truth, schema.multi_label, probe_c(schema.multi_label))
     return probabilities(np.asarray(vectors @ weights.T + bias, dtype=np.float32), schema.multi_label)
 
 
@@ -251,7 +246,9 @@ class Suggestions:
             for row, one in enumerate(self._outline)
             if tags[row] is None and ((state := states.get(one.id)) is None or state.status is None)
         ]
-        plan = planned(vectors, scores, tags, left, schema, self._settings.seed + tagged)
+        # With several classes a document, names say which class fits best, but not how surely.
+        by = by_tags if schema.multi_label else scores
+        plan = planned(vectors, by, tags, left, schema, self._settings.seed + tagged)
         shown: list[Shown] = [(self._outline[row].id, reason) for row, reason in plan]
         self._order.set_plan(shown)
         if self._llm is not None:
