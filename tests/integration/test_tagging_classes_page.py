@@ -120,6 +120,34 @@ def test_near_copies_are_tagged_alike_and_taken_back_together(browser: Any, tmp_
         assert "3 documents are nearly the same" in person.text("to-alike")
 
 
+@pytest.mark.browser
+def test_one_class_and_a_search_are_looked_through(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    person = Person(browser)
+    with page(settings_of(tmp_path)) as running:
+        person.open(running.address)
+        seen = [person.press_for_next(key) for key in ("1", "1", "2")]
+        person.press("M")
+        person.press(*[Keys.ARROW_DOWN] * 4)
+        person.until(lambda: person.text("text") == seen[1])
+        assert "1 more · tagged billing" in person.text("about")
+        person.press_for_next(Keys.ENTER)  # The tag is right.
+        assert person.text("text") == seen[0]
+        person.press_for_next("2")
+        person.until(lambda: "These were all" in person.text("message"))
+        assert person.text("text") not in seen
+        listed = {one["beginning"]: one["tags"] for one in running.ask("list")["documents"]}
+        expected = {text: [name] for text, name in zip(seen, ("bug", "billing", "bug"), strict=True)}
+        assert listed == {" ".join(text.split()): tags for text, tags in expected.items()}
+        person.press("l")
+        person.press("REFÜND")
+        person.at("look").click()
+        person.until(lambda: person.text("text") == "refund please")
+        person.press_for_next(" ")
+        person.until(lambda: "These were all" in person.text("message"))
+
+
 def test_minds_that_change(tmp_path: Path) -> None:
     with page(settings_of(tmp_path)) as running:
         found = []

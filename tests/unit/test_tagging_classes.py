@@ -12,11 +12,13 @@ from tagsmith.config.settings import TagRun
 from tagsmith.core.errors import DataError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.tag.classes import Again, ClassChange
-from tagsmith.tag.decisions import Decision, Kind, StoredDocument
+from tagsmith.tag.decisions import CHOSEN, Decision, Kind, StoredDocument
 from tagsmith.tag.documents import fill
+from tagsmith.tag.modes import matching, of_class, suspected
 from tagsmith.tag.order import Order
 from tagsmith.tag.store import Store
 from tagsmith.tag.suggestions import Suggestions
+from tagsmith.tag.vectors import encoder_key
 
 KEYS = count()
 
@@ -217,3 +219,21 @@ def test_no_classes_at_first(tmp_path: Path) -> None:
     assert fill(store, TagRun(project=str(tmp_path / "p"), pool=str(pool))).classes == ()
     change(store, add=["first"])
     assert fill(store, TagRun(project=str(tmp_path / "p"))).classes == ("first",)
+
+
+def test_suspected_tags_and_other_modes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.set_schema(Schema(("a", "b"), Task.single_label), {})
+    store.add([StoredDocument(f"d{i}", f"text {i}") for i in range(40)])
+    for i in range(40):
+        tag(store, f"d{i}", "ab"[(i < 20) ^ (i == 3)])
+    vectors = np.zeros((40, 2), dtype=np.float16)
+    vectors[:20, 0] = vectors[20:, 1] = 1
+    settings = TagRun(project=str(tmp_path))
+    np.savez(tmp_path / "vectors.npz", vectors=vectors, encoder=np.array(encoder_key(settings)))
+    assert suspected(store, settings) == ["d3"]
+    number = next(KEYS)
+    store.decide(Decision(f"key {number}", "d3", Kind.tag, "anna", 1.0, ("a",), reason=CHOSEN))
+    assert suspected(store, settings) == []
+    assert of_class(store, "a")[:2] == ["d3", "d39"]
+    assert matching(store, "TÉXT 3")[:2] == ["d3", "d30"]

@@ -18,6 +18,7 @@ from tagsmith.tag.decisions import ALIKE, CHOSEN, SECOND_PASS, Decision, Kind, S
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.guard import Refused
 from tagsmith.tag.listing import EXAMPLE, examples, listed, shown
+from tagsmith.tag.modes import Modes
 from tagsmith.tag.order import Order
 from tagsmith.tag.people import People
 from tagsmith.tag.stop import Stop
@@ -80,7 +81,6 @@ class Tagging:
         local: see `Guard`.
         blind: whether suggestions are hidden.
         words: see `Training`.
-        copies: the near-copies of documents; None: they are not looked for.
     """
 
     def __init__(
@@ -90,15 +90,17 @@ class Tagging:
         order: Order,
         suggestions: Suggestions,
         stop: Stop,
+        copies: Copies,
+        modes: Modes,
         tokens: dict[str, str],
         local: bool = True,
         blind: bool = False,
         words: Sequence[str] = (),
-        copies: Copies | None = None,
     ):
         self._folder, self._store = folder, store
         self._order, self._suggestions, self._stop, self._blind = order, suggestions, stop, blind
-        self._training, self._copies = Training(folder, store, words), copies or Copies(store)
+        self._training, self._copies = Training(folder, store, words), copies
+        self._modes = modes
         self.app: ASGIApp = application(self.routes(), tokens, local)
 
     @property
@@ -118,6 +120,7 @@ class Tagging:
         yield Route("examples", One, lambda body, _: {"texts": examples(self._store, body.name)})
         yield Route("export", Nothing, self.export)
         yield from ClassRequests(self._store, self._suggestions.classes_changed, self._state).routes()
+        yield from self._modes.routes()
         yield from People(self._store).routes()
         yield from self._stop.routes()
         yield from self._training.routes()

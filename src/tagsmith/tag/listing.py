@@ -53,7 +53,7 @@ def listed(store: Store, search: str, which: str, offset: int, most: int, person
     """
     wanted, states = folded_name(search.strip()), store.snapshot()
     found: list[tuple[int, int, dict[str, Any]]] = []
-    for document in _all(store):
+    for document in all_documents(store):
         state = states.get(document.id)
         state = None if state is None else state.seen_by(person)
         if state is None and document.given is None:
@@ -92,7 +92,8 @@ def examples(store: Store, name: str, most: int = 2) -> list[str]:
     return [document.text[:EXAMPLE] for key in keys if (document := store.document(key)) is not None]
 
 
-def _all(store: Store) -> Iterator[StoredDocument]:
+def all_documents(store: Store) -> Iterator[StoredDocument]:
+    """All documents with their texts, some of them in memory at a time."""
     last = 0
     while documents := store.documents(last, 1000):
         last = documents[-1].number

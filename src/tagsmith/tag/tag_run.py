@@ -22,6 +22,7 @@ from tagsmith.tag.alike import Copies
 from tagsmith.tag.app import Tagging
 from tagsmith.tag.documents import fill
 from tagsmith.tag.export import next_command, write_tags
+from tagsmith.tag.modes import Modes
 from tagsmith.tag.order import Order
 from tagsmith.tag.stop import FILE as STATUS
 from tagsmith.tag.stop import Stop, status_tables, write_status
@@ -113,7 +114,9 @@ def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
             stop.start()
             try:
                 local, blind = is_loopback(settings.host), settings.blind
-                yield Tagging(folder, store, order, suggestions, stop, tokens, local, blind, words, copies), tokens
+                modes = Modes(store, settings)
+                page = Tagging(folder, store, order, suggestions, stop, copies, modes, tokens, local, blind, words)
+                yield page, tokens
             finally:
                 copies.stop()
                 stop.stop()

@@ -2,12 +2,18 @@
 
 import { brief } from "./stop.js";
 import { chosenAlike, showAlike } from "./alike.js";
+import { fetchLooked, showModes } from "./modes.js";
 import { Refused, alone, ask, at, made, page, save, say } from "./wire.js";
 
 const AHEAD = 3; // Documents that are fetched before they are shown.
 let fetching = null;
 
 async function fetchAhead() {
+  if (page.looking) {
+    const looking = page.looking, found = await fetchLooked(AHEAD - page.ahead.length);
+    if (page.looking === looking) page.ahead.push(...found);
+    return;
+  }
   const shown = [...(page.current ? [page.current] : []), ...page.ahead].map((one) => one.id);
   const answer = await ask("next", { count: AHEAD, without: shown });
   const known = new Set([...(page.current ? [page.current.id] : []), ...page.ahead.map((one) => one.id)]);
@@ -24,6 +30,11 @@ export async function showNext() {
   if (page.ahead.length === 0) {
     page.current = null;
     await refill();
+    if (page.ahead.length === 0 && page.looking) {
+      page.looking = null;
+      at("mode").value = "new";
+      say("These were all; what is new follows.");
+    }
     if (page.ahead.length === 0) await refill();
   }
   page.current = page.ahead.shift() || null;
@@ -56,6 +67,7 @@ async function decide(kind, tags, note = "") {
 
 export const decideAndGoOn = (kind, tags = []) => alone(async () => {
   if (!page.current) return;
+  if (kind === "skip" && page.looking && page.current.tags) return showNext(); // Its tag stays.
   const { collision, together } = await decide(kind, tags);
   page.ahead = page.ahead.filter((one) => one.id !== page.current.id);
   await showNext();
@@ -71,6 +83,8 @@ export function accept() {
   if (page.project.multi_label) {
     if (page.marked.size === 0) return say("Mark the classes, or press - for none of them.", true);
     decideAndGoOn("tag", page.project.classes.map((one) => one.name).filter((name) => page.marked.has(name)));
+  } else if (page.looking && page.current.tags) {
+    decideAndGoOn("tag", page.current.tags); // The tag is right.
   } else if (page.current.suggestions.length === 0) {
     say("There is no suggestion to accept: choose a class.", true);
   } else {
@@ -137,6 +151,7 @@ export async function classesChanged() {
   const found = await ask("project");
   if (found.classes_version === page.project.classes_version) return;
   setProject(found);
+  if (page.looking) page.looking.left.unshift(...page.ahead.map((one) => one.id));
   page.ahead = [];
   if (!page.current) return showNext();
   const now = await ask("document", { name: page.current.id });
@@ -150,6 +165,7 @@ export function setProject(found) {
   page.project = found;
   at("of-class").replaceChildren(...found.classes.map((one) => new Option(one.name, one.name)));
   at("finding").hidden = found.classes.length <= 10;
+  showModes();
   at("no-classes").hidden = found.classes.length > 0;
   at("none").hidden = !found.multi_label || found.classes.length === 0;
 }
@@ -179,6 +195,7 @@ function showDocument() {
 
 function showAbout() {
   const parts = page.current ? [page.current.id, page.current.reason.replaceAll("_", " ")] : ["No documents are left."];
+  if (page.looking && page.current) parts.push(`${page.looking.left.length + page.ahead.length} more`);
   if (page.current && page.current.tags) parts.push(`tagged ${page.current.tags.join(", ") || "with no class"}`);
   if (page.current && page.current.again) {
     const { had, choices } = page.current.again;

@@ -5,6 +5,7 @@ import {
   showClasses, showGuideline, showNext, undo,
 } from "./document.js";
 import { toggleAlike } from "./alike.js";
+import { chooseMode, lookThrough } from "./modes.js";
 import { begin as beginClasses, openAdd } from "./classes.js";
 import { showList } from "./list.js";
 import { resumeTraining, stopTraining, train, write } from "./training.js";
@@ -33,6 +34,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (!isShown("tagging")) return;
   if (event.key === "A") return toggleAlike();
+  if (event.key === "M") return at("mode").focus();
   if (event.target.closest("button") && (event.key === "Enter" || event.key === " ")) return;
   const many = page.project.classes.length > 10;
   if (/^[0-9]$/.test(event.key)) {
@@ -71,7 +73,7 @@ for (const button of document.querySelectorAll("[data-close]")) {
 }
 const CLICKS = {
   accept, none: () => decideAndGoOn("tag", []), skip: () => decideAndGoOn("skip"), undo, flag, "to-note": openNote,
-  "to-guideline": openGuideline, "to-alike": toggleAlike,
+  "to-guideline": openGuideline, "to-alike": toggleAlike, look: lookThrough,
   export: write, train, "resume-training": resumeTraining, "stop-training": stopTraining,
   more: () => showList(at("decisions").children.length),
 };
@@ -80,6 +82,12 @@ for (const tab of document.querySelectorAll("nav [data-view]")) {
   tab.addEventListener("click", () => openView(tab.dataset.view));
 }
 at("of-class").addEventListener("change", showGuideline);
+let choosing = 0;
+at("mode").addEventListener("change", () => {
+  clearTimeout(choosing); // Arrow keys pass through other choices.
+  choosing = setTimeout(chooseMode, 400);
+});
+at("mode").addEventListener("keydown", (event) => event.key === "Escape" && open());
 at("which").addEventListener("change", () => showList());
 let waiting = 0;
 at("search").addEventListener("input", () => {

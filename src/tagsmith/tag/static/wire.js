@@ -6,7 +6,7 @@ export const token = decodeURIComponent(location.hash.slice(1));
 
 // project: the answer to the first request. current: the document that is shown. ahead: the next ones. marked: the
 // classes that Enter saves (multi-label). busy: a decision is on its way.
-export const page = { project: null, current: null, ahead: [], marked: new Set(), busy: false };
+export const page = { project: null, current: null, ahead: [], looking: null, marked: new Set(), busy: false };
 
 export function made(kind, text = "", kind_of = "") {
   const element = document.createElement(kind);
