@@ -1,6 +1,7 @@
 """Classes that change while documents are tagged: what older tags become, what is tagged again, what is taken back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tagsmith.config.settings import TagRun
+from tagsmith.config.settings import TagAction, TagRun
 from tagsmith.core.errors import DataError
 from tagsmith.core.schema import Schema, Task
 from tagsmith.tag.classes import Again, ClassChange
@@ -18,6 +19,7 @@ from tagsmith.tag.modes import matching, of_class, suspected
 from tagsmith.tag.order import Order
 from tagsmith.tag.store import Store
 from tagsmith.tag.suggestions import Suggestions
+from tagsmith.tag.tag_run import change_classes
 from tagsmith.tag.vectors import encoder_key
 
 KEYS = count()
@@ -237,3 +239,21 @@ def test_suspected_tags_and_other_modes(tmp_path: Path) -> None:
     assert suspected(store, settings) == []
     assert of_class(store, "a")[:2] == ["d3", "d39"]
     assert matching(store, "TÉXT 3")[:2] == ["d3", "d30"]
+
+
+def test_classes_are_changed_by_a_command(tmp_path: Path) -> None:
+    store = store_of(tmp_path, "a", "no")
+    tag(store, "d1", "a")
+    store.close()
+    changes = tmp_path / "changes.yaml"
+    settings = TagRun(project=str(tmp_path), action=TagAction.classes, changes=str(changes))
+    changes.write_text("rename: {a: aa}\ndescribe: {no: nothing}\n")
+    assert change_classes(settings) == [
+        "aa: 1 document", "no: 0 documents; nothing", "change 1: added a, no", "change 2: renamed a to aa; described no"
+    ]  # fmt: skip
+    changes.write_text("take_back: 2\n")
+    assert change_classes(settings)[:2] == ["a: 1 document", "no: 0 documents"]
+    assert change_classes(replace(settings, changes=None))[-1] == "change 3: took back change 2"
+    changes.write_text("take_back: one\n")
+    with pytest.raises(DataError, match="expected the number of a change and nothing else"):
+        change_classes(settings)

@@ -61,14 +61,7 @@ class SchemaChanges:
             InputMissing: the file does not exist.
             DataError: the content is malformed, or its changes contradict each other; all problems are listed.
         """
-        if not path.is_file():
-            raise InputMissing(f"schema_changes={path}: no such file (working directory: {Path.cwd()}).")
-        try:
-            # Every scalar is a text here, because classes may be called `no`, `007` or `null`.
-            content = yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise DataError(f"{path}: cannot be read as YAML: {error}") from error
-        return cls.of(content, str(path))
+        return cls.of(read_content(path, "schema_changes"), str(path))
 
     def as_dict(self) -> dict[str, Any]:
         """The content of an equivalent YAML, ready for JSON."""
@@ -134,6 +127,21 @@ class SchemaChanges:
         before = {name: self.become.get(name, name) for name in old if name not in self.delete}
         after = {name: whole.get(name, name) for name in new if name not in self.add}
         return before, after
+
+
+def read_content(path: Path, setting: str) -> Any:
+    """The content of a YAML in which every scalar is a text, because classes may be called `no`, `007` or `null`.
+
+    Raises:
+        InputMissing: the file does not exist.
+        DataError: it is no YAML.
+    """
+    if not path.is_file():
+        raise InputMissing(f"{setting}={path}: no such file (working directory: {Path.cwd()}).")
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{path}: cannot be read as YAML: {error}") from error
 
 
 def _parse(content: Any) -> tuple[SchemaChanges, list[str]]:

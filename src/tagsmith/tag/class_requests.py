@@ -1,14 +1,17 @@
 """The requests of the page about classes: what they are, how they collide, and how people change them."""
 
+import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from tagsmith.core.errors import DataError
-from tagsmith.tag.classes import ClassChange
+from tagsmith.core.errors import DataError, counted
+from tagsmith.core.schema_changes import PARTS, read_content
+from tagsmith.tag.classes import DESCRIBE, ClassChange
 from tagsmith.tag.collisions import TELL, changes_of_mind, collisions, replaced
 from tagsmith.tag.decisions import Kind
 from tagsmith.tag.guard import Refused
@@ -94,6 +97,37 @@ def class_counts(store: Store) -> list[int]:
     return [counts[name] for name in store.history.guidelines]
 
 
+def change_of(path: Path) -> ClassChange:
+    """The change that a file names: the parts of `classes.ClassChange`, or `take_back` with the number of a change.
+
+    Raises:
+        InputMissing, DataError: the file cannot be read.
+    """
+    content = read_content(path, "changes")
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{path}: expected some of {', '.join((*PARTS, DESCRIBE, 'take_back'))}, found {content!r}"[:200]
+        )
+    number = content.pop("take_back", None)
+    if number is not None and (content or not str(number).isdecimal()):
+        raise DataError(f"{path}: take_back: expected the number of a change and nothing else, found {number!r}.")
+    return ClassChange(secrets.token_hex(16), content, "", time.time(), undoes=None if number is None else int(number))
+
+
+def classes_in_words(store: Store) -> list[str]:
+    """The classes with their documents, the changes so far, and what collides."""
+    guidelines = store.history.guidelines.items()
+    lines = [
+        f"{name}: {counted(number, 'document')}{f'; {text}' if text else ''}"
+        for (name, text), number in zip(guidelines, class_counts(store), strict=True)
+    ]
+    lines += [f"change {one['number']}: {one['what']}" for one in reversed(history_lines(store))]
+    return lines + [
+        f"{' and '.join(one.classes)}: minds changed {one.changed} times, {one.missed} suggestions of the other one"
+        for one in collisions(store.log(every=True), store.history.schema.classes)[:MOST_COLLISIONS]
+    ]
+
+
 def history_lines(store: Store) -> list[dict[str, Any]]:
     """The changes of the classes, the last one first; `held`: it was not taken back."""
     lines = store.history.lines
@@ -103,15 +137,18 @@ def history_lines(store: Store) -> list[dict[str, Any]]:
             "number": line.number,
             "person": line.person,
             "at": line.at,
-            "what": in_words(line.content) if line.undoes is None else f"took back change {line.undoes}",
+            "what": in_words(line) + (" (taken back)" if line.number in undone else ""),
             "held": line.undoes is None and line.number not in undone,
         }
         for line in reversed(lines)
     ]
 
 
-def in_words(content: Mapping[str, Any]) -> str:
+def in_words(line: ClassChange) -> str:
     """What a change does."""
+    if line.undoes is not None:
+        return f"took back change {line.undoes}"
+    content = line.content
     parts = [f"renamed {old} to {new}" for old, new in (content.get("rename") or {}).items()]
     parts += [f"merged {', '.join(old)} into {new}" for new, old in (content.get("merge") or {}).items()]
     parts += [f"split {old} into {', '.join(new)}" for old, new in (content.get("split") or {}).items()]

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +20,7 @@ from tagsmith.core.schema import Schema
 from tagsmith.tag.accepted import accepted, accepted_line
 from tagsmith.tag.alike import Copies
 from tagsmith.tag.app import Tagging
+from tagsmith.tag.class_requests import change_of, classes_in_words
 from tagsmith.tag.documents import fill
 from tagsmith.tag.export import next_command, write_tags
 from tagsmith.tag.modes import Modes
@@ -88,16 +89,27 @@ def server_config(tagging: Tagging) -> uvicorn.Config:
 
 
 @contextmanager
-def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
-    """The page of a project while the block runs, and the person of each token; see `open_page`."""
-    folder = Path(settings.project)
-    folder.mkdir(parents=True, exist_ok=True)
+def alone(folder: Path) -> Iterator[None]:
+    """No page of this project is open while the block runs, but the caller's.
+
+    Raises:
+        TryAgainLater: its page is open already.
+    """
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise TryAgainLater(f"project={folder}: its page is open already; close that one first.") from None
     with lock:
+        yield
+
+
+@contextmanager
+def opened(settings: TagRun) -> Iterator[tuple[Tagging, dict[str, str]]]:
+    """The page of a project while the block runs, and the person of each token; see `open_page`."""
+    folder = Path(settings.project)
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder):
         store = Store(folder)
         try:
             fill(store, settings)
@@ -160,6 +172,20 @@ def export(settings: TagRun) -> list[str]:
             *([about[0].upper() + about[1:]] if about else []),
             f"To train on them:\n  {next_command(folder, store)}",
         ]
+
+
+def change_classes(settings: TagRun) -> list[str]:
+    """Make the changes of the classes that a file names; returns the classes, their changes and what collides in words.
+
+    Raises:
+        InputMissing: there is no such project, or no such file.
+        TryAgainLater: its page is open; the classes can be changed there.
+        DataError: the changes cannot be made.
+    """
+    with existing(settings) as (store, _), alone(Path(settings.project)) if settings.changes else nullcontext():
+        if settings.changes is not None:
+            store.change_classes(change_of(Path(settings.changes)))
+        return classes_in_words(store)
 
 
 def report_agreement(settings: TagRun) -> None:

@@ -17,6 +17,7 @@ class TagAction(Enum):
     export = "export"
     agreement = "agreement"
     status = "status"
+    classes = "classes"
 
 
 @dataclass
@@ -48,7 +49,13 @@ class TagRun:
         TagAction.page,
         "page: serve the tagging page until Ctrl-C; export: write the tags as tags.jsonl and tags.csv; agreement: of "
         "several people, and of each with themselves, also as agreement.json; status: accuracy so far, and what more "
-        "tags are likely to bring, also as status.json",
+        "tags are likely to bring, also as status.json; classes: change the classes as changes= says, and show them",
+    )
+    changes: str | None = setting(
+        None,
+        "with action=classes: YAML of changes as for data.schema_changes, and describe: {NAME: GUIDELINE}; or "
+        "take_back: NUMBER of a change; null: only show the classes, their changes and what collides",
+        reads=True,
     )
     pool: str | None = setting(
         None,
@@ -125,5 +132,7 @@ class TagRun:
             yield f"classes: expected distinct names, found {names or 'none'}"
         if self.overlap is not None and self.overlap > len(self.people):
             yield f"overlap: expected at most the number of people, {len(self.people)}, found {self.overlap}"
+        if self.changes is not None and self.action is not TagAction.classes:
+            yield f"changes: expected action=classes with it, found action={self.action.value}"
         if not self.people or len(set(self.people)) < len(self.people) or not all(map(str.strip, self.people)):
             yield f"people: expected distinct names, found {self.people or 'none'}"
