@@ -13,6 +13,7 @@ from sklearn.metrics import cohen_kappa_score
 from tagsmith.core.schema import Schema, Task
 from tagsmith.tag.agreement import Rated, agreement, agreement_tables, figure
 from tagsmith.tag.decisions import SECOND_PASS, Decision, Kind, StoredDocument, kind_of
+from tagsmith.tag.export import answers as answers_of
 from tagsmith.tag.listing import listed
 from tagsmith.tag.order import Order
 from tagsmith.tag.people import disputed
@@ -59,9 +60,9 @@ def test_answers_of_two_people(tmp_path: Path) -> None:
     assert [(one.full, one.disputed) for one in states.values()] == [(True, False), (True, True), (True, False)]
     assert (states["d1"].person, store.progress("ben")["disputed"]) == ("anna, ben", 1)
     found = disputed(store, 0, 9)
-    answers = [{"person": "anna", "tags": ["bug"]}, {"person": "ben", "tags": ["billing"]}]
+    both = [{"person": "anna", "tags": ["bug"]}, {"person": "ben", "tags": ["billing"]}]
     assert found == {
-        "total": 1, "documents": [{"id": "d2", "text": "text 2", "note": "", "answers": answers}]
+        "total": 1, "documents": [{"id": "d2", "text": "text 2", "note": "", "answers": both}]
     }  # fmt: skip
 
     # A tag by somebody who has seen the answers settles it; the answers stay, and it can be undone.
@@ -71,6 +72,11 @@ def test_answers_of_two_people(tmp_path: Path) -> None:
     settled = store.states["d2"]
     assert (settled.status, settled.tags, settled.person, settled.disputed) == (Kind.tag, ("billing",), "carl", False)
     assert {person: one.tags for person, one in settled.answers.items()} == {"anna": ("bug",), "ben": ("billing",)}
+    assert [(one["id"], one["person"], one["kind"], one["tag"]) for one in answers_of(store, SINGLE)] == [
+        ("d1", "anna", "answer", "bug"), ("d1", "ben", "answer", "bug"),
+        ("d2", "anna", "answer", "bug"), ("d2", "ben", "answer", "billing"), ("d2", "carl", "settled", "billing"),
+        ("d3", "anna", "answer", None), ("d3", "ben", "answer", "bug"),
+    ]  # fmt: skip
     before = dict(store.states)
     store.close()
     store = Store(tmp_path)  # The number of people is that of the project.

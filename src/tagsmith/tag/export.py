@@ -17,7 +17,7 @@ from tagsmith.improve.queue_tables import tag_of
 from tagsmith.tag.decisions import ALIKE, Kind, State, StoredDocument
 from tagsmith.tag.store import Store
 
-LINES, TABLE, LABEL_STUDIO, AZURE = "tags.jsonl", "tags.csv", "label_studio", "azure"
+LINES, TABLE, ANSWERS, LABEL_STUDIO, AZURE = "tags.jsonl", "tags.csv", "answers.jsonl", "label_studio", "azure"
 
 COLUMNS = ("id", "text", "tag", "person", "flagged", "note")
 
@@ -28,7 +28,8 @@ Tagged = tuple[StoredDocument, tuple[str, ...] | None, State | None]
 def documents(store: Store) -> Iterator[Tagged]:
     """All documents, in the order of the project.
 
-    The tags are those of the last person who tagged the document, or else those that it came with.
+    The tags are those of the last person who tagged the document, where several people answer those that they agree
+    on or that settle them, or else those that it came with.
     """
     states, last = store.snapshot(), 0
     while found := store.documents(last, 1000):
@@ -56,6 +57,20 @@ def lines(store: Store, schema: Schema) -> Iterator[dict[str, Any]]:
             }
 
 
+def answers(store: Store, schema: Schema) -> Iterator[dict[str, Any]]:
+    """A line for each answer to a document that several people answered, or one person twice; `tag` None: skipped."""
+    for one, _, state in documents(store):
+        if state is None or not (state.people or state.seconds):
+            continue
+        found = [(person, "answer", some.tags, some.helped) for person, some in state.answers.items()]
+        found += [(some.person, "second_pass", some.tags, False) for some in state.seconds]
+        if state.people and state.settled:
+            found.append((state.person, "settled", state.tags, False))
+        for person, kind, tags, helped in found:
+            tag = None if tags is None else tag_of(tags, schema.multi_label)
+            yield {"id": one.id, "person": person, "kind": kind, "tag": tag, "suggestions_shown": helped}
+
+
 def write_lines_of(path: Path, store: Store, schema: Schema) -> int:
     """Write the lines; returns how many there are.
 
@@ -80,7 +95,10 @@ def write_tags(folder: Path, store: Store, schema: Schema) -> tuple[list[Path], 
     _write_table(folder / TABLE, store, schema)
     replace_folder(folder / LABEL_STUDIO, lambda inside: _write_label_studio(inside, store, schema))
     replace_folder(folder / AZURE, lambda inside: _write_azure(inside, folder.resolve().name, store, schema))
-    names = (LINES, TABLE, f"{LABEL_STUDIO}/tasks.json", f"{AZURE}/labels.json")
+    names = [LINES, TABLE, f"{LABEL_STUDIO}/tasks.json", f"{AZURE}/labels.json"]
+    if any(True for _ in answers(store, schema)):
+        write_lines(folder / ANSWERS, answers(store, schema))
+        names.append(ANSWERS)
     return [folder / name for name in names], count
 
 
