@@ -19,6 +19,7 @@ from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.engine import BF16, CPU, FP32, ONNXRUNTIME, OPENVINO, Engine, choose, flags_in
 from tagsmith.classify.session import Graph
 from tagsmith.core.errors import DataError, InputMissing, SettingsError
+from tagsmith.decision.rule import Decisions
 from tagsmith.export import certify_engines
 from tagsmith.export.certify_engines import certify_engine, engines_to_certify
 from tagsmith.export.parity import Answers, Certificate, ParityTest
@@ -217,6 +218,8 @@ def test_certificates_of_openvino(tmp_path: Path, cached: Path, monkeypatch: pyt
     test = ParityTest(
         "test", given, decisions.predicted.astype(np.int8), classifier.schema, classifier.decision.rule, model
     )
+    path = bundle / "golden.jsonl"
+    golden.write(path, ["a cat", "a dog"], classifier.schema, classifier.decide)
     found, reason = certify_engine(bundle, test, Engine(OPENVINO))
     assert reason is None
     assert found is not None
@@ -228,6 +231,16 @@ def test_certificates_of_openvino(tmp_path: Path, cached: Path, monkeypatch: pyt
     found, _ = certify_engine(bundle, apart, Engine(OPENVINO, BF16))  # Allowed, with the difference in the certificate.
     assert found is not None
     assert found.largest_score_difference == pytest.approx(0.01, abs=1e-4)
+
+    def otherwise(given: list[str], batch_tokens: int) -> tuple[golden.Floats, Decisions]:
+        found, decisions = classifier.decide(given, batch_tokens)
+        return found * np.float32(0.9), decisions
+
+    golden.write(path, ["a cat", "a dog"], classifier.schema, otherwise)
+    found, reason = certify_engine(bundle, test, Engine(OPENVINO, BF16))
+    assert found is None
+    assert reason is not None
+    assert "differ from those at export" in reason  # Otherwise the bundle could not be loaded with it.
     for flags, asked, expected in (
         (AVX2, None, []),
         (AVX2, True, [FP32]),

@@ -3,17 +3,19 @@
 import logging
 from pathlib import Path
 
+from tagsmith.classify.bundle import golden
+from tagsmith.classify.bundle.contents import GOLDEN
 from tagsmith.classify.classifier import Classifier
 from tagsmith.classify.engine import BF16, CERTIFICATES, FP32, OPENVINO, Engine, has_avx512, has_bf16, installed
-from tagsmith.core.errors import SettingsError
+from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.export.parity import Answers, Certificate, ParityTest
 
 log = logging.getLogger("tagsmith")
 
 
-def certify_graph(folder: Path, test: ParityTest, quantized: bool = False, engine: Engine | None = None) -> Certificate:
+def certify_graph(folder: Path, test: ParityTest, quantized: bool = False) -> Certificate:
     """The certificate of a graph in a bundle that has no manifest yet."""
-    classifier = Classifier.open_unchecked(folder, quantized=quantized, engine=engine)
+    classifier = Classifier.open_unchecked(folder, quantized=quantized)
     return test.certify(Answers(*classifier.decide(test.texts)))
 
 
@@ -32,11 +34,22 @@ def engines_to_certify(asked: bool | None) -> list[Engine]:
 
 
 def certify_engine(folder: Path, test: ParityTest, engine: Engine) -> tuple[Certificate | None, str | None]:
-    """The certificate of an engine, or why there is none: in fp32 it must decide as the trained model does."""
+    """The certificate of an engine, or why there is none.
+
+    In fp32 it must decide as the trained model does, and in any precision give the golden answers, which are checked
+    whenever the bundle is loaded.
+    """
+    classifier = Classifier.open_unchecked(folder, engine=engine)
+    found = test.certify(Answers(*classifier.decide(test.texts)))
+    tolerance = golden.BF16_TOLERANCE if engine.precision == BF16 else None
+    reason = None if engine.precision == BF16 or found.same else found.describe()
+    try:
+        golden.check(folder / GOLDEN, test.schema, test.rule, classifier.decide, tolerance=tolerance)
+    except DataError as error:
+        reason = str(error)
     name = CERTIFICATES[engine.precision]
-    found = certify_graph(folder, test, engine=engine)
-    if engine.precision == BF16 or found.same:
+    if reason is None:
         log.info(f"{name}: {found.describe()}")
         return found, None
-    log.warning(f"{name} is left out: {found.describe()}")
-    return None, found.describe()
+    log.warning(f"{name} is left out: {reason}")
+    return None, reason

@@ -83,12 +83,12 @@ def export(settings: ExportRun) -> Path:
         schema.save(folder / layout.SCHEMA)
         layout.Decision(model.encoding.rule, model.encoding.pad_id, folded).save(folder)
         parity, left_out = _formats(folder, model, test, settings.export)
+        _write_golden(folder, model, test, settings.export.golden)
         for engine in engines:
             name = CERTIFICATES[engine.precision]
             certificate, why = certify_engine(folder, test, engine)
             parity |= {name: certificate} if certificate else {}
             left_out |= {name: why} if why else {}
-        _write_golden(folder, model, test, settings.export.golden)
         if (reason := _no_reference(split, len(part))) is None:
             limit = rule.scope.limit if rule.scope is not None else None
             tested = AtTest.of(truth, scores, decisions, limit, schema.multi_label, bins_for(len(part)))
