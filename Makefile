@@ -2,7 +2,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-fast check format clean
+.PHONY: install demo test test-fast pictures check format clean
 
 install: $(VENV)/.installed
 
@@ -65,6 +65,12 @@ test: install
 # The inner loop: see tests/README.md.
 test-fast: install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow and not browser and not gpu'
+
+# Those in src/tagsmith/tag/README.md, of a project that is tagged and trained for them; takes minutes.
+pictures: install
+	rm -rf build/tickets
+	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.pictures project=build/tickets task=multi_label \
+		'classes=[billing,bug,cancellation,data_privacy,feature_request,login,refund,shipping]'
 
 check: install
 	$(BIN)/ruff check .

@@ -66,7 +66,13 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread of this process computes while others wait: a request hands over many times while the regression
+is fitted, and with Python's 5 ms it would wait for that each time."""
+
+
 async def _serve(tagging: Tagging, listener: socket.socket) -> None:
+    sys.setswitchinterval(SWITCH_SECONDS)
     server, loop = _Server(server_config(tagging)), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop, number)
