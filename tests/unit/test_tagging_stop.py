@@ -116,6 +116,9 @@ def test_the_status_of_a_project(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.set_schema(THREE, {})
     store.add([StoredDocument(f"d{i}", f"text {i}") for i in range(90)])
+    decided(store, "d0", "bug", reason="random")
+    found = write_status(settings)
+    assert (found["classes"]["bug"]["tags"], found["sentences"][0][:28]) == (1, "The documents have no vector")
     tagged = tagged_of(90, noise=0.0)
     np.savez(tmp_path / FILE, vectors=tagged.vectors.astype(np.float16), encoder=np.array(encoder_key(settings)))
     for i in range(40):
@@ -123,6 +126,7 @@ def test_the_status_of_a_project(tmp_path: Path) -> None:
     found = write_status(settings)
     assert json.loads((tmp_path / "status.json").read_text()) == found
     assert (found["tags"], found["people"]) == (40, {"anna": {"tags": 40, "tags_an_hour": 3600.0}})
+    assert found["classes"]["bug"]["tags"] == 13
     assert found["audit"]["accuracy"]["value"] == 1.0
     assert found["audit"]["suggestions_hidden"]["documents"] == 25
     assert [table.row_count for table in status_tables(found)] == [1, 3]

@@ -65,6 +65,12 @@ def status(store: Store, settings: TagRun) -> dict[str, Any]:
         np.asarray([(state := states.get(outline[row].id)) is not None and state.helped for row in used], dtype=bool),
     )
     found = outlook(tagged, indicators_of_names(suggested, schema.classes) if by_run else None, schema, settings.seed)
+    if rows and not used:
+        found["sentences"] = [
+            "The documents have no vectors, from which the figures follow: the open page computes them."
+        ]
+    for name, one in found["classes"].items():
+        one["tags"] = sum(name in (tags[row] or ()) for row in rows)
     people = {name: {"tags": count, "tags_an_hour": pace} for name, (count, pace) in store.tally.paces().items()}
     return {**found, "tags": len(rows), "people": people}
 
