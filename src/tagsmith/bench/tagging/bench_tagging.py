@@ -234,7 +234,7 @@ def _by_margin(settings: BenchTagRun, material: Material, given: Tags, wrong_sha
     """After random documents, one a class, those with the least margin, chosen as often as the page does."""
     several = material.schema.multi_label
     start = min(len(material.schema.classes), settings.documents)
-    done = [*map(int, np.random.default_rng(settings.seed).permutation(len(material.ids))[:start])]
+    done = [*map(int, np.random.default_rng(settings.seed + 1).permutation(len(material.ids))[:start])]
     while len(done) < settings.documents:
         tagged = np.asarray(done, dtype=np.int64)
         left = np.setdiff1d(np.arange(len(material.ids)), tagged)
