@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from tagsmith.classify.engine import BF16, FP32, OPENVINO, Engine
 from tagsmith.core.errors import counted
 from tagsmith.core.schema import Schema
 from tagsmith.evaluate.class_limits import FEW
@@ -173,8 +174,9 @@ def _formats(facts: Facts) -> str:
     usage = {
         "onnx": "`onnx/model.onnx`: `Classifier.load(FOLDER)`" + ("" if "transformers.js" in facts.left_out else js),
         "onnx_quantized": "`onnx/model_quantized.onnx`: `Classifier.load(FOLDER, quantized=True)`",
-        "openvino": '`onnx/model.onnx`, computed by OpenVINO: `Classifier.load(FOLDER, engine="openvino")`',
-        "openvino_bf16": '`onnx/model.onnx`, in bf16 by OpenVINO: `Classifier.load(FOLDER, precision="bf16")`',
+        # With the versions and the instruction sets of this machine, on which the certificates are made.
+        "openvino": f'`onnx/model.onnx` by {Engine(OPENVINO, FP32)}: `Classifier.load(FOLDER, engine="openvino")`',
+        "openvino_bf16": f'`onnx/model.onnx` by {Engine(OPENVINO, BF16)}: `Classifier.load(FOLDER, precision="bf16")`',
         "transformers": '`transformers/`: `pipeline("text-classification", "FOLDER/transformers", truncation=True)`',
     }
     rows = [
