@@ -67,7 +67,7 @@ def status(store: Store, settings: TagRun) -> dict[str, Any]:
     found = outlook(tagged, indicators_of_names(suggested, schema.classes) if by_run else None, schema, settings.seed)
     if rows and not used:
         found["sentences"] = [
-            "The documents have no vectors, from which the figures follow: the open page computes them."
+            "The documents have no vectors, from which the figures follow; a page with suggest=true computes them."
         ]
     for name, one in found["classes"].items():
         one["tags"] = sum(name in (tags[row] or ()) for row in rows)
