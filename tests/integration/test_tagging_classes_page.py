@@ -8,6 +8,10 @@ import pytest
 from tests.tagging import Person, page, settings_of
 
 WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+TOO_WIDE = (
+    "return [...document.querySelectorAll('body *')].filter((one) => one.getBoundingClientRect().right >"
+    " document.documentElement.clientWidth + 1).map((one) => one.outerHTML.slice(0, 80))"
+)
 
 
 def fill_in(person: Person, **fields: str) -> None:
@@ -86,7 +90,7 @@ def test_classes_are_made_and_changed_while_tagging(browser: Any, tmp_path: Path
             ("bug",),
         }
         browser.set_window_size(400, 800)
-        assert browser.execute_script(WIDE) <= 0
+        assert browser.execute_script(WIDE) <= 0, browser.execute_script(TOO_WIDE)
 
 
 @pytest.mark.browser

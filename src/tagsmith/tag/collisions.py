@@ -12,7 +12,7 @@ from tagsmith.tag.decisions import Decision, Kind
 TELL = 3
 """Changes of mind between two classes at which the page says so, and at each further three."""
 
-SIMILAR = 0.8
+SIMILAR = 0.75
 """Share of equal characters from which two names are nearly the same."""
 
 Pair = tuple[str, str]

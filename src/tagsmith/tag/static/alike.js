@@ -3,10 +3,20 @@
 import { alone, ask, at, made, page } from "./wire.js";
 
 export function showAlike() {
-  const count = page.current ? page.current.alike : 0;
+  const shown = page.current;
+  showCount(shown ? shown.alike : 0);
+  close();
+  if (!shown || !shown.alike) return;
+  // Some may have been tagged since the document was fetched.
+  ask("alike", { name: shown.id }).then(({ documents }) => {
+    shown.alike = documents.length;
+    if (page.current === shown) showCount(shown.alike);
+  }).catch(() => {});
+}
+
+function showCount(count) {
   at("to-alike").hidden = !count;
   at("to-alike").replaceChildren(`${count} ${count === 1 ? "document is" : "documents are"} nearly the same: tag all alike `, made("kbd", "A"));
-  close();
 }
 
 function close() {

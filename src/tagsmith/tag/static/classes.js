@@ -79,7 +79,7 @@ function openClass(one, other = "") {
   at("merge-form").hidden = others.length === 0;
   at("parts").value = `${one.name}\n`;
   const again = page.project.multi_label ? "lose it" : "are tagged again";
-  at("delete-note").textContent = one.documents ? `Its ${one.documents} documents ${again}.` : "No document has it.";
+  at("delete-note").textContent = one.documents ? `Its documents (${one.documents}) ${again}.` : "No document has it.";
   at("changing-problem").textContent = "";
   at("changing").showModal();
 }
