@@ -66,7 +66,7 @@ def _save(browser: Any, address: str) -> None:
     browser.get(address)
     wait.until(lambda _: browser.find_elements("css selector", "#suggestions button"))
     browser.save_screenshot(str(FOLDER / "tag.png"))
-    for view, word in {"schema": "billing", "training": "Finished"}.items():
+    for view, word in {"schema": "billing", "training": "Finished", "stop": "%"}.items():
         browser.find_element("css selector", f"nav [data-view={view}]").click()
         wait.until(text_to_be_present_in_element(("id", view), word))
         browser.save_screenshot(str(FOLDER / f"{view}.png"))
