@@ -28,7 +28,7 @@ LEAST = 0.8
 """Share of common n-grams from which two texts are nearly the same."""
 
 MOST = 100
-"""Near-copies of a document that are shown; of ten times as many candidates."""
+"""Near-copies of a document that are shown; of twice as many candidates, those that share most of the sketch."""
 
 CHUNK = 1000
 
@@ -84,7 +84,7 @@ class Copies:
         states, found, own = self._store.states, list[StoredDocument](), folded_text(document.text)
         if not self._names:
             return []
-        for name in self.candidates(document.text)[: 10 * MOST]:
+        for name in self.candidates(document.text)[: 2 * MOST]:
             state = states.get(name)
             if name == document.id or (state is not None and (state.full or person in state.answers)):
                 continue
