@@ -67,7 +67,7 @@ def start(folder: Path, commands: list[list[str]]) -> list[tuple[int, str, list[
 
 @pytest.mark.slow
 def test_what_cannot_run_is_answered_before_heavy_imports(tmp_path: Path) -> None:
-    assert {*MISSING, "bench_scale"} == set(STAGES)
+    assert {*MISSING, "bench_scale", "check_gpu"} == set(STAGES)
     found = start(tmp_path, [[name, *words] for name, words in MISSING.items()])
     for (status, text, modules), (name, words) in zip(found, MISSING.items(), strict=True):
         assert (status, modules) == (66, []), (name, text)

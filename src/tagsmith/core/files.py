@@ -162,6 +162,10 @@ def in_package(place: str) -> Path | None:
     return Path(next(iter(spec.submodule_search_locations)), rest)
 
 
+HUB = "hub:"
+"""Begins the name of a data set on the hub."""
+
+
 def locate(path: str, what: str) -> Path:
     """The path that `path` names; `package:NAME/sub/folder` is a folder of an installed package, which is not imported.
 
@@ -187,13 +191,13 @@ def locate(path: str, what: str) -> Path:
 
 
 def missing(name: str, what: str) -> str:
-    """That what a setting names does not exist; "" where it does, or is standard input (`-`).
+    """That what a setting names does not exist; "" where it does, or is standard input (`-`) or a data set on the hub.
 
     Args:
-        name: a file, a folder, `package:NAME/file`, or a pattern such as `inbox/*.csv`.
+        name: a file, a folder, `package:NAME/file`, `hub:NAME`, or a pattern such as `inbox/*.csv`.
         what: the name of the setting.
     """
-    if name == "-":
+    if name == "-" or name.startswith(HUB):
         return ""
     if has_magic(name) and not Path(name).exists():
         found = any(True for _ in iglob(str(Path(name).expanduser()), recursive=True))  # noqa: PTH207  (absolute ones too)

@@ -40,8 +40,8 @@ def serve(settings: ServeSettings) -> None:
         )
     listener = listen(settings.host, settings.port, "serve.")
     with listener:
-        service = Service(settings, keys, traces_from_environment() if settings.traces else None)
         log_as_json()
+        service = Service(settings, keys, traces_from_environment() if settings.traces else None)
         config = server_config(service)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(_run(_Server(config), service, listener))

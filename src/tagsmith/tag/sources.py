@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from tagsmith.config.settings import AzureSettings, HubSettings, TagRun, TextFoldersSettings
+from tagsmith.core.files import HUB
 from tagsmith.core.text_files import visible_files
 from tagsmith.data import read_azure, read_hub, read_text_folders
 from tagsmith.data.auto import SAVED
 from tagsmith.data.documents import Source
-
-HUB = "hub:"
-"""Begins the name of a data set on the hub."""
 
 
 def read_other(settings: TagRun) -> Source | None:

@@ -62,6 +62,7 @@ class TagRun:
         "documents to tag: a file of rows in any format, a folder of .txt files or of folders of them, a labels file "
         "of Azure, a data set that save_to_disk wrote, or hub:NAME; those that the project does not have are added, "
         "with the tags that they have; null: those of the project",
+        reads=True,
     )
     run: str | None = setting(
         None,
