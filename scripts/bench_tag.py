@@ -11,7 +11,8 @@ def main(settings: BenchTagRun) -> None:
 
     from rich.console import Console
 
-    from tagsmith.bench.tagging.bench_tagging import bench_table, measure
+    from tagsmith.bench.tagging.bench_tagging import measure
+    from tagsmith.bench.tagging.tag_results import bench_table
 
     results = []
     for result in measure(settings):

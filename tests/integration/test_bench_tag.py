@@ -1,12 +1,15 @@
 """scripts/bench_tag.py: a simulated person tags on the page, through its HTTP interface."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from tagsmith.bench.tagging.bench_tagging import Cold, Tagged, bench_table, measure
+from tagsmith.bench.tagging import many_people
+from tagsmith.bench.tagging.bench_tagging import measure
+from tagsmith.bench.tagging.tag_results import Cold, Tagged, bench_table
 from tagsmith.config.settings import BenchTagRun, CacheSettings, ModelSettings, TableSettings
 from tagsmith.core.errors import DataError
 from tests.conftest import make_documents, write_jsonl
@@ -14,7 +17,9 @@ from tests.conftest import make_documents, write_jsonl
 pytestmark = pytest.mark.slow
 
 
-def test_a_person_tags_in_each_order(tmp_path: Path, encoder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_tags_in_each_order_and_two_at_once(
+    tmp_path: Path, encoder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     documents = make_documents(60, multi_label=False)
     write_jsonl(tmp_path / "train.jsonl", documents)
     write_jsonl(tmp_path / "test.jsonl", make_documents(20, multi_label=False, seed=1))
@@ -43,6 +48,15 @@ def test_a_person_tags_in_each_order(tmp_path: Path, encoder: Path, capsys: pyte
     Console(width=130).print(bench_table(results))
     printed = capsys.readouterr().out
     assert "before the first tag, by guidelines" in printed
+
+    monkeypatch.setattr(many_people, "SECONDS", 1.0)
+    monkeypatch.setattr(many_people, "PAUSE", 0.05)
+    (waited,) = measure(replace(settings, people=2))
+    assert isinstance(waited, many_people.Waited)
+    assert 4 <= waited.decisions <= 60  # No document goes to both.
+    assert 0 < waited.decision_p50 <= waited.decision_p95
+    Console(width=130).print(bench_table([waited]))
+    assert "2 people, 60 documents" in capsys.readouterr().out
 
     write_jsonl(guidelines, [{"class": names[0], "guideline": "alone"}])
     with pytest.raises(DataError, match="expected a guideline for each class, found none for"):

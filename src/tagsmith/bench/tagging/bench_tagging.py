@@ -3,20 +3,21 @@
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from tagsmith import data
 from tagsmith.bench.tagging.keystrokes import Keys
+from tagsmith.bench.tagging.many_people import Waited, measure_waiting
 from tagsmith.bench.tagging.simulated_person import opened_page
 from tagsmith.bench.tagging.simulation import turn_tags
 from tagsmith.bench.tagging.strategies import Situation, margin
+from tagsmith.bench.tagging.tag_results import Cold, Tagged
 from tagsmith.config.settings import TAG_ORDERS, BenchTagRun, TagRun
 from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.core.schema import Schema, indicators
@@ -40,58 +41,6 @@ FIRST = 100
 
 
 @dataclass(frozen=True)
-class Cold:
-    """Share of documents whose first suggestion is right, and any of the first five, before a document is tagged.
-
-    Attributes:
-        named_by: what describes the classes: `names`, or `guidelines`, names with them.
-        similar, similar_in_5: by the similarity to the classes alone.
-        shared, shared_in_5: with what similar documents share, as the page does it.
-    """
-
-    named_by: str
-    documents: int
-    similar: float
-    similar_in_5: float
-    shared: float
-    shared_in_5: float
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"kind": "before the first tag", **asdict(self)}
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """A person who tagged in an order.
-
-    Attributes:
-        wrong_share: share of the documents that the person tags wrongly.
-        tags: numbers of tagged documents, ascending.
-        figures: accuracy (multi-label: micro F1) on the test documents of a regression on so many tags.
-        enough: tags at which it reaches `goal`; None where it does not, or there is no goal.
-        first, listed: share of the first 100 documents, of those with a tag, whose first suggestion is right, and any
-            of those listed.
-        keys, keys_from_list: keys a document, and by choosing from the list.
-        accepted: share of all documents whose tags were those that Enter takes.
-    """
-
-    order: str
-    named_by: str
-    wrong_share: float
-    tags: list[int]
-    figures: list[float]
-    enough: int | None
-    first: float
-    listed: float
-    accepted: float
-    keys: float
-    keys_from_list: float
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"kind": "tagged", **asdict(self)}
-
-
-@dataclass(frozen=True)
 class Material:
     """What all simulations use: vectors float32 [documents, hidden] and truth int8 [documents, classes], by id."""
 
@@ -104,7 +53,7 @@ class Material:
     test_truth: Tags
 
 
-def measure(settings: BenchTagRun) -> Iterator[Cold | Tagged]:
+def measure(settings: BenchTagRun) -> Iterator[Cold | Tagged | Waited]:
     """Yields results as they are computed.
 
     Raises:
@@ -121,6 +70,9 @@ def measure(settings: BenchTagRun) -> Iterator[Cold | Tagged]:
     with TemporaryDirectory() as name:
         folder = Path(name)
         material = _prepare(settings, tagged, folder, [text for one in named.values() for text in class_texts(one)])
+        if settings.people:
+            yield _many_people(settings, material, list(named.values())[-1])
+            return
         known = kept_class_vectors(folder / "train", _page(settings, schema, folder / "train", {}))
         for by, guidelines in named.items():
             yield _cold(by, material, np.stack([known[text] for text in class_texts(guidelines)]), settings.seed)
@@ -205,9 +157,7 @@ def _on_page(
     schema = material.schema
     several, folder = schema.multi_label, material.folder / f"{order}_{by}_{wrong_share}"
     page = _page(settings, schema, folder, texts, pool=str(material.folder / "train.jsonl"), suggest=order == "page")
-    folder.mkdir()
-    for name in (FILE, CLASSES):
-        shutil.copy(material.folder / "train" / name, folder / name)
+    _with_vectors(material, folder)
     rows = {name: row for row, name in enumerate(material.ids)}
     keys, done = Keys(schema.classes, several), list[int]()
     first, listed, accepted, pressed, by_list = (list[float]() for _ in range(5))
@@ -228,6 +178,22 @@ def _on_page(
     sizes, figures, enough = _figures(settings, material, given, done)
     means = [round(float(np.mean(values)), 4) for values in (first, listed, accepted, pressed, by_list)]
     return Tagged(order, by if order == "page" else "-", wrong_share, sizes, figures, enough, *means)
+
+
+def _many_people(settings: BenchTagRun, material: Material, texts: dict[str, str]) -> Waited:
+    schema, folder = material.schema, material.folder / "many"
+    names = [tuple(schema.classes[i] for i in np.flatnonzero(row)) for row in material.truth]
+    page = _page(settings, schema, _with_vectors(material, folder), texts, pool=str(material.folder / "train.jsonl"))
+    tags = dict(zip(material.ids, names, strict=True))
+    return measure_waiting(page, tags, settings.people, schema.multi_label, settings.seed)
+
+
+def _with_vectors(material: Material, folder: Path) -> Path:
+    """A new project that has the vectors already."""
+    folder.mkdir()
+    for name in (FILE, CLASSES):
+        shutil.copy(material.folder / "train" / name, folder / name)
+    return folder
 
 
 def _by_margin(settings: BenchTagRun, material: Material, given: Tags, wrong_share: float) -> Tagged:
@@ -267,28 +233,3 @@ def _figures(
     goal = settings.goal
     enough = next((size for size, one in zip(sizes, figures, strict=True) if goal is not None and one >= goal), None)
     return sizes, figures, enough
-
-
-def bench_table(results: Sequence[Cold | Tagged], columns: int = 6) -> Table:
-    """One row per simulation; what the names alone achieve stands below."""
-    runs = [one for one in results if isinstance(one, Tagged)]
-    notes = [
-        f"before the first tag, by {one.named_by}: first suggestion right {one.shared:.1%} (similarity alone "
-        f"{one.similar:.1%}), one of five {one.shared_in_5:.1%} ({one.similar_in_5:.1%})"
-        for one in results
-        if isinstance(one, Cold)
-    ]
-    table = Table(title="tagging by number of tags", title_justify="left", title_style="bold", caption="\n".join(notes))
-    sizes = max((one.tags for one in runs), key=len, default=[])
-    shown = sorted({round(i) for i in np.linspace(0, len(sizes) - 1, columns)}) if sizes else []
-    heads = ["order", "by", "wrong", *(f"{sizes[i]:,}" for i in shown), "enough", "first 100", "keys", "from list"]
-    for name in heads:
-        table.add_column(name, justify="left" if name == "order" else "right", no_wrap=True)
-    for one in runs:
-        by_size = dict(zip(one.tags, one.figures, strict=True))
-        figures = [f"{by_size[sizes[i]]:.3f}" if sizes[i] in by_size else "-" for i in shown]
-        enough = f"{one.enough:,}" if one.enough is not None else "-"
-        first = f"{one.first:.0%}" if one.order == "page" else "-"
-        ends = [enough, first, f"{one.keys:.2f}", f"{one.keys_from_list:.2f}"]
-        table.add_row(one.order, one.named_by, f"{one.wrong_share:.0%}", *figures, *ends)
-    return table

@@ -37,7 +37,7 @@ class Page:
     """
 
     def __init__(self, url: str, token: str, suggestions: Suggestions | None):
-        self._url, self._suggestions = url, suggestions
+        self._url, self._suggestions, self._name = url, suggestions, token[:16]
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {token}"
         self._ahead: list[Shown] = []
@@ -50,6 +50,11 @@ class Page:
         answer = self._session.post(f"{self._url}/api/{name}", json=body, timeout=60)
         answer.raise_for_status()
         return answer.json()
+
+    def wait_until_read(self) -> None:
+        """Wait until there are vectors of all documents."""
+        while self._ask("project", {})["status"]:
+            time.sleep(0.2)
 
     def look(self, document: str) -> Shown:
         """A document that the person looks for."""
@@ -71,7 +76,7 @@ class Page:
     def tag(self, shown: Shown, tags: tuple[str, ...], several: bool) -> None:
         """Save the tags of a document."""
         body = {
-            "key": f"decision {self._decided:08}", "document": shown.document, "kind": "tag", "tags": tags,
+            "key": f"{self._name} {self._decided}", "document": shown.document, "kind": "tag", "tags": tags,
             "suggestion": shown.taken if several else shown.suggestions, "reason": shown.reason,
             "source": self._sources[shown.document], "classes": self._version,
         }  # fmt: skip

@@ -71,6 +71,9 @@ class BenchTagRun:
     guidelines: str | None = setting(
         None, "file with a line of JSON per class, class and guideline; null: the names alone", reads=True
     )
+    people: int = setting(
+        0, "measure instead how long so many people wait who tag at the same time; 0: one person", low=0
+    )
     seed: int = setting(0, "seed of the splits and of all draws", low=0, high=2**31 - 10_000)
     task: Task | None = setting(None, "single_label or multi_label; null: what the data's format declares")
     cpu: bool = setting(False, "use the CPU even if there is a GPU")
