@@ -14,8 +14,8 @@ from tagsmith.config.composition import to_settings
 from tagsmith.config.settings import EvaluateRun, ExportRun, TrainRun
 from tagsmith.config.stages import STAGES
 from tagsmith.config.words import as_typed, groups_of
+from tagsmith.core import apart
 from tagsmith.core.schema import Schema, Task
-from tagsmith.tag import training
 from tagsmith.tag.decisions import StoredDocument
 from tagsmith.tag.guard import Refused
 from tagsmith.tag.store import Store
@@ -63,7 +63,7 @@ def until(work: Training, reached: Callable[[dict[str, Any]], bool]) -> dict[str
 
 def test_a_training_that_outlives_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "stub.py").write_text(STUB)
-    monkeypatch.setattr(training, "PYTHON", (sys.executable, "-S", str(tmp_path / "stub.py")))
+    monkeypatch.setattr(apart, "PYTHON", (sys.executable, "-S", str(tmp_path / "stub.py")))
     folder = tmp_path / "my tickets"
     store = store_of(folder)
     page = Training(folder, store, ["model.path=tiny"])
@@ -105,7 +105,7 @@ def test_a_training_that_outlives_the_page(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_commands_are_those_of_the_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "PYTHON", ("true",))
+    monkeypatch.setattr(apart, "PYTHON", ("true",))
     store = store_of(tmp_path / "my tickets")
     page = Training(tmp_path / "my tickets", store, ["model=mpnet"])
     for _ in range(2):

@@ -20,9 +20,10 @@ from tagsmith.classify.bundle.reference import Reference
 from tagsmith.classify.drift import MIN_DOCUMENTS
 from tagsmith.classify.production import Report
 from tagsmith.config.settings import ServeSettings
-from tagsmith.serve import azure_routes, predict, sagemaker, v2, vllm
+from tagsmith.serve import authoring_routes, azure_routes, predict, sagemaker, v2, vllm
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.attention import attention
+from tagsmith.serve.authoring_project import Projects
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
 from tagsmith.serve.jobs import JobStore
@@ -44,6 +45,10 @@ PAGE = {
 }
 
 
+TRAINING_SECONDS = 1.0
+"""How often the next training is started, if none runs."""
+
+
 class Service:
     """The state of one process; `app` is the ASGI app.
 
@@ -60,11 +65,17 @@ class Service:
         # The job file first: an unusable one is reported immediately, whereas bundles take seconds to load.
         path = Path(settings.jobs) if settings.jobs is not None else None
         self.store = JobStore(path, settings.max_jobs, settings.job_hours * 3600)
+        self.projects: Projects | None = None
         try:
+            if settings.authoring is not None and settings.authoring_texts is not None:
+                self.projects = Projects(Path(settings.authoring), Path(settings.authoring_texts))
             self.samples = {n: Sample(Path(file), settings.keep_documents) for n, file in settings.keep_texts.items()}
-            self.deployments = Deployments(settings, self._batch_done, self._reloaded)
+            authored = self.projects.bundles() if self.projects is not None else {}
+            self.deployments = Deployments(settings, self._batch_done, self._reloaded, authored)
         except BaseException:
             self.store.close()
+            if self.projects is not None:
+                self.projects.close()
             raise
         self.runner = JobRunner(self.store, self.deployments, settings)
         self.metrics.add_state(self._state)
@@ -87,6 +98,8 @@ class Service:
         app.include_router(v2.routes(self.settings, self.deployments))
         app.include_router(vllm.routes(self.settings, self.deployments))
         app.include_router(sagemaker.routes(self.settings, self.deployments))
+        if self.projects is not None:
+            app.include_router(authoring_routes.routes(self.settings, self.deployments, self.projects))
         for path, (name, media_type) in PAGE.items():
             content = files("tagsmith.serve").joinpath("static", name).read_bytes()
             app.add_api_route(path, _static(content, media_type), methods=["GET"], include_in_schema=False)
@@ -99,7 +112,7 @@ class Service:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         self.runner.start()
-        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._write_samples())]
+        tasks = [asyncio.create_task(work()) for work in (self._watch, self._write_samples, self._train)]
         try:
             yield
         finally:
@@ -110,6 +123,8 @@ class Service:
             for sample in self.samples.values():
                 await asyncio.to_thread(sample.write)
             self.store.close()
+            if self.projects is not None:
+                self.projects.close()
             if self.traces is not None:
                 await asyncio.to_thread(self.traces.close)
 
@@ -122,6 +137,14 @@ class Service:
             await asyncio.sleep(self.settings.keep_seconds)
             for sample in self.samples.values():
                 await asyncio.to_thread(sample.write)
+
+    async def _train(self) -> None:
+        while self.projects is not None:
+            try:
+                await asyncio.to_thread(self.projects.queue.step)
+            except Exception as error:  # Such as a damaged file of one project; requests are answered all the same.
+                log.error("authoring: no training can be started: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(TRAINING_SECONDS)
 
     def _batch_done(self, model: Model, texts: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:
         self.metrics.count_batch(model.name, answers, seconds)
@@ -139,7 +162,7 @@ class Service:
 
     def _state(self) -> Iterable[Metric]:
         """Metrics of the state at the time of a scrape."""
-        deployments = self.deployments.by_name.values()
+        deployments = list(self.deployments.by_name.values())
         models = [(d.name, d.loaded) for d in deployments if d.loaded is not None]
         one = ["deployment"]
         about = "Requests refused because the queue was full"

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +17,7 @@ from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.jobs import UNFINISHED, JobStore, TooManyJobs
 from tagsmith.serve.openapi import AZURE_ERRORS, body, json_response, parameter
 from tagsmith.serve.problems import RequestError, as_json
-from tagsmith.serve.requests import find_deployment, parse_json, read_body
+from tagsmith.serve.requests import parse_json, read_body
 from tagsmith.serve.runner import JobRunner
 
 PATH = "/language/analyze-text/jobs"
@@ -113,11 +114,11 @@ def routes(settings: ServeSettings, deployments: Deployments, store: JobStore, r
     return router
 
 
-def version_of(request: Request) -> str:
+def version_of(request: Request, versions: Sequence[str] = azure.VERSIONS) -> str:
     """Raises: RequestError, `api-version` is missing or unknown."""
     version = request.query_params.get("api-version")
-    if version not in azure.VERSIONS:
-        inner = {"code": "UnsupportedApiVersion", "message": f"Supported: {', '.join(azure.VERSIONS)}."}
+    if version is None or version not in versions:
+        inner = {"code": "UnsupportedApiVersion", "message": f"Supported: {', '.join(versions)}."}
         raise RequestError(400, "Expected a supported api-version in the query.", "api-version", inner=inner)
     return version
 
@@ -149,11 +150,13 @@ def check(submission: azure.JobSubmission, settings: ServeSettings, deployments:
         raise RequestError(400, "Document ids must be unique.", place, inner=inner)
     for i, task in enumerate(submission.tasks):
         target = f"#/tasks/{i}/parameters"
-        if task.parameters.projectName != settings.project:
+        project, name = task.parameters.projectName, task.parameters.deploymentName
+        if not (known := deployments.of_project(project)):
             message = f"Unknown project; expected {settings.project}."
             raise RequestError(404, message, f"{target}/projectName")
-        name = task.parameters.deploymentName
-        deployment = find_deployment(deployments, name, target=f"{target}/deploymentName")
+        if (deployment := known.get(name)) is None:
+            message = f"Unknown deployment; expected one of {', '.join(known)}."
+            raise RequestError(404, message, f"{target}/deploymentName")
         kind = azure.kind_of(deployment.model.classifier.schema)
         if task.kind != kind:
             raise RequestError(400, f"The deployment is of the kind {kind}.", f"#/tasks/{i}/kind")

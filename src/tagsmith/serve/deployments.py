@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tagsmith.config.settings import ServeSettings
@@ -10,7 +10,7 @@ from tagsmith.core.errors import DataError, TagsmithError, listing
 from tagsmith.serve.loaded import Model, Observe, fingerprint_of
 from tagsmith.serve.problems import RequestError
 from tagsmith.serve.shadow import QUIET_SECONDS, Shadow
-from tagsmith.serve.store import place_of
+from tagsmith.serve.store import Place, place_of
 
 log = logging.getLogger("tagsmith.serve")
 
@@ -47,8 +47,18 @@ class Deployment:
 class Deployments:
     """All deployments of a service; while it runs, used only from its event loop."""
 
-    def __init__(self, settings: ServeSettings, observe: Observe, reloaded: Callable[[str, bool], None]):
+    def __init__(
+        self,
+        settings: ServeSettings,
+        observe: Observe,
+        reloaded: Callable[[str, bool], None],
+        authored: Mapping[str, Path] | None = None,
+    ):
         """Load all deployments.
+
+        Args:
+            authored: bundles of the deployments of the authoring API, by PROJECT/NAME; one that cannot be used is left
+                without a bundle.
 
         Raises:
             DataError: bundles cannot be used; all are listed.
@@ -58,17 +68,22 @@ class Deployments:
         self._retiring: set[asyncio.Task[None]] = set()
         self.by_name: dict[str, Deployment] = {}
         problems: dict[str, TagsmithError] = {}
-        for name, folder in settings.deployments.items():
-            path = Path(folder)
+        named = {name: Path(folder) for name, folder in settings.deployments.items()}
+        for name, path in {**named, **(authored or {})}.items():
             fingerprint = fingerprint_of(path)
             try:
                 place = place_of(path)
                 model = Model(name, place, settings, observe) if place is not None else None
                 self.by_name[name] = Deployment(name, path, model, fingerprint)
                 if model is None:
-                    log.warning("%s: the store %s has no version yet; requests are answered with 503", name, folder)
+                    log.warning("%s: the store %s has no version yet; requests are answered with 503", name, path)
             except TagsmithError as error:
-                problems[name] = error
+                if name in named:
+                    problems[name] = error
+                    continue
+                self.by_name[name] = Deployment(name, path, None, fingerprint)
+                self.by_name[name].refused = True
+                log.error("%s: its bundle cannot be used: %s", name, error)
         self.shadows: dict[str, Shadow] = {}
         for name, folder in settings.shadows.items() if not problems else ():
             try:
@@ -87,8 +102,45 @@ class Deployments:
 
     @property
     def default(self) -> Deployment:
-        """`production` if there is one, otherwise the first deployment."""
+        """`production` if there is one, otherwise the first deployment. Raises: RequestError (503), there is none."""
+        if not self.by_name:
+            raise RequestError(503, "There is no deployment yet.", headers={"Retry-After": "10"})
         return self.by_name.get("production") or next(iter(self.by_name.values()))
+
+    def of_project(self, project: str) -> dict[str, Deployment]:
+        """The deployments of a project: of the authoring API, and, of the service's own project, of the settings."""
+        found = {}
+        for name, deployment in self.by_name.items():
+            of, _, inside = name.rpartition("/")
+            if (of or self._settings.project) == project:
+                found[inside] = deployment
+        return found
+
+    async def put(self, name: str, bundle: Path) -> None:
+        """Serve a bundle under a new or an existing name of the authoring API.
+
+        Raises:
+            TagsmithError: the bundle cannot be used; nothing has changed.
+        """
+        fingerprint = fingerprint_of(bundle)
+        model = await asyncio.to_thread(Model, name, Place(bundle.resolve()), self._settings, self._observe)
+        deployment = self.by_name.setdefault(name, Deployment(name, bundle, None, fingerprint))
+        async with deployment.lock:
+            old, deployment.loaded = deployment.loaded, model
+            deployment.folder, deployment.fingerprint, deployment.refused = bundle, fingerprint, False
+        self._retire(old)
+        log.info("%s: version %s is now in use", name, model.version)
+
+    def remove(self, name: str) -> None:
+        """Serve a deployment of the authoring API no longer; its requests in progress are answered."""
+        if (deployment := self.by_name.pop(name, None)) is not None:
+            self._retire(deployment.loaded)
+
+    def _retire(self, model: Model | None) -> None:
+        if model is not None:
+            task = asyncio.create_task(model.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
 
     @property
     def models(self) -> list[Model]:
@@ -109,7 +161,8 @@ class Deployments:
 
         Requests in progress are answered by the previous one.
         """
-        deployment = self.by_name[name]
+        if (deployment := self.by_name.get(name)) is None:
+            return False  # It was removed meanwhile.
         async with deployment.lock:
             deployment.fingerprint = fingerprint_of(deployment.folder)
             old = deployment.loaded
@@ -129,10 +182,7 @@ class Deployments:
                 log.error("%s: new bundle refused, %s: %s", name, stays, reason)
                 return False
             deployment.loaded, deployment.refused = model, False
-            if old is not None:
-                task = asyncio.create_task(old.retire())
-                self._retiring.add(task)
-                task.add_done_callback(self._retiring.discard)
+            self._retire(old)
         self._reloaded(name, True)
         if old is None:
             log.info("%s: version %s is now in use, the first one", name, model.version)
@@ -147,7 +197,7 @@ class Deployments:
 
     async def reload_all(self) -> None:
         """Reload every deployment, as SIGHUP requests."""
-        for name in self.by_name:
+        for name in list(self.by_name):
             await self.reload(name)
         for shadow in self.shadows.values():
             await asyncio.to_thread(shadow.reload)
@@ -156,7 +206,7 @@ class Deployments:
         """Reload deployments whose link or manifest has changed; runs until cancelled."""
         while True:
             await asyncio.sleep(seconds)
-            for name, deployment in self.by_name.items():
+            for name, deployment in list(self.by_name.items()):
                 if fingerprint_of(deployment.folder) != deployment.fingerprint:
                     await self.reload(name)
             for shadow in self.shadows.values():

@@ -161,7 +161,8 @@ def routes(settings: ServeSettings, deployments: Deployments, service_metrics: M
     async def list_deployments(_: Request) -> Response:
         shadows = deployments.shadows
         listed = [described(d, shadows.get(d.name), settings.bounds) for d in deployments.by_name.values()]
-        return as_json({"project": settings.project, "default": deployments.default.name, "deployments": listed})
+        default = deployments.default.name if listed else None
+        return as_json({"project": settings.project, "default": default, "deployments": listed})
 
     @router.get(
         "/metrics",

@@ -22,6 +22,7 @@ NAMES = {
     404: ("NotFound", "NotFound"),
     405: ("MethodNotAllowed", "MethodNotAllowed"),
     408: ("Timeout", "Timeout"),
+    409: ("Validation", "Conflict"),
     413: ("Validation", "RequestEntityTooLarge"),
     415: ("Validation", "UnsupportedMediaType"),
     429: ("Overloaded", "TooManyRequests"),

@@ -75,8 +75,8 @@ class JobRunner:
         await asyncio.to_thread(self._store.finish, job.id, status, {"tasks": tasks, "errors": errors})
 
     async def _task(self, job: Job, task: dict[str, Any], documents: list[dict[str, Any]]) -> dict[str, Any]:
-        deployment = self._deployments.by_name.get(task["deploymentName"])
-        if deployment is None or task["projectName"] != self._settings.project:
+        deployment = self._deployments.of_project(task["projectName"]).get(task["deploymentName"])
+        if deployment is None:
             return _failed("NotFound", "The project or the deployment no longer exists.")
         if deployment.loaded is None:
             return _failed("ServiceUnavailable", "The deployment serves no bundle yet.")

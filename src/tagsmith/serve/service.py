@@ -38,6 +38,8 @@ def serve(settings: ServeSettings) -> None:
             f"serve.host={settings.host} is reachable from other machines, but {KEYS} holds no key; "
             f"set it to one or more keys, separated by commas, or listen on 127.0.0.1."
         )
+    if not keys and settings.authoring is not None:
+        raise SettingsError(f"serve.authoring={settings.authoring}: needs keys, but {KEYS} holds none; set it.")
     listener = listen(settings.host, settings.port, "serve.")
     with listener:
         log_as_json()

@@ -104,6 +104,14 @@ class ServeSettings:
         low=100,
     )
     bounds: ServeBounds = field(default_factory=ServeBounds)
+    authoring: str | None = setting(
+        None,
+        "folder of the projects of Azure's authoring API, whose trainings and deployments are then served; needs "
+        "TAGSMITH_API_KEYS; null: no authoring",
+    )
+    authoring_texts: str | None = setting(
+        None, "folder with a folder of texts for each storageInputContainerName of these projects", reads=True
+    )
     traces: bool = setting(
         False, "send OpenTelemetry traces of requests (extra otel), configured by OTEL_EXPORTER_OTLP_ENDPOINT etc."
     )
@@ -125,7 +133,12 @@ class ServeSettings:
             if not NAME.fullmatch(name):
                 expected = "expected letters, digits, dots, hyphens and underscores, at most 64"
                 yield f"{setting_name}: {expected}, found {name!r}"
-        if not self.deployments:
+        if (self.authoring is None) != (self.authoring_texts is None):
+            yield (
+                f"authoring, authoring_texts: expected both or none, found authoring={self.authoring} and "
+                f"authoring_texts={self.authoring_texts}"
+            )
+        if not self.deployments and self.authoring is None:
             yield "deployments: expected at least one, such as {production: FOLDER}, found none"
         for setting_name, own in (("shadows", self.shadows), ("keep_texts", self.keep_texts)):
             if unknown := [name for name in own if name not in self.deployments]:
