@@ -75,7 +75,7 @@ class EvaluationOptions(BaseModel):
 
     kind: Literal["percentage", "manual"] = "percentage"
     trainingSplitPercentage: Annotated[int, Field(ge=1, le=99)] = 80
-    testingSplitPercentage: Annotated[int, Field(ge=1, le=99)] = 20
+    testingSplitPercentage: Annotated[int, Field(ge=1, le=90)] = 20
 
     @model_validator(mode="after")
     def _whole(self) -> "EvaluationOptions":
