@@ -3,7 +3,9 @@
 import json
 import os
 import random
+import signal
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +22,15 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 # Set before torch is imported: pytest-xdist already uses all cores, and more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def same_signals() -> Iterator[None]:
+    """Restore what a command changes before it exits: a process that ignores SIGTERM starts others that do."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

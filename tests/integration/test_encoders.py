@@ -81,8 +81,8 @@ def make_tokenizer(folder: Path, kind: str) -> Tokenizer:
 
 
 def make_encoder(folder: Path, kind: str, tokens: int) -> None:
-    """Random weights of an architecture: few and small layers, all else as published."""
-    sizes = {"vocab_size": tokens, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    """Random weights of an architecture: one small layer, all else as published."""
+    sizes = {"vocab_size": tokens, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
     sizes |= {"intermediate_size": 48, "max_position_embeddings": 64, "pad_token_id": 0}
     about: dict[str, object] = {}
     if kind == "modernbert":
