@@ -49,7 +49,7 @@ def test_a_person_tags_in_each_order_and_two_at_once(
     printed = capsys.readouterr().out
     assert "before the first tag, by guidelines" in printed
 
-    monkeypatch.setattr(many_people, "SECONDS", 1.0)
+    monkeypatch.setattr(many_people, "SECONDS", 2.0)
     monkeypatch.setattr(many_people, "PAUSE", 0.05)
     (waited,) = measure(replace(settings, people=2))
     assert isinstance(waited, many_people.Waited)

@@ -77,7 +77,7 @@ def test_what_more_tags_bring() -> None:
     few = outlook(tagged_of(24, noise=0.0, audit=5), None, THREE, 0)
     assert (few["audit"], few["gain"]) == (None, None)
     assert few["sentences"] == [
-        "Of the random sample, 5 documents are tagged; from 20 on, accuracy can be told.",
+        "Of the random sample, 5 documents are tagged; from 20 on, accuracy is estimated.",
         "3 of 3 classes have fewer than 10 tags: too few for a learning curve, and reason to go on.",
     ]
     assert outlook(tagged_of(2, noise=0.0, audit=0), None, THREE, 0)["gain"] is None

@@ -209,7 +209,7 @@ def _audit_words(audit: Mapping[str, Any] | None, documents: int) -> Iterator[st
     if audit is None:
         yield (
             f"Of the random sample, {counted(documents, 'document')} {'is' if documents == 1 else 'are'} tagged; from "
-            f"{FEWEST} on, accuracy can be told."
+            f"{FEWEST} on, accuracy is estimated."
         )
         return
     yield (
