@@ -2,12 +2,17 @@
 
 import fcntl
 import json
+import logging
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +27,10 @@ from tagsmith.config.stages import STAGES
 from tagsmith.config.words import as_typed, groups_of
 from tagsmith.core import apart
 from tagsmith.core.errors import SettingsError, TryAgainLater
+from tagsmith.core.locations import TextFiles
 from tagsmith.serve import app, authoring
-from tagsmith.serve.authoring_jobs import new_training
-from tagsmith.serve.authoring_project import Projects
+from tagsmith.serve.authoring_jobs import Queue, Training, new_training
+from tagsmith.serve.authoring_project import Project, Projects
 from tagsmith.serve.service import KEYS, serve
 from tests.cli.conftest import ROOT
 from tests.conftest import TOPICS, make_documents
@@ -181,6 +187,12 @@ def test_a_project_is_made_read_exported_and_deleted(stub: Place, version: str) 
         ("POST", "/.jobs/:import", project(ONE), 400, "Expected a name"),
         ("PATCH", "/x", project(ONE)["metadata"] | {"storageInputContainerName": "none"}, 400, "Unknown container"),
         ("PATCH", "/x", project(ONE)["metadata"] | {"storageInputContainerName": ".."}, 400, "not valid"),
+        ("POST", "/tickets/:copy", {}, 501, "Tagsmith does not serve /{project}/:copy"),
+        ("POST", "/tickets/models/m/:load-snapshot", None, 501, "does not serve"),
+        ("GET", "/tickets/resources", None, 501, "does not serve"),
+        ("POST", "/tickets/resources/:assign", {}, 501, "does not serve"),
+        ("PUT", "/tickets/exported-models/m", {}, 501, "does not serve"),
+        ("POST", "/other/:copy", {}, 404, "Unknown project"),
         (
             "PATCH",
             "/tickets",
@@ -225,11 +237,14 @@ def test_trainings_wait_run_outlive_the_service_and_are_cancelled(stub: Place) -
             "evaluationStatus": {"percentComplete": 0, "status": "notStarted"},
         }  # fmt: skip
         assert until(served, links[1], "notStarted")
-        # One that waits is cancelled at once; nothing of it runs.
-        assert send(served, "POST", f"{links[1].partition('?')[0].partition(PATH)[2]}/:cancel").status_code == 202
+        # One that waits is cancelled at once; nothing of it runs. The pollers of azure-core know `canceled` alone.
+        asked = f"{served.url}{PATH}{links[1].partition('?')[0].partition(PATH)[2]}/:cancel"
+        sdk = {"User-Agent": "azsdk-python-ai-textanalytics-authoring/1.0.0b1 Python/3.13"}
+        polled = served.http.post(asked, params=QUERY, headers=sdk).headers["Operation-Location"]
+        assert until(served, polled, "canceled")
         assert until(served, links[1], "cancelled")
         with pytest.raises(TryAgainLater, match="another service uses"):
-            Projects(stub.authoring, stub.texts)
+            Projects(stub.authoring, stub.texts, 1)
     with stub.serving() as served:
         links = [f"{served.url}{link[link.index(PATH) :]}" for link in links]
         assert until(served, links[0], "running")
@@ -323,10 +338,10 @@ def test_settings_of_the_authoring_api(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(SettingsError, match="needs keys"):
         serve(settings)
     with pytest.raises(SettingsError, match="authoring_texts=none: expected a folder"):
-        Projects(tmp_path, Path("none"))
+        Projects(tmp_path, Path("none"), 1)
 
 
-def test_an_evaluation_with_several_classes_a_document() -> None:
+def test_an_evaluation_with_several_classes_a_document(tmp_path: Path) -> None:
     counts = {"true_positives": 1, "true_negatives": 2, "false_positives": 3, "false_negatives": 4}
     figures = {"f1": 0.5, "precision": 0.25, "recall": 0.75}
     kind = "CustomMultiLabelClassification"
@@ -341,20 +356,149 @@ def test_an_evaluation_with_several_classes_a_document() -> None:
                                         "falseNegativeCount": 4}},
         },
     }  # fmt: skip
-    lines = [{"id": "1.txt", "labels": ["a"], "predicted": []}, {"id": "2.txt", "labels": [], "predicted": ["a", "b"]}]
-    assert authoring.results(kind, {"2.txt": "fr"}, "en-us", iter(lines)) == [
+    # Results name a document as it was imported, however that was spelled.
+    (tmp_path / "sub").mkdir()
+    for name in ("1.txt", "sub/2 a.txt"):
+        (tmp_path / name).touch()
+    documents: list[dict[str, Any]] = [{"location": "1.txt"}, {"location": "sub\\2%20a.txt", "language": "fr"}]
+    lines = [
+        {"id": "1.txt", "labels": ["a"], "predicted": []},
+        {"id": "sub/2 a.txt", "labels": [], "predicted": ["a", "b"]},
+        {"id": "gone.txt", "labels": [], "predicted": []},
+    ]
+    assert authoring.results(kind, documents, TextFiles(tmp_path), "en-us", iter(lines)) == [
         {"projectKind": kind, "location": location, "language": language,
          "customMultiLabelClassificationResult": {"expectedClasses": expected, "predictedClasses": predicted}}
-        for location, language, expected, predicted in (("1.txt", "en-us", ["a"], []), ("2.txt", "fr", [], ["a", "b"]))
+        for location, language, expected, predicted in (
+            ("1.txt", "en-us", ["a"], []), ("sub\\2%20a.txt", "fr", [], ["a", "b"]), ("gone.txt", "en-us", [], [])
+        )
     ]  # fmt: skip
+
+
+def test_documents_without_a_text_are_all_named_by_the_import_and_by_the_training(served: Served, stub: Place) -> None:
+    (stub.texts / "tickets" / "1.txt").write_text("a cat")
+    documents = [*ONE, *({**ONE[0], "location": f"sub/{i}.txt"} for i in range(5))]
+    started = send(served, "POST", "/tickets/:import", project(documents))
+    state = until(served, started.headers["Operation-Location"], "succeeded")
+    names = ", ".join(f"sub/{i}.txt" for i in range(5))
+    message = f"5 of 6 documents cannot be found in the container tickets: {names}"
+    assert state["warnings"] == [{"code": "Warning", "message": message}]
+    link = send(served, "POST", "/tickets/:train", {"modelLabel": "first"}).headers["Operation-Location"]
+    assert served.http.get(link).json()["warnings"] == state["warnings"]
+
+
+class Waiting:
+    """Trainings that wait in a queue; which of them were started, and which signals were sent."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch):
+        self.folder, self.queue = folder, Queue(folder, hours=10)
+        self.started: list[Path] = []
+        self.signals: list[int] = []
+        monkeypatch.setattr(apart, "start", lambda place, commands: self.started.append(place) or Popen7())
+        monkeypatch.setattr(apart, "stop", lambda process, by=signal.SIGTERM: self.signals.append(by))
+
+    def add(self, label: str, printed: str | None = None, **changes: Any) -> Training:
+        asked = authoring.TrainingRequest(modelLabel=label)
+        one = new_training(self.folder / "tickets" / "trainings", asked, project(ONE), TextFiles(self.folder), [])
+        one.note(**changes)
+        if printed is not None:
+            (one.path / apart.OUTPUT).write_text(printed)
+        return one
+
+    def step(self) -> list[Path]:
+        self.started.clear()
+        self.queue.step()
+        return list(self.started)
+
+
+class Popen7:
+    pid = 7
+
+    def poll(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Waiting:
+    return Waiting(tmp_path, monkeypatch)
+
+
+def test_a_damaged_file_of_a_training_is_set_aside_and_the_others_go_on(
+    waiting: Waiting, caplog: pytest.LogCaptureFixture
+) -> None:
+    contents = ["{", "[]", json.dumps({"label": "x"}), '{"label": "\xff"}']
+    for content in contents:
+        (waiting.add("damaged").path / "training.json").write_bytes(content.encode("latin-1"))
+    good = waiting.add("good")
+    with caplog.at_level(logging.ERROR):
+        assert waiting.step() == [good.path]
+        waiting.step()
+    assert len(caplog.records) == len(contents)
+    assert "restore it from a copy. The file is now training.json.damaged" in caplog.text
+    assert len(list(waiting.folder.glob("*/*/*/training.json.damaged"))) == len(contents)
+    assert Project(waiting.folder / "tickets").trainings() == [good]
+
+
+LACKS_ROOM = ">>> 1 train\nerror: the disk is full\n>>> exit 75\n"
+
+
+def test_a_training_that_lacked_room_waits_and_fails_in_the_end(
+    waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = waiting.add("first", LACKS_ROOM, starts=1)
+    other = waiting.add("second")
+    assert one.status() == "notStarted"
+    assert waiting.step() == [other.path]  # It does not keep the others waiting.
+    os.utime(one.path / apart.OUTPUT, (0, time.time() - 901))
+    (other.path / apart.OUTPUT).write_text(">>> 3 export\n>>> exit 0\n")
+    assert waiting.step() == [one.path]
+    assert one.about().starts == 2
+    one.note(starts=3)
+    assert one.state([])["status"] == "failed"
+    assert one.state([])["errors"] == [{"code": "InvalidRequest", "message": "the disk is full"}]
+    # The room is that of the newest model, once more.
+    (other.path / "bundle").mkdir()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    third = waiting.add("third")
+    assert waiting.step() == []
+    assert third.status() == "notStarted"
+    third.note(starts=3)
+    assert "of free space for training another version" in third.state([])["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "signals", "status"),
+    [
+        ({"begun": 1.0}, [signal.SIGTERM], "failed"),  # Longer than 10 hours.
+        ({"begun": None}, [], "running"),
+        ({"cancelled": True, "stopped": 1.0}, [signal.SIGKILL], "cancelled"),  # It does not end.
+    ],
+)
+def test_a_training_that_takes_too_long_is_ended(
+    changes: dict[str, Any], signals: list[int], status: str, waiting: Waiting
+) -> None:
+    one = waiting.add("first", ">>> 1 train\n", starts=1, process=7, **changes)
+    with (one.path / apart.OUTPUT).open("ab") as output:
+        fcntl.flock(output, fcntl.LOCK_EX)
+        waiting.step()
+        assert one.status() == ("cancelling" if signals else "running")
+    assert waiting.signals == signals
+    assert one.status() == status
+    if status == "failed":
+        assert "longer than 10 hours" in one.state([])["errors"][0]["message"]
+
+
+def test_a_training_that_was_killed_says_so(waiting: Waiting) -> None:
+    one = waiting.add("first", ">>> 1 train\nerror: of before\n>>> exit 75\n>>> 1 train\n>>> exit 137\n", starts=2)
+    assert one.state([])["errors"][0]["message"] == "It was killed; is there enough memory?"
 
 
 def test_the_commands_are_those_of_the_scripts(tmp_path: Path) -> None:
     asked = authoring.TrainingRequest(modelLabel="a")
     texts = tmp_path / "my texts"
-    found = new_training(tmp_path, asked, project(ONE), texts, ["model=mpnet"])
+    found = new_training(tmp_path, asked, project(ONE), TextFiles(texts), ["model=mpnet"])
     register_once()
-    train, evaluate, export = found.about()["commands"]
+    train, evaluate, export = found.about().commands
     assert train.pop(0) == "train"
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         words = as_typed([*train, "name=x"], STAGES["train"], groups_of("train", CONFIGS))

@@ -11,8 +11,8 @@ from tagsmith.azure.project import predicted_classes
 from tagsmith.azure.take import ALSO, TESTED, locations_of
 from tagsmith.core.errors import DataError, SettingsError
 from tagsmith.core.files import read_json_lines
+from tagsmith.core.locations import BadLocation, TextFiles
 from tagsmith.core.schema import Schema, normal_name
-from tagsmith.data.azure_locations import BadLocation, TextFiles
 from tagsmith.evaluate.report.inputs import RunFiles
 
 

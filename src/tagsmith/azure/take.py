@@ -15,9 +15,9 @@ from tagsmith.azure.texts import take_texts
 from tagsmith.config.settings import AzureSettings, LeaveAzure, TableSettings
 from tagsmith.core.errors import SettingsError, counted
 from tagsmith.core.files import json_object, read_json, write_json
+from tagsmith.core.locations import BadLocation, TextFiles
 from tagsmith.core.schema import Task
 from tagsmith.data import read_azure
-from tagsmith.data.azure_locations import BadLocation, TextFiles
 from tagsmith.data.documents import Source
 from tagsmith.data.read_texts import read_texts
 

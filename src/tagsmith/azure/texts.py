@@ -11,8 +11,8 @@ import requests
 from tagsmith.azure.service import CONTINUES, SECONDS, session
 from tagsmith.core.errors import SettingsError, TryAgainLater, counted
 from tagsmith.core.files import atomic_path
+from tagsmith.core.locations import BadLocation, TextFiles
 from tagsmith.core.progress import meter
-from tagsmith.data.azure_locations import BadLocation, TextFiles
 
 log = logging.getLogger("tagsmith")
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tagsmith.core.errors import TagsmithError
+
 PYTHON = (sys.executable, "-m", "tagsmith")
 """What `python scripts/NAME.py` stands for in a process whose working directory may be any."""
 
@@ -68,10 +70,16 @@ def start(place: Path, commands: Sequence[Sequence[str]]) -> subprocess.Popen[by
         )
 
 
-def stop(process: int) -> None:
+def stop(process: int, by: signal.Signals = signal.SIGTERM) -> None:
     """Ask the commands of a process that is running to end; a training saves a checkpoint first."""
     with suppress(ProcessLookupError):
-        os.killpg(process, signal.SIGTERM)
+        os.killpg(process, by)
+
+
+def refuse(place: Path, error: TagsmithError) -> None:
+    """Print what commands print that have failed with an error, which are not started because of it."""
+    with (place / OUTPUT).open("a", encoding="utf-8") as output:
+        output.write(f"{MARK}0\nerror: {error}\n{MARK}exit {error.exit_status}\n")
 
 
 def is_running(place: Path) -> bool:
@@ -108,12 +116,16 @@ def typed(words: Sequence[str]) -> str:
 
 
 def _script(commands: Sequence[Sequence[str]]) -> str:
-    """The commands, one after the other, in the language of the shell; each gives way to what people wait for."""
+    """The commands, one after the other, in the language of the shell; each gives way to what people wait for.
+
+    Where memory runs out, Linux ends them before the process that has started them.
+    """
     steps = [
         f"echo {shlex.quote(f'{MARK}{number} {typed(words)}')} && nice -n 10 {shlex.join([*PYTHON, *words])}"
         for number, words in enumerate(commands, 1)
     ]
-    return f"{' && '.join(steps)}; echo '{MARK}exit '$?"
+    first = "{ echo 500 > /proc/self/oom_score_adj; } 2> /dev/null; "
+    return f"{first}{' && '.join(steps)}; echo '{MARK}exit '$?"
 
 
 def _tail(path: Path) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any
 from tagsmith.config.settings import AzureSettings
 from tagsmith.core.errors import DataError, counted
 from tagsmith.core.files import json_object, locate, read_json
+from tagsmith.core.locations import BadLocation, TextFiles
 from tagsmith.core.schema import Task, normal_name
 from tagsmith.core.text import decode
 from tagsmith.core.text_files import is_hidden
-from tagsmith.data.azure_locations import BadLocation, TextFiles
 from tagsmith.data.documents import Document, Source, SourceRow
 
 KINDS = {

@@ -10,9 +10,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from tagsmith.core.disk import size_of
 from tagsmith.core.errors import DataError
 from tagsmith.core.files import atomic_path
-from tagsmith.refresh.retention import size_of
 from tagsmith.refresh.store import Json, Store, Version
 
 FROZEN = "frozen"

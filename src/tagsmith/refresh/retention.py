@@ -3,18 +3,15 @@
 import logging
 import re
 import shutil
-from pathlib import Path
 
 from tagsmith.config.settings import Recipe, RefreshRun
+from tagsmith.core.disk import lacking, mebibytes, size_of
 from tagsmith.core.errors import TryAgainLater, counted
 from tagsmith.core.files import remove_leftovers, sync
 from tagsmith.refresh.promote import earlier
 from tagsmith.refresh.store import Store, Version, now
 
 log = logging.getLogger("tagsmith")
-
-PER_CHECKPOINT = 4
-"""Size of a checkpoint, as a multiple of the weights: they, those of the best epoch, and Adam's two moments."""
 
 GONE = re.compile(r"\.\d{4,}\.removed")
 """The name of a version that is being removed."""
@@ -65,19 +62,10 @@ def require_space(settings: RefreshRun, store: Store) -> None:
     newest = store.newest()
     if newest is None:
         return
-    size = size_of(newest.path)
-    needed = 2 * size
-    if settings.train.recipe in (Recipe.finetune, Recipe.auto) and newest.run.weights.is_file():
-        checkpoint = PER_CHECKPOINT * newest.run.weights.stat().st_size
-        # One more than are kept: a checkpoint is written before the oldest is removed.
-        needed = max(needed, size + (settings.train.keep_checkpoints + 1) * checkpoint)
-    free = shutil.disk_usage(store.path).free
-    if free < needed:
+    weights = newest.run.weights if settings.train.recipe in (Recipe.finetune, Recipe.auto) else None
+    if (why := lacking(newest.path, weights, settings.train.keep_checkpoints)) is not None:
         lower = f", or lower keep={settings.keep}" if settings.keep > 1 else ""
-        raise TryAgainLater(
-            f"store={store.path}: expected {mebibytes(needed)} of free space for training another version (the newest, "
-            f"{newest.name}, has {mebibytes(size)}), found {mebibytes(free)}; free some{lower}."
-        )
+        raise TryAgainLater(f"store={store.path}: {why}{lower}.")
 
 
 def pin(version: Version) -> None:
@@ -88,22 +76,6 @@ def pin(version: Version) -> None:
 def unpin(version: Version) -> None:
     """Let `keep` decide about a version again."""
     version.pin.unlink(missing_ok=True)
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files in a folder; a file that vanishes meanwhile counts as nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:
-            continue
-    return total
-
-
-def mebibytes(size: int) -> str:
-    """`1,234.5 MiB`."""
-    return f"{size / 2**20:,.1f} MiB"
 
 
 def found_in(store: Store, versions: list[Version]) -> list[Version]:

@@ -68,7 +68,8 @@ class Service:
         self.projects: Projects | None = None
         try:
             if settings.authoring is not None and settings.authoring_texts is not None:
-                self.projects = Projects(Path(settings.authoring), Path(settings.authoring_texts))
+                folders = Path(settings.authoring), Path(settings.authoring_texts)
+                self.projects = Projects(*folders, settings.authoring_hours)
             self.samples = {n: Sample(Path(file), settings.keep_documents) for n, file in settings.keep_texts.items()}
             authored = self.projects.bundles() if self.projects is not None else {}
             self.deployments = Deployments(settings, self._batch_done, self._reloaded, authored)
@@ -139,11 +140,16 @@ class Service:
                 await asyncio.to_thread(sample.write)
 
     async def _train(self) -> None:
+        before = None
         while self.projects is not None:
+            now = None
             try:
                 await asyncio.to_thread(self.projects.queue.step)
-            except Exception as error:  # Such as a damaged file of one project; requests are answered all the same.
-                log.error("authoring: no training can be started: %s: %s", type(error).__name__, error)
+            except Exception as error:  # Such as a full disk; requests are answered all the same.
+                now = f"{type(error).__name__}: {error}"
+            if now is not None and now != before:
+                log.error("authoring: no training can be started: %s", now)
+            before = now
             await asyncio.sleep(TRAINING_SECONDS)
 
     def _batch_done(self, model: Model, texts: Sequence[str], answers: Sequence[Answer], seconds: float) -> None:

@@ -1,12 +1,15 @@
 """The JSON of Azure's authoring API: bodies of requests, states of jobs, models, evaluations."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from tagsmith.config.settings.leave_azure import AUTHORING
+from tagsmith.core.errors import counted
+from tagsmith.core.locations import BadLocation, TextFiles
 from tagsmith.serve.azure import VERSIONS
 
 Json = dict[str, Any]
@@ -18,6 +21,9 @@ JOB_SECONDS = 7 * 24 * 3600
 
 NEVER = "9999-12-31"
 """When models and deployments expire: clients expect a date."""
+
+MOST_NAMED = 1_000
+"""Documents that a warning names."""
 
 Kind = Literal["CustomSingleLabelClassification", "CustomMultiLabelClassification"]
 SHORT = {"CustomSingleLabelClassification": "SingleLabel", "CustomMultiLabelClassification": "MultiLabel"}
@@ -110,7 +116,9 @@ def date(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def job_state(job: str, status: str, created: float, updated: float, errors: Sequence[Json] = ()) -> Json:
+def job_state(
+    job: str, status: str, created: float, updated: float, errors: Sequence[Json] = (), warnings: Sequence[Json] = ()
+) -> Json:
     """The state of a job of any kind."""
     return {
         "jobId": job,
@@ -118,7 +126,7 @@ def job_state(job: str, status: str, created: float, updated: float, errors: Seq
         "lastUpdatedDateTime": date(updated),
         "expirationDateTime": date(created + JOB_SECONDS),
         "status": status,
-        "warnings": [],
+        "warnings": list(warnings),
         "errors": list(errors),
     }
 
@@ -152,20 +160,51 @@ def summary(kind: str, options: Json, evaluation: Json) -> Json:
     return {"projectKind": kind, "evaluationOptions": options, name: found}
 
 
-def results(kind: str, languages: dict[str, str], default: str, predictions: Iterator[Json]) -> list[Json]:
-    """The expected and the predicted classes of each test document.
+def without_text(documents: Sequence[Json], texts: TextFiles) -> list[Json]:
+    """The warning that documents have no text in their container, which names all of them; none: all have one."""
+    absent = [one["location"] for one in documents if not _is_there(one["location"], texts)]
+    if not absent:
+        return []
+    more = f" and {len(absent) - MOST_NAMED:,} more" if len(absent) > MOST_NAMED else ""
+    share = f"{len(absent):,} of {counted(len(documents), 'document')}"
+    names = ", ".join(absent[:MOST_NAMED])
+    where = f"the container {texts.folder.name}"
+    return [{"code": "Warning", "message": f"{share} cannot be found in {where}: {names}{more}"}]
+
+
+def _is_there(location: str, texts: TextFiles) -> bool:
+    try:
+        texts.find(location)
+    except BadLocation:
+        return False
+    return True
+
+
+def results(
+    kind: str, documents: Sequence[Json], texts: TextFiles, default: str, predictions: Iterator[Json]
+) -> list[Json]:
+    """The expected and the predicted classes of each test document, under its location as it was imported.
 
     Args:
-        languages: by location, where a document has one.
-        predictions: lines of `predictions.jsonl`.
+        documents: as imported.
+        default: the language of documents that have none.
+        predictions: lines of `predictions.jsonl`, whose ids are the paths of the texts.
     """
+    imported = {}
+    for document in documents:
+        with suppress(BadLocation):  # A text that was removed since.
+            imported[texts.find(document["location"]).as_posix()] = document
     found = []
     for one in predictions:
         if kind == "CustomSingleLabelClassification":
             result: Json = {"expectedClass": one["labels"][0], "predictedClass": next(iter(one["predicted"]), None)}
         else:
             result = {"expectedClasses": one["labels"], "predictedClasses": one["predicted"]}
-        location = one["id"]
-        about = {"projectKind": kind, "location": location, "language": languages.get(location, default)}
+        document = imported.get(one["id"], {})
+        about = {
+            "projectKind": kind,
+            "location": document.get("location", one["id"]),
+            "language": document.get("language") or default,
+        }
         found.append(about | {f"custom{SHORT[kind]}ClassificationResult": result})
     return found

@@ -12,15 +12,26 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from tagsmith.core.errors import SettingsError, TryAgainLater
 from tagsmith.core.files import json_object, read_json, read_json_lines, write_json
-from tagsmith.serve.authoring import JOB_SECONDS, NEVER, Json, TrainingRequest, date, job_state, results, summary
-from tagsmith.serve.authoring_jobs import ABOUT, LABELS, TRAININGS, Queue, Training, new_training
+from tagsmith.core.locations import TextFiles
+from tagsmith.serve.authoring import (
+    JOB_SECONDS,
+    NEVER,
+    Json,
+    TrainingRequest,
+    date,
+    job_state,
+    results,
+    summary,
+    without_text,
+)
+from tagsmith.serve.authoring_jobs import ABOUT, LABELS, TRAININGS, Queue, Training, new_training, readable
 from tagsmith.serve.jobs import FAILED, SUCCEEDED, UNFINISHED
 from tagsmith.serve.problems import RequestError
 
@@ -40,7 +51,7 @@ class Project:
         return self.path.name
 
     def about(self) -> Json:
-        """`settings`, times (seconds since 1970), and `deployments`: name -> `training` and `deployed`."""
+        """`settings`, times (seconds since 1970), and `deployments`: name -> `training`, `version`, `deployed`."""
         return read_json(self.path / FILE, json_object, "a project", REMEDY)
 
     def note(self, **changes: object) -> None:
@@ -56,8 +67,7 @@ class Project:
 
     def trainings(self) -> list[Training]:
         """All trainings, the oldest first."""
-        found = [Training(path.parent) for path in self.path.glob(f"{TRAININGS}/*/{ABOUT}")]
-        return sorted(found, key=lambda one: one.about()["created"])
+        return sorted(readable(self.path.glob(f"{TRAININGS}/*/{ABOUT}")), key=lambda one: one.about().created)
 
     def training(self, job: str) -> Training:
         """A training by its id. Raises: RequestError, there is none."""
@@ -65,7 +75,7 @@ class Project:
 
     def models(self) -> dict[str, Training]:
         """The trained models by label: of several trainings with one label, the newest that has succeeded."""
-        return {one.about()["label"]: one for one in self.trainings() if one.status() == SUCCEEDED}
+        return {one.about().label: one for one in self.trainings() if one.status() == SUCCEEDED}
 
     def model(self, label: str) -> Training:
         """The model of this label. Raises: RequestError, there is none."""
@@ -74,7 +84,11 @@ class Project:
     def bundles(self) -> dict[str, Path]:
         """The bundle of each deployment."""
         deployed: dict[str, Json] = self.about()["deployments"]
-        return {name: self.path / TRAININGS / one["training"] / "bundle" for name, one in deployed.items()}
+        return {name: self.bundle(one) for name, one in deployed.items()}
+
+    def bundle(self, deployed: Json) -> Path:
+        """The bundle that one of the `deployments` serves."""
+        return Training(self.path / TRAININGS / deployed["training"]).bundle
 
     def described(self) -> Json:
         """What the API says about the project."""
@@ -88,13 +102,14 @@ class Project:
     def described_model(self, model: Training) -> Json:
         """What the API says about a trained model."""
         about = model.about()
+        seconds = model.updated - (about.started or model.updated)
         return {
-            "label": about["label"],
+            "label": about.label,
             "modelId": model.id,
             "lastTrainedDateTime": date(model.updated),
-            "lastTrainingDurationInSeconds": round(model.updated - about["started"]),
+            "lastTrainingDurationInSeconds": round(seconds),
             "modelExpirationDate": NEVER,
-            "modelTrainingConfigVersion": about["version"],
+            "modelTrainingConfigVersion": about.version,
             "hasSnapshot": False,
         }
 
@@ -108,23 +123,21 @@ class Project:
             "lastTrainedDateTime": date(model.updated),
             "lastDeployedDateTime": date(one["deployed"]),
             "deploymentExpirationDate": NEVER,
-            "modelTrainingConfigVersion": model.about()["version"],
+            "modelTrainingConfigVersion": one["version"],
             "assignedResources": [],
         }
 
     def summary(self, model: Training) -> Json:
         """The figures of the evaluation of a model."""
         evaluation = read_json(model.run.evaluation, json_object, "an evaluation", REMEDY)
-        return summary(self.about()["settings"]["projectKind"], model.about()["options"], evaluation)
+        return summary(self.about()["settings"]["projectKind"], model.about().options, evaluation)
 
-    def results(self, model: Training) -> list[Json]:
+    def results(self, model: Training, texts: TextFiles) -> list[Json]:
         """The evaluation of a model, document by document."""
         settings = self.about()["settings"]
-        labels = read_json(model.path / LABELS, json_object, "a labels file", REMEDY)
-        documents = labels["assets"]["documents"]
-        languages = {one["location"]: one["language"] for one in documents if one.get("language")}
+        documents = read_json(model.path / LABELS, json_object, "a labels file", REMEDY)["assets"]["documents"]
         lines = read_json_lines(model.run.predictions, REMEDY)
-        return results(settings["projectKind"], languages, settings["language"], lines)
+        return results(settings["projectKind"], documents, texts, settings["language"], lines)
 
     def require_idle(self) -> None:
         """Raises: RequestError, a training has not ended."""
@@ -135,7 +148,7 @@ class Project:
         """Remove the trainings of a label that have ended. Raises: RequestError, there is none, or it is deployed."""
         self.model(label)
         deployed = {one["training"]: name for name, one in self.about()["deployments"].items()}
-        same = [one for one in self.trainings() if one.about()["label"] == label]
+        same = [one for one in self.trainings() if one.about().label == label]
         if used := [deployed[one.id] for one in same if one.id in deployed]:
             raise RequestError(409, f"The model is deployed as {', '.join(used)}; delete the deployment first.")
         for one in same:
@@ -153,13 +166,14 @@ class Projects:
     Args:
         folder: of the projects; it is made.
         texts: a folder for each container of texts.
+        hours: after which a training is ended.
 
     Raises:
         SettingsError: a folder does not exist, or cannot be written.
         TryAgainLater: another service has the folder.
     """
 
-    def __init__(self, folder: Path, texts: Path):
+    def __init__(self, folder: Path, texts: Path, hours: float):
         self.folder, self.texts = folder.resolve(), texts.resolve()
         if not texts.is_dir():
             raise SettingsError(f"serve.authoring_texts={texts}: expected a folder, found none; make it first.")
@@ -173,7 +187,7 @@ class Projects:
         except BlockingIOError:
             self._lock.close()
             raise TryAgainLater(f"serve.authoring={folder}: another service uses this folder.") from None
-        self.queue = Queue(self.folder)
+        self.queue = Queue(self.folder, hours)
 
     def close(self) -> None:
         """Leave the folder to another service; a training goes on."""
@@ -193,16 +207,16 @@ class Projects:
         """The bundles of all deployments, by PROJECT/DEPLOYMENT."""
         return {f"{one.name}/{name}": bundle for one in self.all() for name, bundle in one.bundles().items()}
 
-    def texts_of(self, container: str) -> Path:
-        """The folder of a container. Raises: RequestError, there is none."""
-        if not (folder := self.texts / container).is_dir():
-            message = f"Unknown container {container}; the service has no folder of this name."
-            raise RequestError(400, message, "storageInputContainerName")
-        return folder
+    def texts_of(self, project: Project) -> TextFiles:
+        """The texts of a project."""
+        container = project.about()["settings"]["storageInputContainerName"]
+        return TextFiles(self.texts / container, container)
 
     def put(self, name: str, settings: Json) -> Project:
         """Make a project, or change it. Raises: RequestError, it has no texts, or is of another kind."""
-        self.texts_of(settings["storageInputContainerName"])
+        if not (self.texts / (container := settings["storageInputContainerName"])).is_dir():
+            message = f"Unknown container {container}; the service has no folder of this name."
+            raise RequestError(400, message, "storageInputContainerName")
         project, now = Project(self.folder / name), time.time()
         if not (project.path / FILE).is_file():
             project.path.mkdir(exist_ok=True)
@@ -214,24 +228,28 @@ class Projects:
             project.note(settings=project.about()["settings"] | settings)
         return project
 
-    def import_(self, name: str, content: Json) -> None:
-        """Make a project of what was exported, or give an existing one other labels."""
+    def import_(self, name: str, content: Json) -> list[Json]:
+        """Make a project of what was exported, or give an existing one other labels; returns warnings."""
         settings = content["metadata"] | {"projectName": name}
         project = self.put(name, settings)
         project.note(settings=settings)
         write_json(project.path / LABELS, content)
+        return without_text(content["assets"]["documents"], self.texts_of(project))
 
     def train(self, project: Project, asked: TrainingRequest) -> Training:
         """Begin a training, or let it wait. Raises: RequestError, there are no labels, or one of this label runs."""
         if (labels := project.labels()) is None:
             raise RequestError(400, "The project has no documents; import it first.")
-        if any(one.about()["label"] == asked.modelLabel and one.status() in UNFINISHED for one in project.trainings()):
+        if any(one.about().label == asked.modelLabel and one.status() in UNFINISHED for one in project.trainings()):
             raise RequestError(409, "A training with this label has not ended.", "modelLabel")
-        texts = self.texts_of(project.about()["settings"]["storageInputContainerName"])
         words = self.folder / WORDS
         extra = words.read_text(encoding="utf-8").splitlines() if words.is_file() else []
         return new_training(
-            project.path / TRAININGS, asked, labels, texts, [one.strip() for one in extra if one.strip()]
+            project.path / TRAININGS,
+            asked,
+            labels,
+            self.texts_of(project),
+            [one.strip() for one in extra if one.strip()],
         )
 
     def delete(self, project: Project) -> None:
@@ -240,13 +258,21 @@ class Projects:
         project.path.rename(gone)
         shutil.rmtree(gone)
 
-    def ended_job(self, kind: str, project: str, error: str | None = None, result: Json | None = None) -> str:
+    def ended_job(
+        self,
+        kind: str,
+        project: str,
+        error: str | None = None,
+        result: Json | None = None,
+        warnings: Sequence[Json] = (),
+    ) -> str:
         """Keep a job that has ended for a week; returns its id."""
         now, job = time.time(), str(uuid.uuid4())
         for path in (self.folder / JOBS).glob("*.json"):
             if path.stat().st_mtime < now - JOB_SECONDS:
                 path.unlink()
         about = {"kind": kind, "project": project, "created": now, "error": error, "result": result}
+        about["warnings"] = list(warnings)
         write_json(self.folder / JOBS / f"{job}.json", about)
         return job
 
@@ -263,4 +289,6 @@ class Projects:
 def state_of(job: str, about: Json) -> Json:
     """The state of a job that is no training."""
     errors = [{"code": "InvalidRequest", "message": about["error"]}] if about["error"] else []
-    return job_state(job, FAILED if errors else SUCCEEDED, about["created"], about["created"], errors)
+    return job_state(
+        job, FAILED if errors else SUCCEEDED, about["created"], about["created"], errors, about.get("warnings", ())
+    )

@@ -28,6 +28,16 @@ PATH = "/language/authoring/analyze-text/projects"
 ONE = PATH + "/{project}"
 JOBS = {"import": "import/jobs", "export": "export/jobs", "swap": "deployments/swap/jobs"}
 
+NOT_SERVED = (
+    *("/:copy", "/:authorize-copy", "/resources{rest:path}", "/exported-models{rest:path}"),
+    *("/models/{model}/:evaluate", "/models/{model}/:load-snapshot", "/deployments/{name}/:delete-from-resources"),
+)
+"""What Azure has below a project and the service has not."""
+
+POLLER, CANCELED = "azsdk-python-", {"cancelled": "canceled"}
+"""Azure sends `cancelled`, and so do we. The pollers of azure-core for Python wait for `canceled` for ever: they get it
+from the link that they poll, and nobody else."""
+
 NAMES = "Expected a name of letters, digits, dots, hyphens and underscores, at most 64."
 
 Json = dict[str, Any]
@@ -55,7 +65,8 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
         return f"{base}{PATH}{quote(place and f'/{place}')}?{asked}"
 
     def accepted(request: Request, place: str) -> Response:
-        return Response(status_code=202, headers={"Operation-Location": link(request, place)})
+        poller = {"poller": "true"} if request.headers.get("User-Agent", "").startswith(POLLER) else {}
+        return Response(status_code=202, headers={"Operation-Location": link(request, place, **poller)})
 
     def project_of(request: Request) -> Project:
         version_of(request, authoring.AUTHORING_VERSIONS)
@@ -119,8 +130,8 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
         content = await read_body(request, settings)
         parse_json(content, authoring.ImportedProject, 400)
         async with changing:
-            await asyncio.to_thread(projects.import_, new_name(project), json.loads(content))
-            job = await asyncio.to_thread(projects.ended_job, "import", project)
+            found = await asyncio.to_thread(projects.import_, new_name(project), json.loads(content))
+            job = await asyncio.to_thread(projects.ended_job, "import", project, None, None, found)
         return accepted(request, f"{project}/{JOBS['import']}/{job}")
 
     @router.post(ONE + "/:export", summary="Export a project", **started, **described())
@@ -167,6 +178,8 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
     async def training_state(request: Request, job: str) -> Response:
         training = await asyncio.to_thread(project_of(request).training, job)
         content = await asyncio.to_thread(training.state, private)
+        if "poller" in request.query_params:
+            content["status"] = CANCELED.get(content["status"], content["status"])
         return as_json(content, headers={"Retry-After": "5"} if content["status"] in UNFINISHED else None)
 
     @router.post(ONE + "/train/jobs/{job}/:cancel", summary="Cancel a training", **started, **described())
@@ -212,7 +225,9 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
     @router.get(evaluation + "/result", summary="Classes of test documents", **found, **described(pages=True))
     async def results(request: Request, model: str) -> Response:
         project = project_of(request)
-        return page(request, await asyncio.to_thread(lambda: project.results(project.model(model))))
+        return page(
+            request, await asyncio.to_thread(lambda: project.results(project.model(model), projects.texts_of(project)))
+        )
 
     @router.get(ONE + "/deployments", summary="List deployments", **found, **described(pages=True))
     async def list_deployments(request: Request) -> Response:
@@ -228,10 +243,10 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
         before = project.about()["deployments"]
         try:
             for name, one in served.items():
-                await deployments.put(f"{project.name}/{name}", project.training(one["training"]).bundle)
+                await deployments.put(f"{project.name}/{name}", project.bundle(one))
         except TagsmithError as error:
             for name in served.keys() & before.keys():
-                await deployments.put(f"{project.name}/{name}", project.training(before[name]["training"]).bundle)
+                await deployments.put(f"{project.name}/{name}", project.bundle(before[name]))
             return without(str(error), private)
         await asyncio.to_thread(project.note, deployments=before | served)
         return None
@@ -246,7 +261,8 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
             raise RequestError(400, NAMES, "deploymentName")
         async with changing:
             model = await asyncio.to_thread(project.model, asked.trainedModelLabel)
-            error = await deploy(project, {deployment: {"training": model.id, "deployed": time.time()}})
+            one = {"training": model.id, "version": model.about().version, "deployed": time.time()}
+            error = await deploy(project, {deployment: one})
             job = await asyncio.to_thread(projects.ended_job, "deployment", project.name, error)
         return accepted(request, f"{project.name}/deployments/{deployment}/jobs/{job}")
 
@@ -274,4 +290,10 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
             job = await asyncio.to_thread(projects.ended_job, "swap", project.name, error)
         return accepted(request, f"{project.name}/{JOBS['swap']}/{job}")
 
+    async def not_served(request: Request) -> Response:
+        project_of(request)
+        raise RequestError(501, f"Tagsmith does not serve {request.scope['route'].path.removeprefix(PATH)}.")
+
+    for place in NOT_SERVED:
+        router.add_api_route(ONE + place, not_served, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False)
     return router

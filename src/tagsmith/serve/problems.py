@@ -28,6 +28,7 @@ NAMES = {
     429: ("Overloaded", "TooManyRequests"),
     499: ("Gone", "ClientClosedRequest"),
     500: ("Backend", "InternalServerError"),
+    501: ("Backend", "NotImplemented"),
     503: ("Unhealthy", "ServiceUnavailable"),
 }
 """`error_type` and Azure's `code` by status; any other status has those of `DEFAULT`."""

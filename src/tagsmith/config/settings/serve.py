@@ -112,6 +112,9 @@ class ServeSettings:
     authoring_texts: str | None = setting(
         None, "folder with a folder of texts for each storageInputContainerName of these projects", reads=True
     )
+    authoring_hours: float = setting(
+        10.0, "time after which a training of these projects is ended", unit="hours", low=0.001
+    )
     traces: bool = setting(
         False, "send OpenTelemetry traces of requests (extra otel), configured by OTEL_EXPORTER_OTLP_ENDPOINT etc."
     )
