@@ -292,6 +292,12 @@ def test_settings_that_do_not_fit(fake: FakeAzure, settings: Settings, monkeypat
     with pytest.raises(SettingsError, match="the signature in AZURE_STORAGE_SAS_URL has expired") as raised:
         take(settings(out=f"{settings().out}-sas", deployment="production"))
     assert "wrong" not in str(raised.value)
+    monkeypatch.setenv(ADDRESS, f"{fake.url}/container/elsewhere?sig=secret")
+    with pytest.raises(SettingsError, match="has none of the 5 texts, such as"):
+        take(settings(out=f"{settings().out}-none", deployment="production"))
+    monkeypatch.setenv(VARIABLE, "not a k\u00e9y")
+    with pytest.raises(SettingsError, match="letters and digits alone"):
+        take(settings())
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(SettingsError, match="AZURE_LANGUAGE_KEY: set"):
         take(settings())

@@ -119,13 +119,14 @@ def _evaluation(service: Service, folder: ExitFolder, place: str, label: str, qu
         # A model without an evaluation is listed, and answers 404; that is kept too.
         try:
             return ask()
-        except InputMissing as error:
-            log.info(f"model {label}: no evaluation: {error}")
+        except InputMissing:
             return None
 
     kept(files / "summary.json", partial(or_none, lambda: service.get(f"{place}/summary-result", **query)))
     found = partial(service.pages, f"{place}/result", stringIndexType=UNITS, **query)
-    return kept(files / "results.json", partial(or_none, found)) or []
+    if (pages := kept(files / "results.json", partial(or_none, found))) is None:
+        log.info(f"model {label}: Azure has no evaluation of it.")
+    return pages or []
 
 
 def predicted_classes(pages: list[Json]) -> dict[str, list[str]]:

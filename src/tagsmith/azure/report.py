@@ -113,10 +113,12 @@ def answer(found: Json, margin: float) -> tuple[str, str]:
     error = figure["standard_error"]
     needed = documents_needed(error, found["documents"], margin) if error else 0
     more = f"; about {rounded_up(needed):,} would show a difference of {amount}" if needed > found["documents"] else ""
+    what = f"it has {in_words(abs(difference), by)} {'more' if difference > 0 else 'less'} of macro F1 ({bounds})"
+    if not error and not difference:
+        what = f"both answer the same for all, and so few may hide a difference of {amount}"
     return (
         "undecided",
-        f"Whether {run} is as good as {azure} cannot be decided with {documents}: it has "
-        f"{in_words(abs(difference), by)} {'more' if difference > 0 else 'less'} of macro F1 ({bounds}){more}.",
+        f"Whether {run} is as good as {azure} cannot be decided with {documents}: {what}{more}.",
     )
 
 

@@ -54,6 +54,8 @@ def take(settings: LeaveAzure) -> Taken:
     key = os.environ.get(KEY, "").strip()
     if not key:
         raise SettingsError(f"{KEY}: set this environment variable to a key of the Language resource.")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{KEY}: expected a key of the Language resource, which has letters and digits alone.")
     folder = ExitFolder(Path(settings.out))
     begun = {
         "endpoint": settings.endpoint.rstrip("/"),

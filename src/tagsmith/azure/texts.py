@@ -31,7 +31,7 @@ def take_texts(locations: list[str], folder: Path, given: str | None, container:
         container: the name of the container, which may be the first part of a location.
 
     Raises:
-        SettingsError: there is neither a folder nor an address, or the address is rejected.
+        SettingsError: there is neither a folder nor an address, the address is rejected, or there is no text at all.
         TryAgainLater: the container does not answer.
     """
     texts = TextFiles(folder, container)
@@ -39,6 +39,10 @@ def take_texts(locations: list[str], folder: Path, given: str | None, container:
     if not missing:
         return []
     absent = _copy(missing, folder, TextFiles(Path(given), container)) if given else _download(missing, folder, texts)
+    if len(absent) == len(locations):
+        where = f"texts={given}" if given else f"The container of {ADDRESS}"
+        named = f" The container of the project is {container}." if container else ""
+        raise SettingsError(f"{where} has none of the {len(locations):,} texts, such as {absent[0]}.{named}")
     if absent:
         more = f" and {len(absent) - NAMED:,} more" if len(absent) > NAMED else ""
         share = f"{len(absent):,} of {counted(len(locations), 'text')}"

@@ -123,7 +123,7 @@ class Project:
             "lastTrainedDateTime": date(model.updated),
             "lastDeployedDateTime": date(one["deployed"]),
             "deploymentExpirationDate": NEVER,
-            "modelTrainingConfigVersion": one["version"],
+            "modelTrainingConfigVersion": one.get("version", "latest"),
             "assignedResources": [],
         }
 
