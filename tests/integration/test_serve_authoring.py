@@ -83,7 +83,7 @@ def send(served: Served, method: str, place: str, body: Any = None, **query: str
 
 def until(served: Served, link: str, *states: str) -> dict[str, Any]:
     """The state of a job once it is one of these."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while (state := served.http.get(link, timeout=30).json())["status"] not in states:
         assert time.monotonic() < end, state
         time.sleep(0.02)
