@@ -60,10 +60,23 @@ def test_max_steps_decides_the_rate_if_it_ends_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "multi_label", "expected"), [(1, False, 3), (1, True, 20), (24, True, 10), (80, True, 3), (9999, True, 3)]
+    ("steps", "multi_label", "has_pool", "expected"),
+    [
+        (1, False, False, 3),
+        (9999, False, False, 3),
+        (1, True, False, 20),
+        (24, True, False, 10),
+        (80, True, False, 3),
+        (9999, True, False, 3),
+        (13, False, True, 3),
+        (100, False, True, 2),
+        (150, False, True, 1),
+        (13, True, True, 19),
+        (240, True, True, 1),
+    ],
 )
-def test_epochs(steps: int, multi_label: bool, expected: int) -> None:
-    assert default_epochs(steps, multi_label) == expected
+def test_epochs(steps: int, multi_label: bool, has_pool: bool, expected: int) -> None:
+    assert default_epochs(steps, multi_label, has_pool) == expected
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,8 @@ def resolve_recipe(settings: TrainRun, train: Encoded, multi_label: bool) -> Res
     given = settings.train
     documents = given.batch_tokens / float(np.mean(train.lengths * train.windows))
     steps_per_epoch = math.ceil(len(train) / documents)
-    epochs = given.epochs if given.epochs is not None else default_epochs(steps_per_epoch, multi_label)
+    chosen_epochs = default_epochs(steps_per_epoch, multi_label, settings.data.pool is not None)
+    epochs = given.epochs if given.epochs is not None else chosen_epochs
     steps = min(epochs * steps_per_epoch, given.max_steps or math.inf)
     adapters = LORA_RATE if given.recipe is Recipe.lora else 1.0
     rate = given.learning_rate if given.learning_rate is not None else default_rate(documents, steps) * adapters
@@ -63,12 +64,14 @@ def resolve_recipe(settings: TrainRun, train: Encoded, multi_label: bool) -> Res
     return ResolvedRecipe(**values, seed=settings.seed, scoring_tokens=settings.evaluate.batch_tokens)
 
 
-def default_epochs(steps_per_epoch: int, multi_label: bool) -> int:
+def default_epochs(steps_per_epoch: int, multi_label: bool, has_pool: bool) -> int:
     """Passes over the training documents: 3 for single-label documents; multi-label ones need about 240 steps.
 
-    The sigmoids of many rare classes take more steps than one softmax.
+    The sigmoids of many rare classes take more steps than one softmax. A student with a pool passes over it less often,
+    down to once, if the pool alone gives enough steps.
     """
-    return min(20, max(3, math.ceil(240 / steps_per_epoch))) if multi_label else 3
+    steps, most = (240, 20) if multi_label else (150, 3)
+    return min(most, max(1 if has_pool else 3, math.ceil(steps / steps_per_epoch)))
 
 
 def default_rate(documents: float, steps: float) -> float:

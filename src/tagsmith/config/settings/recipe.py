@@ -96,7 +96,8 @@ class TrainSettings:
     )
     epochs: int | None = setting(
         None,
-        "passes over the training documents; null: 3, multi-label enough for 240 steps, at most 20",
+        "passes over the training documents; null: 3; multi-label as many as make 240 steps, from 3 to 20; with "
+        "data.pool these, or as few as make 150 steps, multi-label 240",
         unit="epochs",
         low=1,
     )
