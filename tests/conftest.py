@@ -1,11 +1,12 @@
 """Tiny encoders (a few thousand weights) and documents that they learn in a second."""
 
+import gc
 import json
 import os
 import random
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -22,6 +23,16 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 # Set before torch is imported: pytest-xdist already uses all cores, and more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Take what the tests import out of garbage collection, which would go through it again and again."""
+    gc.disable()
+    found = yield
+    gc.freeze()
+    gc.enable()
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ PRELOADED = [
     "tagsmith.config.hydra_door", "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run",
     "tagsmith.evaluate.analysis.analyse_run", "tagsmith.export.export_run",
     "tagsmith.classify.files.classify_files", "tagsmith.improve.improve_run", "tagsmith.bench.kills",
-    "tests.loaded_language",
     # What torch.onnx.export imports when it is called: three seconds.
     "torch.onnx._internal.exporter._compat", "onnxscript.function_libs.torch_lib.ops",
     "torch._functorch.aot_autograd", "torch._inductor.pattern_matcher",
+    "tests.preloaded",
 ]  # fmt: skip
 """Modules that take seconds to import; a process forked from one that has imported them starts immediately."""
 
