@@ -85,7 +85,7 @@ class Checks:
     def __init__(self, size: Size, folder: Path, cpu: bool):
         self.size, self.folder, self.cpu = size, folder, cpu
         self.lengths = (16,) if cpu else (64, 256)
-        self.steps = 3 if cpu else 40
+        self.steps, self.batch_tokens = (3, 512) if cpu else (40, 8192)
         self.encoder = make_encoder(folder / size.name, size, max(self.lengths))
         for tokens in self.lengths:
             make_documents(self.documents(tokens), 64 if cpu else 16_000, tokens, size.vocabulary, 0)
@@ -97,7 +97,7 @@ class Checks:
     def settings(self, name: str, tokens: int, **changes: Any) -> TrainRun:
         """Of a training with documents of at most `tokens` tokens; `changes` are of `TrainSettings`."""
         given = {"max_steps": self.steps, "cpu": self.cpu, "tensorboard": False, "log_every": 1, "epochs": 3}
-        given |= {"batch_tokens": 512 if self.cpu else 8192, "probe_documents": 64 if self.cpu else 500}
+        given |= {"batch_tokens": self.batch_tokens, "probe_documents": 64 if self.cpu else 500}
         return TrainRun(
             run=str(self.folder / name),
             overwrite=True,
@@ -137,7 +137,7 @@ class Checks:
         precision = Precision.fp32 if self.cpu else Precision.bf16
         ours = tagsmith_speed(self.settings(f"speed-{tokens}", tokens, mixed_precision=precision))
         documents, folder = self.documents(tokens), self.folder / "trainer"
-        theirs = trainer_speed(self.encoder, documents, folder, self.steps, tokens, self.cpu)
+        theirs = trainer_speed(self.encoder, documents, folder, self.steps, tokens, self.batch_tokens, self.cpu)
         model = self.trained()[1]
         texts = [row["text"] for row in read_json_lines(self.documents(tokens, "test"), "run the check again")]
         self.logits(model, texts[:8], self.cpu, Precision.fp32, False)

@@ -44,6 +44,8 @@ from tagsmith.model.probe import draw_documents
 from tagsmith.model.processes import on_main
 from tagsmith.model.recorded_settings import recorded_settings
 from tagsmith.model.score import score
+from tagsmith.tokens.truncation import ids_as_read
+from tagsmith.tokens.windows import EncodedDocuments, encode
 
 log = logging.getLogger("tagsmith")
 
@@ -210,15 +212,20 @@ class Analysis:
         settings, rows, model = self.settings, self.predictions.rows, self.model
         explained = mistakes(self.predictions.truth, self.predictions.predicted, self.predictions.scores)
         explained = explained[: settings.explained_documents]
+        rule, pad_id = model.encoding.rule, model.encoding.pad_id
+        to_ids = ids_as_read(model.tokenizer, rule)  # Most variants of a long document differ where it is not read.
+
+        def encoded_as_read(variants: list[str]) -> EncodedDocuments:
+            return encode(model.tokenizer, variants, rule, pad_id, to_ids)
 
         def scores(variants: list[str]) -> Floats:
-            encoded = model.encode(variants)
+            encoded = encoded_as_read(variants)
             logits = score(model.classifier.eval(), encoded, self.batch_tokens, self.accelerator, "explaining mistakes")
             return probabilities(logits, self.schema.multi_label)
 
         questions = [Question(rows[i]["text"], label) for i, label in explained]
         most_words, budget = settings.explained_words, settings.explained_tokens
-        found = explain(questions, model.tokenizer, model.encode, scores, most_words, budget)
+        found = explain(questions, model.tokenizer, encoded_as_read, scores, most_words, budget)
         explained = explained[: len(found)]
         ids = [rows[i]["id"] for i, _ in explained]
         return {
