@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,16 @@ def forkserver_context() -> Any:
     return context
 
 
+def start_forked(
+    function: Callable[..., object], *arguments: Any, folder: Path, written: Sequence[Path], **variables: str
+) -> Any:
+    """Call a function in `folder`, in a process that is returned; its output and errors go to the two files."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **variables}
+    process = forkserver_context().Process(target=_call, args=(function, arguments, folder, environment, *written))
+    process.start()
+    return process
+
+
 def run_forked(
     function: Callable[..., object], *arguments: Any, folder: Path, processes: int = 1, **variables: str
 ) -> subprocess.CompletedProcess[str]:
@@ -42,20 +52,18 @@ def run_forked(
 
     The exit status is the first that is not 0; output and errors are those of all processes, one after the other.
     """
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **variables}
+    sizes: dict[str, str] = {}
     if processes > 1:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
         sizes = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-        environment |= {**sizes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
-    context = forkserver_context()
+        sizes |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
     with tempfile.TemporaryDirectory() as name:
         started: list[tuple[Any, list[Path]]] = []
         for rank in range(processes):
             place = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
             written = [Path(name, f"{kind}-{rank}") for kind in ("stdout", "stderr")]
-            process = context.Process(target=_call, args=(function, arguments, folder, environment | place, *written))
-            process.start()
+            process = start_forked(function, *arguments, folder=folder, written=written, **sizes, **place, **variables)
             started.append((process, written))
         for process, _ in started:
             process.join(300)
