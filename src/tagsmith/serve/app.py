@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from tagsmith.classify.bundle.reference import Reference
 from tagsmith.classify.drift import MIN_DOCUMENTS
@@ -25,6 +26,7 @@ from tagsmith.serve.answers import Answer
 from tagsmith.serve.attention import attention
 from tagsmith.serve.authoring_project import Projects
 from tagsmith.serve.deployments import Deployments
+from tagsmith.serve.direct import FixedPaths
 from tagsmith.serve.gate import REASON, Gate, Keys, internal_error
 from tagsmith.serve.jobs import JobStore
 from tagsmith.serve.loaded import Model
@@ -84,7 +86,7 @@ class Service:
         self.traces = traces
         self.app = Gate(self._routes(), Keys(keys), self.metrics, traces, settings.sagemaker)
 
-    def _routes(self) -> FastAPI:
+    def _routes(self) -> ASGIApp:
         # Without FastAPI's documentation pages, which load scripts from other servers.
         app = FastAPI(
             title="Tagsmith",
@@ -94,13 +96,17 @@ class Service:
             redirect_slashes=False,
             lifespan=self._lifespan,
         )
-        app.include_router(azure_routes.routes(self.settings, self.deployments, self.store, self.runner))
-        app.include_router(predict.routes(self.settings, self.deployments, self.metrics))
-        app.include_router(v2.routes(self.settings, self.deployments))
-        app.include_router(vllm.routes(self.settings, self.deployments))
-        app.include_router(sagemaker.routes(self.settings, self.deployments))
+        routers = [
+            azure_routes.routes(self.settings, self.deployments, self.store, self.runner),
+            predict.routes(self.settings, self.deployments, self.metrics),
+            v2.routes(self.settings, self.deployments),
+            vllm.routes(self.settings, self.deployments),
+            sagemaker.routes(self.settings, self.deployments),
+        ]
         if self.projects is not None:
-            app.include_router(authoring_routes.routes(self.settings, self.deployments, self.projects))
+            routers.append(authoring_routes.routes(self.settings, self.deployments, self.projects))
+        for router in routers:
+            app.include_router(router)
         for path, (name, media_type) in PAGE.items():
             content = files("tagsmith.serve").joinpath("static", name).read_bytes()
             app.add_api_route(path, _static(content, media_type), methods=["GET"], include_in_schema=False)
@@ -108,7 +114,7 @@ class Service:
         app.add_exception_handler(HTTPException, _routing_error)
         app.add_exception_handler(Exception, _unexpected_error)
         app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-        return app
+        return FixedPaths(app, (route for router in routers for route in router.routes))
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:

@@ -28,6 +28,9 @@ SAGEMAKER = {"/ping", "/invocations"}
 REASON = "tagsmith.reason"
 """Key of a request's scope under which the log finds the message of the error response, which holds no text."""
 
+ADDED = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+"""Headers of every response that does not have its own."""
+
 NO_ROUTE = "none"
 """Label of requests that match no route."""
 
@@ -93,10 +96,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 present = {name for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *((n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in present),
-                ]
+                message["headers"] = [*message["headers"], *(one for one in ADDED if one[0] not in present)]
             await send(message)
 
         try:

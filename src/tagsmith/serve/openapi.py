@@ -1,15 +1,11 @@
 """The OpenAPI description: bodies, parameters and errors of the routes that parse their requests themselves."""
 
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
-from starlette.responses import Response
 
 from tagsmith.serve.gate import OPEN
 
@@ -42,13 +38,6 @@ OPENAI_ERROR = {
         }
     },
 }
-
-
-class Direct(APIRoute):
-    """A route whose endpoint takes the request and returns the response, without FastAPI's injection (see README)."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return self.endpoint
 
 
 def _errors(schema: dict[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -24,8 +24,9 @@ from tagsmith.serve import vllm
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
 from tagsmith.serve.described import described
+from tagsmith.serve.direct import Direct
 from tagsmith.serve.loaded import Model
-from tagsmith.serve.openapi import ERRORS, Direct, body, json_response, parameter
+from tagsmith.serve.openapi import ERRORS, body, json_response, parameter
 from tagsmith.serve.problems import RequestError, as_json
 from tagsmith.serve.prometheus_metrics import Metrics
 from tagsmith.serve.requests import check_texts, classify, find_deployment, parse_json, read_body, read_json

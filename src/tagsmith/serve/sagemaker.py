@@ -21,8 +21,9 @@ from starlette.responses import Response
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployments
+from tagsmith.serve.direct import Direct
 from tagsmith.serve.loaded import Model, label_of
-from tagsmith.serve.openapi import ERRORS, NOT_ACCEPTABLE, Direct, body, parameter
+from tagsmith.serve.openapi import ERRORS, NOT_ACCEPTABLE, body, parameter
 from tagsmith.serve.predict import Function, document, ranked_scores, scores_of
 from tagsmith.serve.problems import RequestError, as_json
 from tagsmith.serve.requests import check_number, check_texts, classify, find_deployment, parse_json, read_body

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -43,6 +44,9 @@ def serve(settings: ServeSettings) -> None:
     listener = listen(settings.host, settings.port, "serve.")
     with listener:
         log_as_json()
+        # What has been imported stays; searching it for garbage would stop all requests for 50 ms now and then. Not
+        # after the bundles are loaded, as a replaced one is garbage.
+        gc.freeze()
         service = Service(settings, keys, traces_from_environment() if settings.traces else None)
         config = server_config(service)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

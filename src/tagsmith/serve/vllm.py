@@ -16,8 +16,9 @@ from starlette.responses import Response
 from tagsmith.config.settings import ServeSettings
 from tagsmith.serve.answers import Answer
 from tagsmith.serve.deployments import Deployment, Deployments
+from tagsmith.serve.direct import Direct
 from tagsmith.serve.loaded import Model, label_of
-from tagsmith.serve.openapi import OPENAI_ERRORS, Direct, body, json_response
+from tagsmith.serve.openapi import OPENAI_ERRORS, body, json_response
 from tagsmith.serve.problems import as_json
 from tagsmith.serve.requests import check_texts, classify, find_deployment, parse_json, read_body
 
