@@ -15,7 +15,6 @@ from weakref import WeakSet
 
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 
 from tagsmith.classify.engine import BF16
 from tagsmith.classify.prediction import Floats
@@ -25,8 +24,8 @@ from tagsmith.core.files import atomic_path, cache_folder, digest
 CACHED_BYTES = 2 * 2**30
 """Largest size of all compiled graphs in the cache folder; the least recently used are removed."""
 
-Content = NDArray[np.uint8] | None
-"""The bytes of a compiled graph that a model reads; None: it holds its own."""
+Content = mmap.mmap | None
+"""The file of a compiled graph that a model reads; None: it holds its own."""
 
 _alive: "WeakSet[OpenVinoSession]" = WeakSet()
 
@@ -68,12 +67,14 @@ class OpenVinoSession:
     def run(self, names: list[str], inputs: dict[str, Any]) -> list[Floats]:
         """The outputs with these names."""
         try:
-            request = self._free.pop()
+            request, new = self._free.pop(), False
         except IndexError:  # At most as many as there are concurrent calls, unless Ctrl-C loses one.
-            request = self._model.create_infer_request()
+            request, new = self._model.create_infer_request(), True
         found = request.infer(inputs, share_inputs=True)
         outputs = [np.asarray(found[name]) for name in names]
         self._free.append(request)
+        if new and self._content is not None:
+            _unload(self._content)  # The first call has copied weights into the order in which it reads them.
         return outputs
 
 
@@ -111,8 +112,17 @@ def _compile(core: openvino.Core, path: Path, config: dict[str, Any]) -> openvin
 def _mapped(core: openvino.Core, place: Path, config: dict[str, Any]) -> tuple[openvino.CompiledModel, Content]:
     """Load a compiled graph whose constants stay in the file: processes share them, and memory that runs short."""
     with place.open("rb") as file:
-        content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
-    return core.import_model(openvino.Tensor(content, shared_memory=True), "CPU", config), content
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    tensor = openvino.Tensor(np.frombuffer(content, np.uint8), shared_memory=True)
+    model = core.import_model(tensor, "CPU", config)
+    _unload(content)  # All constants have been read once, in search of denormals.
+    return model, content
+
+
+def _unload(content: mmap.mmap) -> None:
+    """Give up the memory of a mapped file, where the system can; what is read again is loaded again."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        content.madvise(mmap.MADV_DONTNEED)
 
 
 def _remove_old(folder: Path) -> None:
