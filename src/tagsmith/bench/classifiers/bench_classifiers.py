@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from tagsmith.bench.classifiers.contenders import Task, missing
+from tagsmith.bench.classifiers.contenders import BACKENDS, Task, missing
 from tagsmith.bench.classifiers.measure import Figures, measure
 from tagsmith.bench.own_process import in_own_process
 from tagsmith.classify.bundle import contents as layout
@@ -90,9 +90,13 @@ def compare(settings: BenchClassifyRun) -> Iterator[Measurement]:
             in_own_process(_write_library_models, settings.run, scratch)
             stock, encoder = stock or str(scratch / "stock"), str(scratch / "encoder")
         task = Task(str(folder), stock, encoder, decision.window_rule.max_tokens, settings.threads)
+        chosen = settings.contenders or CLASSIFIERS
+        for contender, backend in BACKENDS.items():
+            if contender in chosen and not missing(contender, task):
+                in_own_process(_write_backend, encoder, backend)
         first: list[int] = []
         for repetition in range(1, settings.repetitions + 1):
-            for contender in settings.contenders or CLASSIFIERS:
+            for contender in chosen:
                 about = Measurement(contender, repetition, len(texts))
                 if reason := missing(contender, task):
                     yield replace(about, skipped=reason)
@@ -108,6 +112,12 @@ def _write_library_models(run: str, folder: Path) -> None:
     from tagsmith.bench.classifiers.library_models import write_library_models
 
     write_library_models(RunFolder(Path(run)), folder)
+
+
+def _write_backend(encoder: str, backend: str) -> None:
+    from tagsmith.bench.classifiers.library_models import write_backend
+
+    write_backend(encoder, backend)
 
 
 def _measurement(about: Measurement, found: Figures, first: list[int] | None) -> Measurement:

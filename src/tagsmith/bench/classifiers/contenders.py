@@ -98,11 +98,11 @@ def sentence_transformers(task: Task, backend: str = "torch") -> Classify:
 
     if task.threads is not None:
         torch.set_num_threads(task.threads)
-    encoder = models.Transformer(task.encoder, max_seq_length=task.max_tokens, backend=backend)
-    pooling = models.Pooling(encoder.get_word_embedding_dimension(), "mean")
-    model = SentenceTransformer(modules=[encoder, pooling], device="cpu", backend=backend)
     head = np.load(Path(task.encoder) / "head.npz")
     weight, bias = head["weight"], head["bias"]
+    encoder = models.Transformer(task.encoder, max_seq_length=task.max_tokens, backend=backend)
+    pooling = models.Pooling(weight.shape[1], "mean")
+    model = SentenceTransformer(modules=[encoder, pooling], device="cpu", backend=backend)
 
     def classify(texts: Sequence[str]) -> list[int]:
         vectors = model.encode(list(texts), batch_size=BATCH, show_progress_bar=False)
@@ -114,6 +114,9 @@ def sentence_transformers(task: Task, backend: str = "torch") -> Classify:
     return classify
 
 
+BACKENDS = {"sentence_transformers_onnx": "onnx", "sentence_transformers_openvino": "openvino"}
+"""Backends of sentence-transformers, by contender."""
+
 CONTENDERS: dict[str, Callable[[Task], Classify]] = {
     "tagsmith": tagsmith,
     "tagsmith_onnxruntime": partial(tagsmith, engine="onnxruntime"),
@@ -121,10 +124,8 @@ CONTENDERS: dict[str, Callable[[Task], Classify]] = {
     "onnxruntime": onnxruntime,
     "pipeline": pipeline,
     "sentence_transformers": sentence_transformers,
-    "sentence_transformers_onnx": partial(sentence_transformers, backend="onnx"),
-    "sentence_transformers_openvino": partial(sentence_transformers, backend="openvino"),
+    **{name: partial(sentence_transformers, backend=backend) for name, backend in BACKENDS.items()},
 }
-
 
 NEEDED = {
     "tagsmith_openvino": ("openvino",),

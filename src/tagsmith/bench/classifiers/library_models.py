@@ -2,7 +2,7 @@
 
 FOLDER/stock is an `AutoModelForSequenceClassification` with the encoder and the number of classes, but an untrained
 head: it does the same work, its answers mean nothing. FOLDER/encoder is the encoder alone, with the run's head in
-head.npz.
+head.npz; `write_backend` adds it in the format of a backend of sentence-transformers.
 """
 
 from pathlib import Path
@@ -33,3 +33,10 @@ def write_library_models(run: RunFolder, folder: Path) -> None:
     stock.save_pretrained(folder / "stock")
     for place in (encoder, folder / "stock"):
         wrapped.save_pretrained(place)
+
+
+def write_backend(encoder: str, backend: str) -> None:
+    """Convert the encoder for a backend of sentence-transformers, which would otherwise do it whenever it loads it."""
+    from sentence_transformers import models
+
+    models.Transformer(encoder, backend=backend).save(encoder)
