@@ -26,10 +26,10 @@ class FixedPaths:
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]):
         self._app = app
         direct = [route for route in routes if isinstance(route, Direct) and not route.param_convertors]
-        self._routes = {(method, route.path): route for route in direct for method in route.methods}
+        self._routes = {(method, route.path): route for route in direct for method in route.methods or ()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get((scope.get("method"), scope.get("path")))
+        route = self._routes.get((scope.get("method", ""), scope.get("path", "")))
         if route is None:
             await self._app(scope, receive, send)
             return
