@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import CHROMIUM, DRIVER
+from tests.forked import SERVER, started_server, use_server_of_parent
 
 # Set before the imports that read it: tests neither read nor write the caches of the user. The processes of
 # pytest-xdist share one, so that each network is exported once.
@@ -42,6 +43,14 @@ def same_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server that forks scripts once for all processes of pytest-xdist; fast tests need none."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        use_server_of_parent()
+    elif config.getoption("numprocesses", None) and not config.getoption("markexpr"):
+        os.environ[SERVER] = started_server()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,7 +103,7 @@ def make_tokenizer(folder: Path, max_tokens: int = 64) -> int:
     return len(words)
 
 
-def make_encoder(folder: Path, kind: str = "bert", max_tokens: int = 64) -> Path:
+def make_encoder(folder: Path, kind: str = "bert", max_tokens: int = 64, layers: int = 2) -> Path:
     """Write a tiny random encoder of an architecture that transformers knows, with its tokenizer."""
     import torch
     from transformers import AutoConfig, AutoModel
@@ -104,7 +113,7 @@ def make_encoder(folder: Path, kind: str = "bert", max_tokens: int = 64) -> Path
     sizes = {
         "vocab_size": vocabulary,
         "hidden_size": 32,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "intermediate_size": 48,
         "max_position_embeddings": max_tokens + 2 if kind in ("xlm-roberta", "mpnet") else max_tokens,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ PRELOADED = [
     "tagsmith.config.hydra_door", "tagsmith.train.train_run", "tagsmith.evaluate.evaluate_run",
     "tagsmith.evaluate.analysis.analyse_run", "tagsmith.export.export_run",
     "tagsmith.classify.files.classify_files", "tagsmith.improve.improve_run", "tagsmith.bench.kills",
+    "tagsmith.bench.renewal.chain_kills",
     # What torch.onnx.export imports when it is called: three seconds.
     "torch.onnx._internal.exporter._compat", "onnxscript.function_libs.torch_lib.ops",
     "torch._functorch.aot_autograd", "torch._inductor.pattern_matcher",
@@ -24,15 +25,33 @@ PRELOADED = [
 """Modules that take seconds to import; a process forked from one that has imported them starts immediately."""
 
 
-def forkserver_context() -> Any:
-    """The context of processes forked from the one server of this process, which runs from now on.
+SERVER = "TAGSMITH_TESTS_FORKSERVER"
+"""The environment variable with the address of the server that the processes of pytest-xdist share."""
 
-    Whoever starts the server first decides what it has imported.
+
+def started_server() -> str:
+    """Start the server that forks processes, if this process has none; returns its address."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+    forkserver._forkserver.ensure_running()
+    return str(vars(forkserver._forkserver)["_forkserver_address"])
+
+
+def use_server_of_parent() -> None:
+    """Let a process of pytest-xdist use the server that its parent has started, if it has.
+
+    The client of multiprocessing is given the address, and a file instead of the pipe whose end tells the server that
+    its owner is gone.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
-    return context
+    if address := os.environ.get(SERVER):
+        client = vars(forkserver._forkserver)
+        client |= {"_forkserver_address": address, "_forkserver_alive_fd": os.open(os.devnull, os.O_RDONLY)}
+        client["ensure_running"] = resource_tracker.ensure_running
+
+
+def forkserver_context() -> Any:
+    """The context of processes forked from the one server; whoever starts it decides what it has imported."""
+    started_server()
+    return multiprocessing.get_context("forkserver")
 
 
 def start_forked(
