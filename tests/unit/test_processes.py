@@ -1,5 +1,6 @@
 """The processes of a launch: the end of their group, and their threads."""
 
+import resource
 import subprocess
 import sys
 import threading
@@ -32,6 +33,19 @@ def test_the_group_is_closed_before_python_ends(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's memory")
+def test_a_tensor_takes_the_memory_of_the_one_before() -> None:
+    processes.keep_freed_memory()
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.zeros(2**22)  # 16 MiB, 4,096 pages.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert min(faults() for _ in range(3)) < 400
 
 
 @pytest.mark.parametrize(("named", "expected"), [(None, 1), ("3", 3)])

@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import ThreadpoolController
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
+
+THREADS = ThreadpoolController()
+"""Of the linear algebra that the regressions use, which is loaded with scikit-learn."""
 
 
 def fit_head(features: Floats, truth: NDArray[np.int8], multi_label: bool, c: float) -> tuple[Floats, Floats]:
@@ -26,7 +30,12 @@ def fit_head(features: Floats, truth: NDArray[np.int8], multi_label: bool, c: fl
             from being predicted.
         c: inverse regularisation as for features of unit norm.
     """
-    strength = c / features.shape[1]
+    # Threads would wait for each other longer than they compute, and many times longer beside a busy process (README).
+    with THREADS.limit(limits=1, user_api="blas"):
+        return _head(features, truth, multi_label, c / features.shape[1])
+
+
+def _head(features: Floats, truth: NDArray[np.int8], multi_label: bool, strength: float) -> tuple[Floats, Floats]:
     if multi_label:
         rows = [_one_class(features, truth[:, i], strength) for i in range(truth.shape[1])]
         return np.stack([weights for weights, _ in rows]), np.asarray([bias for _, bias in rows], dtype=np.float32)

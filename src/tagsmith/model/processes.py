@@ -1,6 +1,7 @@
 """The processes of a launch and their devices: the Accelerator, and what the main process does for the others."""
 
 import atexit
+import ctypes
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,6 +17,9 @@ from tagsmith.core.errors import SettingsError, TagsmithError
 from tagsmith.model.neighbours import yield_to_neighbours
 
 T = TypeVar("T")
+
+KEPT_MEMORY = 2**30
+"""Bytes of freed memory that this process keeps at most."""
 
 
 @atexit.register
@@ -62,9 +66,23 @@ def start_accelerator(cpu: bool, precision: Precision = Precision.fp32, **option
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), cores()))
     yield_to_neighbours()
+    keep_freed_memory()
     _forget_accelerator()
     resolved = resolved_precision(precision, cpu)
     return Accelerator(cpu=cpu, mixed_precision="no" if resolved is Precision.fp32 else resolved.value, **options)
+
+
+def keep_freed_memory() -> None:
+    """Keep up to `KEPT_MEMORY` of freed memory for the next tensors; does nothing without glibc.
+
+    By default it goes back to the kernel, which clears it before each reuse (see the README).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, TypeError):  # Another C library; Windows.
+        return
+    for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD: man mallopt.
+        mallopt(option, KEPT_MEMORY)
 
 
 def refuse_launch() -> None:
