@@ -41,11 +41,11 @@ def test_a_tensor_takes_the_memory_of_the_one_before() -> None:
 
     def faults() -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.zeros(2**22)  # 16 MiB, 4,096 pages.
+        torch.zeros(2**24)  # 64 MiB, 16,384 pages; by default glibc may keep up to 32 MiB.
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-    faults()
-    assert min(faults() for _ in range(3)) < 400
+    # The first ones may find the heap in pieces, as earlier tests left it.
+    assert min(faults() for _ in range(10)) < 400
 
 
 @pytest.mark.parametrize(("named", "expected"), [(None, 1), ("3", 3)])
