@@ -81,8 +81,10 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, TypeError):  # Another C library; Windows.
         return
-    for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD: man mallopt.
-        mallopt(option, KEPT_MEMORY)
+    # M_MMAP_THRESHOLD, of which some versions refuse more than 32 MiB, then M_TRIM_THRESHOLD (man mallopt): alone, the
+    # latter would leave all above 128 KiB to the kernel.
+    if mallopt(-3, KEPT_MEMORY):
+        mallopt(-1, KEPT_MEMORY)
 
 
 def refuse_launch() -> None:
