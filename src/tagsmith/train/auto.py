@@ -28,9 +28,8 @@ log = logging.getLogger("tagsmith")
 TRAINING = 3.5
 """Time of a training step over that of a forward pass, until one is measured."""
 
-HARDLY, CLEARLY = 1.0, 2.0
-"""Leads over the probe, in standard errors over the documents: below the first, a recipe is not worth its time; from
-the second on, it is better whatever further folds would show."""
+AHEAD = 0.5
+"""A recipe over which another one leads by this many standard errors is given up (measured in README.md)."""
 
 
 @dataclass
@@ -51,9 +50,12 @@ class Candidate:
     by_document: list[list[float]] = field(default_factory=list)
     chosen: bool = False
 
-    def lead(self, probe: "Candidate", folds: int) -> float:
-        """How far it is ahead of the probe on its first folds: the mean gain of a document over its standard error."""
-        pairs = zip(self.by_document[:folds], probe.by_document, strict=False)
+    def lead(self, other: "Candidate", folds: int | None = None) -> float:
+        """How far it is ahead of another one: the mean gain of a document over its standard error.
+
+        On the folds that both were trained for, of the first `folds`; None: of all.
+        """
+        pairs = zip(self.by_document[:folds], other.by_document, strict=False)
         gains = np.concatenate([np.subtract(*pair) for pair in pairs])
         return float(gains.mean() / max(gains.std() / np.sqrt(len(gains)), 1e-9))
 
@@ -65,12 +67,12 @@ class Candidate:
 
 
 def choose_recipe(job: TrainingJob, folds: Folds) -> ResolvedRecipe:
-    """The recipe that is best on held-out folds; the probe unless another one is better.
+    """The fastest recipe of those that are not behind another one on held-out folds, see `_left`.
 
-    Recipes that cannot be compared and trained within `train.time_budget` are left out. No further fold is trained for
-    a recipe that hardly gains, and for none once one is clearly better. The model's weights stay as they were.
-    `choice.json` in the run keeps all results, so that an interrupted comparison is resumed, and a finished one is not
-    repeated.
+    After each fold, a recipe that is behind gets no further one, until one is left: a race (Maron and Moore, Hoeffding
+    Races, NIPS 1993). Recipes that cannot be compared and trained within `train.time_budget` are left out. The model's
+    weights stay as they were. `choice.json` in the run keeps all results, so that an interrupted comparison is resumed,
+    and a finished one is not repeated.
     """
     model, accelerator, given = job.model.classifier, job.accelerator, job.recipe
     candidates = _candidates(model, job.run)
@@ -85,13 +87,13 @@ def choose_recipe(job: TrainingJob, folds: Folds) -> ResolvedRecipe:
         _score_probe(job, candidates, folds)
         _keep(job.run, candidates, accelerator)
     for fold in range(len(folds)):
-        probe, known = candidates["probe"], {name: one for name, one in candidates.items() if len(one.scores) >= fold}
-        leads = {name: one.lead(probe, fold) for name, one in known.items()} if fold else {}
-        if max(leads.values(), default=0.0) >= CLEARLY:
+        ahead = from_main(_left(candidates, fold), accelerator) if fold else [*candidates]
+        racing = {name: candidates[name] for name in ahead if len(candidates[name].scores) >= fold}
+        if len(racing) < 2:
             break
-        for name, candidate in candidates.items():
-            if len(candidate.scores) != fold or leads.get(name, HARDLY) < HARDLY:
-                continue  # Trained already, left out before, or hardly better than the probe.
+        for name, candidate in racing.items():
+            if len(candidate.scores) > fold:
+                continue  # The probe, or trained before an interruption.
             # Training on all documents takes longer than on those of all folds but one.
             needed = candidate.seconds * (1 + len(folds) / (len(folds) - 1))
             left = deadline - time.monotonic()
@@ -106,7 +108,10 @@ def choose_recipe(job: TrainingJob, folds: Folds) -> ResolvedRecipe:
             model.load_state_dict(before)
             _keep(job.run, candidates, accelerator)
     model.load_state_dict(before)
-    best = candidates[from_main(_best(candidates, given.best_metric), accelerator)]
+    _log_results(candidates, given.best_metric)
+    name = from_main(next(iter(_left(candidates)), "probe"), accelerator)
+    log.info(f"auto: chose {name}")
+    best = candidates[name]
     best.chosen = True
     _keep(job.run, candidates, accelerator)
     return best.recipe(given)
@@ -186,27 +191,27 @@ def chosen_recipe(run: RunFolder, given: ResolvedRecipe) -> ResolvedRecipe:
     return best.recipe(given)
 
 
-def _best(candidates: dict[str, Candidate], metric: BestMetric) -> str:
-    """The name of the candidate that gains most over the probe, on the folds that it was trained for.
+def _left(candidates: dict[str, Candidate], folds: int | None = None) -> list[str]:
+    """The names of the recipes over which none leads by `AHEAD` standard errors, fastest first.
 
-    The probe where none gains as much as chance would explain.
+    Args:
+        folds: only the results of the first ones count; None: all.
     """
+    known = {name: one for name, one in candidates.items() if one.scores}
+    return [name for name, one in known.items() if all(other.lead(one, folds) < AHEAD for other in known.values())]
+
+
+def _log_results(candidates: dict[str, Candidate], metric: BestMetric) -> None:
     probe = candidates["probe"]
-    best, most = "probe", 0.0
     for name, candidate in candidates.items():
         if candidate is probe or not candidate.scores:
             continue
         of_probe = probe.scores[: len(candidate.scores)]
-        lead = candidate.lead(probe, len(candidate.scores))
-        mean, mean_of_probe = float(np.mean(candidate.scores)), float(np.mean(of_probe))
         log.info(
-            f"auto: {name}, {counted(len(of_probe), 'fold')}: {metric.value} {abs(mean):.4f}, "
-            f"probe {abs(mean_of_probe):.4f}; {lead:.1f} standard errors ahead; {candidate.seconds:,.0f} s a fold"
+            f"auto: {name}, {counted(len(of_probe), 'fold')}: {metric.value} {abs(np.mean(candidate.scores)):.4f}, "
+            f"probe {abs(np.mean(of_probe)):.4f}; {candidate.lead(probe):.1f} standard errors ahead; "
+            f"{candidate.seconds:,.0f} s a fold"
         )
-        if lead >= HARDLY and mean - mean_of_probe > most:
-            best, most = name, mean - mean_of_probe
-    log.info(f"auto: chose {best}")
-    return best
 
 
 def _candidates(model: TextClassifier, run: RunFolder) -> dict[str, Candidate]:
