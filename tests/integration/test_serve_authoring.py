@@ -109,12 +109,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 @pytest.fixture
-def stub(place: Place, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Place:
+def stub(place: Place, bundles: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     (place.path / "stub.py").write_text(STUB)
     for name, bundle in (("made", "production"), ("other", "staging")):
         (place.path / name).symlink_to(bundles[bundle])
     monkeypatch.setattr(apart, "PYTHON", (sys.executable, "-S", str(place.path / "stub.py")))
-    return place
+    yield place
+    (place.path / "may_end").touch()  # Trainings outlive the service.
 
 
 @pytest.fixture
