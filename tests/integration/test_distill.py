@@ -75,7 +75,7 @@ def test_a_student_learns_on_the_pool_but_on_no_held_out_text(
     made = [str(one["text"]) for one in make_documents(60, multi_label=False, seed=2)]
     assert pool["text"][:] == made
     log = run.log.read_text()
-    left_out = "1 without a text; 2 that repeat a text of the pool or of a document; 2 that are nearly a held-out"
+    left_out = "1 without a text; 3 that repeat a text of the pool or of a document; 2 that are nearly a held-out"
     assert f"data.pool: 60 untagged texts; left out: {left_out} document." in log
 
 

@@ -12,7 +12,7 @@ from tagsmith.rows.table import BadRow, Reading
 
 
 def read_texts(path: str, settings: DataSettings, setting: str = "data.out_of_scope") -> list[str]:
-    """The different texts of a file, as of `usable_texts`, each of whose rows must have one.
+    """The different texts of a file (see `usable_texts`), each of whose rows must have one.
 
     Raises:
         InputMissing: the file does not exist.
@@ -21,11 +21,11 @@ def read_texts(path: str, settings: DataSettings, setting: str = "data.out_of_sc
     texts, problems = usable_texts(path, settings, setting)
     if problems:
         raise DataError(listing(f"{setting}={path}: expected a text in each row:", problems))
-    return texts
+    return list(dict.fromkeys(texts))
 
 
 def usable_texts(path: str | list[str], settings: DataSettings, setting: str) -> tuple[list[str], list[str]]:
-    """The different texts of .txt files (one per line), or of the text field of files of rows.
+    """The texts of .txt files (one per line), or of the text field of files of rows.
 
     Args:
         setting: the one that names the files, for errors.
@@ -55,4 +55,4 @@ def usable_texts(path: str | list[str], settings: DataSettings, setting: str) ->
                 texts.append(str(text))
     if not texts:
         raise DataError(listing(f"{setting}={path}: expected a text in each row:", problems or ["no rows"]))
-    return list(dict.fromkeys(texts)), problems
+    return texts, problems
