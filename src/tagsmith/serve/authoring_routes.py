@@ -131,7 +131,7 @@ def routes(settings: ServeSettings, deployments: Deployments, projects: Projects
         parse_json(content, authoring.ImportedProject, 400)
         async with changing:
             found = await asyncio.to_thread(projects.import_, new_name(project), json.loads(content))
-            job = await asyncio.to_thread(projects.ended_job, "import", project, None, None, found)
+            job = await asyncio.to_thread(projects.ended_job, "import", project, warnings=found)
         return accepted(request, f"{project}/{JOBS['import']}/{job}")
 
     @router.post(ONE + "/:export", summary="Export a project", **started, **described())
